@@ -1,0 +1,1 @@
+"""The one artefact: ONNX and JSON in, findings and heat maps out."""

@@ -1,0 +1,145 @@
+"""Settings: frozen, checked, read from YAML or TOML plus `key=value` overrides; an unknown key is an error.
+
+Comes in: a file and overrides. Goes out: one frozen object per program, written beside every result.
+"""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import pydantic
+import yaml
+
+from covid_xray.errors import UsageError
+
+MiB = 1 << 20
+GiB = 1 << 30
+
+S = TypeVar("S", bound="Settings")
+
+
+class Settings(pydantic.BaseModel):
+    """What all settings share: frozen, and strict about names."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(Settings):
+    """What a file from outside may cost. One place for every door: folder, upload, DICOM."""
+
+    upload_bytes: int = 20 * MiB
+    pixels: int = 40_000_000
+    side: int = 8192  # rows, columns
+    frames: int = 1
+    min_bits: int = 8
+    max_bits: int = 16
+    decode_seconds: float = 5.0
+    decode_bytes: int = GiB
+    zip_entries: int = 1000
+    zip_bytes: int = 500 * MiB
+    zip_ratio: float = 100.0
+    queue: int = 256
+    concurrency: int = 64
+
+
+class Augmentation(Settings):
+    """Random changes to training images only, drawn anew for each image and epoch; each value is a largest amount.
+
+    `horizontal_flip` is off, because the heart has a side: a mirrored chest is another anatomy (situs inversus).
+    """
+
+    rotation: float = pydantic.Field(7.0, ge=0, le=180)  # degrees
+    shear: float = pydantic.Field(5.0, ge=0, lt=60)  # degrees
+    zoom: float = pydantic.Field(0.1, ge=0, lt=1)  # share of the size
+    shift: float = pydantic.Field(0.05, ge=0, lt=1)  # share of the size
+    brightness: float = pydantic.Field(0.1, ge=0, le=1)  # share of white
+    contrast: float = pydantic.Field(0.15, ge=0, lt=1)  # share of the contrast
+    horizontal_flip: bool = False
+
+
+class Training(Settings):
+    """One training run: the original network and recipe by default."""
+
+    model: str = "vgg"
+    weights: Literal["imagenet"] | None = None  # for keras.applications networks
+    image_size: int = pydantic.Field(224, ge=32, le=1024)  # rows and columns of the network's input
+    blocks: tuple[int, ...] = (32, 64, 128, 256)  # vgg: filters of each block
+    convolutions: int = pydantic.Field(2, ge=1)  # vgg: 3x3 convolutions in a block
+    dense: tuple[int, ...] = (512, 512)  # vgg: units of the hidden layers; () for global average pooling
+    dropout: float = pydantic.Field(0.3, ge=0, lt=1)
+    epochs: int = pydantic.Field(30, ge=1)
+    batch_size: int = pydantic.Field(32, ge=1)
+    learning_rate: float = pydantic.Field(1e-3, gt=0)
+    early_stopping_patience: int = pydantic.Field(5, ge=1)  # epochs without a better validation loss
+    reduce_lr_patience: int = pydantic.Field(2, ge=1)
+    reduce_lr_factor: float = pydantic.Field(0.2, gt=0, lt=1)
+    min_learning_rate: float = pydantic.Field(1e-6, ge=0)
+    class_weights: bool = True  # n / (classes * n_class), from the training part
+    augment: bool = True
+    augmentation: Augmentation = Augmentation()
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    deterministic: bool = False  # same machine, same seed: the same weights; slower
+    seed: int = pydantic.Field(0, ge=0)
+    val_fraction: float = pydantic.Field(0.15, gt=0, lt=1)
+    test_fraction: float = pydantic.Field(0.15, ge=0, lt=1)
+    decode_workers: int = pydantic.Field(0, ge=0)  # 0: one for each core
+
+
+def load(kind: type[S], *, file: Path | None = None, overrides: Iterable[str] = ()) -> S:
+    """Settings of `kind` from a YAML or TOML `file`, then `key=value` overrides (nested: `augmentation.zoom=0`).
+
+    Raises:
+        UsageError: an unknown key, a value of the wrong type or range, an unreadable file.
+    """
+    values = _read(file) if file else {}
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return kind.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise UsageError(_explain(kind, error)) from None
+
+
+def to_yaml(settings: Settings) -> str:
+    """The settings as YAML, every key with its value, in the order of the class."""
+    return str(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise UsageError(f"expected a settings file. Received: {file}, which does not exist")
+    try:
+        text = file.read_text(encoding="utf-8")
+        values = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        raise UsageError(f"expected {file} to be YAML or TOML in UTF-8. Received: text that is neither") from None
+    if not isinstance(values or {}, dict):
+        raise UsageError(f"expected {file} to hold keys and values. Received: a {type(values).__name__}")
+    return dict(values or {})
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UsageError(f"expected key=value. Received: {override!r}")
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise UsageError(f"expected {parent!r} to be a group of settings. Received: {override!r}")
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        values[last] = text
+
+
+def _explain(kind: type[Settings], error: pydantic.ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{key}: expected one of {', '.join(kind.model_fields)}. Received: {key}={problem['input']!r}")
+        else:
+            lines.append(f"{key}: {problem['msg']}. Received: {problem['input']!r}")
+    return "\n".join(lines)

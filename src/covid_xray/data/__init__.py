@@ -1,0 +1,1 @@
+"""Files in, a table that one can trust out: manifest, duplicates, split, doctor."""

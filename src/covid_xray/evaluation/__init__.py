@@ -1,0 +1,1 @@
+"""Bundle and manifest in, numbers, figures and the report out."""

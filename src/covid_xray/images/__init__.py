@@ -1,0 +1,1 @@
+"""Untrusted bytes in, one grey radiograph out."""
