@@ -1,0 +1,216 @@
+"""Images in, findings out: the bundle's network on ONNX Runtime. No TensorFlow anywhere below this line.
+
+Decoding runs in threads (Pillow and pydicom release the interpreter lock for the heavy part) ahead of the network,
+batches have a fixed size, and only a few batches exist at a time: memory stays flat however many images come.
+"""
+
+import dataclasses
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.bundle.bundle import Bundle, load_bundle
+from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
+from covid_xray.config import Limits
+from covid_xray.errors import BadBundle, BadImage
+from covid_xray.images.decode import decode
+from covid_xray.images.pixels import to_input
+from covid_xray.images.radiograph import Radiograph
+
+Source = str | Path | bytes | Radiograph
+BATCH = 16
+
+
+class Predictor:
+    """Answers from one bundle. Thread-safe: threads may share one predictor.
+
+    Args:
+        bundle: folder of a bundle, a loaded `Bundle`, or `None` for the one that ships with the package.
+        threads: threads of the network; 0 for one a core.
+        limits: what a file may cost.
+
+    Example:
+        >>> predictor = Predictor("runs/x/bundle")
+        >>> finding = predictor.predict("chest.png")
+        >>> finding.label, finding.probabilities["covid"]
+        ('normal', 0.03)
+
+    Raises:
+        BadBundle: the bundle is missing, altered, or not one that ONNX Runtime can open.
+    """
+
+    def __init__(
+        self, bundle: str | Path | Bundle | None = None, *, threads: int = 0, limits: Limits | None = None
+    ) -> None:
+        loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        self._session = _session(loaded, threads)
+        self.bundle = dataclasses.replace(loaded, model=b"")  # the session holds its own copy
+        self.limits = limits or Limits()
+        self.identity = ModelIdentity(loaded.name, loaded.version, loaded.sha256)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of every probability vector and class map."""
+        return self.bundle.classes
+
+    def read(self, source: Source) -> NDArray[np.uint8]:
+        """The network's input for one image: height x width uint8, 0..255. Raises `BadImage`."""
+        if isinstance(source, Radiograph):
+            radiograph = source
+        else:
+            content = Path(source) if isinstance(source, str) else source
+            radiograph = decode(content, limits=self.limits)
+        return to_input(radiograph, height=self.bundle.height, width=self.bundle.width)
+
+    def run(self, pixels: NDArray[np.uint8], *, class_maps: bool = False) -> dict[str, NDArray[np.float32]]:
+        """The network's outputs for N x height x width grey values in 0..255.
+
+        Returns:
+            `probabilities` N x C float32, calibrated, rows sum to 1; `embedding` N x D float32; and, if asked for,
+            `class_maps` N x C x h x w float32, zero or more.
+        """
+        expected = (self.bundle.height, self.bundle.width)
+        if pixels.ndim != 3 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
+            raise ValueError(f"expected N x {expected} uint8. Received: {pixels.shape} {pixels.dtype}")
+        wanted = ["probabilities", "embedding"] + (["class_maps"] if class_maps else [])
+        outputs = self._session.run(wanted, {"image": pixels[..., None].astype(np.float32)})
+        result = dict(zip(wanted, outputs, strict=True))
+        result["probabilities"] = calibrate(result["probabilities"], temperature=self.bundle.temperature)
+        return result
+
+    def predict(self, source: Source, *, class_maps: bool = False) -> Finding:
+        """The finding for one image: a path, the bytes of a file, or a `Radiograph`.
+
+        Raises:
+            BadImage: the file is not a readable PNG, JPEG or DICOM image within the limits.
+        """
+        pixels = self.read(source)
+        return self._findings([_name(source)], pixels[None], class_maps=class_maps)[0]
+
+    def predict_many(
+        self, sources: Iterable[Source], *, class_maps: bool = False, batch: int = BATCH, workers: int = 0
+    ) -> Iterator[Finding | Failure]:
+        """One answer for each source, in order, as a stream; a file that cannot be read becomes a `Failure`.
+
+        Args:
+            sources: paths, bytes or radiographs; any iterable, read as it is needed.
+            class_maps: also give the heat maps.
+            batch: images in one run of the network.
+            workers: decoding threads; 0 for one a core.
+        """
+        workers = workers or os.cpu_count() or 1
+        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+            for chunk in _chunks(_ahead(pool, self._try, sources, depth=2 * batch), batch):
+                yield from self._answers(chunk, class_maps=class_maps)
+
+    def _try(self, source: Source) -> tuple[str, NDArray[np.uint8] | Failure]:
+        name = _name(source)
+        try:
+            return name, self.read(source)
+        except BadImage as error:
+            return name, Failure(name, error.code, error.message)
+
+    def _answers(
+        self, chunk: list[tuple[str, NDArray[np.uint8] | Failure]], *, class_maps: bool
+    ) -> Iterator[Finding | Failure]:
+        readable = [(name, item) for name, item in chunk if not isinstance(item, Failure)]
+        findings: Iterator[Finding] = iter(())
+        if readable:
+            names, pixels = zip(*readable, strict=True)
+            findings = iter(self._findings(list(names), np.stack(pixels), class_maps=class_maps))
+        for _, item in chunk:
+            yield item if isinstance(item, Failure) else next(findings)
+
+    def _findings(self, names: list[str], pixels: NDArray[np.uint8], *, class_maps: bool) -> list[Finding]:
+        outputs = self.run(pixels, class_maps=class_maps)
+        return [
+            self._finding(name, {key: value[i] for key, value in outputs.items()}) for i, name in enumerate(names)
+        ]
+
+    def _finding(self, name: str, output: Mapping[str, NDArray[np.float32]]) -> Finding:
+        probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
+        finite = all(np.isfinite(list(probabilities.values())))
+        reasons = () if finite else ("the network gave no finite probabilities",)
+        return Finding(
+            image=name,
+            probabilities=probabilities,
+            label=max(probabilities, key=probabilities.__getitem__) if finite else CANNOT_SAY,
+            reasons=reasons,
+            prediction_set=None,
+            gate=None,
+            model=self.identity,
+            class_maps=output.get("class_maps"),
+            embedding=output["embedding"],
+        )
+
+
+def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDArray[np.float32]:
+    """Temperature scaling (Guo and others 2017) of N x C softmax outputs: softmax(log p / T).
+
+    A softmax is unchanged by a shift of its logits, so log p serves as well as the logits.
+    """
+    if temperature == 1.0:
+        return probabilities
+    logits = np.log(np.clip(probabilities, 1e-30, 1.0)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _session(bundle: Bundle, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # errors come as exceptions; the runtime's own log would repeat them
+    try:
+        session = onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
+    except Exception:
+        raise BadBundle(f"expected {bundle.folder} to hold a network that ONNX Runtime can open", code="format") from None
+    _check_graph(bundle, session)
+    return session
+
+
+def _check_graph(bundle: Bundle, session: Any) -> None:
+    inputs = {tensor.name: tensor.shape[1:] for tensor in session.get_inputs()}
+    outputs = {tensor.name: tensor.shape for tensor in session.get_outputs()}
+    expected = {"image": [bundle.height, bundle.width, 1]}
+    missing = {"probabilities", "class_maps", "embedding"} - set(outputs)
+    if inputs != expected or missing:
+        raise BadBundle(
+            f"expected a graph from {expected} to probabilities, class_maps, embedding. "
+            f"Received: {inputs} to {sorted(outputs)}",
+            code="format",
+        )
+    if outputs["probabilities"][-1] != len(bundle.classes):
+        raise BadBundle(
+            f"expected a graph of {len(bundle.classes)} classes. Received: {outputs['probabilities'][-1]} outputs",
+            code="format",
+        )
+
+
+def _name(source: Source) -> str:
+    return str(source) if isinstance(source, str | Path) else ""
+
+
+def _ahead(pool: ThreadPoolExecutor, function: Any, items: Iterable[Any], *, depth: int) -> Iterator[Any]:
+    """`map` in order, with at most `depth` items under way: the input may be endless."""
+    waiting: deque[Future[Any]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) >= depth:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk

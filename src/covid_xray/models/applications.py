@@ -1,0 +1,50 @@
+"""Any network of `keras.applications` with our input and a global-average-pooling head.
+
+Its own `preprocess_input` becomes part of the graph, so that a wrong normalisation cannot happen later.
+"""
+
+import importlib
+
+import keras
+from keras import layers
+
+from covid_xray.config import Training
+from covid_xray.errors import UsageError
+from covid_xray.models.vgg import grey_input, to_rgb
+from covid_xray.models.zoo import APPLICATIONS
+
+
+def build(settings: Training, classes: int) -> keras.Model:
+    """The network `settings.model` of `keras.applications`, from scratch or with ImageNet weights.
+
+    Raises:
+        UsageError: the ImageNet weights cannot be downloaded, or the image is too small for the network.
+    """
+    module = importlib.import_module(f"keras.applications.{APPLICATIONS[settings.model]}")
+    image = grey_input(settings.image_size, settings.image_size)
+    prepared = module.preprocess_input(to_rgb(image))
+    features = _features(module, settings)(prepared)
+    x = layers.GlobalAveragePooling2D(name="pool")(features)
+    x = layers.Dropout(settings.dropout, name="pool_dropout")(x)
+    probabilities = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(image, probabilities, name=settings.model)
+
+
+def _features(module: object, settings: Training) -> keras.Model:
+    network = getattr(module, settings.model)
+    shape = (settings.image_size, settings.image_size, 3)
+    try:
+        features: keras.Model = network(include_top=False, weights=settings.weights, input_shape=shape)
+    except ValueError as error:
+        raise UsageError(
+            f"expected an image_size that {settings.model} takes. Received: image_size={settings.image_size}"
+        ) from error
+    except Exception as error:  # keras.utils.get_file raises a bare Exception when it cannot reach its server
+        if settings.weights is None:
+            raise
+        raise UsageError(
+            f"expected to download ImageNet weights for {settings.model}. Received: no connection. "
+            "Train from scratch with --set weights=null, or on a machine with internet let Keras fill its cache "
+            "(~/.keras/models) and copy that folder here."
+        ) from error
+    return features

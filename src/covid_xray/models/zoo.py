@@ -1,0 +1,75 @@
+"""Names in, networks out: one dict, importable without Keras.
+
+Every network takes N x H x W x 1 float32 grey images in 0..255 (preprocessing is part of the graph) and ends in a
+softmax layer named `probabilities`. What it looks like inside is up to its builder.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from covid_xray.config import Training
+from covid_xray.errors import MissingPackage, UsageError
+
+if TYPE_CHECKING:
+    import keras
+
+Builder = Callable[[Training, int], "keras.Model"]
+
+MODELS: dict[str, str] = {
+    "vgg": "covid_xray.models.vgg:build",
+}
+
+# Class name in keras.applications -> its module, which holds the matching preprocess_input.
+APPLICATIONS: dict[str, str] = {
+    "ConvNeXtTiny": "convnext",
+    "DenseNet121": "densenet",
+    "DenseNet169": "densenet",
+    "EfficientNetB0": "efficientnet",
+    "EfficientNetB1": "efficientnet",
+    "EfficientNetB2": "efficientnet",
+    "EfficientNetB3": "efficientnet",
+    "EfficientNetV2B0": "efficientnet_v2",
+    "EfficientNetV2S": "efficientnet_v2",
+    "InceptionV3": "inception_v3",
+    "MobileNet": "mobilenet",
+    "MobileNetV2": "mobilenet_v2",
+    "MobileNetV3Large": "mobilenet_v3",
+    "MobileNetV3Small": "mobilenet_v3",
+    "NASNetMobile": "nasnet",
+    "ResNet50": "resnet",
+    "ResNet101": "resnet",
+    "ResNet50V2": "resnet_v2",
+    "VGG16": "vgg16",
+    "VGG19": "vgg19",
+    "Xception": "xception",
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every name that `build` accepts: our own networks first."""
+    return (*MODELS, *APPLICATIONS)
+
+
+def build(settings: Training, classes: int) -> "keras.Model":
+    """The uncompiled network `settings.model` with `classes` outputs.
+
+    Raises:
+        UsageError: the name is unknown, or ImageNet weights were asked for and cannot be had.
+        MissingPackage: Keras is not installed.
+    """
+    if settings.model not in names():
+        raise UsageError(f"expected a model of {', '.join(names())}. Received: {settings.model!r}")
+    if settings.model in MODELS and settings.weights:
+        raise UsageError(f"expected weights=null for {settings.model!r}. Received: weights={settings.weights!r}")
+    target = MODELS.get(settings.model, "covid_xray.models.applications:build")
+    return _load(target)(settings, classes)
+
+
+def _load(target: str) -> Builder:
+    module, _, function = target.partition(":")
+    try:
+        builder: Builder = getattr(importlib.import_module(module), function)
+    except ModuleNotFoundError as error:
+        raise MissingPackage(f'expected {error.name} to be installed: pip install "covid-xray[train]"') from None
+    return builder
