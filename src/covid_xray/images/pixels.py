@@ -1,0 +1,42 @@
+"""A `Radiograph` to the network's input: the one function that training, evaluation and serving share.
+
+Comes in: any size, 8..16 bits. Goes out: height x width, uint8, 0..255. numpy and Pillow only.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from covid_xray.config import Limits
+from covid_xray.images.decode import decode
+from covid_xray.images.radiograph import Radiograph
+
+# Goes into every bundle and cache; raise it when any output byte of `to_input` or `decode` changes.
+PIXELS_VERSION = 1
+
+_WHITE = 255.0  # uint8
+
+
+def to_input(radiograph: Radiograph, *, height: int, width: int) -> NDArray[np.uint8]:
+    """The radiograph as the network sees it, height x width, 0..255, black 0 and white 255.
+
+    The picture is resized by a triangle filter (Pillow BILINEAR), which widens when it shrinks and so does not alias.
+    The aspect ratio is not kept: the original project read its images so (Keras `image_dataset_from_directory`), and
+    what is cut or padded instead would tell the sources apart. White `2 ** bits - 1` becomes 255, in proportion;
+    the contrast is not changed in any other way. The 8-bit and the 16-bit file of one picture differ by 1 at most.
+    """
+    size = (width, height)
+    if radiograph.bits == 8:
+        return np.array(Image.fromarray(radiograph.pixels).resize(size, Image.Resampling.BILINEAR))
+    # Pillow filters 16-bit pixels in 32-bit floats, which hold all of 0..65,535 exactly.
+    wide = Image.fromarray(radiograph.pixels.astype(np.float32))
+    resized = np.asarray(wide.resize(size, Image.Resampling.BILINEAR))
+    scale = _WHITE / (2**radiograph.bits - 1)
+    return np.rint(np.clip(resized * scale, 0, _WHITE)).astype(np.uint8)
+
+
+def load_input(source: Path | bytes, *, height: int, width: int, limits: Limits = Limits()) -> NDArray[np.uint8]:  # noqa: B008
+    """`decode` and `to_input` in one call. Raises `BadImage` as `decode` does."""
+    return to_input(decode(source, limits=limits), height=height, width=width)
