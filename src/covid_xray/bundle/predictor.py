@@ -130,9 +130,7 @@ class Predictor:
 
     def _findings(self, names: list[str], pixels: NDArray[np.uint8], *, class_maps: bool) -> list[Finding]:
         outputs = self.run(pixels, class_maps=class_maps)
-        return [
-            self._finding(name, {key: value[i] for key, value in outputs.items()}) for i, name in enumerate(names)
-        ]
+        return [self._finding(name, {key: value[i] for key, value in outputs.items()}) for i, name in enumerate(names)]
 
     def _finding(self, name: str, output: Mapping[str, NDArray[np.float32]]) -> Finding:
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
@@ -172,7 +170,9 @@ def _session(bundle: Bundle, threads: int) -> Any:
     try:
         session = onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
     except Exception:
-        raise BadBundle(f"expected {bundle.folder} to hold a network that ONNX Runtime can open", code="format") from None
+        raise BadBundle(
+            f"expected {bundle.folder} to hold a network that ONNX Runtime can open", code="format"
+        ) from None
     _check_graph(bundle, session)
     return session
 

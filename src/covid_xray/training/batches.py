@@ -1,0 +1,136 @@
+"""Cached pixels in, training batches out: image keys, pixels and labels always together.
+
+Order and augmentation are functions of (seed, epoch, image) alone, not of a random state that runs along: a run
+that was stopped and resumed sees exactly what an undisturbed run sees, on every Keras backend. The augmentation is
+one affine resampling and one look-up table on uint8 (OpenCV), so it hides behind the training step.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.config import Augmentation, Training
+from covid_xray.training.cache import PixelCache
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Keys, inputs N x H x W x 1 float32 in 0..255, one-hot labels N x C float32, and sample weights N float32."""
+
+    images: tuple[str, ...]
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+    weight: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One side of a split: image keys, their labels as class numbers, the class names, and the pixels of all images."""
+
+    images: tuple[str, ...]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    cache: PixelCache
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """n / (classes * n_class) for each class; the mean over the images is 1. Every class must be present."""
+    counts = np.bincount(labels, minlength=classes)
+    return (len(labels) / (classes * counts)).astype(np.float32)
+
+
+def training_batches(part: Part, *, settings: Training, epoch: int) -> Iterator[Batch]:
+    """The batches of one epoch in shuffled order, augmented; the last one may be smaller."""
+    order = np.random.default_rng((settings.seed, epoch)).permutation(len(part))
+    weights = class_weights(part.labels, len(part.classes)) if settings.class_weights else None
+    augmentation = settings.augmentation if settings.augment else None
+    for start in range(0, len(order), settings.batch_size):
+        chosen = order[start : start + settings.batch_size]
+        pixels = [_pixels(part, index, augmentation, (settings.seed, epoch, index)) for index in chosen.tolist()]
+        yield _batch(part, chosen, pixels, weights)
+
+
+def plain_batches(part: Part, *, batch_size: int) -> Iterator[Batch]:
+    """The batches of a part in its own order, as they are: for validation."""
+    for start in range(0, len(part), batch_size):
+        chosen = np.arange(start, min(start + batch_size, len(part)))
+        yield _batch(part, chosen, [_pixels(part, index, None, ()) for index in chosen.tolist()], None)
+
+
+def prefetch(items: Iterator[T], *, depth: int = 2) -> Iterator[T]:
+    """The same items in order, made by one thread up to `depth` ahead; an error in the thread is raised here."""
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        waiting = deque(pool.submit(next, items, end) for _ in range(depth))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, items, end))
+            yield item  # type: ignore[misc]
+
+
+def augment(pixels: NDArray[np.uint8], augmentation: Augmentation, seed: Sequence[int]) -> NDArray[np.uint8]:
+    """H x W uint8 -> H x W uint8: rotated, sheared, zoomed, shifted, relit; all of it a function of `seed`.
+
+    Edges are continued by reflection: a black wedge would tell the network that the picture was turned.
+    """
+    random = np.random.default_rng(tuple(seed))
+    warped = cv2.warpAffine(
+        pixels,
+        _matrix(augmentation, random, pixels.shape),
+        pixels.shape[::-1],
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    return np.asarray(cv2.LUT(warped, _relight(augmentation, random)), dtype=np.uint8)
+
+
+def _matrix(a: Augmentation, random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """2 x 3 matrix about the centre of the picture: rotation * shear * zoom, then shift (and flip)."""
+    height, width = shape
+    angle, shear, log_zoom, right, down = random.uniform(-1, 1, 5)
+    cosine, sine = math.cos(math.radians(angle * a.rotation)), math.sin(math.radians(angle * a.rotation))
+    scale = (1 + a.zoom) ** log_zoom  # as often smaller as larger
+    linear = np.array([[cosine, -sine], [sine, cosine]]) @ np.array(
+        [[1, math.tan(math.radians(shear * a.shear))], [0, 1]]
+    )
+    linear *= scale
+    if a.horizontal_flip and random.random() < 0.5:
+        linear[0] *= -1
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    shift = np.array([right * a.shift * width, down * a.shift * height])
+    return np.column_stack([linear, centre - linear @ centre + shift])
+
+
+def _relight(a: Augmentation, random: np.random.Generator) -> NDArray[np.uint8]:
+    """256 uint8: contrast about mid-grey, then brightness."""
+    brightness, contrast = random.uniform(-1, 1, 2)
+    levels = (np.arange(256) - 127.5) * (1 + contrast * a.contrast) + 127.5 + brightness * a.brightness * 255
+    return np.clip(levels.round(), 0, 255).astype(np.uint8)
+
+
+def _pixels(part: Part, index: int, augmentation: Augmentation | None, seed: Sequence[int]) -> NDArray[np.uint8]:
+    pixels = np.asarray(part.cache.pixels[part.cache.row[part.images[index]]])
+    return augment(pixels, augmentation, seed) if augmentation else pixels
+
+
+def _batch(
+    part: Part, chosen: NDArray[np.int64], pixels: list[NDArray[np.uint8]], weights: NDArray[np.float32] | None
+) -> Batch:
+    labels = part.labels[chosen]
+    return Batch(
+        images=tuple(part.images[index] for index in chosen),
+        x=np.stack(pixels)[..., None].astype(np.float32),
+        y=np.eye(len(part.classes), dtype=np.float32)[labels],
+        weight=np.ones(len(chosen), np.float32) if weights is None else weights[labels],
+    )

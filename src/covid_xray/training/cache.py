@@ -1,0 +1,104 @@
+"""Every image decoded once: a manifest in, one uint8 memory map (N x H x W) out, rows in the manifest's order.
+
+An epoch then costs no decoding. Each file's bytes are hashed on the way, and a file that is not the one that was
+indexed stops the run before epoch 1.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.config import Limits
+from covid_xray.data.manifest import Manifest
+from covid_xray.errors import BadImage, BadManifest
+from covid_xray.files import read_bounded, sha256_bytes, write_json
+from covid_xray.images.decode import decode
+from covid_xray.images.pixels import PIXELS_VERSION, to_input
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelCache:
+    """Pixels by image: `pixels[row[image]]` is the height x width uint8 input of that image."""
+
+    pixels: NDArray[np.uint8]
+    row: Mapping[str, int]
+
+
+def build_cache(
+    manifest: Manifest, *, folder: Path, height: int, width: int, workers: int = 0, progress: Progress | None = None
+) -> PixelCache:
+    """Decode every image of `manifest` into `folder`/pixels.npy, or open what is there if it holds the same images.
+
+    Raises:
+        BadManifest: a file is missing, unreadable, or not the one that was indexed; all such files are named (20 at
+            most) before any training.
+    """
+    images = list(manifest.table["image"])
+    facts = {"pixels_version": PIXELS_VERSION, "height": height, "width": width, "images": _identities(manifest)}
+    path, facts_path = folder / "pixels.npy", folder / "pixels.json"
+    row = {image: index for index, image in enumerate(images)}
+    if _same(facts_path, facts) and path.is_file():
+        return PixelCache(np.load(path, mmap_mode="r"), row)
+    folder.mkdir(parents=True, exist_ok=True)
+    facts_path.unlink(missing_ok=True)  # from here until the end the cache is not valid
+    pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (len(images), height, width))
+    _fill(pixels, manifest, workers=workers, progress=progress)
+    pixels.flush()
+    write_json(facts_path, facts)
+    return PixelCache(np.load(path, mmap_mode="r"), row)
+
+
+def _fill(pixels: NDArray[np.uint8], manifest: Manifest, *, workers: int, progress: Progress | None) -> None:
+    images = list(manifest.table["image"])
+    expected = _identities(manifest)
+    refused: list[str] = []
+
+    def load(index: int) -> str | None:
+        try:
+            pixels[index] = _load(manifest.path(images[index]), expected[index][1], pixels.shape[1:])
+        except (BadImage, BadManifest, OSError) as error:
+            reason = error.message if isinstance(error, BadImage | BadManifest) else "the file cannot be read"
+            return f"{images[index]}: {reason}"
+        return None
+
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        for done, problem in enumerate(pool.map(load, range(len(images))), start=1):
+            refused += [problem] if problem else []
+            if progress:
+                progress(done, len(images))
+    if refused:
+        raise BadManifest(
+            f"expected {len(images)} images as they were indexed. Received: {len(refused)} that are not:\n"
+            + "\n".join(refused[:20])
+        )
+
+
+def _load(path: Path, sha256: str | None, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    data = read_bounded(path, limit=Limits().upload_bytes)
+    if sha256 and sha256_bytes(data) != sha256:
+        raise BadManifest("the file has changed since it was indexed")
+    return to_input(decode(data), height=shape[0], width=shape[1])
+
+
+def _identities(manifest: Manifest) -> list[list[str | None]]:
+    table = manifest.table
+    hashes = table["sha256"] if "sha256" in table else [None] * len(table)
+    return [
+        [image, digest if isinstance(digest, str) else None]
+        for image, digest in zip(table["image"], hashes, strict=True)
+    ]
+
+
+def _same(path: Path, facts: Mapping[str, object]) -> bool:
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")) == facts)
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,134 @@
+"""A Keras network in, a bundle out, with proof: no bundle appears before ONNX Runtime and Keras agreed on it.
+
+Parity: a largest difference of 1e-4 in probabilities, and of 1e-4 of the largest value in embedding and class maps.
+"""
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.bundle.bundle import OUTPUTS, write_bundle
+from covid_xray.errors import CovidXrayError
+from covid_xray.images.pixels import PIXELS_VERSION
+from covid_xray.models.heatmap_head import with_class_maps
+
+TOLERANCE = 1e-4
+
+
+class ExportFailed(CovidXrayError):
+    """The exported graph is not what Keras computes, or not what a bundle needs."""
+
+    default_code = "export-failed"
+
+
+def export(
+    model: keras.Model, folder: Path, *, facts: Mapping[str, Any], images: NDArray[np.uint8]
+) -> dict[str, float]:
+    """Write the bundle of `model` to `folder` and return the parity: the largest difference of each output.
+
+    Args:
+        model: a float32 network of `zoo.build`, trained.
+        folder: of the bundle; it appears complete, or stays as it was.
+        facts: for bundle.json: `name`, `version`, `classes` and whatever else is known.
+        images: N x height x width uint8 to prove parity on, some tens of real inputs.
+
+    Raises:
+        ExportFailed: no parity, external data, or a graph without the three outputs.
+    """
+    outputs = with_class_maps(model)
+    height, width = model.input.shape[1:3]
+    outputs(np.zeros((1, height, width, 1), np.float32))  # Keras exports only what was called once
+    data = _tidy(_to_onnx(outputs))
+    parity = _parity(outputs, data, images)
+    write_bundle(folder, model=data, facts={**_defaults(height, width), **facts, "parity": parity})
+    return parity
+
+
+def probe_images(height: int, width: int, *, count: int = 8, seed: int = 0) -> NDArray[np.uint8]:
+    """N x height x width uint8 test pictures: smooth random fields, one black, one white."""
+    random = np.random.default_rng(seed)
+    coarse = random.uniform(0, 255, (count, 8, 8)).astype(np.float32)
+    fields = keras.ops.convert_to_numpy(keras.ops.image.resize(coarse[..., None], (height, width)))[..., 0]
+    fields[0], fields[-1] = 0, 255
+    return np.clip(fields.round(), 0, 255).astype(np.uint8)
+
+
+def _defaults(height: int, width: int) -> dict[str, Any]:
+    """Facts that every bundle holds; the later ones are filled by calibration and evaluation."""
+    size = {"height": height, "width": width, "channels": 1, "range": [0, 255]}
+    resize = "bilinear with antialiasing to height x width, aspect ratio not kept"
+    return {
+        "input": {**size, "resize": resize, "pixels_version": PIXELS_VERSION},
+        "outputs": list(OUTPUTS),
+        "temperature": 1.0,
+        "operating_points": {},
+        "conformal": None,
+        "gate": None,
+        "metrics": None,
+    }
+
+
+def _to_onnx(outputs: keras.Model) -> bytes:
+    with tempfile.TemporaryDirectory() as name, _quiet():
+        path = Path(name) / "model.onnx"
+        outputs.export(path, format="onnx", verbose=False)
+        extra = [p.name for p in Path(name).iterdir() if p != path]
+        if extra:
+            raise ExportFailed(f"expected one ONNX file. Received: external data in {', '.join(sorted(extra))}")
+        return path.read_bytes()
+
+
+def _tidy(data: bytes) -> bytes:
+    """Name the batch axis, drop what names the machine, check the graph."""
+    import onnx
+
+    proto = onnx.load_from_string(data)
+    for tensor in [*proto.graph.input, *proto.graph.output]:
+        tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
+    names = {tensor.name for tensor in proto.graph.output}
+    if names != set(OUTPUTS) or [tensor.name for tensor in proto.graph.input] != ["image"]:
+        raise ExportFailed(f"expected a graph from image to {', '.join(OUTPUTS)}. Received: outputs {sorted(names)}")
+    proto.doc_string = ""
+    onnx.checker.check_model(proto)
+    return bytes(proto.SerializeToString())
+
+
+def _parity(outputs: keras.Model, data: bytes, images: NDArray[np.uint8]) -> dict[str, float]:
+    import onnxruntime
+
+    x = images[..., None].astype(np.float32)
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    received = dict(zip(OUTPUTS, session.run(list(OUTPUTS), {"image": x}), strict=True))
+    expected = outputs.predict_on_batch(x)
+    parity = {}
+    for name in OUTPUTS:
+        scale = 1.0 if name == "probabilities" else max(1.0, float(np.abs(expected[name]).max()))
+        parity[name] = float(np.abs(received[name] - expected[name]).max()) / scale
+        if not parity[name] <= TOLERANCE:
+            raise ExportFailed(
+                f"expected {name} within {TOLERANCE} of Keras. Received: a difference of {parity[name]:.2e}"
+            )
+    return parity
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The converters print and warn about their own old idioms; errors still come as exceptions."""
+    logger = logging.getLogger("tf2onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,81 @@
+"""What a run knows about itself (versions, machine, data, command line), written to its `manifest.json`."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import pandas as pd
+
+from covid_xray.data.manifest import Manifest, fingerprint
+from covid_xray.files import write_json
+from covid_xray.training import precision
+
+PACKAGES = (
+    "covid-xray",
+    "keras",
+    "tensorflow-cpu",
+    "tensorflow",
+    "jax",
+    "torch",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "pillow",
+)
+
+
+def describe_data(manifest: Manifest, split: pd.Series) -> dict[str, Any]:
+    """Fingerprint, counts by part and class, and where the manifest has them by source and licence."""
+    table = manifest.table.assign(part=split.reindex(manifest.table["image"]).to_numpy())
+    facts: dict[str, Any] = {"fingerprint": fingerprint(manifest), "images": {}}
+    for part, rows in table.groupby("part"):
+        facts["images"][str(part)] = {str(k): int(v) for k, v in rows["label"].value_counts().sort_index().items()}
+    trained = table[table["part"] == "train"]
+    for column in ("source", "license"):
+        if column in trained:
+            facts[column] = {str(k): int(v) for k, v in trained[column].fillna("not stated").value_counts().items()}
+    return facts
+
+
+def write_run_manifest(
+    out: Path, *, facts: Mapping[str, Any], parity: Mapping[str, float], seconds: float, ended: str
+) -> None:
+    """Write `manifest.json`: everything needed to say how this run came about."""
+    write_json(
+        out / "manifest.json",
+        {
+            "bundle": dict(facts),
+            "parity": dict(parity),
+            "ended": ended,
+            "seconds": round(seconds, 1),
+            "precision": precision.choose(facts["training"]["settings"]["precision"]),
+            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "packages": _versions(),
+            "keras_backend": keras.backend.backend(),
+            "machine": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

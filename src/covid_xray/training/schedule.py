@@ -1,0 +1,58 @@
+"""Early stopping, learning-rate reduction and the best epoch, as plain data that a checkpoint can hold.
+
+The rules are those of Keras' EarlyStopping, ReduceLROnPlateau and ModelCheckpoint(save_best_only); Keras' own callbacks
+forget their state when a run is resumed.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from covid_xray.config import Training
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Where the run stands after `epoch` epochs; `best_loss` is the lowest validation loss (`None`: none yet)."""
+
+    learning_rate: float
+    epoch: int = 0
+    best_loss: float | None = None
+    best_epoch: int = 0
+    since_best: int = 0
+    since_reduced: int = 0
+
+    @property
+    def is_best(self) -> bool:
+        """The epoch that just ended has the lowest validation loss so far."""
+        return self.epoch > 0 and self.epoch == self.best_epoch
+
+
+def start(settings: Training) -> Schedule:
+    """The schedule before the first epoch."""
+    return Schedule(learning_rate=settings.learning_rate)
+
+
+def after_epoch(schedule: Schedule, *, val_loss: float, settings: Training) -> Schedule:
+    """The schedule after one more epoch with this validation loss; a loss that is not a number counts as no better."""
+    epoch = schedule.epoch + 1
+    if math.isfinite(val_loss) and (schedule.best_loss is None or val_loss < schedule.best_loss):
+        return dataclasses.replace(
+            schedule, epoch=epoch, best_loss=val_loss, best_epoch=epoch, since_best=0, since_reduced=0
+        )
+    waited = schedule.since_reduced + 1
+    rate = schedule.learning_rate
+    if waited >= settings.reduce_lr_patience:
+        rate, waited = max(rate * settings.reduce_lr_factor, settings.min_learning_rate), 0
+    return dataclasses.replace(
+        schedule, epoch=epoch, learning_rate=rate, since_best=schedule.since_best + 1, since_reduced=waited
+    )
+
+
+def finished(schedule: Schedule, settings: Training) -> str | None:
+    """Why training ends now, or `None` when it goes on."""
+    if schedule.since_best >= settings.early_stopping_patience:
+        return f"no better validation loss for {schedule.since_best} epochs"
+    if schedule.epoch >= settings.epochs:
+        return f"{settings.epochs} epochs done"
+    return None

@@ -1,0 +1,292 @@
+"""A manifest and its split in, a run folder out: the training program.
+
+    run folder: config.yaml split.csv history.csv model.keras bundle/ manifest.json (and checkpoint/ while it runs)
+
+The loop is ours and short (`model.train_on_batch`), so that everything which decides how a run goes on is plain data in
+the checkpoint: a run that was stopped ends where an undisturbed one would have.
+"""
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+
+from covid_xray.config import Training, to_yaml
+from covid_xray.data.manifest import Manifest
+from covid_xray.data.split import check_split, write_split
+from covid_xray.errors import CovidXrayError, UsageError
+from covid_xray.files import folder_lock, replacing, sha256_bytes, write_text
+from covid_xray.models import zoo
+from covid_xray.training import checkpoint, precision, schedule
+from covid_xray.training.batches import Part, plain_batches, prefetch, training_batches
+from covid_xray.training.cache import build_cache
+from covid_xray.training.export import export
+from covid_xray.training.run import describe_data, write_run_manifest
+from covid_xray.training.schedule import Schedule
+
+# stage ("decode", "epoch 3/30", "export"), done, total, note ("loss 0.31 accuracy 0.88")
+Progress = Callable[[str, int, int, str], None]
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "seconds")
+
+
+class TrainingDiverged(CovidXrayError):
+    """No epoch ended with a finite validation loss."""
+
+    default_code = "diverged"
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What stays the same over the epochs of one run."""
+
+    settings: Training
+    out: Path
+    model: keras.Model
+    train: Part
+    val: Part
+    identity: str
+    progress: Progress
+
+
+def train(
+    manifest: Manifest,
+    split: pd.Series,
+    *,
+    settings: Training,
+    out: Path,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Train on the `train` part, choose the epoch on the `val` part, and write the run folder `out`.
+
+    Args:
+        manifest: images and labels, checked.
+        split: image -> train, val or test; no patient or duplicate group on two sides.
+        settings: network and recipe.
+        out: the run folder; it must be new, or hold an unfinished run of the same settings and data with `resume`.
+        resume: go on from the last complete epoch.
+        progress: called as (stage, done, total, note).
+
+    Returns:
+        The folder of the bundle.
+
+    Raises:
+        BadSplit, BadManifest: the data cannot be trained on; nothing was trained.
+        UsageError: `out` holds another run.
+        Busy: another process trains in `out`.
+    """
+    progress = progress or (lambda *_: None)
+    check_split(manifest, split)
+    with folder_lock(out):
+        _claim(out, resume=resume)
+        started = time.time()
+        run = _prepare(manifest, split, settings=settings, out=out, progress=progress)
+        last, best = _epochs(run)
+        return _finish(run, manifest, split, last=last, best=best, seconds=time.time() - started)
+
+
+def _claim(out: Path, *, resume: bool) -> None:
+    begun = (out / "config.yaml").exists()
+    if begun and not resume:
+        raise UsageError(f"expected a new run folder. Received: {out} holds a run; name another, or add --resume")
+    if resume and not checkpoint.exists(out / "checkpoint"):
+        raise UsageError(f"expected an unfinished run with a checkpoint in {out}. Received: none there")
+
+
+def _prepare(manifest: Manifest, split: pd.Series, *, settings: Training, out: Path, progress: Progress) -> _Run:
+    split = split.reindex(manifest.table["image"])
+    used = manifest.take(split.isin(["train", "val"]).to_numpy())
+    cache = build_cache(
+        used,
+        folder=out / "cache",
+        height=settings.image_size,
+        width=settings.image_size,
+        workers=settings.decode_workers,
+        progress=lambda done, total: progress("decode", done, total, ""),
+    )
+    parts = {}
+    for name in ("train", "val"):
+        part = manifest.take((split == name).to_numpy()).table
+        codes = np.array([manifest.classes.index(label) for label in part["label"]], dtype=np.int64)
+        parts[name] = Part(tuple(part["image"]), codes, manifest.classes, cache)
+    write_text(out / "config.yaml", to_yaml(settings))
+    write_split(out / "split.csv", split, manifest)
+    model = build_model(settings, len(manifest.classes))
+    identity = _identity(settings, split, manifest.classes)
+    return _Run(settings, out, model, parts["train"], parts["val"], identity, progress)
+
+
+def build_model(settings: Training, classes: int) -> keras.Model:
+    """The compiled network of `settings`, seeded, in the precision that the machine is best at."""
+    keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    with precision.policy(precision.choose(settings.precision)):
+        model = zoo.build(settings, classes)
+    model.compile(
+        optimizer=keras.optimizers.Adam(settings.learning_rate),
+        loss="categorical_crossentropy",
+        weighted_metrics=[],
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def _identity(settings: Training, split: pd.Series, classes: tuple[str, ...]) -> str:
+    """Hash of everything a checkpoint depends on, the number of epochs aside: a run may be prolonged."""
+    facts = settings.model_dump(mode="json", exclude={"epochs", "decode_workers"})
+    rows = sorted((str(image), str(part)) for image, part in split.items())
+    return sha256_bytes(json.dumps([facts, classes, rows]).encode())
+
+
+def _epochs(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
+    """Run the epochs that are left; returns the final schedule and the best weights."""
+    state, best = _restore(run)
+    folder = run.out / "checkpoint"
+    saved: Future[None] | None = None
+    # Saving overlaps the next epoch: a third of a gigabyte takes a second or two to hash and fsync.
+    with ThreadPoolExecutor(1, thread_name_prefix="checkpoint") as writer:
+        while not schedule.finished(state, run.settings):
+            state, row = _epoch(run, state)
+            variables = [np.array(keras.ops.convert_to_numpy(v)) for v in _variables(run.model)]
+            if state.is_best:
+                best = [np.array(keras.ops.convert_to_numpy(w)) for w in run.model.weights]
+            if saved:
+                saved.result()
+            _append_history(run.out / "history.csv", row)
+            saved = writer.submit(checkpoint.save, folder, checkpoint.Generation(variables, best, state, run.identity))
+        if saved:
+            saved.result()
+    if not state.best_epoch:
+        raise TrainingDiverged(
+            f"expected an epoch with a finite validation loss. Received: none in {state.epoch}; "
+            "a smaller learning_rate or precision=float32 may help"
+        )
+    return state, best
+
+
+def _restore(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
+    run.model.optimizer.build(run.model.trainable_variables)
+    folder = run.out / "checkpoint"
+    if not checkpoint.exists(folder):
+        (run.out / "history.csv").unlink(missing_ok=True)
+        return schedule.start(run.settings), []
+    generation = checkpoint.load(folder)
+    if generation.run != run.identity:
+        raise UsageError(f"expected the settings and data that {run.out} was started with. Received: others")
+    for variable, value in zip(_variables(run.model), generation.variables, strict=True):
+        variable.assign(value)
+    _cut_history(run.out / "history.csv", generation.schedule.epoch)
+    return generation.schedule, generation.best
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """All state of a run: weights, dropout's random states, the optimiser's moments. Metrics start anew each epoch."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _epoch(run: _Run, state: Schedule) -> tuple[Schedule, dict[str, float]]:
+    number, started = state.epoch + 1, time.perf_counter()
+    run.model.optimizer.learning_rate.assign(state.learning_rate)
+    logs = _train_epoch(run, number)
+    val_loss, val_accuracy, val_f1 = validate(run.model, run.val, batch_size=run.settings.batch_size)
+    after = schedule.after_epoch(state, val_loss=val_loss, settings=run.settings)
+    values = (number, logs["loss"], logs["accuracy"], val_loss, val_accuracy, val_f1)
+    row = dict(zip(COLUMNS, (*values, state.learning_rate, time.perf_counter() - started), strict=True))
+    steps = -(-len(run.train) // run.settings.batch_size)
+    note = f"loss {logs['loss']:.3f}, validation: loss {val_loss:.3f}, accuracy {val_accuracy:.3f}, F1 {val_f1:.3f}"
+    run.progress(_stage(run, number), steps, steps, note + (" (best)" if after.is_best else ""))
+    return after, row
+
+
+def _stage(run: _Run, number: int) -> str:
+    return f"epoch {number}/{run.settings.epochs}"
+
+
+def _train_epoch(run: _Run, number: int) -> dict[str, float]:
+    run.model.reset_metrics()
+    steps = -(-len(run.train) // run.settings.batch_size)
+    logs: dict[str, float] = {}
+    for step, batch in enumerate(prefetch(training_batches(run.train, settings=run.settings, epoch=number)), start=1):
+        logs = run.model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight, return_dict=True)
+        if step < steps:
+            run.progress(_stage(run, number), step, steps, f"loss {logs['loss']:.3f}")
+    return {name: float(value) for name, value in logs.items()}
+
+
+def validate(model: keras.Model, part: Part, *, batch_size: int) -> tuple[float, float, float]:
+    """Cross-entropy, accuracy and macro-F1 on a part, each label beside the prediction of its own image."""
+    labels, losses, predicted = [], [], []
+    for batch in prefetch(plain_batches(part, batch_size=batch_size)):
+        probabilities = np.asarray(model.predict_on_batch(batch.x), dtype=np.float64)
+        truth = batch.y.argmax(axis=1)
+        labels += truth.tolist()
+        predicted += probabilities.argmax(axis=1).tolist()
+        losses += (-np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-7, None))).tolist()
+    accuracy = float(np.mean(np.array(labels) == np.array(predicted)))
+    return float(np.mean(losses)), accuracy, float(f1_score(labels, predicted, average="macro", zero_division=0))
+
+
+def _append_history(path: Path, row: dict[str, float]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        if new:
+            writer.writerow(COLUMNS)
+        writer.writerow([row["epoch"], *(f"{row[name]:.6g}" for name in COLUMNS[1:])])
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _cut_history(path: Path, epochs: int) -> None:
+    """Drop the lines of epochs that the checkpoint does not know."""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()[: epochs + 1]
+        write_text(path, "\n".join(lines) + "\n")
+
+
+def _finish(
+    run: _Run, manifest: Manifest, split: pd.Series, *, last: Schedule, best: checkpoint.Arrays, seconds: float
+) -> Path:
+    run.progress("export", 0, 1, "")
+    with precision.policy("float32"):
+        model = zoo.build(run.settings.model_copy(update={"weights": None}), len(manifest.classes))
+    model.set_weights(list(best))
+    with replacing(run.out / "model.keras") as temporary:
+        model.save(temporary)
+    facts = {
+        "name": run.settings.model,
+        "version": run.identity[:12],
+        "classes": list(manifest.classes),
+        "training_data": describe_data(manifest, split),
+        "training": {"settings": run.settings.model_dump(mode="json"), **dataclasses.asdict(last)},
+    }
+    parity = export(model, run.out / "bundle", facts=facts, images=_samples(run.val))
+    run.progress("export", 1, 1, f"parity with Keras: {max(parity.values()):.1e}")
+    reason = schedule.finished(last, run.settings) or ""
+    write_run_manifest(run.out, facts=facts, parity=parity, seconds=seconds, ended=reason)
+    for scratch in ("cache", "checkpoint"):
+        shutil.rmtree(run.out / scratch, ignore_errors=True)
+    return run.out / "bundle"
+
+
+def _samples(part: Part, *, count: int = 16) -> NDArray[np.uint8]:
+    """Some images of each class for the proof of parity."""
+    per_class = -(-count // len(part.classes))
+    chosen = [i for c in range(len(part.classes)) for i in np.flatnonzero(part.labels == c)[:per_class]]
+    return np.stack([part.cache.pixels[part.cache.row[part.images[i]]] for i in chosen])
