@@ -72,7 +72,8 @@ def read_png(data: bytes) -> Header:
     Raises:
         BadImage: codes `truncated`, `checksum` (a chunk of pixels or structure was altered), `damaged`, `too-complex`.
     """
-    header, frames, offset = None, 1, len(PNG_MAGIC)
+    header: tuple[int, int, int] | None = None
+    frames, offset = 1, len(PNG_MAGIC)
     for _ in range(MAX_PARTS):
         if offset + 12 > len(data):
             raise _truncated()
@@ -89,7 +90,8 @@ def read_png(data: bytes) -> Header:
         elif kind == b"acTL" and length == 8:  # animated PNG
             frames = struct.unpack_from(">I", data, offset + 8)[0]
         elif kind == b"IEND" and header:
-            return Header(*header, frames=frames)
+            width, height, bits = header
+            return Header(width, height, bits, frames=frames)
         offset = end
     raise BadImage(f"expected at most {MAX_PARTS:,} chunks. Received: more", code="too-complex")
 
@@ -100,7 +102,8 @@ def read_jpeg(data: bytes) -> Header:
     Raises:
         BadImage: codes `truncated`, `damaged`, `too-complex`.
     """
-    header, offset = None, 2
+    header: tuple[int, int, int] | None = None
+    offset = 2
     for _ in range(MAX_PARTS):
         offset, marker = _next_marker(data, offset)
         if marker in _FRAME_MARKERS and header is None and offset + 7 <= len(data):
@@ -112,7 +115,8 @@ def read_jpeg(data: bytes) -> Header:
             # Inside the coded pixels 0xFF is always followed by 0, so these are real markers.
             if data.find(b"\xff\xd9", offset) < 0:
                 raise _truncated()
-            return Header(*header, scans=1 + data.count(b"\xff\xda", offset))
+            width, height, bits = header
+            return Header(width, height, bits, scans=1 + data.count(b"\xff\xda", offset))
         if marker == _END_OF_IMAGE:
             raise BadImage("expected a JPEG with pixels. Received: one without", code="no-pixels")
         offset = _skip_segment(data, offset, marker)

@@ -1,0 +1,161 @@
+"""What a DICOM grey value means: modality rescale or LUT, then VOI LUT or window, then MONOCHROME1, then bits.
+
+Comes in: the data set's tags. Goes out: one table from stored pixel code to grey level, which `dicom` applies.
+Every step depends on the stored value alone, so it is computed once for each of the at most 65,536 values.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.errors import BadImage
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Grey level of each stored code, 0 (black) to `2 ** bits - 1` (white); bones bright."""
+
+    levels: NDArray[np.uint8] | NDArray[np.uint16]
+    bits: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Scale:
+    """Values of all codes after the modality step, with the range that they could take and its bits."""
+
+    values: Values
+    low: float
+    high: float
+    bits: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Lut:
+    """A DICOM lookup table: `data[0]` belongs to the value `first`; `bits` of its output."""
+
+    data: NDArray[np.uint16]
+    first: int
+    bits: int
+
+    def look_up(self, values: Values) -> Values:
+        """Output of each value; those outside the table take its first or last entry (PS3.3 C.11.1.1)."""
+        places = np.clip(np.rint(values) - self.first, 0, len(self.data) - 1)
+        return self.data[places.astype(np.intp)].astype(np.float64)
+
+
+def grey_table(dataset: "Dataset", *, bits: int, signed: bool, inverted: bool) -> Table:
+    """The table for pixels of `bits` stored bits (codes 0 .. 2**bits - 1, two's complement when `signed`).
+
+    The first VOI LUT wins over the first window, as in pydicom; with neither, the full range of the stored type
+    becomes black to white, so that equal files give equal grey whatever is drawn in them. `inverted` is MONOCHROME1.
+
+    Raises:
+        BadImage: `damaged`, a lookup table without its data.
+    """
+    scale = _modality(dataset, _values_of_codes(bits, signed=signed), bits=bits)
+    fraction, bits = _voi(dataset, scale)
+    white = 2**bits - 1
+    levels = np.rint(np.clip(fraction, 0, 1) * white)
+    if inverted:
+        levels = white - levels
+    return Table(levels.astype(np.uint8 if bits == 8 else np.uint16), bits)
+
+
+def windowed(values: Values, *, centre: float, width: float, function: str = "LINEAR") -> Values:
+    """Values as a fraction of white, 0..1, by PS3.3 C.11.2.1.2 (linear) and C.11.2.1.3 (linear-exact, sigmoid)."""
+    if function == "SIGMOID":
+        # Beyond e**60 the fraction is 0 in every bit depth; clipping keeps exp from overflowing.
+        return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -60, 60)))
+    if function == "LINEAR_EXACT":
+        return np.clip((values - centre) / width + 0.5, 0, 1)
+    if width <= 1:  # linear windows of width 1 are a step
+        return (values > centre - 0.5).astype(np.float64)
+    return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+
+
+def read_lut(item: "Dataset", *, descriptor: str = "LUTDescriptor", data: str = "LUTData", negative: bool) -> _Lut:
+    """A lookup table of a DICOM data set. `negative` says whether its input may be below zero.
+
+    Raises:
+        BadImage: `damaged`, the descriptor or the data is missing or too short.
+    """
+    entries, first, bits = _descriptor(item.get(descriptor))
+    first = first - 65_536 if negative and first >= 32_768 else first
+    entries = entries or 65_536  # 0 stands for 2**16, which does not fit 16 bits
+    levels = _lut_data(item.get(data), entries)
+    return _Lut(levels, first, _lut_bits(int(levels.max()), stated=bits))
+
+
+def number(dataset: "Dataset", keyword: str) -> float | None:
+    """The first value of a numeric tag, or None where it is absent, empty or not finite."""
+    value = dataset.get(keyword)
+    if not isinstance(value, str | bytes) and hasattr(value, "__len__"):
+        value = value[0] if len(value) else None
+    if value is None or value == "":
+        return None
+    first = float(value)
+    return first if np.isfinite(first) else None
+
+
+def _values_of_codes(bits: int, *, signed: bool) -> Values:
+    codes = np.arange(1 << bits, dtype=np.int64)
+    if signed:
+        codes -= (codes >> (bits - 1)) << bits
+    return codes.astype(np.float64)
+
+
+def _modality(dataset: "Dataset", values: Values, *, bits: int) -> _Scale:
+    sequence = dataset.get("ModalityLUTSequence")
+    if sequence:
+        lut = read_lut(sequence[0], negative=bool(values.min() < 0))
+        return _Scale(lut.look_up(values), 0, 2**lut.bits - 1, lut.bits)
+    slope = number(dataset, "RescaleSlope") or 1.0  # absent, or a slope of 0 that would erase the picture
+    values = values * slope + (number(dataset, "RescaleIntercept") or 0.0)
+    return _Scale(values, float(values.min()), float(values.max()), bits)
+
+
+def _voi(dataset: "Dataset", scale: _Scale) -> tuple[Values, int]:
+    sequence = dataset.get("VOILUTSequence")
+    if sequence:
+        lut = read_lut(sequence[0], negative=scale.low < 0)
+        return lut.look_up(scale.values) / (2**lut.bits - 1), lut.bits
+    bits = max(scale.bits, 8)
+    centre, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
+    if centre is None or width is None or width <= 0:
+        return (scale.values - scale.low) / (scale.high - scale.low), bits
+    function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
+    return windowed(scale.values, centre=centre, width=width, function=function), bits
+
+
+def _descriptor(value: Any) -> tuple[int, int, int]:
+    if isinstance(value, bytes):  # implicit VR where pydicom could not tell US from SS
+        value = np.frombuffer(value[: len(value) // 2 * 2], "<u2")
+    if value is None or len(value) != 3:
+        raise BadImage("expected a lookup table with a descriptor. Received: one without", code="damaged")
+    entries, first, bits = (int(part) & 0xFFFF for part in value)
+    return entries, first, bits
+
+
+def _lut_data(value: Any, entries: int) -> NDArray[np.uint16]:
+    if isinstance(value, bytes):
+        wide = len(value) >= 2 * entries
+        value = np.frombuffer(value[: entries * 2 if wide else entries], "<u2" if wide else np.uint8)
+    elif value is None or not hasattr(value, "__len__"):
+        value = [] if value is None else [value]
+    if len(value) < entries:
+        raise BadImage("expected a whole lookup table. Received: too few entries", code="damaged")
+    return (np.asarray(value[:entries], dtype=np.int64) & 0xFFFF).astype(np.uint16)
+
+
+def _lut_bits(most: int, *, stated: int) -> int:
+    """Bits of a table's output, 8..16. Many state 16 bits, the size of their words, and use 8, 10, 12 or 14."""
+    if stated >= 16 or most >= 1 << max(stated, 8):
+        return next(bits for bits in (8, 10, 12, 14, 16) if most < 1 << bits)
+    return max(stated, 8)
