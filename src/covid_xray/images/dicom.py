@@ -198,7 +198,7 @@ def _check_pixel_data(dataset: "Dataset", form: _Form, *, limits: Limits) -> Non
 
 
 def _check_decoder(syntax: str) -> None:
-    from pydicom.pixels.decoders import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     if not get_decoder(syntax).is_available:
         package = "pylibjpeg-openjpeg" if syntax in _J2K else "python-gdcm"
@@ -220,7 +220,7 @@ def _first_frame(dataset: "Dataset") -> bytes:
 
 def _decoded(dataset: "Dataset", form: _Form) -> NDArray[np.generic]:
     """Pixels as stored: H x W, or H x W x 3 in RGB."""
-    from pydicom.pixels.decoders import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     _silence_gdcm()
     pixels, _ = get_decoder(form.syntax).as_array(dataset, index=0, **{"correct_unused_bits": False})
