@@ -17,7 +17,7 @@ from covid_xray.files import read_bounded, sha256_bytes
 from covid_xray.images.radiograph import Radiograph
 
 # What a checked row carries besides its hashes; text like every cell.
-FACTS = ("file_format", "file_mode", "file_bits", "file_width", "file_height", "file_bytes")
+FACTS = ("file_format", "file_mode", "file_bits", "file_width", "file_height", "file_bytes", "file_view")
 CHECKED = ("sha256", "pixels_sha256", *FACTS)
 
 
@@ -47,13 +47,13 @@ def check_files(
             results.append(result)
             if progress:
                 progress(len(results), len(images))
-    facts = pd.DataFrame([r if isinstance(r, dict) else {} for r in results], index=table.index, dtype=object)
-    facts = facts.reindex(columns=["sha256", *CHECKED[1:]]).fillna("").astype(str)
+    cells = [[r[name] for name in CHECKED] if isinstance(r, dict) else [""] * len(CHECKED) for r in results]
+    facts = pd.DataFrame(cells, columns=list(CHECKED), index=table.index, dtype=str)
     _refuse_changed(table, facts, root)
     good = [isinstance(result, dict) for result in results]
     checked = table.drop(columns=[name for name in CHECKED if name in table])
     refused = [result for result in results if isinstance(result, Refusal)]
-    return pd.concat([checked, facts], axis=1)[good], refused
+    return _with_view(pd.concat([checked, facts], axis=1)[good]), refused
 
 
 def check_file(path: Path, *, image: str, limits: Limits) -> dict[str, str] | Refusal:
@@ -81,9 +81,18 @@ def pixels_sha256(radiograph: Radiograph) -> str:
     return sha256_bytes(head + radiograph.pixels.astype(radiograph.pixels.dtype.newbyteorder("<")).tobytes())
 
 
+def _with_view(table: pd.DataFrame) -> pd.DataFrame:
+    """What the file says of the view (DICOM) fills the gaps of the table."""
+    if (table["file_view"] == "").all():
+        return table
+    known = table["view"] if "view" in table else pd.Series("", index=table.index)
+    return table.assign(view=known.where(known != "", table["file_view"]))
+
+
 def _facts(radiograph: Radiograph, *, size: int) -> dict[str, str]:
     rows, columns = radiograph.pixels.shape
-    values = (radiograph.source.format, radiograph.source.photometric or "", radiograph.bits, columns, rows, size)
+    said = radiograph.source
+    values = (said.format, said.photometric or "", radiograph.bits, columns, rows, size, said.view or "")
     return {name: str(value) for name, value in zip(FACTS, values, strict=True)}
 
 
