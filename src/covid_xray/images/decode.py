@@ -51,6 +51,19 @@ def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  #
     raise refusal.with_traceback(None) from None
 
 
+def decode_limited(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  # noqa: B008
+    """`decode` in a child process that is ended when it takes too long or too much memory; for untrusted files.
+
+    The children are few and live on, so that an image costs a copy more than `decode`, not a process start.
+
+    Raises:
+        BadImage: as `decode`; besides `decode-timeout`, `decode-memory` and `decode-crashed`.
+    """
+    from covid_xray.images.limited import decode_in_worker
+
+    return decode_in_worker(_read(source, limits=limits), limits=limits)
+
+
 def is_candidate(path: Path) -> bool:
     """Whether a folder scan takes `path` for an image: a known suffix, or none at all and DICM at byte 128."""
     if path.suffix:

@@ -8,7 +8,7 @@ import importlib.util
 import io
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,7 +193,7 @@ def _check_pixel_data(dataset: "Dataset", form: _Form, *, limits: Limits) -> Non
         raise BadImage("expected one size in tags and compressed pixels. Received: two that differ", code="damaged")
     if form.syntax == _JPEG_EXTENDED and header.bits > 8 and not importlib.util.find_spec("libjpeg"):
         raise _missing("pip install pylibjpeg pylibjpeg-libjpeg")  # GPL, so no extra of ours brings it
-    if form.syntax in _J2K and not stream.rstrip(b"\0").endswith(b"\xff\xd9"):
+    if form.syntax in _J2K and b"\xff\xd9" not in stream[-16:]:  # some pad after the end of the codestream
         raise BadImage("expected a whole JPEG 2000 stream. Received: one that breaks off", code="truncated")
 
 
@@ -222,15 +222,16 @@ def _decoded(dataset: "Dataset", form: _Form) -> NDArray[np.generic]:
     """Pixels as stored: H x W, or H x W x 3 in RGB."""
     from pydicom.pixels.decoders.base import get_decoder
 
-    _silence_gdcm()
-    pixels, _ = get_decoder(form.syntax).as_array(dataset, index=0, **{"correct_unused_bits": False})
+    silence_gdcm()
+    decoder: Any = get_decoder(form.syntax)
+    pixels, _ = decoder.as_array(dataset, index=0, correct_unused_bits=False)
     expected = (form.rows, form.columns) + ((3,) if form.samples == 3 else ())
     if pixels.shape != expected:
         raise BadImage("expected as many pixels as the tags say. Received: another number", code="damaged")
     return pixels
 
 
-def _silence_gdcm() -> None:
+def silence_gdcm() -> None:
     """GDCM, where it is installed, prints to the process's error stream."""
     try:
         import gdcm  # type: ignore[import-untyped]

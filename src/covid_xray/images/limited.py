@@ -1,0 +1,265 @@
+"""Decoding in child processes with a time and a memory limit, for files that nobody vouches for.
+
+Comes in: bytes. Goes out: a `Radiograph`, or `BadImage`, whatever the decoder did: hang, eat memory, or crash.
+The children live on from image to image; answers come back as JSON and raw pixels, never as pickles, since a child
+that was taken over must not take over its parent.
+"""
+
+import atexit
+import importlib
+import json
+import math
+import os
+import resource
+import selectors
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from covid_xray.config import Limits
+from covid_xray.errors import BadImage, CovidXrayError
+from covid_xray.images.decode import decode
+from covid_xray.images.radiograph import ImageSource, Radiograph
+
+MAX_WORKERS = 4
+_RECYCLE_AFTER = 500  # images; decoders may leak, and what they leak counts against the memory limit
+_START_SECONDS = 60.0
+_READY = b"ready\n"
+_SIZES = struct.Struct(">II")  # bytes of JSON, bytes of payload
+
+
+def decode_in_worker(data: bytes, *, limits: Limits) -> Radiograph:
+    """`decode` in a child process that may use `limits.decode_seconds` and `limits.decode_bytes`. Thread-safe.
+
+    Up to `MAX_WORKERS` images are decoded at once; more callers wait for their turn, which does not count as time.
+
+    Raises:
+        BadImage: as `decode`; besides `decode-timeout`, `decode-memory`, `decode-crashed`.
+        CovidXrayError: the child process does not start.
+    """
+    return _pool().decode(data, limits=limits)
+
+
+class _Worker:
+    """One child process and the pipes to it."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self.done = 0
+        self.process = subprocess.Popen(  # -P: a module in the working folder must not stand in for ours
+            [sys.executable, "-P", "-m", "covid_xray.images.limited"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            bufsize=0,
+        )
+        try:
+            ready = self._receive(len(_READY), deadline=time.monotonic() + _START_SECONDS)
+        except (EOFError, TimeoutError):
+            ready = b""
+        if ready != _READY:
+            self.close()
+            raise CovidXrayError("expected the decoding process to start. Received: no answer from it")
+
+    def decode(self, data: bytes, *, limits: Limits) -> Radiograph:
+        deadline = time.monotonic() + limits.decode_seconds
+        self.done += 1
+        _send(self.process.stdin, limits.model_dump(), data)
+        head, payload = _SIZES.unpack(self._receive(_SIZES.size, deadline=deadline))
+        # Reading the answer is our own time, not the decoder's.
+        deadline = max(deadline, time.monotonic() + limits.decode_seconds)
+        if head > 1 << 16 or payload > 2 * limits.pixels:
+            raise EOFError  # no answer of ours is so long
+        answer = json.loads(self._receive(head, deadline=deadline))
+        return _radiograph(answer, self._receive(payload, deadline=deadline))
+
+    def crash(self) -> BadImage:
+        """End the process; the refusal that tells how it ended."""
+        self.close(wait=1.0)
+        if self.process.returncode == -signal.SIGXCPU:
+            return _timeout()
+        return BadImage(
+            "expected an image that can be decoded. Received: one that made the decoder crash", code="decode-crashed"
+        )
+
+    def close(self, *, wait: float = 0.0) -> None:
+        """Kill the process, after `wait` seconds in which it may end by itself."""
+        try:
+            self.process.wait(timeout=wait)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                pipe.close()
+
+    def _receive(self, size: int, *, deadline: float) -> bytes:
+        pipe = self.process.stdout
+        assert pipe is not None
+        parts, missing = [], size
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            while missing:
+                if not selector.select(timeout=max(0.0, deadline - time.monotonic())):
+                    raise TimeoutError
+                part = os.read(pipe.fileno(), min(missing, 1 << 20))
+                if not part:
+                    raise EOFError
+                parts.append(part)
+                missing -= len(part)
+        return b"".join(parts)
+
+
+class _Pool:
+    """Idle workers, and a count of how many may be busy at once."""
+
+    def __init__(self, size: int) -> None:
+        self.pid = os.getpid()
+        self.turns = threading.BoundedSemaphore(size)
+        self.idle: list[_Worker] = []  # append and pop of a list are atomic
+        atexit.register(self.close)
+
+    def decode(self, data: bytes, *, limits: Limits) -> Radiograph:
+        with self.turns:
+            worker = self._take()
+            try:
+                radiograph = worker.decode(data, limits=limits)
+            except BadImage as error:
+                self._give_back(worker, tired=error.code == "decode-memory")
+                raise
+            except TimeoutError:
+                worker.close()
+                raise _timeout() from None
+            except (EOFError, OSError, ValueError, TypeError, KeyError):  # it died, or answers nonsense
+                raise worker.crash() from None
+            except BaseException:
+                worker.close()
+                raise
+            self._give_back(worker)
+            return radiograph
+
+    def close(self) -> None:
+        if os.getpid() != self.pid:  # a fork of us: the workers are its parent's
+            return
+        while self.idle:
+            self.idle.pop().close()
+
+    def _take(self) -> _Worker:
+        while self.idle:
+            worker = self.idle.pop()
+            if worker.process.poll() is None:
+                return worker
+            worker.close()
+        return _Worker()
+
+    def _give_back(self, worker: _Worker, *, tired: bool = False) -> None:
+        if tired or worker.done >= _RECYCLE_AFTER:
+            worker.close()
+        else:
+            self.idle.append(worker)
+
+
+_POOLS: dict[int, _Pool] = {}  # by process, since a fork must not share its parent's pipes
+_POOLS_LOCK = threading.Lock()
+
+
+def _pool() -> _Pool:
+    with _POOLS_LOCK:
+        if os.getpid() not in _POOLS:
+            _POOLS[os.getpid()] = _Pool(min(MAX_WORKERS, os.cpu_count() or 1))
+        return _POOLS[os.getpid()]
+
+
+def _timeout() -> BadImage:
+    return BadImage(
+        "expected an image that decodes within the time limit. Received: a slower one", code="decode-timeout"
+    )
+
+
+def _send(pipe: Any, head: dict[str, Any], payload: bytes) -> None:
+    text = json.dumps(head).encode()
+    for part in (_SIZES.pack(len(text), len(payload)), text, payload):
+        left = memoryview(part)
+        while left:
+            left = left[pipe.write(left) :]
+
+
+def _radiograph(answer: dict[str, Any], payload: bytes) -> Radiograph:
+    if "code" in answer:
+        raise BadImage(str(answer["message"]), code=str(answer["code"]))
+    bits = int(answer["bits"])
+    height, width = answer["shape"]
+    flat = np.frombuffer(payload, np.uint8).copy()  # a copy can be written
+    pixels = flat.reshape(height, width) if bits == 8 else flat.view(np.uint16).reshape(height, width)
+    source = answer["source"]
+    spacing = source.pop("spacing")
+    return Radiograph(
+        pixels.copy(), bits=bits, source=ImageSource(**source, spacing=tuple(spacing) if spacing else None)
+    )
+
+
+def serve() -> None:
+    """The child's life: read limits and bytes, answer, until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the pipe
+    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
+    with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123
+        for standard in (0, 1, 2):  # decoders in C print where they like
+            os.dup2(nowhere.fileno(), standard)
+    _warm_up()
+    mapped = _mapped_bytes()
+    outbox.write(_READY)
+    while sizes := inbox.read(_SIZES.size):
+        head, payload = _SIZES.unpack(sizes)
+        limits = Limits.model_validate_json(inbox.read(head))
+        if not _answer(inbox, outbox, payload, limits=limits, mapped=mapped):
+            return
+
+
+def _answer(inbox: BinaryIO, outbox: BinaryIO, size: int, *, limits: Limits, mapped: int) -> bool:
+    """Decode one image under its limits. False when the process is not to be used again."""
+    data = inbox.read(size)
+    _restrict(limits, mapped=mapped + size)
+    try:
+        radiograph = decode(data, limits=limits)
+        head = {"shape": radiograph.pixels.shape, "bits": radiograph.bits, "source": asdict(radiograph.source)}
+        _send(outbox, head, radiograph.pixels.tobytes())
+    except BadImage as error:
+        _send(outbox, {"code": error.code, "message": error.message}, b"")
+        return error.code != "decode-memory"
+    return True
+
+
+def _warm_up() -> None:
+    """Import what decoding needs, so that no image pays for it in time or memory."""
+    for module in ("covid_xray.images.raster", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "pydicom.pixels"):
+        importlib.import_module(module)
+    importlib.import_module("covid_xray.images.dicom").silence_gdcm()
+
+
+def _mapped_bytes() -> int:
+    """Address space that the interpreter and the libraries take before any image; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123
+            return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _restrict(limits: Limits, *, mapped: int) -> None:
+    if mapped:
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + limits.decode_bytes, resource.RLIM_INFINITY))
+    # The parent watches the clock; this is for a parent that has died. It counts the process's whole life.
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + limits.decode_seconds) + 1, resource.RLIM_INFINITY))
+
+
+if __name__ == "__main__":
+    serve()
