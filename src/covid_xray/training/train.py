@@ -141,7 +141,6 @@ def build_model(settings: Training, classes: int) -> keras.Model:
     model.compile(
         optimizer=keras.optimizers.Adam(settings.learning_rate),
         loss="categorical_crossentropy",
-        weighted_metrics=[],
         metrics=["accuracy"],
     )
     return model
@@ -219,14 +218,16 @@ def _stage(run: _Run, number: int) -> str:
 
 
 def _train_epoch(run: _Run, number: int) -> dict[str, float]:
-    run.model.reset_metrics()
     steps = -(-len(run.train) // run.settings.batch_size)
-    logs: dict[str, float] = {}
+    seen, sums = 0, {"loss": 0.0, "accuracy": 0.0}
     for step, batch in enumerate(prefetch(training_batches(run.train, settings=run.settings, epoch=number)), start=1):
+        run.model.reset_metrics()  # so that the logs are of this batch, in every Keras version
         logs = run.model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight, return_dict=True)
+        seen += len(batch.images)
+        sums = {name: sums[name] + float(logs[name]) * len(batch.images) for name in sums}
         if step < steps:
-            run.progress(_stage(run, number), step, steps, f"loss {logs['loss']:.3f}")
-    return {name: float(value) for name, value in logs.items()}
+            run.progress(_stage(run, number), step, steps, f"loss {sums['loss'] / seen:.3f}")
+    return {name: value / seen for name, value in sums.items()}
 
 
 def validate(model: keras.Model, part: Part, *, batch_size: int) -> tuple[float, float, float]:
