@@ -48,7 +48,8 @@ def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  #
                 f"expected an image that can be decoded. Received: one that made the decoder fail ({_kind(error)})",
                 code="decoder-failed",
             )
-    raise refusal.with_traceback(None) from None
+    # A new exception, outside the handlers: the decoder's own is not even its hidden context.
+    raise BadImage(refusal.message, code=refusal.code)
 
 
 def decode_limited(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  # noqa: B008
@@ -65,10 +66,15 @@ def decode_limited(source: Path | bytes, *, limits: Limits = Limits()) -> Radiog
 
 
 def is_candidate(path: Path) -> bool:
-    """Whether a folder scan takes `path` for an image: a known suffix, or none at all and DICM at byte 128."""
-    if path.suffix:
+    """Whether a folder scan takes `path` for an image: a known suffix, or none at all and DICM at byte 128.
+
+    Digits behind the last dot are no suffix: many archives name DICOM files by their UID, such as 1.2.840.10008.1.
+    """
+    if path.suffix and not path.suffix[1:].isdigit():
         return path.suffix.lower() in SUFFIXES
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as stream:
             return _is_dicom(stream.read(_DICM_AT + 4))
     except OSError:

@@ -42,8 +42,8 @@ def read_raster(data: bytes, *, kind: str, limits: Limits) -> Radiograph:
         if image.size != (header.width, header.height):
             raise BadImage("expected one size in the file. Received: two that differ", code="damaged")
         source = ImageSource(format=kind, photometric=image.mode)
-        turn = _TURNS.get(_orientation(image))
         image.load()
+        turn = _TURNS.get(_orientation(image))  # after the pixels, since PNG may hold EXIF behind them
         wide = image.mode.startswith("I")
         grey = _wide_pixels(image) if wide else to_grey(image, bits=header.bits)
     if turn is not None:
@@ -82,8 +82,6 @@ def significant_bits(pixels: NDArray[np.uint16]) -> int:
 
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1..8, or 1 where there is none or it cannot be read: broken EXIF does not break the pixels."""
-    if "exif" not in image.info:
-        return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
@@ -92,8 +90,11 @@ def _orientation(image: Image.Image) -> int:
 
 def _with_alpha(image: Image.Image, *, bits: int) -> Image.Image:
     """A PNG whose tRNS chunk names transparent values, with these in an alpha channel."""
-    if image.mode == "L" and bits < 8:  # Pillow stretches the samples to 0..255, but not the value in tRNS
-        image.info["transparency"] = image.info["transparency"] * 255 // ((1 << bits) - 1)
+    clear = image.info["transparency"]
+    if image.mode == "L" and bits < 8:  # Pillow brings the samples to 0..255, but not the values in tRNS
+        image.info["transparency"] = clear * 255 // ((1 << bits) - 1)
+    elif image.mode == "RGB" and bits == 16:
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
     return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
 
 
