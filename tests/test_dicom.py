@@ -1,0 +1,255 @@
+"""One drawn radiograph, written through each transfer syntax and photometric variant, is one grey image."""
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+
+import drawing
+from covid_xray.config import Limits
+from covid_xray.errors import BadImage
+from covid_xray.images.decode import decode
+
+TWELVE = drawing.picture(bits=12)
+EIGHT = drawing.picture()
+
+
+def code_of(data: bytes, **limits: int) -> str:
+    with pytest.raises(BadImage) as refusal:
+        decode(data, limits=Limits(**limits))
+    return refusal.value.code
+
+
+LOSSLESS = [
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    RLELossless,
+    drawing.J2K_LOSSLESS,
+    drawing.JPEG_LOSSLESS,
+    drawing.JPEG_LOSSLESS_SV1,
+    drawing.JPEG_LS,
+]
+
+
+def require_codecs(syntax: str) -> None:
+    if syntax in (drawing.JPEG_LOSSLESS, drawing.JPEG_LOSSLESS_SV1, drawing.JPEG_LS):
+        pytest.importorskip("gdcm", reason="python-gdcm writes this transfer syntax")
+    if syntax == drawing.J2K_LOSSLESS:
+        pytest.importorskip("openjpeg", reason="pylibjpeg-openjpeg writes this transfer syntax")
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_lossless_transfer_syntaxes_keep_every_grey_level(syntax: str, bits: int) -> None:
+    require_codecs(syntax)
+    pixels = drawing.picture(bits=bits)
+    radiograph = decode(drawing.dicom(pixels, syntax=syntax, bits=bits))
+    assert np.array_equal(radiograph.pixels, pixels)
+    assert (radiograph.bits, radiograph.pixels.dtype) == (bits, pixels.dtype)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, RLELossless, drawing.J2K_LOSSLESS, drawing.JPEG_LS])
+def test_monochrome1_is_inverted_in_every_syntax(syntax: str) -> None:
+    require_codecs(syntax)
+    radiograph = decode(drawing.dicom(4095 - TWELVE, syntax=syntax, photometric="MONOCHROME1"))
+    assert np.array_equal(radiograph.pixels, TWELVE)
+    assert radiograph.source.photometric == "MONOCHROME1"
+
+
+@pytest.mark.parametrize("syntax", [drawing.JPEG_BASELINE, drawing.JPEG_EXTENDED])
+def test_lossy_jpeg_stays_close(syntax: str) -> None:
+    frame = drawing.jpeg(EIGHT, quality=95)
+    pixels = decode(drawing.dicom(EIGHT, syntax=syntax, bits=8, frame=frame)).pixels
+    assert np.abs(pixels.astype(int) - EIGHT).max() <= 20
+    assert np.abs(pixels.astype(int) - EIGHT).mean() < 1.5
+    assert np.array_equal(pixels, decode(frame).pixels), "the same stream gives the same grey, wrapped or not"
+
+
+def test_lossy_jpeg_2000_stays_close() -> None:
+    codec = pytest.importorskip("openjpeg.utils")
+    frame = bytes(codec.encode_array(TWELVE, bits_stored=12, photometric_interpretation=2, compression_ratios=[6]))
+    pixels = decode(drawing.dicom(TWELVE, syntax=drawing.J2K, frame=frame)).pixels
+    assert 0 < np.abs(pixels.astype(int) - TWELVE).mean() < 20
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless, drawing.J2K_LOSSLESS])
+def test_signed_pixels(syntax: str) -> None:
+    require_codecs(syntax)
+    signed = (TWELVE.astype(np.int32) - 2048).astype(np.int16)
+    assert np.array_equal(decode(drawing.dicom(signed, syntax=syntax)).pixels, TWELVE)
+
+
+def test_signed_pixels_with_window() -> None:
+    signed = (TWELVE.astype(np.int32) - 2048).astype(np.int16)
+    data = drawing.dicom(signed, WindowCenter="0", WindowWidth="4096")
+    assert np.array_equal(decode(data).pixels, TWELVE)
+
+
+def test_rescale_comes_before_the_window() -> None:
+    # Output units are 2 x - 1000; the window is given in them and covers all.
+    data = drawing.dicom(TWELVE, RescaleSlope="2", RescaleIntercept="-1000", WindowCenter="3095.5", WindowWidth="8191")
+    assert np.array_equal(decode(data).pixels, TWELVE)
+
+
+def test_negative_slope_turns_the_picture_over() -> None:
+    data = drawing.dicom(4095 - TWELVE, RescaleSlope="-1", RescaleIntercept="4095")
+    assert np.array_equal(decode(data).pixels, TWELVE)
+
+
+def test_window_comes_before_monochrome1() -> None:
+    stored = 4095 - TWELVE
+    plain = decode(drawing.dicom(stored, WindowCenter="3000", WindowWidth="1000")).pixels
+    inverted = decode(drawing.dicom(stored, photometric="MONOCHROME1", WindowCenter="3000", WindowWidth="1000")).pixels
+    assert np.array_equal(inverted, 4095 - plain)
+
+
+def test_first_of_several_windows_counts() -> None:
+    data = drawing.dicom(TWELVE, WindowCenter=["2048", "100"], WindowWidth=["4096", "50"])
+    assert np.array_equal(decode(data).pixels, TWELVE)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_voi_lut_wins_over_window(syntax: str) -> None:
+    root = np.rint(4095 * np.sqrt(np.arange(4096) / 4095)).astype(np.uint16)
+    data = drawing.dicom(TWELVE, syntax=syntax, VOILUTSequence=drawing.lut(root), WindowCenter="9", WindowWidth="2")
+    assert np.array_equal(decode(data).pixels, root[TWELVE])
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_voi_lut_of_signed_pixels(syntax: str) -> None:
+    signed = (TWELVE.astype(np.int32) - 2048).astype(np.int16)
+    data = drawing.dicom(signed, syntax=syntax, VOILUTSequence=drawing.lut(np.arange(4096), first=-2048))
+    assert np.array_equal(decode(data).pixels, TWELVE)
+
+
+def test_modality_lut() -> None:
+    square = (np.arange(4096) ** 2 // 4096).astype(np.uint16)
+    data = drawing.dicom(TWELVE, ModalityLUTSequence=drawing.lut(square))
+    assert np.array_equal(decode(data).pixels, square[TWELVE])
+
+
+def test_overlay_bits_above_the_pixels_are_ignored() -> None:
+    assert np.array_equal(decode(drawing.dicom(TWELVE | 0xA000)).pixels, TWELVE)
+
+
+def test_pixels_in_the_high_bits() -> None:
+    assert np.array_equal(decode(drawing.dicom(TWELVE << 4, HighBit=15)).pixels, TWELVE)
+
+
+def rgb(pixels: np.ndarray) -> np.ndarray:
+    return np.stack([pixels] * 3, axis=-1)
+
+
+def test_colour_becomes_luma_as_in_png() -> None:
+    colours = np.stack([EIGHT, EIGHT[::-1], 255 - EIGHT], axis=-1)
+    expected = decode(drawing.png(colours)).pixels
+    assert np.array_equal(decode(drawing.dicom(colours, bits=8, photometric="RGB")).pixels, expected)
+    planes = np.ascontiguousarray(np.moveaxis(colours, 2, 0))
+    planar = drawing.dicom(
+        colours, bits=8, photometric="RGB", PlanarConfiguration=1, PixelData=planes.tobytes()
+    )
+    assert np.array_equal(decode(planar).pixels, expected)
+    ybr = np.array(Image.fromarray(colours).convert("YCbCr"))
+    converted = decode(drawing.dicom(ybr, bits=8, photometric="YBR_FULL")).pixels
+    assert np.abs(converted.astype(int) - expected).max() <= 3
+
+
+def test_grey_in_colour_is_exact() -> None:
+    assert np.array_equal(decode(drawing.dicom(rgb(EIGHT), bits=8, photometric="RGB")).pixels, EIGHT)
+    wide = drawing.picture(bits=16)
+    radiograph = decode(drawing.dicom(rgb(wide), bits=16, photometric="RGB"))
+    assert np.abs(radiograph.pixels.astype(int) - wide).max() <= 1
+    assert radiograph.bits == 16
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_palette_colour(bits: int) -> None:
+    order = np.random.default_rng(3).permutation(256)  # code -> grey
+    codes = np.argsort(order)[EIGHT].astype(np.uint8)
+    entries = (order * (257 if bits == 16 else 1)).astype("<u2" if bits == 16 else np.uint8).tobytes()
+    tags = {}
+    for colour in ("Red", "Green", "Blue"):
+        tags[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
+        tags[f"{colour}PaletteColorLookupTableData"] = entries
+    radiograph = decode(drawing.dicom(codes, bits=8, photometric="PALETTE COLOR", **tags))
+    assert radiograph.bits == bits
+    assert np.array_equal(radiograph.pixels, EIGHT.astype(np.uint16) * 257 if bits == 16 else EIGHT)
+
+
+def test_view_and_spacing_are_told() -> None:
+    source = decode(drawing.dicom(TWELVE, ViewPosition="pa", ImagerPixelSpacing=[0.2, 0.1])).source
+    assert (source.format, source.view, source.spacing) == ("DICOM", "PA", (0.2, 0.1))
+    both = decode(drawing.dicom(TWELVE, PixelSpacing=[0.3, 0.3], ImagerPixelSpacing=[0.2, 0.1])).source
+    assert both.spacing == (0.3, 0.3)
+
+
+def test_free_text_in_view_position_does_not_get_out() -> None:
+    assert decode(drawing.dicom(TWELVE, ViewPosition="DOE JOHN")).source.view is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "code"),
+    [
+        ({"NumberOfFrames": 2}, "several-frames"),
+        ({"NumberOfFrames": 1_000_000_000}, "several-frames"),
+        ({"Rows": 30_000, "Columns": 30_000}, "too-many-pixels"),
+        ({"Rows": 0}, "no-pixels"),
+        ({"Rows": 97}, "truncated"),
+        ({"BitsAllocated": 32, "BitsStored": 32}, "unsupported-bits"),
+        ({"BitsAllocated": 12}, "unsupported-bits"),
+        ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "unsupported-bits"),
+        ({"BitsStored": 7}, "unsupported-bits"),
+        ({"BitsStored": 17}, "unsupported-bits"),
+        ({"PhotometricInterpretation": "CMYK"}, "unsupported-photometric"),
+        ({"SamplesPerPixel": 3}, "unsupported-photometric"),
+        ({"VOILUTSequence": drawing.lut([])}, "damaged"),
+    ],
+)
+def test_tags_that_cannot_be_met_are_refused(tags: dict, code: str) -> None:
+    assert code_of(drawing.dicom(TWELVE, **tags)) == code
+
+
+def test_object_without_pixels() -> None:
+    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(drawing.dicom(TWELVE)))
+    del dataset.PixelData
+    assert code_of(drawing.written(dataset)) == "no-pixels"
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.102", "1.2.3"])
+def test_other_transfer_syntaxes_are_refused_before_parsing(syntax: str) -> None:
+    data = drawing.dicom(TWELVE)
+    uid = b"1.2.840.10008.1.2.1\0"
+    body = syntax.encode() + b"\0" * (len(syntax) % 2)
+    head = data.replace(b"UI" + bytes([len(uid), 0]) + uid, b"UI" + bytes([len(body), 0]) + body, 1)
+    assert code_of(head[: head.index(body) + len(body)] + b"\xff" * 50) == "unsupported-transfer-syntax"
+
+
+def test_compressed_stream_larger_than_the_tags_say() -> None:
+    frame = drawing.jpeg(np.zeros((4000, 4000), np.uint8))
+    data = drawing.dicom(EIGHT, syntax=drawing.JPEG_BASELINE, bits=8, frame=frame)
+    assert code_of(data) == "damaged"
+    assert code_of(data, side=2000) == "too-many-pixels"
+
+
+def test_missing_decoder_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pydicom.pixels.decoders.base import get_decoder
+
+    pytest.importorskip("openjpeg")
+    data = drawing.dicom(TWELVE, syntax=drawing.J2K_LOSSLESS)
+    monkeypatch.setattr(get_decoder(drawing.J2K_LOSSLESS), "_available", {})
+    with pytest.raises(BadImage, match=r"pip install \"covid-xray\[dicom\]\".*pylibjpeg-openjpeg") as refusal:
+        decode(data)
+    assert refusal.value.code == "missing-decoder"
+
+
+def test_twelve_bit_extended_jpeg_names_the_package() -> None:
+    if pytest.importorskip("importlib.util").find_spec("libjpeg"):
+        pytest.skip("pylibjpeg-libjpeg is installed")
+    frame = bytearray(drawing.jpeg(EIGHT))
+    at = frame.index(b"\xff\xc0")
+    frame[at : at + 5] = b"\xff\xc1" + frame[at + 2 : at + 4] + b"\x0c"
+    data = drawing.dicom(TWELVE, syntax=drawing.JPEG_EXTENDED, frame=bytes(frame))
+    with pytest.raises(BadImage, match="pylibjpeg-libjpeg") as refusal:
+        decode(data)
+    assert refusal.value.code == "missing-decoder"
