@@ -1,7 +1,155 @@
-"""Commands about data sets: index, split (and, as they come, duplicates, doctor, baselines)."""
+"""Commands about data sets: index, split, doctor, baselines (duplicates has a file of its own)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from covid_xray.cli.console import Data, Images, bar, err, out
+from covid_xray.errors import UsageError
+
+if TYPE_CHECKING:
+    from covid_xray.data.manifest import Manifest
+
+Duplicates = Annotated[
+    Path | None, typer.Option("--duplicates", help="Table of `covid-xray duplicates`: copies of one radiograph.")
+]
+Where = Annotated[list[str] | None, typer.Option("--where", help="Only rows with column=value (repeat to narrow).")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same images: same result.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
+    app.command()(index)
+    app.command()(split)
+
+
+def index(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The manifest to write (CSV).")],
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of class folders, or a CSV.")] = None,
+    images: Images = None,
+    source: Annotated[str | None, typer.Option("--source", help="A public data set by name, with --from.")] = None,
+    folder: Annotated[Path | None, typer.Option("--from", help="Folder where that data set was unpacked.")] = None,
+    license_allow: Annotated[
+        str, typer.Option("--license-allow", help="Licences to keep: open, noncommercial or any.")
+    ] = "any",
+) -> None:
+    """List, decode and hash every image; write a manifest, and quarantine.csv with what was refused and why."""
+    from covid_xray.data.licenses import ALLOW, allow_licenses
+    from covid_xray.data.manifest import read_manifest, write_manifest, write_quarantine
+    from covid_xray.data.sources import import_source
+
+    if (data is None) == (source is None) or (source is None) != (folder is None):
+        raise UsageError("expected either --data, or --source with --from. Received: neither or a mixture")
+    if license_allow not in ALLOW:
+        raise UsageError(f"expected --license-allow out of {', '.join(ALLOW)}. Received: {license_allow!r}")
+    with bar("Decode") as progress:
+        if source and folder:
+            manifest = import_source(source, folder, license_allow=license_allow, progress=progress)
+        else:
+            manifest = allow_licenses(read_manifest(data or Path(), images=images, progress=progress), license_allow)
+    refused = output.with_name("quarantine.csv")
+    write_quarantine(manifest, refused)
+    write_manifest(manifest, output)
+    print_summary(manifest)
+    out.print(f"wrote {output} and {refused}", soft_wrap=True, highlight=False)
+
+
+def split(
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The split to write (CSV).")],
+    images: Images = None,
+    duplicates: Duplicates = None,
+    where: Where = None,
+    folds: Annotated[int | None, typer.Option("--folds", min=2, help="Number of folds instead of parts.")] = None,
+    leave_one_source_out: Annotated[
+        bool, typer.Option("--leave-one-source-out", help="One split for each source; -o is then a folder.")
+    ] = False,
+    val: Annotated[float, typer.Option("--val", help="Share of all images for validation.")] = 0.15,
+    test: Annotated[float, typer.Option("--test", help="Share of all images for the test.")] = 0.15,
+    calibration: Annotated[float, typer.Option("--calibration", help="Share of all images for calibration.")] = 0.0,
+    allow_overlap: Annotated[
+        bool, typer.Option("--allow-overlap", help="Keep given parts that share patients or radiographs.")
+    ] = False,
+    seed: Seed = 0,
+) -> None:
+    """Divide the images by patient and duplicate group, each class in its share; refuse any overlap."""
+    from covid_xray.data import split as splits
+
+    if folds and leave_one_source_out:
+        raise UsageError("expected --folds or --leave-one-source-out. Received: both")
+    manifest = read_data(data, images=images, duplicates=duplicates, where=where)
+    if leave_one_source_out:
+        for name, parts in splits.leave_one_source_out(manifest):
+            path = output / f"split-{name}.csv"
+            splits.write_split(path, parts, manifest.take(list(parts.index)))
+            _print_parts(manifest, parts, path)
+        return
+    if folds:
+        made = splits.make_folds(manifest, folds=folds, seed=seed)
+    else:
+        made = splits.make_split(
+            manifest, val_fraction=val, test_fraction=test, calibration_fraction=calibration, seed=seed,
+            allow_overlap=allow_overlap,
+        )  # fmt: skip
+    splits.write_split(output, made, manifest)
+    for sentence in made.attrs.get("overlaps", []):
+        err.print(f"[bold red]The given parts overlap, and a score on them is too high: {sentence}", highlight=False)
+    _print_parts(manifest, made, output)
+
+
+def read_data(
+    data: Path, *, images: Path | None, duplicates: Path | None, where: list[str] | None, check: bool = True
+) -> "Manifest":
+    """The manifest behind --data, --images, --duplicates and --where, with a progress bar; the summary is printed."""
+    from covid_xray.data.groups import with_duplicates
+    from covid_xray.data.manifest import read_manifest, select
+    from covid_xray.data.tables import read_table
+
+    with bar("Decode") as progress:
+        manifest = read_manifest(data, images=images, check=check, progress=progress)
+    if duplicates:
+        manifest = with_duplicates(manifest, read_table(duplicates))
+    if where:
+        manifest = select(manifest, where=where)
+    print_summary(manifest)
+    return manifest
+
+
+def print_summary(manifest: "Manifest") -> None:
+    """Files found, images per class, what was refused and why: three small tables."""
+    from rich.table import Table
+
+    from covid_xray.data.summary import counts, reasons
+
+    by = next((name for name in ("split", "source") if name in manifest.table), "")
+    table = counts(manifest, by=by)
+    shown = Table("label", *[str(name) for name in table.columns], title=f"{len(manifest.table):,} images")
+    for label, row in zip(table.index, table.to_numpy(), strict=True):
+        shown.add_row(str(label), *[f"{value:,}" for value in row])
+    out.print(shown)
+    if len(manifest.quarantine):
+        refused = Table("refused", "images", "reason of the first", "first", title="quarantine")
+        for line in reasons(manifest).itertuples(index=False):
+            refused.add_row(str(line.code), f"{line.images:,}", str(line.reason), str(line.example))
+        out.print(refused)
+    out.print(
+        f"found {manifest.found:,} = {len(manifest.table):,} indexed + {len(manifest.quarantine):,} quarantined",
+        highlight=False,
+    )
+    for note in manifest.notes:
+        out.print(note, highlight=False, markup=False)
+
+
+def _print_parts(manifest: "Manifest", parts: object, path: Path) -> None:
+    import pandas as pd
+    from rich.table import Table
+
+    series = pd.Series(parts)
+    label = manifest.table.set_index("image")["label"].loc[series.index]
+    table = pd.crosstab(label, series.to_numpy())
+    shown = Table("label", *[str(name) for name in table.columns], title=str(path.name))
+    for name, row in zip(table.index, table.to_numpy(), strict=True):
+        shown.add_row(str(name), *[f"{value:,}" for value in row])
+    out.print(shown)
+    out.print(f"wrote {path}", soft_wrap=True, highlight=False)

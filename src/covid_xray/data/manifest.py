@@ -12,7 +12,7 @@ import pandas as pd
 
 from covid_xray.config import Limits
 from covid_xray.data.checking import CHECKED, check_files
-from covid_xray.data.readers import Refusal, read_rows
+from covid_xray.data.readers import Refusal, Rows, read_rows
 from covid_xray.errors import BadManifest, UsageError
 from covid_xray.files import replacing, sha256_bytes, sha256_file
 
@@ -92,6 +92,19 @@ def read_manifest(
         BadManifest: nothing to read, or a table that contradicts itself or leaves its folder.
     """
     rows = read_rows(Path(data), images=images)
+    return manifest_of(rows, name=str(data), check=check, limits=limits, classes=classes, progress=progress)
+
+
+def manifest_of(
+    rows: Rows,
+    *,
+    name: str,
+    check: bool = True,
+    limits: Limits | None = None,
+    classes: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Manifest:
+    """The manifest of rows that a reader or importer found; arguments and errors as for `read_manifest`."""
     table, refused = rows.table, list(rows.refused)
     if classes is not None:
         table, others = _of_classes(table, classes)
@@ -100,7 +113,7 @@ def read_manifest(
         table, undecodable = check_files(table, rows.root, limits=limits or Limits(), progress=progress)
         refused += undecodable
     if table.empty:
-        raise BadManifest(_nothing_left(Path(data), refused))
+        raise BadManifest(_nothing_left(name, refused))
     return Manifest(_ordered(table), rows.root, quarantine_table(refused), (*rows.notes, *_remarks(table)))
 
 
@@ -200,7 +213,7 @@ def _remarks(table: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _nothing_left(data: Path, refused: list[Refusal]) -> str:
+def _nothing_left(data: str, refused: list[Refusal]) -> str:
     example = f", for example {refused[0].image}: {refused[0].code}" if refused else ""
     return f"expected images that can be used in {data}. Received: {len(refused)} refused{example}"
 

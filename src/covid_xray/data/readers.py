@@ -3,11 +3,9 @@
 Nothing is decoded here; `manifest.read_manifest` does that next. Every cell is text, "" where nothing is known.
 """
 
-import csv
-import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
@@ -15,16 +13,13 @@ from typing import NamedTuple
 import pandas as pd
 
 from covid_xray.data.lookup import Lookup
-from covid_xray.errors import BadManifest, InputRefused
-from covid_xray.files import read_bounded
+from covid_xray.data.tables import patient_text, read_table
+from covid_xray.errors import BadManifest
 
 CSV_NAMES = ("manifest.csv", "metadata.csv", "train.csv")
 SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 SPLIT_NAMES = {**SPLIT_FOLDERS, "calibration": "calibration", "": ""}
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".dcm", ".dicom", ".ima", ""}
-CSV_BYTES = 500 << 20
-# A patient that is "unknown" is no patient: else all unknowns would be one person.
-UNKNOWN = {"", "nan", "none", "null", "na", "n/a", "unknown", "todo", "?"}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom", ".ima", ""}
 SYNONYMS = {
     "image": ("filename", "file_name", "file", "path", "image_path", "image_name"),
     "label": ("class", "class_name"),
@@ -119,44 +114,6 @@ def csv_rows(path: Path, *, images: Path | None = None) -> Rows:
     return Rows(kept.reset_index(drop=True), root, tuple(refused), notes)
 
 
-def read_table(path: Path, *, required: Sequence[str] = (), delimiter: str = ",") -> pd.DataFrame:
-    """A delimited UTF-8 file as text columns (header as it is written); `required` names must be in the header.
-
-    Raises:
-        BadManifest: not UTF-8, another delimiter, no header, rows of another width than the header, nothing in it.
-    """
-    text = _text(path)
-    first = text.splitlines()[0] if text.strip() else ""
-    if not first.strip():
-        raise BadManifest(f"expected {path.name} to begin with a header line. Received: an empty file or line")
-    if delimiter == "," and "," not in first and (";" in first or "\t" in first):
-        kind = "semicolons" if ";" in first else "tabs"
-        raise BadManifest(f"expected {path.name} to be separated by commas. Received: {kind}")
-    lines = _lines(text, path, delimiter)
-    header = [name.strip() for name in lines[0][1]]
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise BadManifest(f"expected each column of {path.name} once. Received: {twice[0]!r} twice")
-    for number, cells in lines[1:]:
-        if len(cells) != len(header):
-            raise BadManifest(
-                f"expected {len(header)} fields in line {number} of {path.name}, as in its header. "
-                f"Received: {len(cells)}"
-            )
-    missing = [name for name in required if name not in header]
-    if missing:
-        raise BadManifest(f"expected {path.name} to have a column {missing[0]!r}. Received: {', '.join(header[:12])}")
-    return pd.DataFrame([cells for _, cells in lines[1:]], columns=header, dtype=str)
-
-
-def patient_text(value: str) -> str:
-    """A patient id as text: `12.0` is `12` (a number column with gaps), `007` stays, "unknown" and the like are ""."""
-    value = value.strip()
-    if value.lower() in UNKNOWN:
-        return ""
-    return value[:-2] if re.fullmatch(r"\d+\.0", value) else value
-
-
 def is_image_name(name: str) -> bool:
     """Whether a file of this name may be PNG, JPEG or DICOM (which often has no suffix, or a digit)."""
     suffix = PurePosixPath(name).suffix.lower()
@@ -191,31 +148,6 @@ def _misplaced(name: str, *, depth: int) -> Refusal | None:
 def _folder_row(name: str, *, depth: int) -> tuple[str, ...]:
     parts = name.split("/")
     return (name, parts[1], SPLIT_FOLDERS[parts[0].lower()]) if depth == 2 else (name, parts[0])
-
-
-def _text(path: Path) -> str:
-    try:
-        data = read_bounded(path, limit=CSV_BYTES)
-    except InputRefused as error:
-        raise BadManifest(error.message) from None
-    except OSError:
-        raise BadManifest(f"expected a readable CSV file. Received: {path}, which cannot be opened") from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        kind = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "another encoding (Latin-1 or Windows-1252?)"
-        raise BadManifest(f"expected {path.name} to be UTF-8 text. Received: {kind}") from None
-
-
-def _lines(text: str, path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error:
-        raise BadManifest(
-            f"expected {path.name} to be a CSV file. Received: text that breaks off or is quoted wrongly "
-            f"near line {reader.line_num}"
-        ) from None
 
 
 def _tidy(table: pd.DataFrame, path: Path) -> pd.DataFrame:

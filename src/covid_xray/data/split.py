@@ -12,8 +12,8 @@ import pandas as pd
 
 from covid_xray.data.groups import groups, with_duplicates
 from covid_xray.data.manifest import Manifest
-from covid_xray.data.readers import read_table
 from covid_xray.data.stratify import assign_folds, draw, require_groups
+from covid_xray.data.tables import read_table
 from covid_xray.errors import BadSplit
 from covid_xray.files import replacing
 
