@@ -146,9 +146,7 @@ def test_colour_becomes_luma_as_in_png() -> None:
     expected = decode(drawing.png(colours)).pixels
     assert np.array_equal(decode(drawing.dicom(colours, bits=8, photometric="RGB")).pixels, expected)
     planes = np.ascontiguousarray(np.moveaxis(colours, 2, 0))
-    planar = drawing.dicom(
-        colours, bits=8, photometric="RGB", PlanarConfiguration=1, PixelData=planes.tobytes()
-    )
+    planar = drawing.dicom(colours, bits=8, photometric="RGB", PlanarConfiguration=1, PixelData=planes.tobytes())
     assert np.array_equal(decode(planar).pixels, expected)
     ybr = np.array(Image.fromarray(colours).convert("YCbCr"))
     converted = decode(drawing.dicom(ybr, bits=8, photometric="YBR_FULL")).pixels
@@ -216,7 +214,9 @@ def test_object_without_pixels() -> None:
     assert code_of(drawing.written(dataset)) == "no-pixels"
 
 
-@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.102", "1.2.3"])
+@pytest.mark.parametrize(
+    "syntax", ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.102", "1.2.3"]
+)
 def test_other_transfer_syntaxes_are_refused_before_parsing(syntax: str) -> None:
     data = drawing.dicom(TWELVE)
     uid = b"1.2.840.10008.1.2.1\0"

@@ -1,0 +1,130 @@
+"""Windows against the equations of PS3.3, tables against hand-made data sets."""
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+import drawing
+from covid_xray.errors import BadImage
+from covid_xray.images.greyscale import grey_table, number, read_lut, windowed
+
+
+def tags(**values: object) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def table(bits: int = 12, *, signed: bool = False, inverted: bool = False, **values: object) -> np.ndarray:
+    return grey_table(tags(**values), bits=bits, signed=signed, inverted=inverted).levels
+
+
+# PS3.3 C.11.2.1.2.1 spells out (centre, width) and the values of the two ends of the ramp.
+@pytest.mark.parametrize(
+    ("centre", "width", "black", "white"),
+    [(2048, 4096, 0, 4095), (2048, 1, 2047, 2048), (0, 100, -50, 49), (0, 1, -1, 0)],
+)
+def test_linear_window_ends_where_the_standard_says(centre: int, width: int, black: int, white: int) -> None:
+    assert windowed(np.array([black - 1.0, black, white, white + 1]), centre=centre, width=width).tolist() == [
+        0,
+        0,
+        1,
+        1,
+    ]
+    inside = windowed(np.arange(black + 1.0, white), centre=centre, width=width)
+    assert np.all((inside > 0) & (inside < 1))
+
+
+@pytest.mark.parametrize(
+    ("centre", "width", "black", "white"), [(2048, 4096, 0, 4096), (0, 100, -50, 50), (2048, 1, 2047.5, 2048.5)]
+)
+def test_linear_exact_window_ends_where_the_standard_says(centre: int, width: int, black: float, white: float) -> None:
+    values = np.array([black - 0.25, black, (black + white) / 2, white, white + 0.25])
+    assert windowed(values, centre=centre, width=width, function="LINEAR_EXACT").tolist() == [0, 0, 0.5, 1, 1]
+
+
+def test_sigmoid_window() -> None:
+    values = np.array([-1e9, 50.0, 100.0, 150.0, 1e9])
+    expected = [0, 1 / (1 + np.e**2), 0.5, 1 / (1 + np.e**-2), 1]
+    assert windowed(values, centre=100, width=100, function="SIGMOID") == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_pydicom_agrees_on_windows(function: str) -> None:
+    from pydicom.pixels.processing import apply_windowing
+
+    dataset = tags(PhotometricInterpretation="MONOCHROME2", BitsStored=12, PixelRepresentation=0)
+    dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0
+    dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = "1500.5", "777", function
+    expected = apply_windowing(np.arange(4096), dataset)
+    levels = grey_table(dataset, bits=12, signed=False, inverted=False).levels
+    assert np.abs(levels - expected).max() <= 0.5 + 1e-9
+
+
+def test_without_window_the_stored_range_is_black_to_white() -> None:
+    assert np.array_equal(table(), np.arange(4096))
+    assert np.array_equal(table(RescaleSlope="0.37", RescaleIntercept="-1024"), np.arange(4096))
+    assert np.array_equal(table(8), np.arange(256))
+    assert table(8).dtype == np.uint8
+    assert np.array_equal(table(inverted=True), np.arange(4096)[::-1])
+
+
+def test_signed_codes_are_twos_complement() -> None:
+    levels = table(signed=True)
+    assert (levels[0x800], levels[0], levels[0x7FF]) == (0, 2048, 4095)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [{"WindowCenter": "100"}, {"WindowCenter": "100", "WindowWidth": "0"}, {"WindowCenter": "1", "WindowWidth": "-5"}],
+)
+def test_windows_that_mean_nothing_are_passed_over(window: dict) -> None:
+    assert np.array_equal(table(**window), np.arange(4096))
+
+
+def test_slope_of_zero_does_not_erase_the_picture() -> None:
+    assert np.array_equal(table(RescaleSlope="0", RescaleIntercept="5"), np.arange(4096))
+
+
+def test_values_outside_a_lut_take_its_ends() -> None:
+    levels = table(VOILUTSequence=drawing.lut([7, 2000, 4095], first=1000))
+    assert levels[[0, 1000, 1001, 1002, 4095]].tolist() == [7, 7, 2000, 4095, 4095]
+
+
+@pytest.mark.parametrize(
+    ("stated", "most", "bits"),
+    [(16, 4095, 12), (16, 65535, 16), (16, 255, 8), (12, 900, 12), (10, 4000, 12), (8, 255, 8)],
+)
+def test_bits_of_a_lut_are_those_it_uses(stated: int, most: int, bits: int) -> None:
+    found = grey_table(
+        tags(VOILUTSequence=drawing.lut(np.linspace(0, most, 4096), bits=stated)), bits=12, signed=False, inverted=False
+    )
+    assert found.bits == bits
+    assert found.levels.max() == most
+
+
+def test_lut_of_bytes_and_lut_of_65536_entries() -> None:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [3, 0, 8])
+    item.add_new("LUTData", "OW", bytes([1, 2, 3, 0]))
+    assert read_lut(item, negative=False).data.tolist() == [1, 2, 3]
+    assert len(read_lut(drawing.lut(np.arange(65536), bits=16)[0], negative=False).data) == 65536
+
+
+@pytest.mark.parametrize("broken", [Dataset(), tags(LUTDescriptor=[4, 0, 12]), tags(LUTDescriptor=[4, 0])])
+def test_luts_without_data_are_refused(broken: Dataset) -> None:
+    with pytest.raises(BadImage) as refusal:
+        grey_table(tags(VOILUTSequence=Sequence([broken])), bits=12, signed=False, inverted=False)
+    assert refusal.value.code == "damaged"
+
+
+def test_number_reads_the_first_value_or_none() -> None:
+    dataset = tags(WindowCenter=["5", "6"], WindowWidth="", RescaleSlope="1.5")
+    assert [number(dataset, key) for key in ("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept")] == [
+        5.0,
+        None,
+        1.5,
+        None,
+    ]
