@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from covid_xray.bundle.bundle import Bundle, load_bundle
 from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
+from covid_xray.bundle.inputs import Item
 from covid_xray.config import Limits
 from covid_xray.errors import BadBundle, BadImage
 from covid_xray.images.decode import decode
 from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
 
-Source = str | Path | bytes | Radiograph
+Source = str | Path | bytes | Radiograph | Item
 BATCH = 16
 
 
@@ -62,11 +63,7 @@ class Predictor:
 
     def read(self, source: Source) -> NDArray[np.uint8]:
         """The network's input for one image: height x width uint8, 0..255. Raises `BadImage`."""
-        if isinstance(source, Radiograph):
-            radiograph = source
-        else:
-            content = Path(source) if isinstance(source, str) else source
-            radiograph = decode(content, limits=self.limits)
+        radiograph = open_source(source, limits=self.limits)
         return to_input(radiograph, height=self.bundle.height, width=self.bundle.width)
 
     def run(self, pixels: NDArray[np.uint8], *, class_maps: bool = False) -> dict[str, NDArray[np.float32]]:
@@ -149,6 +146,15 @@ class Predictor:
         )
 
 
+def open_source(source: Source, *, limits: Limits) -> Radiograph:
+    """The radiograph behind a path, bytes, an `Item` of `inputs.expand`, or itself. Raises `BadImage`."""
+    if isinstance(source, Radiograph):
+        return source
+    if isinstance(source, Item):
+        source = source.read(limits)
+    return decode(Path(source) if isinstance(source, str) else source, limits=limits)
+
+
 def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDArray[np.float32]:
     """Temperature scaling (Guo and others 2017) of N x C softmax outputs: softmax(log p / T).
 
@@ -196,6 +202,8 @@ def _check_graph(bundle: Bundle, session: Any) -> None:
 
 
 def _name(source: Source) -> str:
+    if isinstance(source, Item):
+        return source.name
     return str(source) if isinstance(source, str | Path) else ""
 
 

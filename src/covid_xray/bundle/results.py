@@ -83,14 +83,14 @@ class RowFile:
         self.done = self._reopen() if path.exists() else frozenset()
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         if not self._json and path.stat().st_size == 0:
-            self._put(_csv_line(columns(self.classes)))
+            self._put(csv_line(columns(self.classes)))
 
     def write(self, answer: Answer) -> None:
         """Append one row."""
         if self._json:
-            line = json.dumps(as_dict(answer, identity=self.identity), ensure_ascii=False) + "\n"
+            line = json_line(as_dict(answer, identity=self.identity))
         else:
-            line = _csv_line(as_row(answer, identity=self.identity, classes=self.classes))
+            line = csv_line(as_row(answer, identity=self.identity, classes=self.classes))
         self._put(line)
 
     def __enter__(self) -> "RowFile":
@@ -125,7 +125,13 @@ class RowFile:
         return frozenset(row["image"] for row in rows)
 
 
-def _csv_line(values: Sequence[str]) -> str:
+def json_line(facts: dict[str, Any]) -> str:
+    """One JSON object and its newline."""
+    return json.dumps(facts, ensure_ascii=False) + "\n"
+
+
+def csv_line(values: Sequence[str]) -> str:
+    """One CSV row and its newline."""
     # A line break inside a name would make a row of two lines; none survives into the file.
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow([v.replace("\r", " ").replace("\n", " ") for v in values])

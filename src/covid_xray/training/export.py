@@ -5,6 +5,7 @@ Parity: a largest difference of 1e-4 in probabilities, and of 1e-4 of the larges
 
 import contextlib
 import io
+import json
 import logging
 import tempfile
 import warnings
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.bundle.bundle import OUTPUTS, write_bundle
-from covid_xray.errors import CovidXrayError
+from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.images.pixels import PIXELS_VERSION
 from covid_xray.models.heatmap_head import with_class_maps
 
@@ -51,6 +52,24 @@ def export(
     parity = _parity(outputs, data, images)
     write_bundle(folder, model=data, facts={**_defaults(height, width), **facts, "parity": parity})
     return parity
+
+
+def export_run(run: Path, folder: Path) -> dict[str, float]:
+    """Write the bundle of the finished run `run` anew to `folder`; returns the parity.
+
+    Raises:
+        InputRefused: `run` is not a finished run folder.
+    """
+    try:
+        facts = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["bundle"]
+    except (OSError, ValueError, KeyError):
+        raise InputRefused(f"expected a finished run with manifest.json in {run}. Received: none there") from None
+    if not (run / "model.keras").is_file():
+        raise InputRefused(f"expected model.keras in {run}. Received: no such file")
+    # compile=False and safe_mode: weights and layers of ours, nothing that runs code from the archive.
+    model = keras.saving.load_model(run / "model.keras", compile=False, safe_mode=True)
+    height, width = model.input.shape[1:3]
+    return export(model, folder, facts=facts, images=probe_images(height, width))
 
 
 def probe_images(height: int, width: int, *, count: int = 8, seed: int = 0) -> NDArray[np.uint8]:

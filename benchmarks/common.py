@@ -1,0 +1,60 @@
+"""What the benchmarks share: writing their results as JSON and Markdown, and saying on which machine."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from covid_xray.files import write_json, write_text
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results"
+PACKAGES = ("covid-xray", "keras", "tensorflow-cpu", "tensorflow", "numpy", "onnxruntime", "pillow")
+
+
+def machine() -> dict:
+    """Processor, cores, its instruction sets that matter here, and package versions."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "flags": [flag for flag in ("avx512f", "avx512_bf16", "amx_bf16", "amx_int8") if flag in flags],
+        "python": platform.python_version(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def write_results(name: str, result: dict, tables: str, *, command: str, note: str = "") -> None:
+    """Write docs/results/`name`.json and .md; the page carries the command that made it."""
+    facts = {"command": command, "commit": commit(), "machine": machine(), **result}
+    write_json(RESULTS / f"{name}.json", json.loads(json.dumps(facts, default=float)))
+    about = (
+        f"{facts['machine']['processor']}, {facts['machine']['cores']} cores, {', '.join(facts['machine']['flags'])}"
+    )
+    text = f"# {name}\n\nMade by `{command}` on {about}.\n\n{tables}\n"
+    write_text(RESULTS / f"{name}.md", text + (f"\n{note}\n" if note else ""))
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
+def commit() -> str:
+    """The commit that was measured, with + when the tree had changes."""
+    result = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False, cwd=RESULTS.parent
+    )
+    return result.stdout.strip() or "unknown"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,185 @@
+"""Commands that answer from a bundle: predict, explain, submit, info."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from covid_xray.bundle.finding import Failure, Finding
+from covid_xray.cli.console import BundleFolder, bar, err, out
+from covid_xray.config import Limits
+from covid_xray.errors import InputRefused, PartlyDone, UsageError
+
+if TYPE_CHECKING:
+    from covid_xray.bundle.inputs import Item
+    from covid_xray.bundle.predictor import Predictor
+
+Paths = Annotated[list[str], typer.Argument(help="Images, folders, globs or zip archives.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to `app`."""
+    app.command()(predict)
+    app.command()(explain)
+    app.command()(submit)
+    app.command()(info)
+
+
+def predict(
+    paths: Paths,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
+    bundle: BundleFolder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Rows of a CSV.")] = False,
+    heatmap: Annotated[bool, typer.Option("--heatmap", help="Also draw heat maps into OUTPUT/heatmaps.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the results file in OUTPUT.")] = False,
+    report: Annotated[Path | None, typer.Option("--report", help="Write versions, counts and seconds as JSON.")] = None,
+) -> None:
+    """Classify images and print a table, or write predictions.csv (predictions.jsonl with --json) to a folder."""
+    if as_json and as_csv:
+        raise UsageError("expected --json or --csv. Received: both")
+    if output is None and (heatmap or resume):
+        raise UsageError("expected a folder with -o for --heatmap or --resume. Received: none")
+    from covid_xray.cli.predicting import Job, run
+
+    run(
+        Job(paths=tuple(paths), output=output, json=as_json, csv=as_csv, heatmap=heatmap, resume=resume), bundle, report
+    )
+
+
+def explain(
+    paths: Paths,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")],
+    bundle: BundleFolder = None,
+    shown: Annotated[str | None, typer.Option("--class", help="Class to explain; default: the most probable.")] = None,
+    every: Annotated[bool, typer.Option("--all-classes", help="One picture for each class.")] = False,
+) -> None:
+    """Draw where the network looked (Grad-CAM) over each image. A heat map is not a localisation."""
+    predictor = _predictor(bundle)
+    if shown is not None and shown not in predictor.classes:
+        raise UsageError(f"expected a class of {', '.join(predictor.classes)}. Received: {shown!r}")
+    items = _items(paths)
+    from covid_xray.bundle.pictures import write_heatmap
+
+    failures = []
+    with bar("explain") as progress:
+        answers = predictor.predict_many(items, class_maps=True)
+        for done, (item, answer) in enumerate(zip(items, answers, strict=True), start=1):
+            if isinstance(answer, Failure):
+                failures.append(answer)
+            else:
+                for name in predictor.classes if every else (shown,):
+                    write_heatmap(answer, item, output, shown=name, limits=predictor.limits)
+            progress(done, len(items))
+    out.print(f"heat maps of {len(items) - len(failures)} images in {output}", highlight=False, soft_wrap=True)
+    finish(failures, len(items))
+
+
+def submit(
+    data: Annotated[Path, typer.Option("--data", help="Folder with the test images.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The CSV to write.")] = Path("submission.csv"),
+    bundle: BundleFolder = None,
+    sample: Annotated[
+        Path | None, typer.Option("--sample", help="Sample submission; default: sample_submission.csv near the data.")
+    ] = None,
+    fallback: Annotated[
+        str | None, typer.Option("--fallback", help="Label of images that cannot be read; default: refuse.")
+    ] = None,
+) -> None:
+    """Write a Kaggle submission (Image,Label), one row for every image."""
+    from covid_xray.bundle import submission
+
+    predictor = _predictor(bundle)
+    items = _items([str(data)])
+    labels: dict[str, str] = {}
+    failures = []
+    with bar("predict") as progress:
+        for done, answer in enumerate(predictor.predict_many(items), start=1):
+            name = Path(answer.image).relative_to(data).as_posix() if data.is_dir() else answer.image
+            if isinstance(answer, Finding):
+                labels[name] = max(answer.probabilities, key=answer.probabilities.__getitem__)
+            elif fallback:
+                labels[name] = fallback
+            failures += [answer] if isinstance(answer, Failure) else []
+            progress(done, len(items))
+    if failures and not fallback:
+        print_failures(failures)
+        raise InputRefused(
+            f"expected {len(items)} readable images. Received: {len(failures)} that are not; nothing was written "
+            "(--fallback CLASS gives them a label)"
+        )
+    header = ("Image", "Label")
+    sample = sample or _find_sample(data)
+    if sample:
+        header, names = submission.read_sample(sample)
+        matched = submission.match(names, list(labels), sample=sample)
+        labels = {name: labels[image] for name, image in matched.items()}
+    submission.write_submission(output, labels, header=header)
+    checked = f", checked against {sample}" if sample else ""
+    out.print(f"{output}: {len(labels)} rows{checked}", highlight=False, soft_wrap=True)
+    print_failures(failures)
+
+
+def info(
+    bundle: BundleFolder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All facts as JSON.")] = False,
+) -> None:
+    """Say what this installation and the bundle are."""
+    from covid_xray import __version__
+    from covid_xray.bundle.bundle import load_bundle
+    from covid_xray.errors import BadBundle
+
+    facts: dict[str, object] = {"covid-xray": __version__}
+    try:
+        loaded = load_bundle(bundle)
+        facts |= {"bundle": str(loaded.folder), **loaded.facts}
+    except BadBundle as error:
+        if bundle is not None:
+            raise
+        facts |= {"bundle": None, "note": error.message}
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    table = Table(show_header=False, box=None)
+    for key, value in facts.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        table.add_row(key, text if len(text) <= 300 else text[:297] + "...")
+    out.print(table)
+
+
+def _predictor(bundle: Path | None) -> "Predictor":
+    from covid_xray.bundle.predictor import Predictor
+
+    return Predictor(bundle)
+
+
+def _items(paths: list[str]) -> "list[Item]":
+    from covid_xray.bundle.inputs import expand, require_any
+
+    items = list(expand(paths, limits=Limits()))
+    require_any(items, paths)
+    return items
+
+
+def _find_sample(data: Path) -> Path | None:
+    folder = data if data.is_dir() else data.parent
+    places = (folder / "sample_submission.csv", folder.parent / "sample_submission.csv")
+    return next((place for place in places if place.is_file()), None)
+
+
+def print_failures(failures: list[Failure]) -> None:
+    """Name each failed image with its reason on stderr."""
+    for failure in failures:
+        err.print(f"{failure.image}: {failure.message} ({failure.code})", highlight=False, markup=False, soft_wrap=True)
+
+
+def finish(failures: list[Failure], total: int) -> None:
+    """End a command over many images: name the failures and choose the exit code (0, 3 none answered, 4 some)."""
+    if not failures:
+        return
+    print_failures(failures)
+    if len(failures) == total:
+        raise InputRefused(f"expected at least one image that can be answered. Received: {total} that cannot")
+    raise PartlyDone(f"{len(failures)} of {total} images got no answer; each is named above")

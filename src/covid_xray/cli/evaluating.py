@@ -1,0 +1,105 @@
+"""The work of `covid-xray evaluate`: which images of the manifest count, and where the results go."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from covid_xray.bundle.bundle import record
+from covid_xray.bundle.predictor import Predictor
+from covid_xray.cli.console import bar, err, out
+from covid_xray.data.split import read_split
+from covid_xray.errors import InputRefused, UsageError
+from covid_xray.evaluation.evaluate import evaluate
+
+if TYPE_CHECKING:
+    from covid_xray.data.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class Study:
+    """What `evaluate` was asked for; `banner` is printed in red at the top of the report."""
+
+    run: Path
+    output: Path | None = None
+    part: str | None = None
+    baselines: Path | None = None
+    rounds: int = 1000
+    banner: str | None = None
+
+
+def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
+    """Evaluate, write everything, print the main figures; returns the content of metrics.json."""
+    is_run = (study.run / "bundle").is_dir()
+    predictor = Predictor(study.run / "bundle" if is_run else study.run)
+    chosen, part = choose(manifest, study.run / "split.csv", part=study.part)
+    if part != "all" and study.part is None:
+        err.print(f"the {part} part: {len(chosen.table):,} of {len(manifest.table):,} images", highlight=False)
+    _check_labels(chosen, predictor)
+    target = study.output or study.run
+    with bar("evaluate") as progress:
+        metrics = evaluate(
+            predictor,
+            chosen,
+            out=target,
+            history=study.run / "history.csv" if (study.run / "history.csv").is_file() else None,
+            baselines=json.loads(study.baselines.read_text(encoding="utf-8")) if study.baselines else None,
+            banner=study.banner,
+            title=f"{predictor.identity.name} on {len(chosen.table):,} images ({part} part)",
+            rounds=study.rounds,
+            progress=progress,
+        )
+    if is_run and part == "test":
+        record(study.run / "bundle", metrics={"part": part, **metrics["figures"]})
+    _print(metrics, target)
+    return metrics
+
+
+def choose(manifest: "Manifest", split_file: Path, *, part: str | None) -> tuple["Manifest", str]:
+    """The rows of one part of the run's split, and the part's name.
+
+    Without a wish it is `test`, or `val` where the split has no test part; a data set of which the split knows
+    nothing is taken whole.
+
+    Raises:
+        UsageError: there is no split to take the part from, or it has no such part.
+        InputRefused: the split knows only some of the images, so that their part is not certain.
+    """
+    if part == "all" or not split_file.is_file():
+        if part not in (None, "all"):
+            raise UsageError(f"expected {split_file} to take the {part} part from. Received: no such file")
+        return manifest, "all"
+    split = read_split(split_file)
+    known = manifest.table["image"].isin(split.index)
+    if not known.any() and part is None:
+        return manifest, "all"
+    if part is None and not known.all():
+        raise InputRefused(
+            f"expected the images of {split_file}, or none of them. Received: {int(known.sum())} of "
+            f"{len(known)} known; say which part with --part"
+        )
+    part = part or ("test" if (split == "test").any() else "val")
+    rows = manifest.table["image"].map(split).eq(part)
+    if not rows.any():
+        raise UsageError(f"expected images of the {part} part. Received: none in {split_file}")
+    return manifest.take(rows.to_numpy()), part
+
+
+def _check_labels(manifest: "Manifest", predictor: Predictor) -> None:
+    unknown = sorted(set(manifest.table["label"]) - set(predictor.classes))
+    if unknown:
+        raise InputRefused(
+            f"expected labels of the bundle ({', '.join(predictor.classes)}). Received: {', '.join(unknown)}; "
+            "choose with --label"
+        )
+
+
+def _print(metrics: dict[str, Any], target: Path) -> None:
+    for name in ("accuracy", "macro_f1", "auroc_macro", "ece"):
+        figure = metrics["figures"].get(name)
+        if figure:
+            text = (
+                f"{name:12} {figure['value']:.3f} ({figure['ci_low']:.3f} to {figure['ci_high']:.3f}), n={figure['n']}"
+            )
+            out.print(text, highlight=False)
+    out.print(f"report: {target / 'report.html'}", highlight=False, soft_wrap=True)

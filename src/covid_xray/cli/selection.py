@@ -1,0 +1,52 @@
+"""Options that choose what of a data set is used, and the reading behind them: shared by all commands with --data."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from covid_xray.cli.console import bar, err
+
+if TYPE_CHECKING:
+    from covid_xray.data.manifest import Manifest
+
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", help="Keep this label (or source:label); repeat for more.")
+]
+Where = Annotated[
+    list[str] | None, typer.Option("--where", help="Keep rows with column=value[,value] or column!=value; repeatable.")
+]
+Duplicates = Annotated[
+    Path | None, typer.Option("--duplicates", help="duplicates.csv: keep copies of a radiograph on one side.")
+]
+
+
+def read(
+    data: Path,
+    *,
+    images: Path | None = None,
+    labels: list[str] | None = None,
+    where: list[str] | None = None,
+    duplicates: Path | None = None,
+    show: bool = True,
+) -> "Manifest":
+    """The manifest of `data` after the filters, every file checked; its summary is printed on stderr."""
+    from covid_xray.data.manifest import read_manifest, select
+    from covid_xray.data.summary import summary
+
+    with bar("index") as progress:
+        manifest = read_manifest(data, images=images, progress=progress)
+    if labels or where:
+        manifest = select(manifest, labels=labels, where=where or ())
+    if duplicates:
+        manifest = _joined(manifest, duplicates)
+    if show:
+        err.print(summary(manifest), highlight=False, markup=False, soft_wrap=True)
+    return manifest
+
+
+def _joined(manifest: "Manifest", path: Path) -> "Manifest":
+    from covid_xray.data.groups import with_duplicates
+    from covid_xray.data.tables import read_table
+
+    return with_duplicates(manifest, read_table(path, required=("group", "image")))

@@ -1,0 +1,124 @@
+"""Commands that make and judge a network: train, export, evaluate."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from covid_xray.cli import selection
+from covid_xray.cli.console import Data, Images, err, out, stages
+from covid_xray.cli.selection import Duplicates, Labels, Where
+from covid_xray.config import Training, load
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from covid_xray.data.manifest import Manifest
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to `app`."""
+    app.command()(train)
+    app.command()(evaluate)
+    app.command()(export)
+
+
+def train(
+    data: Data,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The run folder.")],
+    images: Images = None,
+    model: Annotated[str | None, typer.Option("--model", help="vgg, or a network of keras.applications.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="At most this many epochs.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
+    split: Annotated[Path | None, typer.Option("--split", help="A split.csv to use as it is.")] = None,
+    label: Labels = None,
+    where: Where = None,
+    duplicates: Duplicates = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUTPUT.")] = False,
+) -> None:
+    """Train a network on a folder or CSV of chest X-rays, choose its best epoch, and export it as a bundle."""
+    overrides = list(settings or ())
+    overrides += [f"model={model}"] if model else []
+    overrides += [f"epochs={epochs}"] if epochs else []
+    if resume and config is None and (output / "config.yaml").is_file():
+        config = output / "config.yaml"
+    chosen = load(Training, file=config, overrides=overrides)
+    quiet_tensorflow()
+    from covid_xray.data.manifest import require_classes
+
+    manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
+    require_classes(manifest)
+    parts = split_for(manifest, chosen, given=split or _split_of(output, resume=resume))
+    print_parts(manifest, parts)
+    from covid_xray.training.train import train as run
+
+    with stages() as progress:
+        bundle = run(manifest, parts, settings=chosen, out=output, resume=resume, progress=progress)
+    out.print(f"bundle: {bundle}", highlight=False, soft_wrap=True)
+    out.print(f"next: covid-xray evaluate {output} --data {data}", highlight=False, soft_wrap=True)
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder or a bundle.")],
+    data: Data,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default: the run folder.")] = None,
+    images: Images = None,
+    part: Annotated[
+        str | None, typer.Option("--part", help="train, val, test or all; default: test where there is one.")
+    ] = None,
+    label: Labels = None,
+    where: Where = None,
+    baselines: Annotated[Path | None, typer.Option("--baselines", help="baselines.json of this data set.")] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=10, help="Bootstrap rounds of the intervals.")] = 1000,
+) -> None:
+    """Score a bundle on labelled images: metrics with intervals, figures and report.html."""
+    from covid_xray.cli.evaluating import Study, run_study
+
+    manifest = selection.read(data, images=images, labels=label, where=where, show=False)
+    run_study(Study(run=run, output=output, part=part, baselines=baselines, rounds=rounds), manifest)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder with model.keras.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Bundle; default: bundle/ in the run.")] = None,
+) -> None:
+    """Write the bundle of a trained run anew, after proving that ONNX Runtime and Keras agree on it."""
+    quiet_tensorflow()
+    from covid_xray.training.export import export_run
+
+    target = output or run / "bundle"
+    parity = export_run(run, target)
+    out.print(f"bundle: {target} (parity with Keras: {max(parity.values()):.1e})", highlight=False, soft_wrap=True)
+
+
+def split_for(manifest: "Manifest", settings: Training, *, given: Path | None) -> "pd.Series":
+    """The split in the file `given`, or a new one by the fractions of the settings."""
+    from covid_xray.data.split import make_split, read_split
+
+    if given is None:
+        return make_split(
+            manifest, val_fraction=settings.val_fraction, test_fraction=settings.test_fraction, seed=settings.seed
+        )
+    return read_split(given)
+
+
+def print_parts(manifest: "Manifest", split: "pd.Series") -> None:
+    """Images per class and part, on stderr."""
+    import pandas as pd
+
+    table = manifest.table.set_index("image")["label"]
+    counts = pd.crosstab(table, split.reindex(table.index), rownames=[""], colnames=["split"])
+    order = [part for part in ("train", "val", "calibration", "test") if part in counts]
+    err.print("\n" + counts[order].to_string() + "\n", highlight=False, markup=False)
+
+
+def quiet_tensorflow() -> None:
+    """Keep TensorFlow's start-up lines off the terminal; must come before its import."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _split_of(output: Path, *, resume: bool) -> Path | None:
+    path = output / "split.csv"
+    return path if resume and path.is_file() else None
