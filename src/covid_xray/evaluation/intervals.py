@@ -1,0 +1,141 @@
+"""Predictions in, every figure with a bootstrap interval out. Patients are drawn, not images.
+
+Two radiographs of one patient are not two independent observations; drawing images would make intervals too narrow.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from covid_xray.evaluation.metrics import Floats, prepare, weighted
+
+CHUNK = 1 << 20  # weights in one block, 8 MiB: it stays near the cache and memory stays flat
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and how far it may be off.
+
+    Args:
+        value: of the data itself.
+        low, high: ends of the interval; `None` when fewer than half of the rounds define the figure.
+        n: how many units were drawn from.
+        unit: "patients" or "images".
+        method: "bootstrap" (percentile), or "exact" (Clopper-Pearson) for a proportion of exactly 0 or 1, of which
+            every resample is the same, so that the bootstrap would claim certainty.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+    method: str = "bootstrap"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `metrics.json` holds it."""
+        facts = {"value": self.value, "ci_low": self.low, "ci_high": self.high}
+        return {**facts, "n": self.n, "unit": self.unit, "method": self.method}
+
+
+def bootstrap(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    classes: Sequence[str],
+    *,
+    groups: ArrayLike | None = None,
+    rounds: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Every figure of `metrics.compute` with a percentile bootstrap interval (Efron 1979; clusters: Field, Welsh 2007).
+
+    A drawn patient comes with all images. 5,000 images and 1,000 rounds take a few seconds on one core.
+
+    Args:
+        labels: N class codes.
+        probabilities: N x C.
+        classes: C names.
+        groups: N patient names or numbers; `None` draws images.
+        rounds: resamples, 1 or more.
+        seed: of the random numbers; the same seed gives the same interval.
+        level: share of the distribution inside the interval, in 0..1.
+
+    Raises:
+        ValueError: what `metrics.compute` refuses, `groups` of another length, a level outside 0..1.
+    """
+    prepared = prepare(labels, probabilities, classes)
+    unit = "images" if groups is None else "patients"
+    codes = group_codes(groups, count=len(prepared.sums))
+    if not 0 < level < 1 or rounds < 1:
+        raise ValueError(f"expected a level in 0..1 and rounds >= 1. Received: level={level}, rounds={rounds}")
+    values = weighted(prepared, np.ones((1, len(codes))))
+    blocks = [weighted(prepared, weights) for weights in resamples(codes, rounds=rounds, seed=seed)]
+    intervals = {}
+    for name, value in values.items():
+        if np.isfinite(value[0]):
+            ends = _percentiles(np.concatenate([block[name] for block in blocks]), level)
+            intervals[name] = Interval(float(value[0]), *ends, int(codes.max()) + 1, unit)
+    masks = _denominators(np.asarray(labels), np.asarray(probabilities), classes)
+    return {name: _not_certain(found, masks.get(name), codes, level) for name, found in intervals.items()}
+
+
+def resamples(codes: NDArray[np.int64], *, rounds: int, seed: int) -> Iterator[Floats]:
+    """Weights of the images in each round, in blocks of R x N: how often the image's group was drawn.
+
+    Args:
+        codes: N group numbers, 0..G-1, each used at least once; G groups are drawn with replacement in each round.
+        rounds: rows of all blocks together.
+        seed: of the random numbers; block sizes do not change them.
+    """
+    random = np.random.default_rng(seed)
+    count = int(codes.max()) + 1
+    step = max(1, CHUNK // len(codes))
+    for first in range(0, rounds, step):
+        rows = min(step, rounds - first)
+        drawn = random.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
+        yield times[:, codes].astype(np.float64)
+
+
+def group_codes(groups: ArrayLike | None, *, count: int) -> NDArray[np.int64]:
+    """Groups as numbers 0..G-1; every image is its own group when there are none."""
+    if groups is None:
+        return np.arange(count)
+    names = np.asarray(groups)
+    if names.shape != (count,):
+        raise ValueError(f"expected {count} groups. Received: {names.shape}")
+    return np.unique(names, return_inverse=True)[1].astype(np.int64)
+
+
+def _percentiles(drawn: Floats, level: float) -> tuple[float | None, float | None]:
+    defined = drawn[np.isfinite(drawn)]
+    if 2 * len(defined) < len(drawn):
+        return None, None
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _denominators(
+    labels: NDArray[np.int64], probabilities: Floats, classes: Sequence[str]
+) -> dict[str, NDArray[np.bool_]]:
+    """For each figure that is a plain proportion, which images it is a proportion of."""
+    predicted = probabilities.argmax(axis=1)
+    masks = {"accuracy": np.ones(len(labels), dtype=bool)}
+    for code, name in enumerate(classes):
+        masks[f"sensitivity/{name}"] = labels == code
+        masks[f"specificity/{name}"] = labels != code
+        masks[f"precision/{name}"] = predicted == code
+    return masks
+
+
+def _not_certain(found: Interval, mask: NDArray[np.bool_] | None, codes: NDArray[np.int64], level: float) -> Interval:
+    """A proportion of exactly 0 or 1 gets the Clopper-Pearson interval, each patient counted once."""
+    if mask is None or found.value not in (0.0, 1.0):
+        return found
+    reach = float(((1 - level) / 2) ** (1 / len(np.unique(codes[mask]))))
+    low, high = (reach, 1.0) if found.value == 1.0 else (0.0, 1.0 - reach)
+    return replace(found, low=low, high=high, method="exact")

@@ -1,0 +1,201 @@
+"""Labels and probabilities in, the figures of merit out, for all images at once or for many weightings of them.
+
+One implementation serves the plain value (every weight 1) and the bootstrap (weight = how often an image was drawn), so
+that a value and its interval can never be of two definitions. A figure that is undefined is absent, never 0 or NaN.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+ECE_BINS = 15
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The images sorted once by the probability of one class, for AUROC and AUPRC under any weights.
+
+    Args:
+        order: N positions, lowest probability first.
+        starts: where each run of equal probabilities begins in `order`.
+        positive: N, 1 where the image in `order` is of the class, else 0.
+    """
+
+    order: Ints
+    starts: Ints
+    positive: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What does not depend on the weights, computed once.
+
+    Args:
+        classes: their names.
+        sums: N x (C*C + 2 + bins): one-hot cell of the confusion matrix; log loss and Brier score of the image; and
+            (right or wrong) - confidence in the column of the image's confidence bin.
+        rankings: one for each class.
+    """
+
+    classes: tuple[str, ...]
+    sums: Floats
+    rankings: tuple[Ranking, ...]
+
+
+def compute(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> dict[str, float]:
+    """All figures of one set of predictions, by flat names.
+
+    Args:
+        labels: N class codes, 0..C-1.
+        probabilities: N x C, rows sum to 1.
+        classes: the C names.
+
+    Returns:
+        accuracy, balanced_accuracy (mean sensitivity), macro_f1, auroc_macro (one against the rest), nll (natural
+        logarithm), brier (sum over the classes, 0..2; Brier 1950), ece (15 equal bins of the highest probability; Guo
+        and others 2017), and for each class f1/, sensitivity/, specificity/, precision/, auroc/ and auprc/ (average
+        precision) + its name. Means are taken over the classes for which the figure is defined.
+
+    Raises:
+        ValueError: shapes that do not fit, a code outside 0..C-1, probabilities that are not in 0..1, no image.
+    """
+    prepared = prepare(labels, probabilities, classes)
+    figures = weighted(prepared, np.ones((1, len(prepared.sums))))
+    return {name: float(values[0]) for name, values in figures.items() if np.isfinite(values[0])}
+
+
+def prepare(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Prepared:
+    """Check the arguments of `compute` and do the part that no weight changes: sorting, losses, bins."""
+    codes, p = checked(labels, probabilities, classes)
+    count = len(classes)
+    predicted = p.argmax(axis=1)
+    confidence = p.max(axis=1)
+    cells = np.eye(count * count)[codes * count + predicted]
+    bins = np.eye(ECE_BINS)[confidence_bins(confidence)] * ((predicted == codes) - confidence)[:, None]
+    sums = np.column_stack([cells, _log_loss(codes, p), _brier(codes, p), bins])
+    rankings = tuple(_ranking(p[:, c], codes == c) for c in range(count))
+    return Prepared(tuple(classes), sums, rankings)
+
+
+def weighted(prepared: Prepared, weights: Floats) -> dict[str, Floats]:
+    """The figures under R weightings (R x N, zero or more) as arrays of length R; NaN where undefined."""
+    count = len(prepared.classes)
+    totals = weights @ prepared.sums
+    total = weights.sum(axis=1)
+    figures = _from_confusion(totals[:, : count * count].reshape(-1, count, count), prepared.classes)
+    figures["nll"] = ratio(totals[:, count * count], total)
+    figures["brier"] = ratio(totals[:, count * count + 1], total)
+    figures["ece"] = ratio(np.abs(totals[:, count * count + 2 :]).sum(axis=1), total)
+    areas = [_areas(ranking, weights) for ranking in prepared.rankings]
+    for name, (auroc, auprc) in zip(prepared.classes, areas, strict=True):
+        figures[f"auroc/{name}"], figures[f"auprc/{name}"] = auroc, auprc
+    figures["auroc_macro"] = mean_of_defined(np.stack([auroc for auroc, _ in areas]))
+    return figures
+
+
+def confusion(labels: ArrayLike, predicted: ArrayLike, n: int) -> Ints:
+    """n x n counts: row = true class, column = predicted class."""
+    cells = np.asarray(labels, dtype=np.int64) * n + np.asarray(predicted, dtype=np.int64)
+    return np.bincount(cells, minlength=n * n).reshape(n, n).astype(np.int64)
+
+
+def classification_report(labels: ArrayLike, predicted: ArrayLike, classes: Sequence[str]) -> str:
+    """scikit-learn's text report over all classes; a figure that is undefined reads `nan` there."""
+    from sklearn.metrics import classification_report as report
+
+    codes = list(range(len(classes)))
+    return str(report(labels, predicted, labels=codes, target_names=list(classes), digits=3, zero_division=np.nan))
+
+
+def confidence_bins(confidence: Floats) -> Ints:
+    """Bin 0..14 of each confidence in 0..1; bins are open on the left and closed on the right, as in Guo's paper."""
+    edges = np.linspace(0.0, 1.0, ECE_BINS + 1)
+    return np.searchsorted(edges[1:-1], confidence, side="left")
+
+
+def checked(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> tuple[Ints, Floats]:
+    """Labels as int64 and probabilities as float64, or a `ValueError` that says what does not fit."""
+    codes, p = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    if p.ndim != 2 or p.shape != (len(codes), len(classes)) or len(codes) == 0:
+        raise ValueError(
+            f"expected N >= 1 labels and N x {len(classes)} probabilities. Received: {codes.shape}, {p.shape}"
+        )
+    if codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= len(classes):
+        raise ValueError(f"expected integer labels 0..{len(classes) - 1}. Received: {codes.min()}..{codes.max()}")
+    if not np.isfinite(p).all() or p.min() < 0 or p.max() > 1 + 1e-6:
+        raise ValueError(f"expected probabilities in 0..1. Received: {p.min()}..{p.max()}")
+    return codes.astype(np.int64), np.minimum(p, 1.0)
+
+
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """numerator / denominator, NaN where the denominator is 0."""
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
+
+
+def mean_of_defined(values: Floats) -> Floats:
+    """Mean over the first axis of what is not NaN; NaN where nothing is defined."""
+    defined = np.isfinite(values)
+    return ratio(np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0).astype(np.float64))
+
+
+def _log_loss(codes: Ints, p: Floats) -> Floats:
+    # The smallest float64 step from 0 and 1, as in scikit-learn: one certain error must not make the mean infinite.
+    eps = np.finfo(np.float64).eps
+    return -np.log(np.clip(p[np.arange(len(codes)), codes], eps, 1 - eps))
+
+
+def _brier(codes: Ints, p: Floats) -> Floats:
+    return np.square(p - np.eye(p.shape[1])[codes]).sum(axis=1)
+
+
+def _ranking(scores: Floats, positive: NDArray[np.bool_]) -> Ranking:
+    order = np.argsort(scores, kind="stable")
+    new = np.flatnonzero(np.diff(scores[order], prepend=-np.inf) > 0)
+    return Ranking(order, new, positive[order].astype(np.float64))
+
+
+def _from_confusion(matrix: Floats, classes: Sequence[str]) -> dict[str, Floats]:
+    """Figures of R confusion matrices, R x C x C."""
+    total = matrix.sum(axis=(1, 2))
+    right = np.diagonal(matrix, axis1=1, axis2=2)
+    actual, said = matrix.sum(axis=2), matrix.sum(axis=1)
+    rest = total[:, None] - actual
+    by_class = {
+        "f1": ratio(2 * right, actual + said),
+        "sensitivity": ratio(right, actual),
+        "specificity": ratio(rest - said + right, rest),
+        "precision": ratio(right, said),
+    }
+    figures = {
+        "accuracy": ratio(right.sum(axis=1), total),
+        "balanced_accuracy": mean_of_defined(by_class["sensitivity"].T),
+        "macro_f1": mean_of_defined(by_class["f1"].T),
+    }
+    for kind, values in by_class.items():
+        figures |= {f"{kind}/{name}": values[:, c] for c, name in enumerate(classes)}
+    return figures
+
+
+def _areas(ranking: Ranking, weights: Floats) -> tuple[Floats, Floats]:
+    """AUROC (Mann-Whitney, ties count half) and average precision of one class under R weightings."""
+    sorted_weights = weights[:, ranking.order]
+    positive = sorted_weights * ranking.positive
+    negative = sorted_weights - positive
+    if len(ranking.starts) < len(ranking.order):
+        positive = np.add.reduceat(positive, ranking.starts, axis=1)
+        negative = np.add.reduceat(negative, ranking.starts, axis=1)
+    positives, negatives = positive.sum(axis=1), negative.sum(axis=1)
+    below = np.cumsum(negative, axis=1)
+    won = (positive * (below - 0.5 * negative)).sum(axis=1)
+    # Called positive at the threshold of a run: everything from that run upwards.
+    hits = positives[:, None] - np.cumsum(positive, axis=1) + positive
+    alarms = negatives[:, None] - below + negative
+    called = hits + alarms
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    found = (positive * precision).sum(axis=1)
+    # With one side empty neither area says anything, so both are undefined.
+    return ratio(won, positives * negatives), ratio(found, np.where(negatives > 0, positives, 0.0))
