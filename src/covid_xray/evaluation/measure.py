@@ -1,0 +1,159 @@
+"""Predictions in, the content of `metrics.json` out: figures with intervals, by source, and what to beware of."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.data.manifest import Manifest
+from covid_xray.evaluation.intervals import bootstrap
+from covid_xray.evaluation.metrics import ECE_BINS, confusion
+from covid_xray.evaluation.predictions import Identity, Predictions
+from covid_xray.evaluation.subgroups import CONFOUNDED, SMALLEST, by_column, cramers_v, patients, worst
+
+LEVEL = 0.95
+WORST_BY = "balanced_accuracy"  # defined in every source, also in one that holds a single class
+TOO_GOOD = 0.99
+
+Groups = NDArray[np.str_] | None
+Facts = dict[str, Any]
+
+
+def measure(predictions: Predictions, manifest: Manifest, model: Identity, *, rounds: int, seed: int) -> Facts:
+    """Everything that `metrics.json` holds except title, banner and baselines; no NaN anywhere.
+
+    Args:
+        predictions: at least one scored image.
+        manifest: what was evaluated: patients, sources and quarantine come from it.
+        model: name, version and hash of the network.
+        rounds, seed: of the bootstrap.
+    """
+    groups = patients(predictions, manifest)
+    found = bootstrap(
+        predictions.labels, predictions.probabilities, predictions.classes,
+        groups=groups, rounds=rounds, seed=seed, level=LEVEL,
+    )  # fmt: skip
+    table = predictions.table
+    sources = list(table["source"]) if "source" in table and (table["source"] != "").any() else None
+    by_source = by_column(predictions, sources, groups=groups, rounds=rounds, seed=seed) if sources else {}
+    facts: Facts = {
+        "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+        "classes": list(predictions.classes),
+        "n_images": len(table),
+        "n_patients": None if groups is None else len(set(groups)),
+        "labels": _labels(predictions, groups),
+        "figures": {name: interval.as_dict() for name, interval in found.items()},
+        "confusion_matrix": _confusion(predictions),
+        "by_source": by_source,
+        "worst_source": worst(by_source, WORST_BY),
+        "confounding": {"cramers_v": cramers_v(list(table["label"]), sources) if sources else None},
+        "failures": _records(predictions.failures),
+        "quarantined": _records(manifest.quarantine),
+        "settings": {"rounds": rounds, "seed": seed, "level": LEVEL, "ece_bins": ECE_BINS},
+    }
+    return {**facts, "warnings": _warnings(facts, manifest)}
+
+
+def best_baseline(baselines: Mapping[str, Any] | None, *, figure: str = "macro_f1") -> Facts | None:
+    """The no-lung baseline with the highest `figure`: `name`, `value`; `None` where none was measured.
+
+    Args:
+        baselines: baseline name -> figures, each a number or a dict with `value`.
+        figure: which one to compare.
+    """
+    known = {}
+    for name, figures in (baselines or {}).items():
+        value = figures.get(figure) if isinstance(figures, Mapping) else None
+        value = value.get("value") if isinstance(value, Mapping) else value
+        if isinstance(value, int | float) and np.isfinite(value):
+            known[name] = float(value)
+    if not known:
+        return None
+    name = max(known, key=known.__getitem__)
+    return {"name": name, "figure": figure, "value": known[name]}
+
+
+def shown(text: object) -> str:
+    """Text that can be written as UTF-8: file names may hold bytes that are no character."""
+    return str(text).encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+def _labels(predictions: Predictions, groups: Groups) -> dict[str, Facts]:
+    column = predictions.table["label"].to_numpy()
+    return {
+        name: {
+            "images": int((column == name).sum()),
+            "patients": None if groups is None else len(set(groups[column == name])),
+        }
+        for name in predictions.classes
+    }
+
+
+def _confusion(predictions: Predictions) -> Facts:
+    counts = confusion(predictions.labels, predictions.predicted, len(predictions.classes))
+    return {"rows": "true class", "columns": "predicted class", "counts": counts.tolist()}
+
+
+def _records(table: Any) -> list[dict[str, str]]:
+    return [{key: shown(value) for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def _warnings(facts: Facts, manifest: Manifest) -> list[str]:
+    found = [_confounded(facts), _trained_on(manifest), _absent(facts), _small(facts), _patients(facts, manifest)]
+    found += [_too_good(facts), _failed(facts)]
+    return [text for text in found if text]
+
+
+def _confounded(facts: Facts) -> str:
+    v = facts["confounding"]["cramers_v"]
+    if v is None or v <= CONFOUNDED:
+        return ""
+    return (
+        f"Class and source are confounded (Cramer's V = {v:.2f}, above {CONFOUNDED}): a network that only recognises "
+        "where an image comes from would score high here. These figures are no evidence that it recognises disease."
+    )
+
+
+def _trained_on(manifest: Manifest) -> str:
+    count = int((manifest.table["split"] == "train").sum()) if "split" in manifest.table else 0
+    return f"{count:,} of the images are marked as training images: figures on them are not a test." if count else ""
+
+
+def _absent(facts: Facts) -> str:
+    absent = [name for name, counts in facts["labels"].items() if counts["images"] == 0]
+    return f"No image of {', '.join(absent)} was tested, so nothing is known of that class here." if absent else ""
+
+
+def _small(facts: Facts) -> str:
+    small = [f"{name} ({n['images']})" for name, n in facts["labels"].items() if 0 < n["images"] < SMALLEST]
+    return f"Fewer than {SMALLEST} images of {', '.join(small)}: its figures say little." if small else ""
+
+
+def _patients(facts: Facts, manifest: Manifest) -> str:
+    if facts["n_patients"] is None:
+        return (
+            "No image names its patient: the intervals are over images, and too narrow if a patient has several images."
+        )
+    unknown = int((manifest.table["patient_id"] == "").sum())
+    if not unknown:
+        return ""
+    return (
+        f"{unknown:,} of {len(manifest.table):,} images name no patient; each counts as a patient of its own, "
+        "so the intervals may be too narrow."
+    )
+
+
+def _too_good(facts: Facts) -> str:
+    auroc = facts["figures"].get("auroc_macro")
+    if auroc is None or auroc["value"] < TOO_GOOD:
+        return ""
+    return (
+        f"An AUROC of {auroc['value']:.3f} is a warning, not a success: on chest X-rays a score this high mostly comes "
+        "from leaks or shortcuts. Compare it with the no-lung baselines."
+    )
+
+
+def _failed(facts: Facts) -> str:
+    count = len(facts["failures"])
+    return f"{count:,} images got no score and are in no figure; each is listed with its reason." if count else ""
