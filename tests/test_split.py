@@ -123,6 +123,14 @@ def test_split_changes_with_the_seed_and_has_the_asked_shares():
     assert (by_class.max() - by_class.min()).max() < 0.05
 
 
+def test_a_rare_class_does_not_swell_the_parts():
+    manifest = manifest_of(label=["a"] * 400 + ["b"] * 300 + ["rare"] * 3)
+    for seed in range(5):
+        share = make_split(manifest, seed=seed).value_counts(normalize=True)
+        assert share["test"] == pytest.approx(0.15, abs=0.06)
+        assert share["val"] == pytest.approx(0.15, abs=0.06)
+
+
 def test_no_test_part_when_none_is_asked():
     assert set(make_split(plain(), test_fraction=0)) == {"train", "val"}
 

@@ -50,21 +50,27 @@ def draw(labels: Labels, groups: Labels, *, fraction: float, seed: int, leave: i
     fold = _dealt(labels, groups, folds=_folds(labels, groups), seed=seed)
     classes = np.unique(labels)
     shares = np.array([[np.mean(fold[labels == c] == k) for c in classes] for k in range(fold.max() + 1)])
+
+    def distance(chosen: list[int]) -> float:
+        return float(np.abs(shares[chosen].sum(axis=0) - fraction).sum())
+
     chosen: list[int] = []
-    distance = fraction * len(classes)
     while True:
+        absent = shares[chosen].sum(axis=0) == 0
         rest = [k for k in range(len(shares)) if k not in chosen and _leaves(labels, groups, fold, [*chosen, k], leave)]
-        if not rest:
+        nearer = [k for k in rest if distance([*chosen, k]) < distance(chosen)]
+        # A rare class may be in no fold that helps the others: then one that has it comes in all the same.
+        wanted = nearer or [k for k in rest if (shares[k] > 0)[absent].any()]
+        if not wanted:
             break
-        distances = [float(np.abs(shares[[*chosen, k]].sum(axis=0) - fraction).sum()) for k in rest]
-        best = int(np.argmin(distances))
-        if distances[best] >= distance and (shares[chosen].sum(axis=0) > 0).all():
-            break
-        chosen.append(rest[best])
-        distance = distances[best]
-    absent = classes[shares[chosen].sum(axis=0) == 0]
-    if len(absent):
-        raise BadSplit(f"expected class {absent[0]} on both sides. Received: its patients or copies hang together")
+        chosen.append(min(wanted, key=lambda k: distance([*chosen, k])))
+    for k in list(chosen):
+        fewer = [other for other in chosen if other != k]
+        if distance(fewer) < distance(chosen) and (shares[fewer].sum(axis=0) > 0).all():
+            chosen = fewer
+    missing = classes[shares[chosen].sum(axis=0) == 0]
+    if len(missing):
+        raise BadSplit(f"expected class {missing[0]} on both sides. Received: its patients or copies hang together")
     return np.flatnonzero(np.isin(fold, chosen))
 
 
