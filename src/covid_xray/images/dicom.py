@@ -4,15 +4,13 @@ Nothing is parsed before the transfer syntax is known to be one we accept, and n
 known to be within the limits, as the tags state it and as the compressed stream states it.
 """
 
-import importlib.util
 import io
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
@@ -50,7 +48,6 @@ _SAMPLES = {  # photometric interpretation: samples of a pixel
     "YBR_RCT": 3,
 }
 _VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})  # PS3.3 C.8.11.5; free text stays out
-_COLOURS = ("Red", "Green", "Blue")
 _TAGS = [
     # the form of the pixels
     "Rows",
@@ -72,13 +69,12 @@ _TAGS = [
     "WindowCenter",
     "WindowWidth",
     "VOILUTFunction",
-    *(f"{colour}PaletteColorLookupTable{part}" for colour in _COLOURS for part in ("Descriptor", "Data")),
+    *(f"{colour}PaletteColorLookupTable{part}" for colour in greyscale.COLOURS for part in ("Descriptor", "Data")),
     # what goes into ImageSource
     "ViewPosition",
     "PixelSpacing",
     "ImagerPixelSpacing",
 ]
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
 
 
 @dataclass(frozen=True)
@@ -118,8 +114,8 @@ def read_dicom(data: bytes, *, limits: Limits) -> Radiograph:
 
     dataset = pydicom.dcmread(io.BytesIO(data), specific_tags=[*_TAGS])
     form = _form(dataset, syntax, limits=limits)
-    _check_pixel_data(dataset, form, limits=limits)
-    pixels, bits = _grey(dataset, form, _decoded(dataset, form))
+    plugin = _check_pixel_data(dataset, form, limits=limits)
+    pixels, bits = _grey(dataset, form, _decoded(dataset, form, plugin=plugin))
     return Radiograph(pixels, bits=bits, source=_source(dataset, form))
 
 
@@ -172,8 +168,11 @@ def _form(dataset: "Dataset", syntax: str, *, limits: Limits) -> _Form:
     return _Form(syntax, photometric, rows, columns, allocated, stored, shift, signed)
 
 
-def _check_pixel_data(dataset: "Dataset", form: _Form, *, limits: Limits) -> None:
-    """Compare the size in the tags with the pixel data, and with what the compressed stream says of itself."""
+def _check_pixel_data(dataset: "Dataset", form: _Form, *, limits: Limits) -> str:
+    """Compare the size in the tags with the pixel data, and with what the compressed stream says of itself.
+
+    Returns the pydicom plug-in that can decode it; empty for uncompressed pixels.
+    """
     expected = form.rows * form.columns * form.samples * form.allocated // 8
     if expected > limits.decode_bytes:
         raise BadImage(
@@ -182,27 +181,42 @@ def _check_pixel_data(dataset: "Dataset", form: _Form, *, limits: Limits) -> Non
     if form.syntax in _NATIVE:
         if len(dataset.PixelData) < (expected * 2 // 3 if form.photometric == "YBR_FULL_422" else expected):
             raise BadImage("expected as many pixels as the tags say. Received: fewer", code="truncated")
-        return
-    _check_decoder(form.syntax)
+        return ""
     if form.syntax == _RLE:
-        return
-    stream = _first_frame(dataset)
+        return _plugin(_RLE)
+    return _plugin(form.syntax, bits=_stream_bits(dataset, form, limits=limits))
+
+
+def _stream_bits(dataset: "Dataset", form: _Form, *, limits: Limits) -> int:
+    """Bits of a sample in a JPEG, JPEG-LS or JPEG 2000 stream, once its size is that of the tags and it is whole."""
+    from pydicom.encaps import get_frame
+
+    stream = get_frame(dataset.PixelData, 0, number_of_frames=1)
     header = headers.read_jpeg(stream) if form.syntax in _JPEG else headers.read_j2k(stream)
     headers.check(header, limits=limits)
     if (header.height, header.width) != (form.rows, form.columns):
         raise BadImage("expected one size in tags and compressed pixels. Received: two that differ", code="damaged")
-    if form.syntax == _JPEG_EXTENDED and header.bits > 8 and not importlib.util.find_spec("libjpeg"):
-        raise _missing("pip install pylibjpeg pylibjpeg-libjpeg")  # GPL, so no extra of ours brings it
     if form.syntax in _J2K and b"\xff\xd9" not in stream[-16:]:  # some pad after the end of the codestream
         raise BadImage("expected a whole JPEG 2000 stream. Received: one that breaks off", code="truncated")
+    return header.bits
 
 
-def _check_decoder(syntax: str) -> None:
+def _plugin(syntax: str, *, bits: int = 8) -> str:
+    """The pydicom plug-in that decodes `syntax`: always the same one where several are installed, since lossy decoders
+    differ by a grey level, and a quiet one before GDCM, which prints to the process's error stream.
+    """
     from pydicom.pixels.decoders.base import get_decoder
 
-    if not get_decoder(syntax).is_available:
-        package = "pylibjpeg-openjpeg" if syntax in _J2K else "python-gdcm"
-        raise _missing(f'pip install "covid-xray[dicom]", which brings {package}')
+    wide = syntax == _JPEG_EXTENDED and bits > 8
+    installed = get_decoder(syntax).available_plugins
+    order = ("pylibjpeg", "pillow") if wide or syntax in _J2K else ("pydicom", "pillow", "pyjpegls", "pylibjpeg")
+    for plugin in order[:1] if wide else (*order, "gdcm"):
+        if plugin in installed:
+            return plugin
+    if wide:
+        raise _missing("pip install pylibjpeg pylibjpeg-libjpeg")  # GPL, so no extra of ours brings it
+    package = "pylibjpeg-openjpeg" if syntax in _J2K else "python-gdcm"
+    raise _missing(f'pip install "covid-xray[dicom]", which brings {package}')
 
 
 def _missing(remedy: str) -> BadImage:
@@ -212,19 +226,13 @@ def _missing(remedy: str) -> BadImage:
     )
 
 
-def _first_frame(dataset: "Dataset") -> bytes:
-    from pydicom.encaps import get_frame
-
-    return get_frame(dataset.PixelData, 0, number_of_frames=1)
-
-
-def _decoded(dataset: "Dataset", form: _Form) -> NDArray[np.generic]:
+def _decoded(dataset: "Dataset", form: _Form, *, plugin: str) -> NDArray[np.generic]:
     """Pixels as stored: H x W, or H x W x 3 in RGB."""
     from pydicom.pixels.decoders.base import get_decoder
 
     silence_gdcm()
     decoder: Any = get_decoder(form.syntax)
-    pixels, _ = decoder.as_array(dataset, index=0, correct_unused_bits=False)
+    pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin, correct_unused_bits=False)
     expected = (form.rows, form.columns) + ((3,) if form.samples == 3 else ())
     if pixels.shape != expected:
         raise BadImage("expected as many pixels as the tags say. Received: another number", code="damaged")
@@ -241,48 +249,18 @@ def silence_gdcm() -> None:
     gdcm.Trace.ErrorOff()
 
 
-def _grey(
-    dataset: "Dataset", form: _Form, pixels: NDArray[np.generic]
-) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int]:
+def _grey(dataset: "Dataset", form: _Form, pixels: NDArray[np.generic]) -> tuple[greyscale.Levels, int]:
     """Grey levels, H x W, and their bits."""
     if form.samples == 3:
-        return _luma(pixels, form.stored)
+        return greyscale.luma(pixels, bits=form.stored), form.stored
+    if form.photometric == "PALETTE COLOR":
+        table = greyscale.palette_table(dataset, bits=form.stored, signed=form.signed)
+    else:
+        inverted = form.photometric == "MONOCHROME1"
+        table = greyscale.grey_table(dataset, bits=form.stored, signed=form.signed, inverted=inverted)
     # Bits outside the stored ones may hold anything, old overlays for instance.
     words: NDArray[np.unsignedinteger] = pixels.view(np.uint8 if pixels.itemsize == 1 else np.uint16)
-    codes = (words >> form.shift) & (2**form.stored - 1)
-    if form.photometric == "PALETTE COLOR":
-        colours, bits = _palette(dataset, form)
-        levels, bits = _luma(colours[np.newaxis], bits)
-        return levels[0][codes], bits
-    table = greyscale.grey_table(
-        dataset, bits=form.stored, signed=form.signed, inverted=form.photometric == "MONOCHROME1"
-    )
-    return table.levels[codes], table.bits
-
-
-def _luma(colours: NDArray[np.generic], bits: int) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], int]:
-    """ITU-R 601 luma of H x W x 3 colours; at 8 bits Pillow's integer form, as for PNG and JPEG."""
-    if bits == 8:
-        return np.array(Image.fromarray(np.ascontiguousarray(colours, dtype=np.uint8)).convert("L")), 8
-    colours = colours.view(np.uint16) & np.uint16(2**bits - 1)
-    return np.rint(colours.astype(np.float32) @ _LUMA.astype(np.float32)).astype(np.uint16), bits
-
-
-def _palette(dataset: "Dataset", form: _Form) -> tuple[NDArray[np.uint16], int]:
-    """The colour of each stored code, codes x 3, and the bits of a colour (8 or 16)."""
-    codes = np.arange(1 << form.stored, dtype=np.float64)
-    luts = [
-        greyscale.read_lut(
-            dataset,
-            descriptor=f"{colour}PaletteColorLookupTableDescriptor",
-            data=f"{colour}PaletteColorLookupTableData",
-            negative=form.signed,
-        )
-        for colour in _COLOURS
-    ]
-    bits = 8 if all(lut.bits == 8 for lut in luts) else 16
-    colours = np.stack([lut.look_up(codes) for lut in luts], axis=-1)
-    return cast(NDArray[np.uint16], colours.astype(np.uint16)), bits
+    return table.levels[(words >> form.shift) & (2**form.stored - 1)], table.bits
 
 
 def _source(dataset: "Dataset", form: _Form) -> ImageSource:

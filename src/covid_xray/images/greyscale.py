@@ -1,6 +1,7 @@
 """What a DICOM grey value means: modality rescale or LUT, then VOI LUT or window, then MONOCHROME1, then bits.
 
-Comes in: the data set's tags. Goes out: one table from stored pixel code to grey level, which `dicom` applies.
+Comes in: the data set's tags. Goes out: one table from stored pixel code to grey level, which `dicom` applies;
+palettes are such tables too, and colours become luma.
 Every step depends on the stored value alone, so it is computed once for each of the at most 65,536 values.
 """
 
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from covid_xray.errors import BadImage
 
@@ -16,13 +18,17 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 Values = NDArray[np.float64]
+Levels = NDArray[np.uint8] | NDArray[np.uint16]
+
+COLOURS = ("Red", "Green", "Blue")
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
     """Grey level of each stored code, 0 (black) to `2 ** bits - 1` (white); bones bright."""
 
-    levels: NDArray[np.uint8] | NDArray[np.uint16]
+    levels: Levels
     bits: int
 
 
@@ -57,15 +63,42 @@ def grey_table(dataset: "Dataset", *, bits: int, signed: bool, inverted: bool) -
     becomes black to white, so that equal files give equal grey whatever is drawn in them. `inverted` is MONOCHROME1.
 
     Raises:
-        BadImage: `damaged`, a lookup table without its data.
+        BadImage: `damaged`, a lookup table without its data, or a rescale that leaves the range of numbers.
     """
     scale = _modality(dataset, _values_of_codes(bits, signed=signed), bits=bits)
+    if not 0 < scale.high - scale.low < np.inf:
+        raise BadImage("expected a rescale into finite values. Received: one that is not", code="damaged")
     fraction, bits = _voi(dataset, scale)
     white = 2**bits - 1
     levels = np.rint(np.clip(fraction, 0, 1) * white)
     if inverted:
         levels = white - levels
     return Table(levels.astype(np.uint8 if bits == 8 else np.uint16), bits)
+
+
+def palette_table(dataset: "Dataset", *, bits: int, signed: bool) -> Table:
+    """The table for palette pixels of `bits` stored bits: the luma of each code's colour, in 8 or 16 bits.
+
+    Raises:
+        BadImage: `damaged`, a palette without its data.
+    """
+    name = "{}PaletteColorLookupTable{}".format
+    luts = [
+        read_lut(dataset, descriptor=name(colour, "Descriptor"), data=name(colour, "Data"), negative=signed)
+        for colour in COLOURS
+    ]
+    codes = _values_of_codes(bits, signed=signed)
+    colours = np.stack([lut.look_up(codes) for lut in luts], axis=-1).astype(np.uint16)
+    depth = 8 if all(lut.bits == 8 for lut in luts) else 16
+    return Table(luma(colours[np.newaxis], bits=depth)[0], depth)
+
+
+def luma(colours: NDArray[np.generic], *, bits: int) -> Levels:
+    """ITU-R 601 luma of H x W x 3 colours of `bits` bits; at 8 bits in Pillow's integers, as for PNG and JPEG."""
+    if bits == 8:
+        return np.array(Image.fromarray(np.ascontiguousarray(colours, dtype=np.uint8)).convert("L"))
+    words = colours.view(np.uint16) & np.uint16(2**bits - 1)
+    return np.rint(words.astype(np.float32) @ _LUMA).astype(np.uint16)
 
 
 def windowed(values: Values, *, centre: float, width: float, function: str = "LINEAR") -> Values:

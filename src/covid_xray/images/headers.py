@@ -17,6 +17,7 @@ J2K_MAGIC = b"\xff\x4f\xff\x51"  # start of codestream, then the SIZ marker
 # Python loops over the parts of a file cost time: a 20 MB file of empty parts would take 10 s in Pillow.
 # Encoders write pieces of 4..64 KiB, so that 20 MB hold some 5,000.
 MAX_PARTS = 20_000
+MAX_FILL = 64  # bytes of 0xFF that may stand before a JPEG marker; Pillow reads them one by one
 # Each scan of a progressive JPEG visits the whole picture again; encoders write 6..12.
 MAX_SCANS = 32
 
@@ -143,10 +144,13 @@ def _next_marker(data: bytes, offset: int) -> tuple[int, int]:
         raise _truncated()
     if data[offset] != 0xFF:
         raise BadImage("expected a JPEG marker. Received: other bytes", code="damaged")
-    while offset < len(data) and data[offset] == 0xFF:  # any number of fill bytes
+    last = min(offset + MAX_FILL, len(data))
+    while offset < last and data[offset] == 0xFF:
         offset += 1
     if offset >= len(data):
         raise _truncated()
+    if data[offset] == 0xFF:
+        raise BadImage(f"expected at most {MAX_FILL} fill bytes before a marker. Received: more", code="too-complex")
     return offset + 1, data[offset]
 
 
