@@ -13,7 +13,7 @@ from covid_xray.evaluation.predictions import Identity, Predictions
 from covid_xray.evaluation.subgroups import CONFOUNDED, SMALLEST, by_column, cramers_v, patients, worst
 
 LEVEL = 0.95
-WORST_BY = "balanced_accuracy"  # defined in every source, also in one that holds a single class
+WORST_BY = "accuracy"  # every source has it; in a source of one class it is the sensitivity of that class
 TOO_GOOD = 0.99
 
 Groups = NDArray[np.str_] | None

@@ -37,6 +37,8 @@ def by_column(
 ) -> dict[str, dict[str, Any]]:
     """Figures with intervals for each value of a column; groups under 20 images are listed without figures.
 
+    Inside a group, figures that rest on fewer than 20 images of a class are left out in the same way.
+
     Args:
         predictions: N scored images.
         values: N values of the column, "" where not stated.
@@ -92,4 +94,18 @@ def _figures(part: Predictions, groups: NDArray[np.str_] | None, *, rounds: int,
     if len(part.table) < SMALLEST:
         return {"figures": None, "note": f"too few: under {SMALLEST} images"}
     found = bootstrap(part.labels, part.probabilities, part.classes, groups=groups, rounds=rounds, seed=seed)
-    return {"figures": {name: interval.as_dict() for name, interval in found.items()}, "note": ""}
+    counts = part.table["label"].value_counts()
+    kept = [name for name in found if _enough(name, {c: int(counts.get(c, 0)) for c in part.classes})]
+    return {"figures": {name: found[name].as_dict() for name in kept}, "note": ""}
+
+
+def _enough(figure: str, counts: dict[str, int]) -> bool:
+    """Does the group hold 20 images of everything that the figure is made of?"""
+    kind, _, name = figure.partition("/")
+    if not name:
+        present = [count for count in counts.values() if count]
+        macro = figure in ("balanced_accuracy", "macro_f1", "auroc_macro")
+        return not macro or (len(present) > 1 and min(present) >= SMALLEST)
+    rest = sum(counts.values()) - counts[name]
+    needs = {"sensitivity": [counts[name]], "specificity": [rest]}.get(kind, [counts[name], rest])
+    return min(needs) >= SMALLEST
