@@ -23,15 +23,15 @@ def build(settings: Training, classes: int) -> keras.Model:
     module = importlib.import_module(f"keras.applications.{APPLICATIONS[settings.model]}")
     image = grey_input(settings.image_size, settings.image_size)
     prepared = module.preprocess_input(to_rgb(image))
-    features = _features(module, settings)(prepared)
+    features = _features(settings)(prepared)
     x = layers.GlobalAveragePooling2D(name="pool")(features)
     x = layers.Dropout(settings.dropout, name="pool_dropout")(x)
     probabilities = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(image, probabilities, name=settings.model)
 
 
-def _features(module: object, settings: Training) -> keras.Model:
-    network = getattr(module, settings.model)
+def _features(settings: Training) -> keras.Model:
+    network = getattr(keras.applications, settings.model)
     shape = (settings.image_size, settings.image_size, 3)
     try:
         features: keras.Model = network(include_top=False, weights=settings.weights, input_shape=shape)

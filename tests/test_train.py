@@ -1,0 +1,209 @@
+"""The training program on drawn data: it learns, stops, resumes, and never trains on the validation part."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from datasets import CLASSES, draw_folders
+
+pytest.importorskip("tensorflow")
+
+from covid_xray.bundle.predictor import Predictor
+from covid_xray.config import Training
+from covid_xray.data.manifest import Manifest, read_manifest
+from covid_xray.data.split import make_split, read_split
+from covid_xray.errors import BadSplit, Busy, UsageError
+from covid_xray.files import folder_lock
+from covid_xray.training import batches, schedule
+from covid_xray.training import train as program
+from covid_xray.training.train import train
+
+SETTINGS = Training(
+    image_size=32,
+    blocks=(8, 16),
+    convolutions=1,
+    dense=(32,),
+    epochs=14,
+    batch_size=8,
+    learning_rate=3e-3,
+    early_stopping_patience=14,
+    precision="float32",
+    deterministic=True,
+)
+
+
+def history(run: Path) -> list[dict[str, str]]:
+    """The epochs of a run, without the seconds they took."""
+    rows = csv.DictReader((run / "history.csv").read_text().splitlines())
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return read_manifest(draw_folders(tmp_path_factory.mktemp("data"), each=24))
+
+
+@pytest.fixture(scope="module")
+def split(manifest: Manifest) -> pd.Series:
+    return make_split(manifest, seed=1)
+
+
+@pytest.fixture(scope="module")
+def run(manifest: Manifest, split: pd.Series, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    train(manifest, split, settings=SETTINGS, out=out)
+    return out
+
+
+def test_run_folder_holds_what_the_house_says(run: Path, split: pd.Series) -> None:
+    names = {path.name for path in run.iterdir()} - {".lock"}
+    assert names == {"config.yaml", "split.csv", "history.csv", "model.keras", "bundle", "manifest.json"}
+    assert Training.model_validate(yaml.safe_load((run / "config.yaml").read_text())) == SETTINGS
+    pd.testing.assert_series_equal(read_split(run / "split.csv").sort_index(), split.sort_index(), check_names=False)
+    rows = history(run)
+    assert [int(row["epoch"]) for row in rows] == list(range(1, len(rows) + 1))
+    facts = json.loads((run / "manifest.json").read_text())
+    assert facts["bundle"]["classes"] == list(CLASSES)
+    assert max(facts["parity"].values()) <= 1e-4
+    assert facts["packages"]["keras"]
+
+
+def test_it_learns_and_the_bundle_knows_it(run: Path, manifest: Manifest, split: pd.Series) -> None:
+    predictor = Predictor(run / "bundle")
+    test = manifest.take((split.reindex(manifest.table["image"]) == "test").to_numpy()).table
+    answers = predictor.predict_many(manifest.path(image) for image in test["image"])
+    hits = [answer.label == label for answer, label in zip(answers, test["label"], strict=True)]
+    assert np.mean(hits) >= 0.8
+
+
+def test_the_best_epoch_is_exported_not_the_last(run: Path, manifest: Manifest, split: pd.Series) -> None:
+    rows = history(run)
+    best = min(rows, key=lambda row: float(row["val_loss"]))
+    val = manifest.take((split.reindex(manifest.table["image"]) == "val").to_numpy()).table
+    predictor = Predictor(run / "bundle")
+    losses = []
+    for answer, label in zip(
+        predictor.predict_many([manifest.path(i) for i in val["image"]]), val["label"], strict=True
+    ):
+        losses.append(-np.log(max(answer.probabilities[label], 1e-7)))
+    assert np.mean(losses) == pytest.approx(float(best["val_loss"]), abs=1e-3)
+
+
+def test_only_the_training_part_is_trained_on(
+    manifest: Manifest, split: pd.Series, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: set[str] = set()
+    original = batches.training_batches
+
+    def spy(*args, **kwargs):
+        for batch in original(*args, **kwargs):
+            trained.update(batch.images)
+            yield batch
+
+    monkeypatch.setattr(program, "training_batches", spy)
+    train(manifest, split, settings=SETTINGS.model_copy(update={"epochs": 2}), out=tmp_path / "r")
+    assert trained == set(split.index[split == "train"])
+
+
+class Stopped(Exception):
+    """Stands for a kill in the middle of an epoch."""
+
+
+@pytest.mark.parametrize("stop_at", ["epoch 3/14", "epoch 9/14"])
+def test_a_stopped_run_ends_where_the_whole_one_does(
+    run: Path, manifest: Manifest, split: pd.Series, tmp_path: Path, stop_at: str
+) -> None:
+    def stop(stage: str, done: int, total: int, note: str) -> None:
+        if stage == stop_at and done == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(manifest, split, settings=SETTINGS, out=tmp_path / "r", progress=stop)
+    train(manifest, split, settings=SETTINGS, out=tmp_path / "r", resume=True)
+    whole = json.loads((run / "bundle" / "bundle.json").read_text())
+    resumed = json.loads((tmp_path / "r" / "bundle" / "bundle.json").read_text())
+    assert resumed["training"]["best_loss"] == whole["training"]["best_loss"]
+    assert history(tmp_path / "r") == history(run)
+    import keras
+
+    pairs = (keras.saving.load_model(folder / "model.keras").get_weights() for folder in (run, tmp_path / "r"))
+    for expected, received in zip(*pairs, strict=True):
+        np.testing.assert_array_equal(expected, received)
+
+
+def test_resume_refuses_another_recipe(manifest: Manifest, split: pd.Series, tmp_path: Path) -> None:
+    def stop(stage: str, done: int, total: int, note: str) -> None:
+        if stage == "epoch 2/14" and done == total:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(manifest, split, settings=SETTINGS, out=tmp_path / "r", progress=stop)
+    with pytest.raises(UsageError, match="was started with"):
+        train(manifest, split, settings=SETTINGS.model_copy(update={"seed": 9}), out=tmp_path / "r", resume=True)
+
+
+def test_a_run_folder_is_not_overwritten(run: Path, manifest: Manifest, split: pd.Series, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--resume"):
+        train(manifest, split, settings=SETTINGS, out=run)
+    with pytest.raises(UsageError, match="none there"):
+        train(manifest, split, settings=SETTINGS, out=tmp_path / "new", resume=True)
+
+
+def test_two_trainers_on_one_folder(manifest: Manifest, split: pd.Series, tmp_path: Path) -> None:
+    with folder_lock(tmp_path / "r"), pytest.raises(Busy, match="in use by process"):
+        train(manifest, split, settings=SETTINGS, out=tmp_path / "r")
+
+
+def test_an_overlapping_split_is_refused(manifest: Manifest, split: pd.Series, tmp_path: Path) -> None:
+    table = manifest.table.assign(patient_id=["one" if i < 30 else f"p{i}" for i in range(len(manifest.table))])
+    with pytest.raises(BadSplit, match="one"):
+        train(Manifest(table, manifest.root, manifest.quarantine), split, settings=SETTINGS, out=tmp_path / "r")
+
+
+def test_a_run_that_diverges_says_so(manifest: Manifest, split: pd.Series, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"learning_rate": 1e38, "epochs": 2})
+    with pytest.raises(program.TrainingDiverged, match="learning_rate"):
+        train(manifest, split, settings=settings, out=tmp_path / "r")
+
+
+def test_validation_pairs_each_label_with_its_own_image(manifest: Manifest, tmp_path: Path) -> None:
+    """A model that answers by looking the pixels up is right for every image, in whatever order they come."""
+    from covid_xray.training.cache import build_cache
+
+    cache = build_cache(manifest, folder=tmp_path, height=32, width=32)
+    labels = np.array([CLASSES.index(label) for label in manifest.table["label"]])
+    answers = {cache.pixels[cache.row[i]].tobytes(): y for i, y in zip(manifest.table["image"], labels, strict=True)}
+
+    class Perfect:
+        def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
+            return np.eye(3)[[answers[image.astype(np.uint8).tobytes()] for image in x]]
+
+    shuffled = np.random.default_rng(0).permutation(len(labels))
+    images = tuple(manifest.table["image"].iloc[i] for i in shuffled)
+    part = batches.Part(images, labels[shuffled], CLASSES, cache)
+    loss, accuracy, f1 = program.validate(Perfect(), part, batch_size=7)
+    assert (round(loss, 6), accuracy, f1) == (0, 1, 1)
+
+
+def test_a_longer_run_may_follow(manifest: Manifest, split: pd.Series, tmp_path: Path) -> None:
+    """The number of epochs is not part of a run's identity: a stopped run may be given more."""
+    first = SETTINGS.model_copy(update={"epochs": 2})
+
+    def stop(stage: str, done: int, total: int, note: str) -> None:
+        if stage == "export":
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(manifest, split, settings=first, out=tmp_path / "r", progress=stop)
+    longer = first.model_copy(update={"epochs": 3})
+    train(manifest, split, settings=longer, out=tmp_path / "r", resume=True)
+    assert len((tmp_path / "r" / "history.csv").read_text().splitlines()) == 4
+
+
+def test_schedule_state_is_plain_data() -> None:
+    json.dumps(vars(schedule.start(SETTINGS)))

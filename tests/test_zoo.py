@@ -1,0 +1,25 @@
+"""Names of networks, and what is said of a wrong one."""
+
+import subprocess
+import sys
+
+import pytest
+
+from covid_xray.config import Training
+from covid_xray.errors import UsageError
+from covid_xray.models import zoo
+
+
+def test_names_need_no_keras() -> None:
+    code = "import sys, covid_xray.models.zoo as z; print(z.names()); sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="vgg.*MobileNetV2.*'resnet9000'"):
+        zoo.build(Training(model="resnet9000"), 3)
+
+
+def test_our_network_has_no_imagenet_weights() -> None:
+    with pytest.raises(UsageError, match="weights=null"):
+        zoo.build(Training(weights="imagenet"), 3)
