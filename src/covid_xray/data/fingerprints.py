@@ -4,7 +4,7 @@ The fingerprints of a data set lie in temporary files that are mapped, not in me
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def fingerprint(radiograph: Radiograph) -> Fingerprint:
     """
     picture = _small(radiograph)
     even = cv2.createCLAHE(clipLimit=3, tileGridSize=(8, 8)).apply(picture)
-    keypoints, found = cv2.SIFT_create(contrastThreshold=0.02).detectAndCompute(even, None)
+    keypoints, found = cv2.SIFT.create(contrastThreshold=0.02).detectAndCompute(even, None)
     if found is None:
         return Fingerprint(picture, np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8))
     strongest = np.argsort([-point.response for point in keypoints], kind="stable")[:POINTS]
