@@ -107,7 +107,11 @@ def written(dataset: Dataset) -> bytes:
     return stream.getvalue()
 
 
-_BY_GDCM = {JPEG_LOSSLESS: "JPEGLosslessProcess14", JPEG_LOSSLESS_SV1: "JPEGLosslessProcess14_1", JPEG_LS: "JPEGLSLossless"}
+_BY_GDCM = {
+    JPEG_LOSSLESS: "JPEGLosslessProcess14",
+    JPEG_LOSSLESS_SV1: "JPEGLosslessProcess14_1",
+    JPEG_LS: "JPEGLSLossless",
+}
 _ENCODED = {*_BY_GDCM, RLELossless, J2K_LOSSLESS}
 
 
