@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from covid_xray.config import Limits
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import InputRefused
+from covid_xray.evaluation.cases import draw, sheet
+from covid_xray.evaluation.figures import DARK, LIGHT, charts, read_history, render
 from covid_xray.evaluation.measure import best_baseline, measure
 from covid_xray.evaluation.metrics import classification_report
-from covid_xray.evaluation.predictions import Answering, Progress, predict_manifest, write_predictions
-from covid_xray.files import write_json, write_text
+from covid_xray.evaluation.predictions import Answering, Predictions, Progress, predict_manifest, write_predictions
+from covid_xray.evaluation.report import Drawn, model_card, report_html
+from covid_xray.files import replacing, write_json, write_text
 
 
 def evaluate(
@@ -60,7 +64,37 @@ def evaluate(
         "baselines": None if baselines is None else dict(baselines),
         "best_baseline": best_baseline(baselines),
     }
+    _write(out, metrics=metrics, predictions=predictions, manifest=manifest, predictor=predictor, history=history)
+    return metrics
+
+
+def _write(
+    out: Path,
+    *,
+    metrics: dict[str, Any],
+    predictions: Predictions,
+    manifest: Manifest,
+    predictor: Answering,
+    history: Path | None,
+) -> None:
     text = classification_report(predictions.labels, predictions.predicted, predictions.classes)
+    cases = draw(predictor, predictions, manifest, limits=Limits())
+    drawn = [
+        Drawn(chart, render(chart, LIGHT), render(chart, DARK))
+        for chart in charts(predictions, metrics, read_history(history))
+    ]
+    for picture in drawn:
+        write_bytes(out / "figures" / f"{picture.chart.name}.png", picture.light)
+    if cases:
+        write_bytes(out / "figures" / "cases.png", sheet(cases))
     write_text(out / "classification_report.txt", text)
     write_json(out / "metrics.json", metrics)
-    return metrics
+    facts = predictor.bundle.facts
+    write_text(out / "model_card.md", model_card(metrics, facts=facts))
+    write_text(out / "report.html", report_html(metrics, drawn=drawn, cases=cases, text=text, facts=facts))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data`, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)

@@ -219,7 +219,8 @@ def training_curves(history: pd.DataFrame, theme: Theme) -> Figure:
             axes.plot(history["epoch"], history[name], marker="o", markersize=4, label=_curve(name),
                       color=theme.series[number], linestyle=LINES[number])  # fmt: skip
         if "val_loss" in history and history["val_loss"].notna().any():
-            axes.axvline(history["epoch"][history["val_loss"].idxmin()], color=theme.ink, linewidth=1, linestyle=":")
+            best = history["epoch"].to_numpy()[np.nanargmin(history["val_loss"].to_numpy(dtype=float))]
+            axes.axvline(best, color=theme.ink, linewidth=1, linestyle=":")
         axes.set(ylabel=label)
         axes.grid(axis="y")
         axes.legend()

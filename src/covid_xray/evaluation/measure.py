@@ -52,7 +52,7 @@ def measure(predictions: Predictions, manifest: Manifest, model: Identity, *, ro
         "quarantined": _records(manifest.quarantine),
         "settings": {"rounds": rounds, "seed": seed, "level": LEVEL, "ece_bins": ECE_BINS},
     }
-    return {**facts, "warnings": _warnings(facts, manifest)}
+    return {**facts, "confounded": _confounded(facts), "warnings": _warnings(facts, manifest)}
 
 
 def best_baseline(baselines: Mapping[str, Any] | None, *, figure: str = "macro_f1") -> Facts | None:
@@ -100,7 +100,7 @@ def _records(table: Any) -> list[dict[str, str]]:
 
 
 def _warnings(facts: Facts, manifest: Manifest) -> list[str]:
-    found = [_confounded(facts), _trained_on(manifest), _absent(facts), _small(facts), _patients(facts, manifest)]
+    found = [_trained_on(manifest), _absent(facts), _small(facts), _patients(facts, manifest)]
     found += [_too_good(facts), _failed(facts)]
     return [text for text in found if text]
 
