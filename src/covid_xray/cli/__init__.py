@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from covid_xray import __version__
-from covid_xray.cli import answers, data, training
+from covid_xray.cli import answers, data, duplicates, training
 from covid_xray.errors import CovidXrayError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
 )
 data.register(app)
+duplicates.register(app)
 training.register(app)
 answers.register(app)
 

@@ -25,6 +25,7 @@ from covid_xray.data.manifest import Manifest
 from covid_xray.data.pair_sheet import contact_sheet
 from covid_xray.data.readers import Refusal
 from covid_xray.data.registration import register
+from covid_xray.data.tables import read_table
 from covid_xray.errors import BadManifest
 from covid_xray.files import replacing
 
@@ -137,15 +138,7 @@ def read_duplicates(path: Path) -> pd.DataFrame:
     Raises:
         BadManifest: no such file, not this table, or one image in two groups.
     """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise BadManifest(f"expected a table of duplicates. Received: {path}, which does not exist") from None
-    except (OSError, ValueError, pd.errors.ParserError):
-        raise BadManifest(f"expected {path} to be a CSV in UTF-8. Received: a file that is none") from None
-    if not set(COLUMNS) <= set(table.columns):
-        received = ", ".join(map(str, table.columns[:8]))
-        raise BadManifest(f"expected {path} to have the columns {', '.join(COLUMNS)}. Received: {received}")
+    table = read_table(path, required=COLUMNS)
     distance = pd.to_numeric(table["distance"], errors="coerce")
     wrong = table[distance.isna() | ~table["kind"].isin(KINDS) | table["image"].duplicated()]
     if len(wrong):
