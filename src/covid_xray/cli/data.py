@@ -22,6 +22,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     app.command()(index)
     app.command()(split)
+    app.command()(doctor)
+    app.command()(baselines)
 
 
 def index(
@@ -96,6 +98,76 @@ def split(
     for sentence in made.attrs.get("overlaps", []):
         err.print(f"[bold red]The given parts overlap, and a score on them is too high: {sentence}", highlight=False)
     _print_parts(manifest, made, output)
+
+
+def doctor(
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for doctor.json and doctor.html.")],
+    images: Images = None,
+    duplicates: Duplicates = None,
+    where: Where = None,
+    title: Annotated[str | None, typer.Option("--title", help="Name of the data set on the page.")] = None,
+) -> None:
+    """Look for the known ways to fool oneself with a data set; each gets PASS, WARN or FAIL and what to do."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from covid_xray.data.doctor import examine, write_diagnosis
+    from covid_xray.data.doctor_page import shown
+
+    manifest = read_data(data, images=images, duplicates=duplicates, where=where)
+    with bar("Measure pixels") as progress:
+        diagnosis = examine(manifest, title=title or data.stem, progress=progress)
+    table = Table("", "check", "number", "what was found, and what to do", title=diagnosis.title)
+    colours = {"FAIL": "bold red", "WARN": "yellow", "PASS": "green"}
+    for pitfall in diagnosis.pitfalls:
+        verdict = pitfall.verdict.value
+        number = f"{shown(pitfall.as_json()['number'])}\n[dim]{pitfall.measure}[/dim]"
+        advice = "" if verdict == "PASS" else f" [italic]{escape(pitfall.advice)}[/italic]"
+        table.add_row(f"[{colours[verdict]}]{verdict}", pitfall.name, number, escape(pitfall.says) + advice)
+    out.print(table)
+    for path in write_diagnosis(diagnosis, output):
+        out.print(f"wrote {path}", soft_wrap=True, highlight=False)
+
+
+def baselines(
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for baselines.json.")],
+    images: Images = None,
+    duplicates: Duplicates = None,
+    where: Where = None,
+    masks: Annotated[
+        Path | None, typer.Option("--masks", help="Folder of lung masks named like the images; used if all have one.")
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", min=2, help="Number of folds, grouped by patient and copy.")] = 5,
+    seed: Seed = 0,
+) -> None:
+    """Score plain models that see no lungs: what a network must beat before its score can mean anything."""
+    from rich.table import Table
+
+    from covid_xray.data.baselines import run_baselines, write_baselines
+    from covid_xray.data.lung_cover import cover_lungs
+    from covid_xray.data.pixel_facts import measure
+
+    manifest = read_data(data, images=images, duplicates=duplicates, where=where)
+    with bar("Measure pixels") as progress:
+        facts = measure(manifest, progress=progress)
+    cover = cover_lungs(manifest, masks=masks)
+    with bar("Baselines") as progress:
+        found = run_baselines(manifest, facts, cover=cover, folds=folds, seed=seed, progress=progress)
+    asked = [(row.name, row) for row in found.rows] + [(f"source in {name}", row) for name, row in found.within.items()]
+    table = Table("baseline", "lungs", "balanced accuracy", "macro-F1", "accuracy", "chance", title="without the lungs")
+    for name, row in asked:
+        cells = [
+            f"{s.value:.3f} [{s.ci_low:.3f}, {s.ci_high:.3f}]".replace("[", "\\[")
+            for s in (row.scores["balanced_accuracy"], row.scores["macro_f1"], row.scores["accuracy"])
+        ]
+        table.add_row(name, "hidden" if row.without_lungs else "seen", *cells, f"{row.chance:.3f}")
+    out.print(table)
+    out.print(f"lungs: {found.lungs}; best without lungs: {found.best.name}", highlight=False, markup=False)
+    for name, why in found.skipped.items():
+        out.print(f"source in {name}: not asked, {why}", highlight=False, markup=False)
+    out.print(f"wrote {write_baselines(found, output)}", soft_wrap=True, highlight=False)
 
 
 def read_data(

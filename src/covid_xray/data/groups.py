@@ -1,23 +1,27 @@
 """Images that must stay on one side of a split: one patient, one file, one picture, or one radiograph."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadManifest
 
-JOINING = ("patient_id", "sha256", "pixels_sha256", "group")
+COPIES = ("sha256", "pixels_sha256", "group")  # equal: the same file, picture, or radiograph
+JOINING = ("patient_id", *COPIES)
 
 
-def groups(manifest: Manifest) -> pd.Series:
+def groups(manifest: Manifest, *, by: Sequence[str] = JOINING) -> pd.Series:
     """Group of each image: index `image`, values `g0001` ... in the order of the smallest image name.
 
     Two images are in one group when a chain of equal patient_id, sha256, pixels_sha256 or (duplicate) group leads
-    from one to the other: connected components. An image of an unknown patient is a patient of its own.
+    from one to the other: connected components. An image of an unknown patient is a patient of its own. `by=COPIES`
+    gives the distinct radiographs instead.
     """
     images = manifest.table["image"].tolist()
     parent = np.arange(len(images))
-    for column in JOINING:
+    for column in by:
         if column in manifest.table:
             _join(parent, manifest.table[column].tolist())
     roots = np.array([_find(parent, i) for i in range(len(images))], dtype=int)

@@ -1,0 +1,73 @@
+"""A manifest with duplicate groups in, what the copies mean out: shared sources, contradicting labels, double patients.
+
+A radiograph is a connected component over file, pixels and duplicate group; a person at most one over patients too.
+"""
+
+from itertools import combinations_with_replacement
+
+import pandas as pd
+
+from covid_xray.data.groups import COPIES, groups
+from covid_xray.data.manifest import Manifest
+
+
+def radiographs(manifest: Manifest) -> pd.Series:
+    """The radiograph of each image: index `image`."""
+    return groups(manifest, by=COPIES)
+
+
+def shared_pairs(manifest: Manifest) -> pd.DataFrame:
+    """Pairs of images that show one radiograph, source x source (symmetric); the diagonal is within one source.
+
+    Raises:
+        KeyError: the manifest has no column `source`.
+    """
+    counts = pd.crosstab(radiographs(manifest).to_numpy(), manifest.table["source"].to_numpy())
+    table = pd.DataFrame(0, index=counts.columns, columns=counts.columns)
+    for a, b in combinations_with_replacement(counts.columns, 2):
+        pairs = (counts[a] * (counts[a] - 1) // 2).sum() if a == b else (counts[a] * counts[b]).sum()
+        table.loc[a, b] = table.loc[b, a] = int(pairs)
+    return table.rename_axis(index="source", columns=None)
+
+
+def contradictions(manifest: Manifest) -> pd.DataFrame:
+    """Radiographs with two labels: columns radiograph, labels, images (both joined by " | ")."""
+    table = manifest.table.assign(radiograph=radiographs(manifest).to_numpy())
+    several = table.groupby("radiograph")["label"].transform("nunique") > 1
+    rows = [
+        (name, " | ".join(sorted(set(group["label"]))), " | ".join(sorted(group["image"])))
+        for name, group in table[several].groupby("radiograph")
+    ]
+    return pd.DataFrame(rows, columns=["radiograph", "labels", "images"], dtype=str)
+
+
+def double_patients(manifest: Manifest) -> pd.DataFrame:
+    """Radiographs whose copies name several patients: columns radiograph, patients, images (joined by " | ")."""
+    if "patient_id" not in manifest.table:
+        return pd.DataFrame(columns=["radiograph", "patients", "images"], dtype=str)
+    table = manifest.table.assign(radiograph=radiographs(manifest).to_numpy())
+    known = table[table["patient_id"] != ""]
+    several = known.groupby("radiograph")["patient_id"].transform("nunique") > 1
+    rows = [
+        (name, " | ".join(sorted(set(group["patient_id"]))), " | ".join(sorted(group["image"])))
+        for name, group in known[several].groupby("radiograph")
+    ]
+    return pd.DataFrame(rows, columns=["radiograph", "patients", "images"], dtype=str)
+
+
+def patients_in_two_classes(manifest: Manifest) -> pd.DataFrame:
+    """Patients with two labels: columns patient_id, labels, images (a number)."""
+    if "patient_id" not in manifest.table:
+        return pd.DataFrame(columns=["patient_id", "labels", "images"])
+    known = manifest.table[manifest.table["patient_id"] != ""]
+    rows = [
+        (name, " | ".join(sorted(set(group["label"]))), len(group))
+        for name, group in known.groupby("patient_id")
+        if group["label"].nunique() > 1
+    ]
+    return pd.DataFrame(rows, columns=["patient_id", "labels", "images"])
+
+
+def distinct(manifest: Manifest) -> tuple[int, int, int]:
+    """Images, distinct radiographs, and people at most (an image of an unknown patient counts as one)."""
+    return len(manifest.table), int(radiographs(manifest).nunique()), int(groups(manifest).nunique())
