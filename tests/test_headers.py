@@ -9,6 +9,7 @@ import pytest
 import drawing
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
+from covid_xray.images.decode import decode
 from covid_xray.images.headers import MAX_PARTS, MAX_SCANS, Header, check, read_j2k, read_jpeg, read_png
 
 GREY = drawing.picture(70, 50)
@@ -28,6 +29,14 @@ def test_jpeg_size(options: dict) -> None:
     header = read_jpeg(drawing.jpeg(GREY, **options))
     assert (header.width, header.height, header.bits, header.frames) == (50, 70, 8, 1)
     assert (header.scans > 1) == ("progressive" in options)
+
+
+@pytest.mark.parametrize("junk", [b"\xff" * 20, b"\xff\0", b"some junk", b"junk\xff\0\xff\xff\0"])
+def test_a_little_junk_between_jpeg_segments_is_passed_over(junk: bytes) -> None:
+    data = JPEG[:2] + junk + JPEG[2:]
+    assert read_jpeg(data) == read_jpeg(JPEG)
+    if junk[:1] == b"\xff":  # else the magic bytes are gone
+        assert np.array_equal(decode(data).pixels, decode(JPEG).pixels)
 
 
 def test_png_size() -> None:
@@ -87,7 +96,8 @@ def test_files_of_countless_parts_are_refused() -> None:
         (b"\xff\xd8\xff\xd9", "no-pixels"),
         (b"\xff\xd8\xff\xda\0\2\xff\xd9", "damaged"),
         (b"\xff\xd8\xff\xe0\0\1", "damaged"),
-        (b"\xff\xd8\xff\xe0\0\2junk", "damaged"),
+        (b"\xff\xd8\xff\xe0\0\2" + b"junk" * 20, "damaged"),
+        (b"\xff\xd8" + b"\xff" * 100, "damaged"),
         (b"\xff\xd8\xff\xff\xff\xff", "truncated"),
     ],
 )

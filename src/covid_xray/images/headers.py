@@ -17,7 +17,7 @@ J2K_MAGIC = b"\xff\x4f\xff\x51"  # start of codestream, then the SIZ marker
 # Python loops over the parts of a file cost time: a 20 MB file of empty parts would take 10 s in Pillow.
 # Encoders write pieces of 4..64 KiB, so that 20 MB hold some 5,000.
 MAX_PARTS = 20_000
-MAX_FILL = 64  # bytes of 0xFF that may stand before a JPEG marker; Pillow reads them one by one
+MAX_FILL = 64  # bytes of junk or fill that may stand before a JPEG marker; Pillow reads them one by one
 # Each scan of a progressive JPEG visits the whole picture again; encoders write 6..12.
 MAX_SCANS = 32
 
@@ -139,19 +139,16 @@ def _checksum_holds(data: bytes, offset: int, end: int) -> bool:
 
 
 def _next_marker(data: bytes, offset: int) -> tuple[int, int]:
-    """Offset just behind the next marker, and the marker's second byte."""
-    if offset >= len(data):
-        raise _truncated()
-    if data[offset] != 0xFF:
-        raise BadImage("expected a JPEG marker. Received: other bytes", code="damaged")
-    last = min(offset + MAX_FILL, len(data))
-    while offset < last and data[offset] == 0xFF:
+    """Offset just behind the next marker, and the marker's second byte. A little junk before it is passed over."""
+    last = offset + MAX_FILL
+    while offset < len(data):
+        offset = data.find(b"\xff", offset, last)
+        if offset < 0:
+            raise BadImage("expected a JPEG marker. Received: other bytes", code="damaged")
         offset += 1
-    if offset >= len(data):
-        raise _truncated()
-    if data[offset] == 0xFF:
-        raise BadImage(f"expected at most {MAX_FILL} fill bytes before a marker. Received: more", code="too-complex")
-    return offset + 1, data[offset]
+        if data[offset : offset + 1] not in (b"", b"\xff", b"\0"):  # fill bytes, and 0xFF as a pixel
+            return offset + 1, data[offset]
+    raise _truncated()
 
 
 def _skip_segment(data: bytes, offset: int, marker: int) -> int:
@@ -160,7 +157,7 @@ def _skip_segment(data: bytes, offset: int, marker: int) -> int:
     if offset + 2 > len(data):
         raise _truncated()
     length = struct.unpack_from(">H", data, offset)[0]
-    if length < 2 or marker == 0:
+    if length < 2:
         raise BadImage("expected JPEG segments with a length. Received: one without", code="damaged")
     return int(offset + length)
 
