@@ -169,7 +169,7 @@ def best_no_lung(path: Path) -> dict[str, Any]:
 
 
 def file_facts(manifest: Manifest, *, width: str, height: str, more: bool) -> Matrix:
-    """Width, height, aspect and, with `more`, bytes per pixel, mode and format (as codes) of each file: N x 3 or N x 6."""
+    """Width, height, aspect and, with `more`, bytes per pixel, mode and format as codes: N x 3 or N x 6."""
     table = manifest.table
     columns, rows = number_column(table, width), number_column(table, height)
     facts = [columns, rows, columns / rows]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from covid_xray.data.groups import groups, with_duplicates
 from covid_xray.data.manifest import Manifest
-from covid_xray.data.stratify import assign_folds, draw, require_groups
+from covid_xray.data.stratify import assign_folds, draw
 from covid_xray.data.tables import read_table
 from covid_xray.errors import BadSplit
 from covid_xray.files import replacing
@@ -58,14 +58,8 @@ def make_split(
         if fraction and not (part == name).any() and not (name == "test" and (given != "").any())
     ]
     pool = np.isin(part, ["", "train"])
-    require_groups(labels[pool], members[pool], at_least=len(to_make) + 1, what=_listed(["train", *to_make]))
-    for step, name in enumerate(to_make):
-        pool = np.isin(part, ["", "train"])
-        share = min(0.9, wanted[name] * len(part) / pool.sum())
-        leave = len(to_make) - step
-        chosen = draw(labels[pool], members[pool], fraction=share, seed=seed + step, leave=leave)
-        part[np.flatnonzero(pool)[chosen]] = name
-    part[part == ""] = "train"
+    shares = {name: min(0.9, wanted[name] * len(part) / pool.sum()) for name in to_make}
+    part[pool] = draw(labels[pool], members[pool], shares=shares, seed=seed)
     result = pd.Series(part, index=pd.Index(table["image"], name="image"), name="split", dtype=str)
     result = result.loc[manifest.table["image"]]
     found = overlaps(manifest, result)
@@ -157,10 +151,6 @@ def _fill_groups(part: np.ndarray, members: np.ndarray) -> np.ndarray:
     """An image without a part follows the rest of its group, when that has one."""
     known = {group: name for group, name in zip(members, part, strict=True) if name}
     return np.array([name or known.get(group, "") for group, name in zip(members, part, strict=True)], dtype=object)
-
-
-def _listed(names: list[str]) -> str:
-    return f"the parts {', '.join(names)}" if len(names) > 1 else f"the part {names[0]}"
 
 
 def _check_fractions(wanted: dict[str, float]) -> None:
