@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from covid_xray.evaluation.metrics import Floats, prepare, weighted
 
+ENOUGH = 0.95  # share of the rounds that must define a figure; a class of one or two patients is missing from more
 CHUNK = 1 << 20  # weights in one block, 8 MiB: it stays near the cache and memory stays flat
 
 
@@ -21,7 +22,8 @@ class Interval:
 
     Args:
         value: of the data itself.
-        low, high: ends of the interval; `None` when fewer than half of the rounds define the figure.
+        low, high: ends of the interval; `None` when over 5 % of the rounds leave the figure undefined, as with
+            a class of one or two patients: what is left is no sample of anything.
         n: how many units were drawn from.
         unit: "patients" or "images".
         method: "bootstrap" (percentile), or "exact" (Clopper-Pearson) for a proportion of exactly 0 or 1, of which
@@ -113,7 +115,7 @@ def group_codes(groups: ArrayLike | None, *, count: int) -> NDArray[np.int64]:
 
 def _percentiles(drawn: Floats, level: float) -> tuple[float | None, float | None]:
     defined = drawn[np.isfinite(drawn)]
-    if 2 * len(defined) < len(drawn):
+    if len(defined) < ENOUGH * len(drawn):
         return None, None
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

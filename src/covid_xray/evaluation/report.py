@@ -19,6 +19,7 @@ from covid_xray.evaluation.measure import shown
 from covid_xray.evaluation.subgroups import SMALLEST
 
 TEMPLATES = Path(__file__).parent / "templates"
+NBSP = "\N{NO-BREAK SPACE}"  # a number and its % stay on one line
 LISTED = 200  # rows of failed or quarantined files on the page; the rest is in the CSV files
 Facts = Mapping[str, Any]
 
@@ -83,7 +84,7 @@ def sentences(metrics: Facts) -> list[str]:
 
 def percent(value: float | None) -> str:
     """0.843 -> `84.3 %`."""
-    return "–" if value is None else f"{100 * value:.1f} %"
+    return "–" if value is None else f"{100 * value:.1f}{NBSP}%"
 
 
 def plain(value: float | None) -> str:
@@ -96,7 +97,7 @@ def span(figure: Facts | None, *, as_percent: bool = False) -> str:
     if not figure or figure.get("ci_low") is None:
         return ""
     if as_percent:
-        return f"{100 * figure['ci_low']:.1f} to {100 * figure['ci_high']:.1f} %"
+        return f"{100 * figure['ci_low']:.1f} to {100 * figure['ci_high']:.1f}{NBSP}%"
     return f"{figure['ci_low']:.3f} to {figure['ci_high']:.3f}"
 
 
