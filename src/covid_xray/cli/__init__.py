@@ -23,6 +23,7 @@ data.register(app)
 duplicates.register(app)
 training.register(app)
 answers.register(app)
+demo.register(app)
 
 
 def _version(value: bool) -> None:

@@ -1,5 +1,6 @@
 """Commands that make and judge a network: train, export, evaluate."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -115,8 +116,22 @@ def print_parts(manifest: "Manifest", split: "pd.Series") -> None:
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up lines off the terminal; must come before its import."""
+    """Import TensorFlow without its start-up lines, which its C++ part writes to file descriptor 2 whatever it is told.
+
+    Does nothing where Keras runs on another backend or where TensorFlow is absent; the error then comes from Keras.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        return
+    stderr = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            with contextlib.suppress(ImportError):
+                import tensorflow  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def _split_of(output: Path, *, resume: bool) -> Path | None:

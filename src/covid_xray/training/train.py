@@ -202,31 +202,45 @@ def _variables(model: keras.Model) -> list[Any]:
 def _epoch(run: _Run, state: Schedule) -> tuple[Schedule, dict[str, float]]:
     number, started = state.epoch + 1, time.perf_counter()
     run.model.optimizer.learning_rate.assign(state.learning_rate)
-    logs = _train_epoch(run, number)
+    stage = f"epoch {number}/{run.settings.epochs}"
+    logs = train_epoch(
+        run.model,
+        run.train,
+        settings=run.settings,
+        epoch=number,
+        watch=lambda step, steps, note: run.progress(stage, step, steps, note),
+    )
     val_loss, val_accuracy, val_f1 = validate(run.model, run.val, batch_size=run.settings.batch_size)
     after = schedule.after_epoch(state, val_loss=val_loss, settings=run.settings)
     values = (number, logs["loss"], logs["accuracy"], val_loss, val_accuracy, val_f1)
     row = dict(zip(COLUMNS, (*values, state.learning_rate, time.perf_counter() - started), strict=True))
     steps = -(-len(run.train) // run.settings.batch_size)
     note = f"loss {logs['loss']:.3f}, validation: loss {val_loss:.3f}, accuracy {val_accuracy:.3f}, F1 {val_f1:.3f}"
-    run.progress(_stage(run, number), steps, steps, note + (" (best)" if after.is_best else ""))
+    run.progress(stage, steps, steps, note + (" (best)" if after.is_best else ""))
     return after, row
 
 
-def _stage(run: _Run, number: int) -> str:
-    return f"epoch {number}/{run.settings.epochs}"
+def train_epoch(
+    model: keras.Model,
+    part: Part,
+    *,
+    settings: Training,
+    epoch: int,
+    watch: Callable[[int, int, str], None] | None = None,
+) -> dict[str, float]:
+    """One pass over `part` in the order of (seed, epoch), augmented: mean loss and accuracy; `model` is compiled.
 
-
-def _train_epoch(run: _Run, number: int) -> dict[str, float]:
-    steps = -(-len(run.train) // run.settings.batch_size)
+    `watch` is called with (step, steps, note) after each batch but the last.
+    """
+    steps = -(-len(part) // settings.batch_size)
     seen, sums = 0, {"loss": 0.0, "accuracy": 0.0}
-    for step, batch in enumerate(prefetch(training_batches(run.train, settings=run.settings, epoch=number)), start=1):
-        run.model.reset_metrics()  # so that the logs are of this batch, in every Keras version
-        logs = run.model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight, return_dict=True)
+    for step, batch in enumerate(prefetch(training_batches(part, settings=settings, epoch=epoch)), start=1):
+        model.reset_metrics()  # so that the logs are of this batch, in every Keras version
+        logs = model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight, return_dict=True)
         seen += len(batch.images)
         sums = {name: sums[name] + float(logs[name]) * len(batch.images) for name in sums}
-        if step < steps:
-            run.progress(_stage(run, number), step, steps, f"loss {sums['loss'] / seen:.3f}")
+        if watch and step < steps:
+            watch(step, steps, f"loss {sums['loss'] / seen:.3f}")
     return {name: value / seen for name, value in sums.items()}
 
 

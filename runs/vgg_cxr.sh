@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# The network of the original on every public radiograph of its three classes: the figures of docs/results/vgg_cxr.
+# usage: runs/vgg_cxr.sh FOLDER_OF_THE_RADIOGRAPHS [RUN_FOLDER]
+set -euo pipefail
+data=$1 run=${2:-runs/vgg_cxr}
+classes=(--label ieee8023:covid --label cxnet:covid --label hannover:covid
+         --label kermany:normal --label darkcovidnet:normal
+         --label kermany:virus --label ieee8023:virus)
+covid-xray train --data "$data" -o "$run" "${classes[@]}" --duplicates docs/results/cxr-duplicates.csv --epochs 25
+covid-xray evaluate "$run" --data "$data" "${classes[@]}"

@@ -1,0 +1,134 @@
+"""The command `demo`: draws phantoms and runs the main job on them from index to heat maps, as a user would.
+
+Every step is what its own command does; the demo only chooses small settings, so that it ends in minutes on two cores.
+"""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from covid_xray.cli import selection
+from covid_xray.cli.console import bar, err, out, stages
+from covid_xray.cli.training import print_parts, quiet_tensorflow, split_for
+from covid_xray.config import Training
+from covid_xray.errors import CovidXrayError, UsageError
+
+if TYPE_CHECKING:
+    from covid_xray.data.manifest import Manifest
+
+BANNER = (
+    "These images are drawn phantoms, not patients. The figures below show that the software works; "
+    "they prove nothing about any radiograph of a person."
+)
+MARKER = ".covid-xray-demo"
+SETTINGS = Training(image_size=112, blocks=(16, 32, 64, 96), dense=(96,), epochs=20, batch_size=16)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file to `app`."""
+    app.command()(demo)
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything.")] = Path("demo"),
+    patients: Annotated[int, typer.Option("--patients", min=30, help="Patients to draw.")] = 240,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most this many epochs.")] = SETTINGS.epochs,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed: same phantoms.")] = 0,
+) -> None:
+    """Draw synthetic radiographs and run the main job on them, end to end."""
+    _fresh(output)
+    data, run = output / "data", output / "run"
+    manifest = _index(data, patients=patients, seed=seed)
+    settings = SETTINGS.model_copy(update={"epochs": epochs, "seed": seed})
+    bundle = _train(manifest, run, settings)
+    _step(4, "evaluate on the test part, with intervals, figures and a report")
+    from covid_xray.cli.evaluating import Study, run_study
+
+    metrics = run_study(Study(run=run, part="test", banner=BANNER), manifest)
+    chosen = _answer(manifest, run, bundle, output)
+    _closing(metrics, run, output, chosen)
+
+
+def _fresh(output: Path) -> None:
+    """An empty folder; only one that an earlier demo made is emptied."""
+    if output.exists() and any(output.iterdir()):
+        if not (output / MARKER).is_file():
+            raise UsageError(
+                f"expected a new folder, or one that a demo made. Received: {output}, which holds other files"
+            )
+        shutil.rmtree(output)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / MARKER).touch()
+
+
+def _step(number: int, what: str) -> None:
+    err.print(f"\n[bold]{number}/6 {what}[/]", highlight=False)
+
+
+def _index(data: Path, *, patients: int, seed: int) -> "Manifest":
+    from covid_xray.images.phantom_set import draw_dataset
+
+    _step(1, "draw phantoms: three hospitals; PNG, JPEG and DICOM; some copies and some broken files on purpose")
+    with bar("draw") as progress:
+        summary = draw_dataset(data, patients=patients, seed=seed, progress=progress)
+    err.print(
+        f"drew {summary.files} files of {summary.patients} patients: {summary.good} good ones, {summary.copies} copies, "
+        f"{summary.recompressed} re-compressed copies, {summary.broken} broken files",
+        highlight=False,
+    )
+    _step(2, "index: every file ends in the manifest, or in quarantine with a reason")
+    manifest = selection.read(data)
+    if manifest.found != summary.files or len(manifest.quarantine) != summary.broken:
+        raise CovidXrayError(
+            f"expected {summary.files} files found, {summary.broken} of them refused. "
+            f"Received: {manifest.found} found, {len(manifest.quarantine)} refused"
+        )
+    return manifest
+
+
+def _train(manifest: "Manifest", run: Path, settings: Training) -> Path:
+    _step(3, "split by patient, train, choose the best epoch, export with proof of parity")
+    quiet_tensorflow()
+    from covid_xray.training.train import train
+
+    split = split_for(manifest, settings, given=None)
+    print_parts(manifest, split)
+    with stages() as progress:
+        return train(manifest, split, settings=settings, out=run, progress=progress)
+
+
+def _answer(manifest: "Manifest", run: Path, bundle: Path, output: Path) -> list[str]:
+    """Predict and explain some test images from their files, and write a submission."""
+    from covid_xray.cli import answers
+    from covid_xray.data.split import read_split
+
+    split = read_split(run / "split.csv")
+    table = manifest.table[manifest.table["image"].map(split).eq("test")]
+    some = [str(manifest.path(image)) for _, rows in table.groupby("label") for image in rows["image"][:3]]
+    _step(5, "predict and explain nine test images from their files, with ONNX Runtime alone")
+    answers.predict(paths=some, output=output / "predict", bundle=bundle, heatmap=True)
+    answers.explain(paths=some[:3], output=output / "explain", bundle=bundle, every=True)
+    _step(6, "a Kaggle submission for a folder of images without labels")
+    answers.submit(data=_unlabelled(some, output / "unlabelled"), output=output / "submission.csv", bundle=bundle)
+    return some
+
+
+def _unlabelled(images: list[str], folder: Path) -> Path:
+    folder.mkdir()
+    for number, image in enumerate(images):
+        shutil.copyfile(image, folder / f"{number:03}{Path(image).suffix}")
+    return folder
+
+
+def _closing(metrics: dict, run: Path, output: Path, chosen: list[str]) -> None:  # type: ignore[type-arg]
+    figure = metrics["figures"]["macro_f1"]
+    out.print(
+        f"\nmacro-F1 on phantoms: {figure['value']:.3f} ({figure['ci_low']:.3f} to {figure['ci_high']:.3f})",
+        highlight=False,
+    )
+    out.print(f"[red]{BANNER}[/]", highlight=False)
+    out.print(f"report:     {(run / 'report.html').resolve()}", highlight=False, soft_wrap=True)
+    out.print(f"heat maps:  {(output / 'predict' / 'heatmaps').resolve()} ({len(chosen)} images)", soft_wrap=True)
+    out.print(f"bundle:     {(run / 'bundle').resolve()}", highlight=False, soft_wrap=True)
