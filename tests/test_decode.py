@@ -69,6 +69,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert refusal_of(tmp_path / "large.png", upload_bytes=100).code == "too-large"
 
 
+def test_text_is_not_taken_for_a_path() -> None:
+    with pytest.raises(TypeError, match="Received: str"):
+        decode("picture.png")
+
+
 def test_limits_are_those_given() -> None:
     assert refusal_of(PNG, pixels=GREY.size - 1).code == "too-many-pixels"
     assert refusal_of(PNG, side=95).code == "too-many-pixels"

@@ -233,7 +233,7 @@ def test_compressed_stream_larger_than_the_tags_say() -> None:
 
 
 def test_missing_decoder_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels import get_decoder
 
     pytest.importorskip("openjpeg")
     data = drawing.dicom(TWELVE, syntax=drawing.J2K_LOSSLESS)

@@ -57,6 +57,12 @@ def test_progressive_jpeg_is_the_baseline_picture() -> None:
     )
 
 
+def test_phone_jpeg_with_a_second_picture_gives_the_first() -> None:
+    other = Image.fromarray(255 - GREY)
+    data = drawing.saved(IMAGE, "MPO", save_all=True, append_images=[other])
+    assert np.array_equal(decode(data).pixels, decode(drawing.jpeg(GREY)).pixels)
+
+
 def test_colour_is_weighed_as_itu_r_601() -> None:
     colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [10, 20, 30]]], np.uint8)
     assert decode(drawing.png(colours)).pixels.tolist() == [[76, 150, 29, 18]]

@@ -27,7 +27,7 @@ from covid_xray.images.decode import decode, decode_limited
 from covid_xray.images.radiograph import Radiograph
 
 LIMITS = Limits()
-MUTATIONS = int(os.environ.get("COVID_XRAY_MUTATIONS", "4000"))
+MUTATIONS = int(os.environ.get("COVID_XRAY_MUTATIONS", "3000"))
 GREY, DEEP = drawing.picture(40, 34), drawing.picture(40, 34, bits=12)
 IMAGE = Image.fromarray(GREY)
 HAVE_GDCM, HAVE_OPENJPEG = (bool(importlib.util.find_spec(name)) for name in ("gdcm", "openjpeg"))

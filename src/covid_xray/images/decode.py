@@ -35,7 +35,10 @@ def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  #
             its limits: `too-many-pixels`, `several-frames`, `unsupported-bits`, `too-complex`
             its state: `truncated`, `checksum`, `damaged`, `no-pixels`, `decoder-failed`, `decode-memory`
             DICOM: `unsupported-transfer-syntax`, `unsupported-photometric`, `missing-decoder`
+        TypeError: `source` is neither a path nor bytes; a mistake of the caller, not of the file.
     """
+    if not isinstance(source, Path | bytes):
+        raise TypeError(f"expected a Path or bytes. Received: {type(source).__name__}")
     with contained():
         try:
             return _decode_bytes(_read(source, limits=limits), limits=limits)

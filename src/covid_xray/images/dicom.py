@@ -205,7 +205,7 @@ def _plugin(syntax: str, *, bits: int = 8) -> str:
     """The pydicom plug-in that decodes `syntax`: always the same one where several are installed, since lossy decoders
     differ by a grey level, and a quiet one before GDCM, which prints to the process's error stream.
     """
-    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
     wide = syntax == _JPEG_EXTENDED and bits > 8
     installed = get_decoder(syntax).available_plugins
@@ -228,7 +228,7 @@ def _missing(remedy: str) -> BadImage:
 
 def _decoded(dataset: "Dataset", form: _Form, *, plugin: str) -> NDArray[np.generic]:
     """Pixels as stored: H x W, or H x W x 3 in RGB."""
-    from pydicom.pixels.decoders.base import get_decoder
+    from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
     silence_gdcm()
     decoder: Any = get_decoder(form.syntax)
