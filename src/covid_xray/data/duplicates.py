@@ -122,7 +122,9 @@ def group_pairs(pairs: Iterable[Pair]) -> pd.DataFrame:
         (f"d{group + 1:0{width}d}", name, KINDS[best[name][0]], round(best[name][1], 4))
         for name, group in zip(names, label, strict=True)
     ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"distance": float})
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(
+        {"group": str, "image": str, "kind": str, "distance": float}
+    )
     return table.sort_values(["group", "image"], ignore_index=True)
 
 

@@ -43,7 +43,8 @@ def with_duplicates(manifest: Manifest, duplicates: pd.DataFrame) -> Manifest:
     twice = pairs["image"][pairs["image"].duplicated()]
     if len(twice):
         raise BadManifest(f"expected each image in one group of duplicates. Received: {twice.iloc[0]} in two")
-    found = manifest.table["image"].map(pairs.set_index("image")["group"]).fillna("").astype(str)
+    group = dict(zip(pairs["image"], pairs["group"], strict=True))
+    found = pd.array([group.get(image, "") for image in manifest.table["image"]], dtype=str)
     return Manifest(manifest.table.assign(group=found), manifest.root, manifest.quarantine, manifest.notes)
 
 
