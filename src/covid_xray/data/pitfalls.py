@@ -155,7 +155,9 @@ def associated(manifest: Manifest, column: str, values: pd.Series, *, what: str,
     v = cramers_v(manifest.table["label"], values)
     known = float((values != "").mean())
     says = f"Cramer's V of class and {what} is {v:.2f}, over the {known:.0%} of images where it is known."
-    if math.isnan(v):
+    if values[values != ""].nunique() == 1 and known > 0.95:
+        v, says = 0.0, f"Every image has the same {what}."
+    elif math.isnan(v):
         says = (
             f"The {what} is known for {known:.0%} of the images, and not in two values of two classes: cannot be told."
         )
