@@ -69,7 +69,7 @@ def draw(path: Path, *, grey: float, seed: int = 0, size: tuple[int, int] = (40,
 
 
 def manifest(root: Path, rows: list[dict[str, Any]], *, quarantine: list[list[str]] | None = None) -> Manifest:
-    """Draw an image for each row (keys image, label, and `grey` where it is not that of the label) and tabulate them."""
+    """Draw an image for each row (keys image, label, `grey` where it is not that of the label) and tabulate them."""
     for seed, row in enumerate(rows):
         grey = row.pop("grey", 60 + 60 * CLASSES.index(row["label"]) if row["label"] in CLASSES else 128)
         draw(root / row["image"], grey=grey, seed=seed)

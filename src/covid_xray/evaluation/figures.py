@@ -223,7 +223,8 @@ def training_curves(history: pd.DataFrame, theme: Theme) -> Figure:
             axes.axvline(best, color=theme.ink, linewidth=1, linestyle=":")
         axes.set(ylabel=label)
         axes.grid(axis="y")
-        axes.legend()
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
     panels[1].set(xlabel="epoch (dotted: lowest validation loss)")
     panels[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

@@ -1,0 +1,187 @@
+"""The page loads nothing, runs nothing, and shows hostile text as text; the model card stays Markdown."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from brightness import CLASSES, Brightness, Described, manifest
+from covid_xray.evaluation.cases import Case
+from covid_xray.evaluation.figures import LIGHT, charts, render
+from covid_xray.evaluation.measure import measure
+from covid_xray.evaluation.predictions import predict_manifest
+from covid_xray.evaluation.report import Drawn, markdown, model_card, percent, plain, report_html, sentences, span
+
+EVIL = "\"><img src=x onerror=alert(1)><script>alert(2)<&'{{ 7*7 }}"
+VOID = {"meta", "img", "br", "source"}
+
+
+class Page(HTMLParser):
+    """Tags, addresses and visible text of a page; notes tags that are closed in the wrong order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.attributes: set[str] = set()
+        self.words = ""
+        self.open: list[str] = []
+        self.unbalanced: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.addresses += [value for name, value in attrs if name in ("src", "srcset", "href", "data", "action")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data):
+        self.words += data + " "
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    root = tmp_path_factory.mktemp("study")
+    rows = [
+        {"image": f"{i}.png", "label": CLASSES[i % 3], "source": f"site {i % 2}", "patient_id": f"p{i // 2}"}
+        for i in range(60)
+    ]
+    data = manifest(root, rows)
+    predictions = predict_manifest(Brightness(), data)
+    metrics = measure(predictions, data, Described(), rounds=20, seed=0)
+    drawn = [Drawn(c, render(c, LIGHT), render(c, LIGHT)) for c in charts(predictions, metrics, None)[:1]]
+    return {"title": "A study", "banner": None, "baselines": None, "best_baseline": None, **metrics}, drawn
+
+
+def page(metrics, drawn, *, cases=(), text="report", facts=None) -> str:
+    return report_html(metrics, drawn=drawn, cases=cases, text=text, facts=facts or {})
+
+
+def case(image: str) -> Case:
+    return Case(image, "covid", "normal", 0.91, np.zeros((8, 16, 3), dtype=np.uint8), evidence=False)
+
+
+def test_the_page_loads_nothing_from_outside_and_runs_no_script(results):
+    metrics, drawn = results
+    text = page(metrics, drawn, cases=[case("a.png")])
+    found = Page(text)
+    assert len(found.addresses) == 3  # one chart for light and dark, one case
+    assert all(address.startswith("data:image/") for address in found.addresses)
+    assert not {"script", "link", "iframe", "object", "embed"} & set(found.tags)
+    assert not [name for name in found.attributes if name.startswith("on")]
+    assert "url(" not in text
+    assert "@import" not in text
+    assert not re.findall(r"https?://", text)
+    assert "default-src 'none'" in text
+    assert found.unbalanced == []
+    assert found.open == []
+
+
+def test_the_summary_says_what_was_tested_and_how_well(results):
+    metrics, drawn = results
+    words = " ".join(Page(page(metrics, drawn)).words.split())
+    assert "tested on 60 radiographs of 30 patients (20 covid, 20 normal, 20 virus)" in words
+    assert "Macro-F1 1.000" in words
+    assert "Worst source" in words
+    assert "not measured run covid-xray baselines" in words
+    assert "research use, not for diagnosis" in words
+    assert "A heat map is not a localisation" in words
+    assert metrics["model"]["sha256"] in words
+    assert "Every image of the table got a score" in words
+
+
+def test_hostile_text_is_shown_as_text_everywhere(results):
+    metrics, drawn = results
+    figures = {name.replace("covid", EVIL): value for name, value in metrics["figures"].items()}
+    by_source = {EVIL: next(iter(metrics["by_source"].values()))}
+    by_source[EVIL]["labels"][EVIL] = 3
+    evil = {
+        **metrics, "title": EVIL, "banner": EVIL, "confounded": EVIL, "warnings": [EVIL], "figures": figures,
+        "classes": [EVIL, "normal", "virus"], "by_source": by_source,
+        "labels": {EVIL: {"images": 20, "patients": 3}}, "best_baseline": {"name": EVIL, "value": 0.5},
+        "model": {"name": EVIL, "version": EVIL, "sha256": EVIL},
+        "failures": [{"image": EVIL, "label": EVIL, "code": EVIL, "message": EVIL}],
+        "quarantined": [{"image": EVIL, "code": EVIL, "reason": EVIL}],
+        "worst_source": {"name": EVIL, "value": 0.5, "ci_low": 0.4, "ci_high": 0.6, "mean": 0.7, "groups": 2},
+    }  # fmt: skip
+    facts = {"input": {"height": EVIL, "width": 1, "resize": EVIL}, "temperature": EVIL,
+             "training_data": {"images": {EVIL: {EVIL: 3}}, "source": {EVIL: 3}, "fingerprint": EVIL}}  # fmt: skip
+    text = page(evil, drawn, cases=[case(EVIL)], text=EVIL, facts=facts)
+    found = Page(text)
+    assert "script" not in found.tags
+    assert "onerror" not in found.attributes
+    assert all(address.startswith("data:image/") for address in found.addresses)
+    assert found.unbalanced == []
+    assert found.words.count(EVIL) >= 20
+    assert "49" not in found.words.replace(EVIL, "").split()  # a template in a name is not run
+
+
+def test_file_names_that_are_no_unicode_do_not_break_the_page(results):
+    metrics, drawn = results
+    name = b"\xff\xfe.png".decode("utf-8", errors="surrogateescape")
+    text = page(metrics, drawn, cases=[case(name)])
+    assert text.encode("utf-8")
+
+
+def test_banners_are_red_only_when_there_is_something_to_say(results):
+    metrics, drawn = results
+    assert 'role="alert"' not in page({**metrics, "confounded": ""}, drawn)
+    assert page({**metrics, "banner": "Phantoms prove nothing", "confounded": "V"}, drawn).count('role="alert"') == 2
+
+
+def test_long_lists_of_files_are_cut_and_say_so(results):
+    metrics, drawn = results
+    many = [{"image": f"{i}.png", "label": "covid", "code": "c", "message": "m"} for i in range(1250)]
+    text = page({**metrics, "failures": many}, drawn)
+    assert "and 1,050 more" in text
+    assert "1249.png" not in text
+
+
+def test_undefined_figures_are_a_dash_and_never_nan(results, tmp_path):
+    data = manifest(tmp_path, [{"image": f"{i}.png", "label": "covid"} for i in range(4)])
+    predictions = predict_manifest(Brightness(), data)
+    alone = {
+        "title": "One class", "banner": None, "baselines": None, "best_baseline": None,
+        **measure(predictions, data, Described(), rounds=5, seed=0),
+    }  # fmt: skip
+    words = Page(page(alone, results[1])).words
+    assert "not defined" in words
+    assert words.count("–") > 5
+    assert "nan" not in model_card(alone, facts={}).split()
+    assert "nan" not in words.split()
+
+
+def test_sentences_count_in_hundreds(results):
+    assert sentences(results[0])[0] == (
+        "Of 100 images of covid it names 100 as covid; of 100 images of the other classes it calls 0 covid wrongly."
+    )
+
+
+def test_the_model_card_holds_every_figure_and_escapes_markup(results):
+    metrics, _ = results
+    text = model_card(
+        {**metrics, "title": "a | b\n# c <script>"}, facts={"training_data": {"images": {"train": {"covid": 7}}}}
+    )
+    for name, figure in metrics["figures"].items():
+        assert f"| {markdown(name)} | {figure['value']:.3f} |" in text
+    assert "a \\| b \\# c \\<script\\>" in text
+    assert "- train: 7 covid" in text
+    assert [line for line in text.splitlines() if line.startswith("# ")] == ["# Model card: brightness 1"]
+    tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.M)
+    assert len(tables) == 2
+    assert all(len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1 for table in tables)
+
+
+def test_numbers_as_words():
+    assert percent(0.8434) == "84.3\u00a0%"
+    assert percent(None) == plain(None) == "–"
+    assert plain(0.84349) == "0.843"
+    assert span({"ci_low": 0.1, "ci_high": 0.25}) == "0.100 to 0.250"
+    assert span({"ci_low": 0.1, "ci_high": 0.25}, as_percent=True) == "10.0 to 25.0\u00a0%"
+    assert span({"ci_low": None, "ci_high": None}) == span(None) == ""

@@ -1,0 +1,98 @@
+"""Figures by source: small groups have none, patients stay together, confounding is measured."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats.contingency import association
+
+from brightness import CLASSES
+from covid_xray.data.manifest import Manifest
+from covid_xray.evaluation.metrics import compute
+from covid_xray.evaluation.predictions import Predictions, probability_columns
+from covid_xray.evaluation.subgroups import by_column, cramers_v, patients, worst
+
+
+def predictions(labels: list[int], *, seed: int = 0) -> Predictions:
+    p = np.random.default_rng(seed).dirichlet((1, 1, 1), len(labels))
+    p[np.arange(len(labels)), labels] += 1
+    table = pd.DataFrame(p / p.sum(axis=1, keepdims=True), columns=probability_columns(CLASSES))
+    table.insert(0, "image", [f"{i}.png" for i in range(len(labels))])
+    table.insert(1, "label", [CLASSES[code] for code in labels])
+    table.insert(2, "predicted", [CLASSES[code] for code in p.argmax(axis=1)])
+    return Predictions(table, CLASSES, pd.DataFrame(columns=["image", "label", "code", "message"]))
+
+
+def test_a_group_under_20_images_is_listed_without_figures():
+    found = by_column(predictions([0, 1] * 35), ["big"] * 51 + ["small"] * 19, groups=None, rounds=20)
+    assert found["small"]["n_images"] == 19
+    assert found["small"]["figures"] is None
+    assert "too few" in found["small"]["note"]
+    assert found["big"]["figures"]["accuracy"]["n"] == 51
+
+
+def test_figures_of_a_group_are_those_of_its_images_alone():
+    everything = predictions([0, 1, 2] * 60)
+    values = ["a", "b"] * 90
+    found = by_column(everything, values, groups=None, rounds=20)
+    mask = np.array(values) == "b"
+    expected = compute(everything.labels[mask], everything.probabilities[mask], CLASSES)
+    assert {name: figure["value"] for name, figure in found["b"]["figures"].items()} == pytest.approx(expected)
+
+
+def test_inside_a_source_a_rare_class_has_no_figures_and_spoils_no_mean():
+    found = by_column(predictions([0] * 60 + [1] * 3), ["x"] * 63, groups=None, rounds=20)["x"]
+    assert found["labels"] == {"covid": 60, "normal": 3, "virus": 0}
+    assert {"accuracy", "sensitivity/covid"} <= found["figures"].keys()
+    absent = {"sensitivity/normal", "auroc/covid", "specificity/covid", "balanced_accuracy", "macro_f1", "auroc_macro"}
+    assert not absent & found["figures"].keys()
+
+
+def test_an_empty_value_is_listed_as_not_stated():
+    assert set(by_column(predictions([0] * 4), ["", "a", "", "a"], groups=None, rounds=5)) == {"a", "not stated"}
+
+
+def test_patients_counts_people_and_draws_them():
+    found = by_column(
+        predictions([0, 1] * 20), ["x"] * 40, groups=np.array([f"p{i // 4}" for i in range(40)]), rounds=20
+    )
+    assert found["x"]["n_patients"] == 10
+    assert (found["x"]["figures"]["accuracy"]["n"], found["x"]["figures"]["accuracy"]["unit"]) == (10, "patients")
+
+
+def manifest_of(**columns: list[str]) -> Manifest:
+    table = pd.DataFrame({"image": [f"{i}.png" for i in range(4)], "label": ["covid"] * 4, **columns}, dtype=str)
+    return Manifest(table, None, pd.DataFrame(columns=["image", "code", "reason"]))
+
+
+def test_patients_and_duplicates_are_one_group():
+    manifest = manifest_of(patient_id=["a", "a", "b", ""], group=["", "d1", "d1", ""])
+    found = patients(predictions([0, 0, 0, 0]), manifest)
+    assert found[0] == found[1] == found[2] != found[3]
+
+
+def test_without_any_patient_there_are_no_groups():
+    assert patients(predictions([0] * 4), manifest_of()) is None
+    assert patients(predictions([0] * 4), manifest_of(patient_id=[""] * 4)) is None
+
+
+def test_worst_is_the_lowest_beside_the_mean_of_all():
+    def facts(value):
+        return {"figures": {"accuracy": {"value": value, "ci_low": value - 0.1, "ci_high": value + 0.1}}}
+
+    found = worst({"a": facts(0.9), "b": facts(0.5), "c": facts(0.7), "d": {"figures": None}}, "accuracy")
+    assert (found["name"], found["value"], found["groups"]) == ("b", 0.5, 3)
+    assert found["mean"] == pytest.approx(0.7)
+    assert worst({"a": facts(0.9), "d": {"figures": None}}, "accuracy") is None
+
+
+def test_cramers_v():
+    assert cramers_v(["a", "a", "b", "b"], ["x", "x", "y", "y"]) == pytest.approx(1)
+    assert cramers_v(["a", "a", "b", "b"], ["x", "y", "x", "y"]) == pytest.approx(0)
+    assert cramers_v(["a", "a"], ["x", "y"]) is None
+    assert cramers_v([], []) is None
+    random = np.random.default_rng(0)
+    first, second = random.choice(list("abc"), 200), random.choice(list("xy"), 200)
+    counts = pd.crosstab(first, second).to_numpy()
+    assert cramers_v(first, second) == pytest.approx(association(counts, method="cramer"))
+    chi2 = ((counts - (e := np.outer(counts.sum(1), counts.sum(0)) / 200)) ** 2 / e).sum()
+    assert cramers_v(first, second) == pytest.approx(np.sqrt(chi2 / 200))
