@@ -3,6 +3,7 @@
 `bundle.json` names everything an answer depends on: classes in order, input size and preprocessing version,
 temperature, operating points, conformal quantiles, gate statistics, training data, metrics. It carries the SHA-256 of
 `model.onnx` and, in `checksum`, of itself, so that a flipped byte in either file is noticed before the first answer.
+A bundle may hold other forms of the same network, such as `model_int8.onnx`, each under its own hash.
 """
 
 import json
@@ -11,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from covid_xray.bundle.onnx_file import has_external_data
 from covid_xray.errors import BadBundle
 from covid_xray.files import replacing_folder, sha256_bytes, write_json
 from covid_xray.images.pixels import PIXELS_VERSION
 
 FORMAT = 1
 MODEL_FILE = "model.onnx"
+INT8_FILE = "model_int8.onnx"
 FACTS_FILE = "bundle.json"
 OUTPUTS = ("probabilities", "class_maps", "embedding")
 REQUIRED = ("name", "version", "classes", "input", "outputs", "model", "temperature")
@@ -33,9 +36,10 @@ class Bundle:
         classes: in the order of the network's outputs, everywhere in the house.
         height, width: of the network's input.
         temperature: divides the logits before the softmax; 1 where it was not fitted.
-        sha256: of `model.onnx`; it identifies the network.
+        sha256: of the ONNX file that was loaded; it identifies the network.
         facts: all of `bundle.json`.
-        model: the bytes of `model.onnx`, those that were hashed.
+        model: the bytes of the ONNX file, those that were hashed.
+        int8: whether that is the quantised form of the network.
     """
 
     folder: Path
@@ -48,67 +52,58 @@ class Bundle:
     sha256: str
     facts: Mapping[str, Any]
     model: bytes
+    int8: bool = False
 
 
-def load_bundle(folder: str | Path | None = None) -> Bundle:
+def load_bundle(folder: str | Path | None = None, *, int8: bool = False) -> Bundle:
     """The bundle in `folder`, or the one that ships with the package.
+
+    Args:
+        folder: of the bundle.
+        int8: load `model_int8.onnx` instead of `model.onnx`.
 
     Raises:
         BadBundle: missing, incomplete, altered, of another format, or made for other preprocessing; the message
             says which.
     """
     path = Path(folder) if folder is not None else DEFAULT
-    facts = _read_facts(path, shipped=folder is None)
-    model = _read_model(path, facts["model"])
-    size = facts["input"]
+    facts = read_facts(folder)
+    if int8 and "int8" not in facts:
+        raise BadBundle(
+            f"expected {path} to hold the network in int8. Received: float32 only; "
+            "add it with `covid-xray export RUN --int8 --data DATA`",
+            code="no-int8",
+        )
+    identity = facts["int8" if int8 else "model"]
+    model = _read_model(path / (INT8_FILE if int8 else MODEL_FILE), identity)
+    return unsealed(facts, model, folder=path, int8=int8)
+
+
+def unsealed(facts: Mapping[str, Any], model: bytes, *, folder: Path, int8: bool = False) -> Bundle:
+    """A bundle in memory, from checked facts and the ONNX file that they are about."""
     return Bundle(
-        folder=path,
+        folder=folder,
         name=str(facts["name"]),
         version=str(facts["version"]),
         classes=tuple(facts["classes"]),
-        height=int(size["height"]),
-        width=int(size["width"]),
+        height=int(facts["input"]["height"]),
+        width=int(facts["input"]["width"]),
         temperature=float(facts["temperature"]),
-        sha256=str(facts["model"]["sha256"]),
+        sha256=str(facts["int8" if int8 else "model"]["sha256"]),
         facts=facts,
         model=model,
+        int8=int8,
     )
 
 
-def write_bundle(folder: Path, *, model: bytes, facts: Mapping[str, Any]) -> None:
-    """Write `model` and `facts` as a bundle; the folder appears complete or not at all."""
-    with replacing_folder(folder) as temporary:
-        (temporary / MODEL_FILE).write_bytes(model)
-        write_json(temporary / FACTS_FILE, _sealed({**facts, "format": FORMAT, "model": _identity(model)}))
-
-
-def record(folder: Path, **facts: Any) -> None:
-    """Add or replace facts (metrics, operating points ...) of the bundle in `folder`; the network stays as it is."""
-    bundle = load_bundle(folder)
-    write_json(folder / FACTS_FILE, _sealed({**bundle.facts, **facts}))
-
-
-def _identity(model: bytes) -> dict[str, Any]:
-    return {"file": MODEL_FILE, "sha256": sha256_bytes(model), "bytes": len(model)}
-
-
-def _sealed(facts: Mapping[str, Any]) -> dict[str, Any]:
-    content = {key: value for key, value in facts.items() if key != "checksum"}
-    return {**content, "checksum": _checksum(content)}
-
-
-def _checksum(facts: Mapping[str, Any]) -> str:
-    content = {key: value for key, value in facts.items() if key != "checksum"}
-    return sha256_bytes(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
-
-
-def _read_facts(folder: Path, *, shipped: bool) -> dict[str, Any]:
-    path = folder / FACTS_FILE
+def read_facts(folder: str | Path | None = None) -> dict[str, Any]:
+    """The content of `bundle.json`, checked; the network is not looked at. Raises `BadBundle` as `load_bundle` does."""
+    path = (Path(folder) if folder is not None else DEFAULT) / FACTS_FILE
     if not path.is_file():
-        raise BadBundle(_missing(folder, shipped=shipped), code="no-bundle")
+        raise BadBundle(_missing(path.parent, shipped=folder is None), code="no-bundle")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadBundle(f"expected {path} to be JSON in UTF-8. Received: something else", code="altered") from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         received = facts.get("format") if isinstance(facts, dict) else type(facts).__name__
@@ -119,10 +114,61 @@ def _read_facts(folder: Path, *, shipped: bool) -> dict[str, Any]:
     return facts
 
 
+def write_bundle(folder: Path, *, model: bytes, facts: Mapping[str, Any], int8: bytes | None = None) -> None:
+    """Write `model` and `facts` as a bundle; the folder appears complete or not at all.
+
+    Args:
+        folder: of the bundle; one that is there is replaced.
+        model: `model.onnx`.
+        facts: everything for `bundle.json` but `format`, the hashes and the checksum.
+        int8: `model_int8.onnx`, the same network quantised; what is known of it is in `facts["int8"]`.
+    """
+    sealed = {**facts, "format": FORMAT, "model": identity_of(model, MODEL_FILE)}
+    if int8 is None:
+        sealed.pop("int8", None)
+    else:
+        sealed["int8"] = {**facts.get("int8", {}), **identity_of(int8, INT8_FILE)}
+    with replacing_folder(folder) as temporary:
+        (temporary / MODEL_FILE).write_bytes(model)
+        if int8 is not None:
+            (temporary / INT8_FILE).write_bytes(int8)
+        write_json(temporary / FACTS_FILE, _sealed(sealed))
+
+
+def record(folder: Path, **facts: Any) -> None:
+    """Add or replace facts (metrics, operating points ...) of the bundle in `folder`; the network stays as it is.
+
+    Raises:
+        BadBundle: the bundle is not in order, or would not be with these facts; it stays as it was.
+    """
+    bundle = load_bundle(folder)
+    changed = {**bundle.facts, **facts}
+    _check_facts(folder / FACTS_FILE, changed)
+    write_json(folder / FACTS_FILE, _sealed(changed))
+
+
+def identity_of(model: bytes, file: str) -> dict[str, Any]:
+    """Name, SHA-256 and size of an ONNX file, as `bundle.json` states them."""
+    return {"file": file, "sha256": sha256_bytes(model), "bytes": len(model)}
+
+
+def _sealed(facts: Mapping[str, Any]) -> dict[str, Any]:
+    content = {key: value for key, value in facts.items() if key != "checksum"}
+    return {**content, "checksum": _checksum(content)}
+
+
+def _checksum(facts: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in facts.items() if key != "checksum"}
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return sha256_bytes(text.encode("utf-8", errors="surrogatepass"))
+
+
 def _missing(folder: Path, *, shipped: bool) -> str:
     how = "Make one with `covid-xray train` (or `make demo`) and name its folder: --bundle runs/x/bundle"
     if shipped:
         return f"expected a bundle. Received: none, and no network ships with this version yet. {how}"
+    if (folder / "bundle" / FACTS_FILE).is_file():
+        return f"expected a bundle in {folder}. Received: a run folder; its bundle is {folder / 'bundle'}"
     return f"expected a bundle ({MODEL_FILE} and {FACTS_FILE}) in {folder}. Received: no {FACTS_FILE} there. {how}"
 
 
@@ -131,17 +177,47 @@ def _check_facts(path: Path, facts: Mapping[str, Any]) -> None:
     if missing:
         raise BadBundle(f"expected {path} to hold {', '.join(REQUIRED)}. Received: no {missing[0]}", code="format")
     classes = facts["classes"]
-    if len(classes) < 2 or len(set(classes)) != len(classes):
-        raise BadBundle(f"expected {path} to name two or more different classes. Received: {classes}", code="format")
-    version = facts["input"].get("pixels_version")
-    if version != PIXELS_VERSION:
-        raise BadBundle(
-            f"expected {path} made for pixels version {PIXELS_VERSION}. Received: version {version}", code="format"
+    _expect(
+        isinstance(classes, list)
+        and len(classes) >= 2
+        and all(isinstance(name, str) and name for name in classes)
+        and len(set(classes)) == len(classes),
+        f"expected {path} to name two or more different classes. Received: {classes}",
+    )
+    temperature = facts["temperature"]
+    _expect(
+        isinstance(temperature, int | float) and temperature > 0,
+        f"expected {path} with a temperature above 0. Received: temperature={temperature!r}",
+    )
+    _check_input(path, facts["input"])
+    for key in ("model", "int8"):
+        identity = facts.get(key, {"sha256": ""})
+        _expect(
+            isinstance(identity, dict) and isinstance(identity.get("sha256"), str),
+            f"expected {path} to hold the sha256 of each network. Received: {key}={identity!r}",
         )
 
 
-def _read_model(folder: Path, identity: Mapping[str, Any]) -> bytes:
-    path = folder / MODEL_FILE
+def _check_input(path: Path, about: Any) -> None:
+    _expect(isinstance(about, dict), f"expected {path} to describe the input. Received: input={about!r}")
+    for side in ("height", "width"):
+        value = about.get(side)
+        _expect(
+            isinstance(value, int) and value > 0, f"expected {path} with an input {side}. Received: {side}={value!r}"
+        )
+    version = about.get("pixels_version")
+    _expect(
+        version == PIXELS_VERSION,
+        f"expected {path} made for pixels version {PIXELS_VERSION}. Received: version {version}",
+    )
+
+
+def _expect(holds: bool, message: str) -> None:
+    if not holds:
+        raise BadBundle(message, code="format")
+
+
+def _read_model(path: Path, identity: Mapping[str, Any]) -> bytes:
     if not path.is_file():
         raise BadBundle(f"expected {path}. Received: no such file", code="no-bundle")
     model = path.read_bytes()
@@ -149,4 +225,15 @@ def _read_model(folder: Path, identity: Mapping[str, Any]) -> bytes:
         raise BadBundle(
             f"expected {path} with the SHA-256 that {FACTS_FILE} names. Received: another file", code="altered"
         )
+    _check_whole(path, model)
     return model
+
+
+def _check_whole(path: Path, model: bytes) -> None:
+    """External data lies under no hash, and ONNX Runtime would look for it in the working folder."""
+    try:
+        external = has_external_data(model)
+    except (ValueError, RecursionError):
+        raise BadBundle(f"expected {path} to be an ONNX file. Received: other bytes", code="format") from None
+    if external:
+        raise BadBundle(f"expected {path} to hold all weights. Received: external data", code="format")

@@ -177,7 +177,8 @@ def _session(bundle: Bundle, threads: int) -> Any:
         session = onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
     except Exception:
         raise BadBundle(
-            f"expected {bundle.folder} to hold a network that ONNX Runtime can open", code="format"
+            f"expected {bundle.folder} to hold a network that ONNX Runtime can open. Received: one that it refuses",
+            code="format",
         ) from None
     _check_graph(bundle, session)
     return session
