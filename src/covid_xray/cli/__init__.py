@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from covid_xray import __version__
-from covid_xray.cli import answers, data, duplicates, training
+from covid_xray.cli import answers, data, demo, duplicates, training
 from covid_xray.errors import CovidXrayError
 
 app = typer.Typer(

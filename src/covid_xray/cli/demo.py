@@ -74,8 +74,8 @@ def _index(data: Path, *, patients: int, seed: int) -> "Manifest":
     with bar("draw") as progress:
         summary = draw_dataset(data, patients=patients, seed=seed, progress=progress)
     err.print(
-        f"drew {summary.files} files of {summary.patients} patients: {summary.good} good ones, {summary.copies} copies, "
-        f"{summary.recompressed} re-compressed copies, {summary.broken} broken files",
+        f"drew {summary.files} files of {summary.patients} patients: {summary.good} good ones, "
+        f"{summary.copies} copies, {summary.recompressed} re-compressed copies, {summary.broken} broken files",
         highlight=False,
     )
     _step(2, "index: every file ends in the manifest, or in quarantine with a reason")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from covid_xray.files import write_text
-from covid_xray.images.phantom import FINDINGS, Anatomy, draw, draw_anatomy, draw_exposure
+from covid_xray.images.phantom import draw, draw_anatomy, draw_exposure
+from covid_xray.images.phantom_findings import FINDINGS, Anatomy
 
 COLUMNS = ("image", "label", "patient_id", "source", "view", "age", "sex", "license")
 SUFFIXES = {"dcm": ".dcm", "png": ".png", "png16": ".png", "rgb": ".png", "jpg": ".jpg"}
@@ -182,7 +183,7 @@ def to_dicom(pixels: NDArray[np.uint8], *, patient_id: str, inverted: bool = Fal
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
-    stored = (pixels.astype(np.uint16) * 4095 + 127) // 255
+    stored = ((pixels.astype(np.uint32) * 4095 + 127) // 255).astype(np.uint16)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[patient_id, pixels.tobytes().hex()[:4096]])
