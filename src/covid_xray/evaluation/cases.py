@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from covid_xray.bundle.predictor import open_source
 from covid_xray.config import Limits
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadImage
-from covid_xray.evaluation.figures import DARK, DPI, short
+from covid_xray.evaluation.figures import DARK, drawing, png, short
 from covid_xray.evaluation.predictions import Answering, Predictions
 
 SHOWN, SIDE = 12, 320
@@ -91,9 +90,8 @@ def sheet(cases: Sequence[Case]) -> bytes:
     """All cases on one dark sheet with captions, as PNG bytes."""
     columns = 3
     lines = -(-len(cases) // columns)
-    stream = io.BytesIO()
-    with mpl.rc_context({"text.parse_math": False, "text.color": DARK.ink, "font.size": 9}):
-        figure = Figure(figsize=(11, 2.35 * lines), facecolor="#0d0e10", layout="constrained")
+    with drawing(DARK):
+        figure = Figure(figsize=(11, 2.35 * lines))
         for axes in figure.subplots(lines, columns, squeeze=False).ravel():
             axes.set_axis_off()
         for axes, case in zip(figure.axes, cases, strict=False):
@@ -101,10 +99,10 @@ def sheet(cases: Sequence[Case]) -> bytes:
             word = "right" if case.right else "WRONG"
             axes.set_title(
                 f"{word}: {short(case.label)}, said {short(case.predicted)} {case.probability:.1%}",
+                fontsize=9,
                 color=DARK.series[0] if case.right else DARK.series[1],
             )
-        figure.savefig(stream, format="png", dpi=DPI)
-    return stream.getvalue()
+        return png(figure)
 
 
 def _case(finding: Finding, predictions: Predictions, row: int, limits: Limits) -> Case:

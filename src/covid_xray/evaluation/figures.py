@@ -4,9 +4,10 @@ Colours are Okabe and Ito's, safe for colour-blind readers; classes differ in li
 (5.6 inches), so that their words stay readable on a phone.
 """
 
+import contextlib
 import io
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,20 +87,30 @@ def charts(predictions: Predictions, metrics: Facts, history: pd.DataFrame | Non
 
 def render(chart: Chart, theme: Theme) -> bytes:
     """The chart as PNG bytes."""
+    with drawing(theme):
+        return png(chart.draw(theme))
+
+
+@contextlib.contextmanager
+def drawing(theme: Theme) -> Iterator[None]:
+    """Draw in the colours of `theme`; names are drawn as they are, never read as formulas."""
     settings = {
         "figure.facecolor": theme.paper, "axes.facecolor": theme.paper, "savefig.facecolor": theme.paper,
         "text.color": theme.ink, "axes.labelcolor": theme.ink, "xtick.color": theme.ink, "ytick.color": theme.ink,
         "axes.edgecolor": theme.ink, "grid.color": theme.faint, "legend.edgecolor": theme.faint,
         "legend.facecolor": theme.paper, "font.size": 11, "axes.titlesize": 11, "legend.fontsize": 10,
         "axes.spines.top": False, "axes.spines.right": False, "figure.constrained_layout.use": True,
-        "figure.constrained_layout.w_pad": 0.1, "figure.constrained_layout.h_pad": 0.1,
-        "text.parse_math": False,
+        "figure.constrained_layout.w_pad": 0.1, "figure.constrained_layout.h_pad": 0.1, "text.parse_math": False,
     }  # fmt: skip
-    stream = io.BytesIO()
     with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a class may be named in any script
-        figure = chart.draw(theme)
-        figure.savefig(stream, format="png", dpi=DPI)
+        yield
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG bytes."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=DPI)
     return stream.getvalue()
 
 
