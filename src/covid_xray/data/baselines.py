@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from covid_xray import __version__
-from covid_xray.data.grouped_scores import Score, cross_validated, scores
+from covid_xray.data.grouped_scores import TREES, Score, cross_validated, scores
 from covid_xray.data.groups import groups
 from covid_xray.data.lung_cover import Cover
 from covid_xray.data.manifest import Manifest, fingerprint, require_classes
@@ -86,6 +86,7 @@ def run_baselines(
     cover: Cover,
     folds: int = 5,
     seed: int = 0,
+    trees: int = TREES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Baselines:
     """Score every baseline in the same grouped, stratified folds.
@@ -96,6 +97,7 @@ def run_baselines(
         cover: what was blacked out to hide the lungs.
         folds: number of folds.
         seed: of folds, trees and bootstrap.
+        trees: in each model.
         progress: called with (baselines done, baselines in all).
 
     Raises:
@@ -110,7 +112,7 @@ def run_baselines(
     total = len(views) + len(sources)
     rows = []
     for name, (sees, features, blind) in views.items():
-        told = cross_validated(features, label, fold, seed=seed)
+        told = cross_validated(features, label, fold, seed=seed, trees=trees)
         found = scores(label, told, people.to_numpy(), seed=seed)
         rows.append(Baseline(name, sees, blind, found, 1 / len(manifest.classes)))
         if progress:
@@ -118,7 +120,7 @@ def run_baselines(
     within, skipped = {}, {}
     for name, chosen in sources.items():
         try:
-            within[name] = _source_within(manifest, facts, chosen, folds=folds, seed=seed)
+            within[name] = _source_within(manifest, facts, chosen, folds=folds, seed=seed, trees=trees)
         except BadSplit as error:
             skipped[name] = error.message
         if progress:
@@ -214,7 +216,7 @@ def _sources(manifest: Manifest) -> dict[str, npt.NDArray[np.int64]]:
 
 
 def _source_within(
-    manifest: Manifest, facts: PixelFacts, chosen: npt.NDArray[np.int64], *, folds: int, seed: int
+    manifest: Manifest, facts: PixelFacts, chosen: npt.NDArray[np.int64], *, folds: int, seed: int, trees: int
 ) -> Baseline:
     """The source told within one class; sources with fewer people than folds are left out, and named."""
     part = manifest.take(manifest.table["image"].to_numpy()[chosen].tolist())
@@ -227,7 +229,7 @@ def _source_within(
     label = part.table["label"].to_numpy(dtype=str)
     fold = make_folds(part, folds=folds, seed=seed).to_numpy()
     features = facts.thumbnails[chosen[asked]].reshape(len(label), -1).astype(np.float64)
-    told = cross_validated(features, label, fold, seed=seed)
+    told = cross_validated(features, label, fold, seed=seed, trees=trees)
     sees = f"the whole picture at {SIDE} x {SIDE}; names the source out of {', '.join(part.classes)}"
     return Baseline(
         "source", sees, False, scores(label, told, groups(part).to_numpy(), seed=seed), 1 / len(part.classes)

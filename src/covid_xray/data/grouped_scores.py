@@ -22,7 +22,7 @@ class Score:
 
 
 def cross_validated(
-    features: Matrix, label: npt.NDArray[np.str_], fold: npt.NDArray[np.int64], *, seed: int
+    features: Matrix, label: npt.NDArray[np.str_], fold: npt.NDArray[np.int64], *, seed: int, trees: int = TREES
 ) -> npt.NDArray[np.str_]:
     """The label of each image as told by extra-trees that never saw its fold.
 
@@ -31,13 +31,14 @@ def cross_validated(
         label: N.
         fold: N, which fold an image is held out in.
         seed: of the trees. Classes weigh the same, whatever their size.
+        trees: how many.
     """
     from sklearn.ensemble import ExtraTreesClassifier
 
     predicted = np.empty_like(label)
     for number in np.unique(fold):
         held = fold == number
-        model = ExtraTreesClassifier(TREES, class_weight="balanced", random_state=seed, n_jobs=1, min_samples_leaf=1)
+        model = ExtraTreesClassifier(trees, class_weight="balanced", random_state=seed, n_jobs=1)
         predicted[held] = model.fit(features[~held], label[~held]).predict(features[held])
     return predicted
 

@@ -198,7 +198,7 @@ def licenses(manifest: Manifest) -> Pitfall:
 def metadata(manifest: Manifest) -> Pitfall:
     """Facts that are missing, and missing in one class more than in another."""
     names = ("patient_id", "source", "view", "age", "sex")
-    table = manifest.table.reindex(columns=[*names, "label"]).fillna("")
+    table = manifest.table.reindex(columns=[*names, "label"], fill_value="")
     known = {name: float((table[name] != "").mean()) for name in names}
     tells = {name: cramers_v(table["label"], (table[name] != "").map({True: "known", False: "not"})) for name in names}
     worst = max((v for v in tells.values() if not math.isnan(v)), default=float("nan"))

@@ -1,0 +1,115 @@
+"""The commands about data, as a user runs them."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from covid_xray.cli import app
+from covid_xray.errors import BadManifest, UsageError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    for label in ("covid", "normal"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for n in range(30):
+            pixels = random.integers(0, 120 if label == "covid" else 200, (40, 40), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / label / f"{n:02d}.png")
+    (tmp_path / "data" / "covid" / "broken.png").write_text("<html>")
+    return tmp_path / "data"
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False, terminal_width=200)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_index_writes_manifest_and_quarantine(folder, tmp_path):
+    result = run("index", "--data", folder, "-o", tmp_path / "out" / "manifest.csv")
+    assert result.exit_code == 0
+    assert "found 61 = 60 indexed + 1 quarantined" in result.output
+    assert len(rows(tmp_path / "out" / "manifest.csv")) == 60
+    assert rows(tmp_path / "out" / "quarantine.csv")[0]["image"] == "covid/broken.png"
+
+
+def test_index_then_split_then_folds(folder, tmp_path):
+    manifest = tmp_path / "elsewhere" / "manifest.csv"
+    run("index", "--data", folder, "-o", manifest)
+    result = run("split", "--data", manifest, "-o", tmp_path / "split.csv", "--calibration", "0.1")
+    assert result.exit_code == 0
+    assert {row["split"] for row in rows(tmp_path / "split.csv")} == {"train", "val", "calibration", "test"}
+    run("split", "--data", manifest, "-o", tmp_path / "folds.csv", "--folds", "5")
+    assert {row["split"] for row in rows(tmp_path / "folds.csv")} == set("01234")
+    duplicates = tmp_path / "duplicates.csv"
+    pairs = "".join(f"d{n},{label}/{n:02d}.png\n" for n in range(30) for label in ("covid", "normal"))
+    duplicates.write_text(f"group,image\n{pairs}")
+    run("split", "--data", manifest, "-o", tmp_path / "joined.csv", "--duplicates", duplicates)
+    sides: dict[str, set[str]] = {}
+    for row in rows(tmp_path / "joined.csv"):
+        sides.setdefault(row["image"][-6:], set()).add(row["split"])
+    assert all(len(parts) == 1 for parts in sides.values())
+
+
+def test_split_by_source_writes_one_file_for_each(folder, tmp_path):
+    run("index", "--data", folder, "-o", tmp_path / "manifest.csv")
+    table = rows(tmp_path / "manifest.csv")
+    for n, row in enumerate(table):
+        row["source"] = "xy"[n % 2]
+    with (tmp_path / "manifest.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+    run("split", "--data", tmp_path / "manifest.csv", "-o", tmp_path / "loso", "--leave-one-source-out")
+    assert sorted(path.name for path in (tmp_path / "loso").iterdir()) == ["split-x.csv", "split-y.csv"]
+
+
+def test_given_overlap_is_refused_and_loud_when_allowed(folder, tmp_path):
+    run("index", "--data", folder, "-o", tmp_path / "manifest.csv")
+    table = rows(tmp_path / "manifest.csv")
+    for n, row in enumerate(table):
+        row |= {"split": "train" if n % 3 else "test", "patient_id": f"p{n // 2}"}
+    with (tmp_path / "manifest.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+    words = ["split", "--data", tmp_path / "manifest.csv", "-o", tmp_path / "split.csv"]
+    with pytest.raises(Exception, match="patients on two"):
+        run(*words)
+    assert not (tmp_path / "split.csv").exists()
+    assert "overlap" in run(*words, "--allow-overlap", "--val", "0").output
+
+
+def test_doctor_writes_its_pages(folder, tmp_path):
+    result = run("doctor", "--data", folder, "-o", tmp_path / "doctor", "--title", "two [classes]")
+    assert "two [classes]" in result.output
+    assert "readable" in result.output
+    assert json.loads((tmp_path / "doctor" / "doctor.json").read_text())["title"] == "two [classes]"
+    assert (tmp_path / "doctor" / "doctor.html").is_file()
+
+
+def test_baselines_writes_what_reports_read(folder, tmp_path):
+    result = run("baselines", "--data", folder, "-o", tmp_path / "b", "--folds", "2")
+    assert "best without lungs" in result.output
+    assert json.loads((tmp_path / "b" / "baselines.json").read_text())["best_without_lungs"]["without_lungs"]
+
+
+def test_wrong_words(folder, tmp_path):
+    with pytest.raises(UsageError, match="--source with --from"):
+        run("index", "-o", tmp_path / "m.csv")
+    with pytest.raises(UsageError, match="--license-allow"):
+        run("index", "--data", folder, "-o", tmp_path / "m.csv", "--license-allow", "mine")
+    with pytest.raises(UsageError, match="both"):
+        run("split", "--data", folder, "-o", tmp_path / "s.csv", "--folds", "3", "--leave-one-source-out")
+    with pytest.raises(BadManifest, match="open"):
+        run("index", "--data", folder, "-o", tmp_path / "m.csv", "--license-allow", "open")
+    assert not (tmp_path / "m.csv").exists()
