@@ -1,12 +1,14 @@
 """Answers in, rows out: JSON lines or CSV with the same facts, one whole row at a time, resumable.
 
 A row is written by one `write` call with its newline, so an interrupted run leaves whole rows; a torn last row, as a
-power cut may leave, is dropped on resume.
+power cut may leave, is dropped on resume. Names are kept exactly, line breaks and bytes that are no UTF-8 included.
 """
 
 import csv
+import fcntl
 import io
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,20 +16,23 @@ from types import TracebackType
 from typing import Any
 
 from covid_xray.bundle.finding import Failure, Finding, ModelIdentity
-from covid_xray.errors import InputRefused, UsageError
+from covid_xray.errors import Busy, InputRefused, UsageError
 
 Answer = Finding | Failure
 
 
 def as_dict(answer: Answer, *, identity: ModelIdentity) -> dict[str, Any]:
-    """One answer as plain data; a failure has the same keys, with `error` naming its code."""
+    """One answer as plain data; a failure has the same keys, with `error` naming its code.
+
+    Probabilities are rounded to six digits; one that is not finite becomes `None`, since JSON has no NaN.
+    """
     finding = answer if isinstance(answer, Finding) else None
     failure = answer if isinstance(answer, Failure) else None
     kept = finding.prediction_set if finding else None
     return {
         "image": answer.image,
         "label": finding.label if finding else None,
-        "probabilities": {k: round(v, 6) for k, v in finding.probabilities.items()} if finding else None,
+        "probabilities": {k: _rounded(v) for k, v in finding.probabilities.items()} if finding else None,
         "prediction_set": None if kept is None else list(kept),
         "gate": finding.gate if finding else None,
         "reasons": [failure.message] if failure else list(finding.reasons if finding else ()),
@@ -49,7 +54,7 @@ def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str]) -
     return [
         facts["image"],
         facts["label"] or "",
-        *(str(probabilities.get(name, "")) for name in classes),
+        *(_cell(probabilities.get(name)) for name in classes),
         "|".join(facts["prediction_set"] or []),
         json.dumps(facts["gate"]) if facts["gate"] else "",
         "; ".join(facts["reasons"]),
@@ -67,9 +72,15 @@ class RowFile:
         identity, classes: of the bundle that answers.
         resume: keep the rows that are there; without it an existing file is refused.
 
+    Attributes:
+        done: names of the images that have their row already.
+        failed: the failures among them.
+
     Raises:
         UsageError: the file exists and `resume` was not asked for.
-        InputRefused: the rows that are there come from another network.
+        InputRefused: the rows that are there come from another network (`other-model`), or the file is no results
+            file (`not-results`).
+        Busy: another process is writing to it.
     """
 
     def __init__(self, path: Path, *, identity: ModelIdentity, classes: Sequence[str], resume: bool = False) -> None:
@@ -80,18 +91,19 @@ class RowFile:
                 f"expected a new file. Received: {path}, which exists; add --resume or name another folder"
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.done = self._reopen() if path.exists() else frozenset()
-        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        if not self._json and path.stat().st_size == 0:
-            self._put(csv_line(columns(self.classes)))
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            self._lock()
+            self.done, self.failed = self._reopen()
+            if not self._json and os.fstat(self._handle).st_size == 0:
+                self._put(csv_line(columns(self.classes)))
+        except BaseException:
+            os.close(self._handle)
+            raise
 
     def write(self, answer: Answer) -> None:
         """Append one row."""
-        if self._json:
-            line = json_line(as_dict(answer, identity=self.identity))
-        else:
-            line = csv_line(as_row(answer, identity=self.identity, classes=self.classes))
-        self._put(line)
+        self._put(line(answer, identity=self.identity, classes=self.classes, as_json=self._json))
 
     def __enter__(self) -> "RowFile":
         return self
@@ -102,43 +114,107 @@ class RowFile:
         os.fsync(self._handle)
         os.close(self._handle)
 
-    def _put(self, line: str) -> None:
-        data = line.encode("utf-8", errors="surrogateescape")
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Busy(f"expected {self.path} to be free. Received: another process writes to it") from None
+
+    def _put(self, text: str) -> None:
+        data = encoded(text)
         while data:  # a full disk raises; a short write goes on
             data = data[os.write(self._handle, data) :]
 
-    def _reopen(self) -> frozenset[str]:
-        """Cut a torn last row off and return the images that have their row already."""
+    def _reopen(self) -> tuple[frozenset[str], tuple[Failure, ...]]:
+        """Cut a torn last row off and return what the rows that are there say."""
         data = self.path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
+        whole = data[: _end_of_rows(data, quoted=not self._json)]
         if len(whole) < len(data):
             os.truncate(self.path, len(whole))
-        rows = _rows(whole.decode("utf-8", errors="surrogateescape"), is_json=self._json)
-        for row in rows:
-            sha256 = row["model"]["sha256"] if self._json else row["model_sha256"]
-            if sha256 != self.identity.sha256:
-                raise InputRefused(
-                    f"expected {self.path} to hold answers of this network. Received: answers of another; "
-                    "name another folder",
-                    code="other-model",
-                )
-        return frozenset(row["image"] for row in rows)
+        try:
+            rows = _rows(whole.decode("utf-8", errors="surrogateescape"), classes=self.classes, is_json=self._json)
+            facts = [_facts(row, is_json=self._json) for row in rows]
+        except (ValueError, KeyError, TypeError, csv.Error):
+            raise InputRefused(
+                f"expected {self.path} to hold rows of this command. Received: something else; name another folder",
+                code="not-results",
+            ) from None
+        if any(sha256 != self.identity.sha256 for _, sha256, _ in facts):
+            raise InputRefused(
+                f"expected {self.path} to hold answers of this network. Received: answers of another; "
+                "name another folder",
+                code="other-model",
+            )
+        return frozenset(name for name, _, _ in facts), tuple(failure for _, _, failure in facts if failure)
+
+
+def line(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], as_json: bool) -> str:
+    """One answer as a row with its newline: a JSON object, or the values of `columns` as CSV."""
+    if as_json:
+        return json_line(as_dict(answer, identity=identity))
+    return csv_line(as_row(answer, identity=identity, classes=classes))
 
 
 def json_line(facts: dict[str, Any]) -> str:
     """One JSON object and its newline."""
-    return json.dumps(facts, ensure_ascii=False) + "\n"
+    text = json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n"
+    if text.isascii() or _is_text(text):
+        return text
+    return json.dumps(facts, allow_nan=False) + "\n"  # a name that is no UTF-8: as \udcXX, so that the file is text
 
 
 def csv_line(values: Sequence[str]) -> str:
-    """One CSV row and its newline."""
-    # A line break inside a name would make a row of two lines; none survives into the file.
+    """One CSV row and its newline; a name that holds a line break is quoted, as RFC 4180 has it."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow([v.replace("\r", " ").replace("\n", " ") for v in values])
-    return buffer.getvalue()
+    # Before Python 3.13 the writer quotes only the line breaks that are part of its own line end.
+    csv.writer(buffer, lineterminator="\r\n").writerow(values)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
-def _rows(text: str, *, is_json: bool) -> list[dict[str, Any]]:
+def encoded(text: str) -> bytes:
+    """The bytes of a row; a file name that is no UTF-8 keeps its bytes."""
+    return text.encode("utf-8", errors="surrogateescape")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _end_of_rows(data: bytes, *, quoted: bool) -> int:
+    """Where the last whole row ends. A newline inside quotes ends no row: quotes are counted up to it."""
+    end = data.rfind(b"\n") + 1
+    while quoted and end and data.count(b'"', 0, end) % 2:
+        end = data.rfind(b"\n", 0, end - 1) + 1
+    return end
+
+
+def _rows(text: str, *, classes: Sequence[str], is_json: bool) -> list[dict[str, Any]]:
     if is_json:
-        return [json.loads(line) for line in text.split("\n") if line]
-    return list(csv.DictReader(io.StringIO(text)))
+        return [json.loads(part) for part in text.split("\n") if part]
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    known = not text or next(csv.reader(io.StringIO(text, newline=""))) == columns(classes)
+    if not known and not rows:  # where it has rows, these say better what it is
+        raise ValueError("expected the header of this command. Received: another")
+    return rows
+
+
+def _facts(row: dict[str, Any], *, is_json: bool) -> tuple[str, str, Failure | None]:
+    """Image, SHA-256 of the network, and the failure if it is one."""
+    sha256 = row["model"]["sha256"] if is_json else row["model_sha256"]
+    name, code, reasons = row["image"], row["error"], row["reasons"]
+    if not isinstance(name, str) or not isinstance(sha256, str):
+        raise TypeError("expected the name of an image. Received: none")
+    message = "; ".join(reasons) if isinstance(reasons, list) else str(reasons)
+    return name, sha256, Failure(name, str(code), message) if code else None
