@@ -75,3 +75,14 @@ def manifest(root: Path, rows: list[dict[str, Any]], *, quarantine: list[list[st
         draw(root / row["image"], grey=grey, seed=seed)
     refused = pd.DataFrame(quarantine or [], columns=["image", "code", "reason"], dtype=str)
     return Manifest(pd.DataFrame(rows, dtype=str).fillna(""), root, refused)
+
+
+def baselines(classes: tuple[str, ...]) -> dict[str, Any]:
+    """What baselines.json holds: two baselines without lungs, one that sees them."""
+
+    def row(name: str, value: float, *, blind: bool = True) -> dict[str, Any]:
+        score = {"value": value, "ci_low": value - 0.1, "ci_high": value + 0.1, "n": 900}
+        return {"name": name, "sees": f"the {name}", "without_lungs": blind, "scores": {"macro_f1": score}}
+
+    rows = [row("file-facts", 0.35), row("frame", 0.42), row("thumbnail", 0.9, blind=False)]
+    return {"classes": list(classes), "rows": rows, "images": 900, "fingerprint": "cd" * 32}

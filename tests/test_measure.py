@@ -5,7 +5,7 @@ import json
 import pytest
 
 from brightness import CLASSES, Brightness, Described, manifest
-from covid_xray.evaluation.measure import best_baseline, measure, shown
+from covid_xray.evaluation.measure import measure, shown
 from covid_xray.evaluation.predictions import predict_manifest
 
 
@@ -74,17 +74,6 @@ def test_every_found_file_is_accounted_for(tmp_path):
     assert found["n_images"] + len(found["failures"]) + len(found["quarantined"]) == study.found == 10
     assert found["quarantined"] == [{"image": "broken.png", "code": "truncated", "reason": "expected a whole file"}]
     assert any("1 images got no score" in text for text in found["warnings"])
-
-
-def test_best_baseline_takes_numbers_and_intervals():
-    known = {
-        "frame only": {"macro_f1": 0.72},
-        "file facts": {"macro_f1": {"value": 0.87, "ci_low": 0.8}},
-        "x": {"ece": 1},
-    }
-    assert best_baseline(known) == {"name": "file facts", "figure": "macro_f1", "value": 0.87}
-    assert best_baseline(None) is None
-    assert best_baseline({"x": {"macro_f1": float("nan")}, "y": "odd"}) is None
 
 
 def test_shown_makes_any_file_name_writable():

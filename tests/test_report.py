@@ -56,7 +56,7 @@ def results(tmp_path_factory):
     predictions = predict_manifest(Brightness(), data)
     metrics = measure(predictions, data, Described(), rounds=20, seed=0)
     drawn = [Drawn(c, render(c, LIGHT), render(c, LIGHT)) for c in charts(predictions, metrics, None)[:1]]
-    return {"title": "A study", "banner": None, "baselines": None, "best_baseline": None, **metrics}, drawn
+    return {"title": "A study", "banner": None, "baselines": None, **metrics}, drawn
 
 
 def page(metrics, drawn, *, cases=(), text="report", facts=None) -> str:
@@ -101,10 +101,13 @@ def test_hostile_text_is_shown_as_text_everywhere(results):
     figures = {name.replace("covid", EVIL): value for name, value in metrics["figures"].items()}
     by_source = {EVIL: next(iter(metrics["by_source"].values()))}
     by_source[EVIL]["labels"][EVIL] = 3
+    score = {"value": 0.5, "ci_low": 0.4, "ci_high": 0.6}
+    baseline = {"name": EVIL, "sees": EVIL, "without_lungs": True, "figures": {"macro_f1": score}}
     evil = {
         **metrics, "title": EVIL, "banner": EVIL, "confounded": EVIL, "warnings": [EVIL], "figures": figures,
         "classes": [EVIL, "normal", "virus"], "by_source": by_source,
-        "labels": {EVIL: {"images": 20, "patients": 3}}, "best_baseline": {"name": EVIL, "value": 0.5},
+        "labels": {EVIL: {"images": 20, "patients": 3}},
+        "baselines": {"rows": [baseline], "best": baseline, "images": 9},
         "model": {"name": EVIL, "version": EVIL, "sha256": EVIL},
         "failures": [{"image": EVIL, "label": EVIL, "code": EVIL, "message": EVIL}],
         "quarantined": [{"image": EVIL, "code": EVIL, "reason": EVIL}],
@@ -147,7 +150,7 @@ def test_undefined_figures_are_a_dash_and_never_nan(results, tmp_path):
     data = manifest(tmp_path, [{"image": f"{i}.png", "label": "covid"} for i in range(4)])
     predictions = predict_manifest(Brightness(), data)
     alone = {
-        "title": "One class", "banner": None, "baselines": None, "best_baseline": None,
+        "title": "One class", "banner": None, "baselines": None,
         **measure(predictions, data, Described(), rounds=5, seed=0),
     }  # fmt: skip
     words = Page(page(alone, results[1])).words

@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats.contingency import association
 
 from brightness import CLASSES
 from covid_xray.data.manifest import Manifest
 from covid_xray.evaluation.metrics import compute
 from covid_xray.evaluation.predictions import Predictions, probability_columns
-from covid_xray.evaluation.subgroups import by_column, cramers_v, patients, worst
+from covid_xray.evaluation.subgroups import by_column, patients, worst
 
 
 def predictions(labels: list[int], *, seed: int = 0) -> Predictions:
@@ -83,16 +82,3 @@ def test_worst_is_the_lowest_beside_the_mean_of_all():
     assert (found["name"], found["value"], found["groups"]) == ("b", 0.5, 3)
     assert found["mean"] == pytest.approx(0.7)
     assert worst({"a": facts(0.9), "d": {"figures": None}}, "accuracy") is None
-
-
-def test_cramers_v():
-    assert cramers_v(["a", "a", "b", "b"], ["x", "x", "y", "y"]) == pytest.approx(1)
-    assert cramers_v(["a", "a", "b", "b"], ["x", "y", "x", "y"]) == pytest.approx(0)
-    assert cramers_v(["a", "a"], ["x", "y"]) is None
-    assert cramers_v([], []) is None
-    random = np.random.default_rng(0)
-    first, second = random.choice(list("abc"), 200), random.choice(list("xy"), 200)
-    counts = pd.crosstab(first, second).to_numpy()
-    assert cramers_v(first, second) == pytest.approx(association(counts, method="cramer"))
-    chi2 = ((counts - (e := np.outer(counts.sum(1), counts.sum(0)) / 200)) ** 2 / e).sum()
-    assert cramers_v(first, second) == pytest.approx(np.sqrt(chi2 / 200))

@@ -9,8 +9,9 @@ from covid_xray.data.manifest import Manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.cases import draw, sheet
 from covid_xray.evaluation.figures import DARK, LIGHT, charts, read_history, render
-from covid_xray.evaluation.measure import best_baseline, measure
+from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.metrics import classification_report
+from covid_xray.evaluation.no_lung import compared
 from covid_xray.evaluation.predictions import Answering, Predictions, Progress, predict_manifest, write_predictions
 from covid_xray.evaluation.report import Drawn, model_card, report_html
 from covid_xray.files import replacing, write_json, write_text
@@ -36,7 +37,7 @@ def evaluate(
         manifest: the images and their labels, all of them among the predictor's classes.
         out: folder; files of an earlier evaluation in it are replaced one by one, report.html last.
         history: `history.csv` of the training run, for the training curves.
-        baselines: no-lung baselines, name -> figures (`{"frame only": {"macro_f1": 0.72}}`).
+        baselines: content of the baselines.json that `covid-xray baselines` wrote for this data set.
         banner: a warning printed in red on top of the report.
         title: of the report.
         rounds, seed: of the bootstrap.
@@ -46,9 +47,10 @@ def evaluate(
         The content of metrics.json.
 
     Raises:
-        BadManifest: nothing to evaluate, or labels that the network does not know.
+        BadManifest: nothing to evaluate, labels that the network does not know, or baselines of something else.
         InputRefused: not one image could be scored.
     """
+    yardstick = compared(baselines, predictor.classes)
     predictions = predict_manifest(predictor, manifest, progress=progress)
     write_predictions(out / "predictions.csv", predictions)
     if predictions.table.empty:
@@ -61,8 +63,7 @@ def evaluate(
         "title": title,
         "banner": banner,
         **measure(predictions, manifest, predictor.bundle, rounds=rounds, seed=seed),
-        "baselines": None if baselines is None else dict(baselines),
-        "best_baseline": best_baseline(baselines),
+        "baselines": yardstick,
     }
     _write(out, metrics=metrics, predictions=predictions, manifest=manifest, predictor=predictor, history=history)
     return metrics

@@ -1,16 +1,17 @@
 """Predictions in, the content of `metrics.json` out: figures with intervals, by source, and what to beware of."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from covid_xray.data.association import cramers_v
 from covid_xray.data.manifest import Manifest
 from covid_xray.evaluation.intervals import bootstrap
 from covid_xray.evaluation.metrics import ECE_BINS, confusion
 from covid_xray.evaluation.predictions import Identity, Predictions
-from covid_xray.evaluation.subgroups import CONFOUNDED, SMALLEST, by_column, cramers_v, patients, worst
+from covid_xray.evaluation.subgroups import CONFOUNDED, SMALLEST, by_column, patients, worst
 
 LEVEL = 0.95
 WORST_BY = "accuracy"  # every source has it; in a source of one class it is the sensitivity of that class
@@ -47,7 +48,7 @@ def measure(predictions: Predictions, manifest: Manifest, model: Identity, *, ro
         "confusion_matrix": _confusion(predictions),
         "by_source": by_source,
         "worst_source": worst(by_source, WORST_BY),
-        "confounding": {"cramers_v": cramers_v(list(table["label"]), sources) if sources else None},
+        "confounding": {"cramers_v": _cramers_v(table) if sources else None},
         "failures": _records(predictions.failures),
         "quarantined": _records(manifest.quarantine),
         "settings": {"rounds": rounds, "seed": seed, "level": LEVEL, "ece_bins": ECE_BINS},
@@ -55,28 +56,14 @@ def measure(predictions: Predictions, manifest: Manifest, model: Identity, *, ro
     return {**facts, "confounded": _confounded(facts), "warnings": _warnings(facts, manifest)}
 
 
-def best_baseline(baselines: Mapping[str, Any] | None, *, figure: str = "macro_f1") -> Facts | None:
-    """The no-lung baseline with the highest `figure`: `name`, `value`; `None` where none was measured.
-
-    Args:
-        baselines: baseline name -> figures, each a number or a dict with `value`.
-        figure: which one to compare.
-    """
-    known = {}
-    for name, figures in (baselines or {}).items():
-        value = figures.get(figure) if isinstance(figures, Mapping) else None
-        value = value.get("value") if isinstance(value, Mapping) else value
-        if isinstance(value, int | float) and np.isfinite(value):
-            known[name] = float(value)
-    if not known:
-        return None
-    name = max(known, key=known.__getitem__)
-    return {"name": name, "figure": figure, "value": known[name]}
-
-
 def shown(text: object) -> str:
     """Text that can be written as UTF-8: file names may hold bytes that are no character."""
     return str(text).encode("utf-8", errors="backslashreplace").decode("utf-8")
+
+
+def _cramers_v(table: pd.DataFrame) -> float | None:
+    value = cramers_v(table["label"], table["source"])
+    return None if np.isnan(value) else value
 
 
 def _labels(predictions: Predictions, groups: Groups) -> dict[str, Facts]:

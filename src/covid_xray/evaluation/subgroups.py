@@ -1,10 +1,9 @@
-"""Predictions in, the same figures by source (or another column) out, and how far class and source are one thing."""
+"""Predictions in, the same figures by source (or another column) out, and the worst group beside the mean."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from covid_xray.data.groups import groups as joined_groups
@@ -78,16 +77,6 @@ def worst(table: dict[str, dict[str, Any]], figure: str) -> dict[str, Any] | Non
     mean = float(np.mean([figure["value"] for figure in known.values()]))
     ends = {key: known[name][key] for key in ("value", "ci_low", "ci_high")}
     return {"name": name, "figure": figure, **ends, "mean": mean, "groups": len(known)}
-
-
-def cramers_v(first: Sequence[str], second: Sequence[str]) -> float | None:
-    """Association of two columns, 0 (none) .. 1 (one tells the other); `None` where a column has one value only."""
-    from scipy.stats.contingency import association
-
-    counts = pd.crosstab(pd.Series(list(first)), pd.Series(list(second))).to_numpy()
-    if min(counts.shape, default=0) < 2:
-        return None
-    return float(association(counts, method="cramer"))
 
 
 def _figures(part: Predictions, groups: NDArray[np.str_] | None, *, rounds: int, seed: int) -> dict[str, Any]:
