@@ -118,7 +118,7 @@ def doctor(
     manifest = read_data(data, images=images, duplicates=duplicates, where=where)
     with bar("Measure pixels") as progress:
         diagnosis = examine(manifest, title=title or data.stem, progress=progress)
-    table = Table("", "check", "number", "what was found, and what to do", title=diagnosis.title)
+    table = Table("", "check", "number", "what was found, and what to do", title=escape(diagnosis.title))
     colours = {"FAIL": "bold red", "WARN": "yellow", "PASS": "green"}
     for pitfall in diagnosis.pitfalls:
         verdict = pitfall.verdict.value

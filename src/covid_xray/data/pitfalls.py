@@ -161,15 +161,23 @@ def associated(manifest: Manifest, column: str, values: pd.Series, *, what: str,
         says = (
             f"The {what} is known for {known:.0%} of the images, and not in two values of two classes: cannot be told."
         )
-    advice = f"Compare classes within one {what}, report scores for each, or gather a set where it does not differ."
+    advice = ADVICE.get(
+        column, f"Compare classes within one {what}, report scores for each, or gather a set without it."
+    )
     question = f"Is the {what} the same in all classes?"
     verdict = judged(v, warn=V_WARN, fail=fail)
     return Pitfall(f"class-and-{column}", question, verdict, v, "Cramer's V", says, advice)
 
 
 def associations(manifest: Manifest) -> list[Pitfall]:
-    """Class against source, view, sex, age, picture size, file format, and children against adults."""
-    return [associated(manifest, name, values(manifest.table), what=what) for name, what, values in ASKED]
+    """Class against source, view, sex, age, picture size, file format, and children against adults.
+
+    None for a set of one class; the size of the original file is asked only where the table has it.
+    """
+    asked = [row for row in ASKED if row[0] != "original-size" or {"width", "height"} <= set(manifest.table.columns)]
+    if len(manifest.classes) < 2:
+        return []
+    return [associated(manifest, name, values(manifest.table), what=what) for name, what, values in asked]
 
 
 def views(manifest: Manifest) -> Pitfall:
@@ -252,6 +260,12 @@ ASKED: tuple[tuple[str, str, Callable[[pd.DataFrame], pd.Series]], ...] = (
     ("original-size", "size of the original file", _original_size),
     ("format", "file format", lambda t: _column("file_format")(t) + _column("file_mode")(t)),
 )
+ADVICE = {
+    "size": "Bring all images to one shape before training, and compare with the baseline of file facts.",
+    "original-size": "Shape and sharpness of the originals stay visible after resizing: compare with the baselines.",
+    "format": "Save all images anew in one format; what one encoder left behind may still tell.",
+    "children": "Never let one class be children and another adults: the network learns the size of the chest.",
+}
 TABLE_CHECKS: tuple[Callable[[Manifest], Pitfall], ...] = (
     readable, class_counts, copies, copies_across_classes, patients_known, patients_two_classes, patients_two_ids,
     one_source_per_class, views, licenses, metadata,

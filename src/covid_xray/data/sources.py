@@ -13,7 +13,7 @@ from covid_xray.data.importers import FRONTAL, RADIOGRAPHY, Source, source_rows
 from covid_xray.data.licenses import allow_licenses
 from covid_xray.data.manifest import Manifest, manifest_of
 from covid_xray.data.readers import read_rows
-from covid_xray.data.spreadsheets import read_xlsx
+from covid_xray.data.tables import read_xlsx
 from covid_xray.errors import UsageError
 
 UNCLEAR = "unclear (the images are from papers and websites with terms of their own)"

@@ -1,18 +1,20 @@
-"""A CSV file in, a table of text out, or an error that says what is wrong with it and in which line."""
+"""A CSV or Excel file in, a table of text out, or an error that says what is wrong with it and in which line."""
 
 import contextlib
 import csv
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from covid_xray.errors import BadManifest, InputRefused
+from covid_xray.errors import BadManifest, InputRefused, MissingPackage
 from covid_xray.files import read_bounded
 
 CSV_BYTES = 500 << 20
+WORKBOOK_BYTES = 50 << 20
 # A patient that is "unknown" is no patient: else all unknowns would be one person.
 UNKNOWN = {"", "nan", "none", "null", "na", "n/a", "unknown", "todo", "?"}
 
@@ -50,6 +52,36 @@ def read_table(
     if missing:
         raise BadManifest(f"expected {path.name} to have a column {missing[0]!r}. Received: {', '.join(header[:12])}")
     return pd.DataFrame([cells for _, cells in lines[1:]], columns=header, dtype=str)
+
+
+def read_xlsx(path: Path) -> pd.DataFrame:
+    """The first sheet of a workbook, its first row as the header, every cell as text.
+
+    Raises:
+        MissingPackage: openpyxl is not installed.
+        BadManifest: not a workbook, or one that is too large.
+    """
+    try:
+        import openpyxl
+    except ImportError:
+        raise MissingPackage("expected openpyxl to read .xlsx files: pip install 'covid-xray[train]'") from None
+    if path.stat().st_size > WORKBOOK_BYTES:
+        raise BadManifest(
+            f"expected a workbook of at most {WORKBOOK_BYTES:,} bytes. Received: {path.name}, a larger one"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # styles and extensions that are of no interest here
+            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+            rows = [["" if cell is None else str(cell).strip() for cell in row] for row in book.worksheets[0].values]
+            book.close()
+    except Exception:  # a damaged archive raises nearly anything
+        raise BadManifest(f"expected {path.name} to be an Excel workbook. Received: a file that is not") from None
+    if not rows:
+        raise BadManifest(f"expected {path.name} to have a header row. Received: an empty sheet")
+    width = len(rows[0])
+    cells = [[*row, *[""] * width][:width] for row in rows[1:] if any(row)]
+    return pd.DataFrame(cells, columns=rows[0], dtype=str)
 
 
 def patient_text(value: str) -> str:
