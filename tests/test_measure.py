@@ -1,5 +1,6 @@
 """The content of metrics.json: complete, free of NaN, and with its warnings."""
 
+import dataclasses
 import json
 
 import pytest
@@ -54,7 +55,7 @@ def test_patients_are_counted_and_their_lack_is_said(tmp_path):
 def test_training_images_and_absent_and_small_classes_are_said(tmp_path):
     some = [row for row in rows(30, split=lambda i: "train" if i < 6 else "test") if row["label"] != "virus"]
     warnings = " ".join(measured(tmp_path, some)["warnings"])
-    assert "4 of the images are marked as training images" in warnings
+    assert "4 images marked as training images" in warnings
     assert "No image of virus" in warnings
     assert "covid (10)" in warnings
 
@@ -73,7 +74,18 @@ def test_every_found_file_is_accounted_for(tmp_path):
     found = measure(predict_manifest(Brightness(), study), study, Described(), rounds=10, seed=0)
     assert found["n_images"] + len(found["failures"]) + len(found["quarantined"]) == study.found == 10
     assert found["quarantined"] == [{"image": "broken.png", "code": "truncated", "reason": "expected a whole file"}]
-    assert any("1 images got no score" in text for text in found["warnings"])
+    assert any("1 image got no score" in text for text in found["warnings"])
+
+
+def test_answers_withheld_are_counted_and_said(tmp_path):
+    class Unsure(Brightness):
+        def predict_many(self, sources, *, class_maps=False):
+            for number, answer in enumerate(super().predict_many(sources)):
+                yield dataclasses.replace(answer, reasons=("not a chest",)) if number < 2 else answer
+
+    found = measured(tmp_path, rows(9), predictor=Unsure())
+    assert (found["cannot_say"], found["n_images"]) == (2, 9)
+    assert any('2 images would be answered "cannot say"' in text for text in found["warnings"])
 
 
 def test_shown_makes_any_file_name_writable():

@@ -49,11 +49,17 @@ def measure(predictions: Predictions, manifest: Manifest, model: Identity, *, ro
         "by_source": by_source,
         "worst_source": worst(by_source, WORST_BY),
         "confounding": {"cramers_v": _cramers_v(table) if sources else None},
+        "cannot_say": int((table["reasons"] != "").sum()),
         "failures": _records(predictions.failures),
         "quarantined": _records(manifest.quarantine),
         "settings": {"rounds": rounds, "seed": seed, "level": LEVEL, "ece_bins": ECE_BINS},
     }
     return {**facts, "confounded": _confounded(facts), "warnings": _warnings(facts, manifest)}
+
+
+def images(count: int) -> str:
+    """`1 image`, `1,204 images`."""
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def shown(text: object) -> str:
@@ -88,7 +94,7 @@ def _records(table: Any) -> list[dict[str, str]]:
 
 def _warnings(facts: Facts, manifest: Manifest) -> list[str]:
     found = [_trained_on(manifest), _absent(facts), _small(facts), _patients(facts, manifest)]
-    found += [_too_good(facts), _failed(facts)]
+    found += [_too_good(facts), _failed(facts), _unsaid(facts)]
     return [text for text in found if text]
 
 
@@ -104,7 +110,7 @@ def _confounded(facts: Facts) -> str:
 
 def _trained_on(manifest: Manifest) -> str:
     count = int((manifest.table["split"] == "train").sum()) if "split" in manifest.table else 0
-    return f"{count:,} of the images are marked as training images: figures on them are not a test." if count else ""
+    return f"{images(count)} marked as training images: figures on them are not a test." if count else ""
 
 
 def _absent(facts: Facts) -> str:
@@ -143,4 +149,11 @@ def _too_good(facts: Facts) -> str:
 
 def _failed(facts: Facts) -> str:
     count = len(facts["failures"])
-    return f"{count:,} images got no score and are in no figure; each is listed with its reason." if count else ""
+    return f"{images(count)} got no score and are in no figure; the reasons are listed." if count else ""
+
+
+def _unsaid(facts: Facts) -> str:
+    count = facts["cannot_say"]
+    if not count:
+        return ""
+    return f'{images(count)} would be answered "cannot say"; the figures count their most probable class all the same.'

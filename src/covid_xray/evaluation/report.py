@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from covid_xray.evaluation.cases import RULE, Case
 from covid_xray.evaluation.figures import Chart
-from covid_xray.evaluation.measure import shown
+from covid_xray.evaluation.measure import images, shown
 from covid_xray.evaluation.subgroups import SMALLEST
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -122,7 +122,14 @@ def _environment(*, escape: bool) -> jinja2.Environment:
         keep_trailing_newline=True,
         finalize=shown if escape is False else _safe,
     )
-    environment.filters |= {"pct": percent, "num": plain, "span": span, "md": markdown, "uri": data_uri}
+    environment.filters |= {
+        "pct": percent,
+        "num": plain,
+        "span": span,
+        "md": markdown,
+        "uri": data_uri,
+        "images": images,
+    }
     return environment
 
 
