@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from covid_xray.data.fingerprints import UNIT, Fingerprint, mirrored
 
-# Where the two kinds part on the real set: different films reach .76, copies begin at .87 (docs/how-to/duplicates.md).
+# Where the two kinds part on the real set: different films reach .74, copies begin at .89 (docs/how-to/duplicates.md).
 COPY = 0.80
 PRECISION_WEIGHT = 0.35
 PRECISE = 1.0  # pixels of the small picture
