@@ -118,9 +118,7 @@ def copies(manifest: Manifest) -> dict[str, Any]:
         "covid": dict(zip(("images", "radiographs", "people_at_most"), distinct(covid), strict=True)),
         "covid_and_normal": [str(images) for images in opposed["images"]],
         "radiographs_with_two_patient_ids": len(double),
-        "patient_ids_that_are_one_person_with_another": len(
-            {i for row in double["patients"] for i in row.split(" | ")}
-        ),
+        "patient_ids_beside_another": len({i for row in double["patients"] for i in row.split(" | ")}),
         "kermany_radiographs_in_train_and_val": int(leak.number),
         "kermany_says": leak.says,
         "nih_patients_in_two_classes": len(patients_in_two_classes(dark)),
@@ -155,8 +153,8 @@ def report(results: dict[str, Any]) -> str:
     parts = [
         "# What the real radiographs are worth",
         "Made by `python benchmarks/data_facts.py --data DIR --duplicates docs/results/cxr-duplicates.csv`; the "
-        f"figures are in [data-facts.json](data-facts.json). {results['seconds']['all']} s, one process. Near copies are "
-        "those of `covid-xray duplicates`.",
+        f"figures are in [data-facts.json](data-facts.json). {results['seconds']['all']} s, one process. Near "
+        "copies are those of `covid-xray duplicates`.",
         "## Copies",
         "Pairs of images that show one radiograph, source by source; the diagonal is within a source. "
         f"{copied['pairs']} pairs in all.",
@@ -170,7 +168,7 @@ def report(results: dict[str, Any]) -> str:
             f"- {len(copied['covid_and_normal'])} radiographs are covid in one source and normal in another:",
             *[f"  - `{images}`" for images in copied["covid_and_normal"]],
             f"- {copied['radiographs_with_two_patient_ids']} radiographs are there under two or more patient ids; "
-            f"{copied['patient_ids_that_are_one_person_with_another']} ids are another name of somebody.",
+            f"{copied['patient_ids_beside_another']} ids stand beside another id on one radiograph.",
             f"- Kermany's own split: {copied['kermany_radiographs_in_train_and_val']} val images are train images. Its "
             "patients cannot be compared, since this copy lost their ids.",
             f"- {copied['nih_patients_in_two_classes']} NIH patients are in two classes of the DarkCovidNet set.",
@@ -191,8 +189,8 @@ def report(results: dict[str, Any]) -> str:
         "| | accuracy |\n|---|---|\n" + "\n".join(f"| {name} | {value:.1f} % |" for name, value in PUBLISHED),
         "The file facts fall short of 86.9 % because the pictures here are re-made: every file is a grey JPEG of at "
         "most 512 pixels, so colour mode and format are the same for all, and the bytes per pixel are those of one "
-        "encoder. What is left is the shape (the NIH half is square), the size of the few pictures that were smaller than 512, "
-        "and how well each picture compresses. `original-size` has the width and height of the original "
+        "encoder. What is left is the shape (the NIH half is square), the size of the few pictures that were smaller "
+        "than 512, and how well each picture compresses. `original-size` has the width and height of the original "
         "files: all NIH pictures are 1024 x 1024, so covid is told from the rest almost without error, and normal from "
         "pneumonia not at all.",
         "## Without the lungs: the set of the main job",
