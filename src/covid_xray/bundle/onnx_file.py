@@ -1,9 +1,19 @@
-"""The bytes of an ONNX file in, whether all its weights are in it out; without the `onnx` package, in a millisecond.
+"""The bytes of an ONNX file in; out: whether all weights are inside, and the file as skeleton and weights apart.
 
-Only the skeleton is read (protobuf tags and lengths), never the weights. Field numbers: onnx.proto3 of ONNX 1.x.
+Without the `onnx` package, in a millisecond: only protobuf tags and lengths are read, never the weights. Field numbers:
+onnx.proto3 of ONNX 1.x. ONNX Runtime copies the weights of a file twice while it loads; weights that it is given apart
+it uses where they lie, which for 108 MB saves 0.15 s and 200 MB.
 """
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGE = 1 << 16  # bytes; smaller weights stay in the skeleton
+ALIGNED = 16  # bytes; weights that begin elsewhere in the file are copied
 
 _MODEL_GRAPH, _MODEL_FUNCTIONS = 7, 25
 _GRAPH_NODES, _GRAPH_TENSORS, _GRAPH_SPARSE = 1, 5, 15
@@ -11,7 +21,8 @@ _FUNCTION_NODES = 7
 _NODE_ATTRIBUTES = 5
 _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = (5, 10), (6, 11), (22, 23)
 _SPARSE_PARTS = (1, 2)
-_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a tensor
+_DIMS, _DATA_TYPE, _NAME, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 1, 2, 8, 9, 13, 14  # of a tensor
+_TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 6: np.int32, 7: np.int64, 10: np.float16, 11: np.float64}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -28,6 +39,90 @@ def has_external_data(model: bytes) -> bool:
         if number == _MODEL_FUNCTIONS and any(_node(node) for n, node in _parts(part) if n == _FUNCTION_NODES):
             return True
     return False
+
+
+@dataclass(frozen=True, eq=False)
+class Skeleton:
+    """An ONNX file without its large weights, which it names as external data, and these as arrays by name."""
+
+    model: bytes
+    weights: dict[str, NDArray[np.generic]]
+
+
+def split_weights(model: bytes) -> Skeleton:
+    """Take the large weights out of an ONNX file; the arrays are views of `model` where they lie aligned in it.
+
+    Raises:
+        ValueError: the bytes are no protobuf message.
+    """
+    weights: dict[str, NDArray[np.generic]] = {}
+    parts = [
+        _field(_MODEL_GRAPH, _without_weights(part, weights)) if number == _MODEL_GRAPH else bytes(whole)
+        for number, part, whole in _fields(memoryview(model))
+    ]
+    return Skeleton(b"".join(parts), weights)
+
+
+def _without_weights(graph: memoryview, weights: dict[str, NDArray[np.generic]]) -> bytes:
+    parts = []
+    for number, part, whole in _fields(graph):
+        found = _weight(part) if number == _GRAPH_TENSORS and len(part) >= LARGE else None
+        if found is None:
+            parts.append(bytes(whole))
+            continue
+        name, array = found
+        weights[name] = array
+        parts.append(_field(_GRAPH_TENSORS, _placeholder(part)))
+    return b"".join(parts)
+
+
+def _weight(tensor: memoryview) -> tuple[str, NDArray[np.generic]] | None:
+    """Name and values of a tensor that keeps them as raw bytes; `None` for any other."""
+    dims: list[int] = []
+    kind, name, raw = 0, "", None
+    for number, part, whole in _fields(tensor):
+        if number == _DIMS:
+            dims += _dims(part, whole)
+        elif number == _DATA_TYPE:
+            kind = _varint(whole, 1)[0]
+        elif number == _NAME:
+            name = bytes(part).decode("utf-8")
+        elif number == _RAW_DATA:
+            raw = part
+    if raw is None or kind not in _TYPES or math.prod(dims) * np.dtype(_TYPES[kind]).itemsize != len(raw):
+        return None
+    array = np.frombuffer(raw, _TYPES[kind]).reshape(dims)
+    return name, array if array.ctypes.data % ALIGNED == 0 else array.copy()
+
+
+def _dims(part: memoryview, whole: memoryview) -> list[int]:
+    if whole[0] & 7 == _VARINT:
+        return [_varint(whole, 1)[0]]
+    dims, at = [], 0
+    while at < len(part):  # packed
+        value, at = _varint(part, at)
+        dims.append(value)
+    return dims
+
+
+def _placeholder(tensor: memoryview) -> bytes:
+    """The tensor with its values said to be elsewhere; where is told to the session, and is no file."""
+    kept = b"".join(bytes(whole) for number, _, whole in _fields(tensor) if number != _RAW_DATA)
+    size = sum(len(part) for number, part, _ in _fields(tensor) if number == _RAW_DATA)
+    about = {"location": "memory", "offset": "0", "length": str(size)}
+    entries = (
+        _field(_EXTERNAL_DATA, _field(1, key.encode()) + _field(2, value.encode())) for key, value in about.items()
+    )
+    return kept + b"".join(entries) + bytes([_DATA_LOCATION << 3, 1])
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of bytes, as protobuf writes it; numbers up to 15 take one byte."""
+    size, length = [], len(content)
+    while length > 0x7F:
+        size.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes([number << 3 | _BYTES, *size, length]) + content
 
 
 def _graph(graph: memoryview) -> bool:
@@ -60,13 +155,19 @@ def _tensor(tensor: memoryview) -> bool:
 
 def _parts(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Field number and content of each field; a number that is not 0 counts as one byte, 0 as none."""
+    return ((number, part) for number, part, _ in _fields(message))
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """Field number, content, and the field with its tag."""
     at = 0
     while at < len(message):
+        start = at
         tag, at = _varint(message, at)
         number, kind = tag >> 3, tag & 7
         if kind == _VARINT:
             value, at = _varint(message, at)
-            yield number, memoryview(b"\1" if value else b"")
+            yield number, memoryview(b"\1" if value else b""), message[start:at]
             continue
         size = 8 if kind == _FIXED64 else 4
         if kind == _BYTES:
@@ -75,7 +176,7 @@ def _parts(message: memoryview) -> Iterator[tuple[int, memoryview]]:
             raise ValueError("expected a protobuf message. Received: other bytes")
         if at + size > len(message):
             raise ValueError("expected a whole protobuf message. Received: one that ends early")
-        yield number, message[at : at + size]
+        yield number, message[at : at + size], message[start : at + size]
         at += size
 
 

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.bundle.bundle import Bundle, load_bundle
+from covid_xray.bundle.engines import open_engine
 from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
 from covid_xray.bundle.inputs import Item
 from covid_xray.config import Limits
-from covid_xray.errors import BadBundle, BadImage
+from covid_xray.errors import BadImage
 from covid_xray.images.decode import decode
 from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
@@ -36,6 +37,8 @@ class Predictor:
         bundle: folder of a bundle, a loaded `Bundle`, or `None` for the one that ships with the package.
         threads: threads of the network; 0 for one a core.
         limits: what a file may cost.
+        engine, precision: of `engines.open_engine`; a loaded bundle brings its own choice of int8 or not.
+        few: only a few images will come: start sooner, each may take a little longer.
 
     Example:
         >>> predictor = Predictor("runs/x/bundle")
@@ -44,17 +47,32 @@ class Predictor:
         ('normal', 0.03)
 
     Raises:
-        BadBundle: the bundle is missing, altered, or not one that ONNX Runtime can open.
+        BadBundle: the bundle is missing, altered, or not one that the engine can open.
+        UsageError: an engine or precision that does not exist, or not together.
+        MissingPackage: the engine is not installed.
     """
 
     def __init__(
-        self, bundle: str | Path | Bundle | None = None, *, threads: int = 0, limits: Limits | None = None
+        self,
+        bundle: str | Path | Bundle | None = None,
+        *,
+        threads: int = 0,
+        limits: Limits | None = None,
+        engine: str = "onnxruntime",
+        precision: str = "float32",
+        few: bool = False,
     ) -> None:
-        loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-        self._session = _session(loaded, threads)
-        self.bundle = dataclasses.replace(loaded, model=b"")  # the session holds its own copy
+        loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, int8=precision == "int8")
+        self.precision = "int8" if loaded.int8 else precision
+        self._engine = open_engine(loaded, engine=engine, precision=self.precision, threads=threads, few=few)
+        self.bundle = dataclasses.replace(loaded, model=b"")  # the engine keeps what it needs of it
         self.limits = limits or Limits()
         self.identity = ModelIdentity(loaded.name, loaded.version, loaded.sha256)
+
+    @property
+    def engine(self) -> str:
+        """Name and version of what runs the network, such as `onnxruntime 1.22.0`."""
+        return self._engine.version
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -77,8 +95,7 @@ class Predictor:
         if pixels.ndim != 3 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
             raise ValueError(f"expected N x {expected} uint8. Received: {pixels.shape} {pixels.dtype}")
         wanted = ["probabilities", "embedding"] + (["class_maps"] if class_maps else [])
-        outputs = self._session.run(wanted, {"image": pixels[..., None].astype(np.float32)})
-        result = dict(zip(wanted, outputs, strict=True))
+        result = self._engine.run(pixels[..., None].astype(np.float32), wanted)
         result["probabilities"] = calibrate(result["probabilities"], temperature=self.bundle.temperature)
         return result
 
@@ -102,10 +119,12 @@ class Predictor:
             batch: images in one run of the network.
             workers: decoding threads; 0 for one a core.
         """
-        workers = workers or os.cpu_count() or 1
-        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="decode")
+        try:
             for chunk in _chunks(_ahead(pool, self._try, sources, depth=2 * batch), batch):
                 yield from self._answers(chunk, class_maps=class_maps)
+        finally:  # who stops early does not wait for images that nobody will ask for
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _try(self, source: Source) -> tuple[str, NDArray[np.uint8] | Failure]:
         name = _name(source)
@@ -165,41 +184,6 @@ def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDAr
     logits = np.log(np.clip(probabilities, 1e-30, 1.0)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def _session(bundle: Bundle, threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # errors come as exceptions; the runtime's own log would repeat them
-    try:
-        session = onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
-    except Exception:
-        raise BadBundle(
-            f"expected {bundle.folder} to hold a network that ONNX Runtime can open. Received: one that it refuses",
-            code="format",
-        ) from None
-    _check_graph(bundle, session)
-    return session
-
-
-def _check_graph(bundle: Bundle, session: Any) -> None:
-    inputs = {tensor.name: tensor.shape[1:] for tensor in session.get_inputs()}
-    outputs = {tensor.name: tensor.shape for tensor in session.get_outputs()}
-    expected = {"image": [bundle.height, bundle.width, 1]}
-    missing = {"probabilities", "class_maps", "embedding"} - set(outputs)
-    if inputs != expected or missing:
-        raise BadBundle(
-            f"expected a graph from {expected} to probabilities, class_maps, embedding. "
-            f"Received: {inputs} to {sorted(outputs)}",
-            code="format",
-        )
-    if outputs["probabilities"][-1] != len(bundle.classes):
-        raise BadBundle(
-            f"expected a graph of {len(bundle.classes)} classes. Received: {outputs['probabilities'][-1]} outputs",
-            code="format",
-        )
 
 
 def _name(source: Source) -> str:

@@ -1,0 +1,155 @@
+"""A verified bundle in, something that runs its network out: ONNX Runtime by default, OpenVINO where it is asked for.
+
+An engine is opened from the bytes that were hashed, never from a path that may have changed since.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.bundle.bundle import OUTPUTS, Bundle
+from covid_xray.bundle.onnx_file import split_weights
+from covid_xray.errors import BadBundle, MissingPackage, UsageError
+
+ENGINES = ("onnxruntime", "openvino")
+PRECISIONS = ("float32", "bfloat16", "int8")
+
+
+class Engine(Protocol):
+    """Runs one network. Thread-safe."""
+
+    @property
+    def version(self) -> str:
+        """Name and version of the package that runs the network."""
+        ...
+
+    def run(self, x: NDArray[np.float32], wanted: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """The outputs `wanted` for N x height x width x 1 float32 in 0..255."""
+        ...
+
+
+def open_engine(
+    bundle: Bundle, *, engine: str = "onnxruntime", precision: str = "float32", threads: int = 0, few: bool = False
+) -> Engine:
+    """The network of `bundle`, ready to run.
+
+    Args:
+        bundle: loaded in int8 when `precision` is `int8`.
+        engine: `onnxruntime` or `openvino`.
+        precision: `float32`; `int8` where the bundle has it; `bfloat16` on OpenVINO where the processor has it.
+        threads: of the network; 0 for one a core.
+        few: only a few images will come: start sooner, each may take a little longer.
+
+    Raises:
+        UsageError: an engine or precision that does not exist, or not together.
+        MissingPackage: the engine is not installed.
+        BadBundle: the engine refuses the network, or its inputs and outputs are not those of the bundle.
+    """
+    _check_choice(engine, precision)
+    if engine == "openvino":
+        return _OpenVino(bundle, precision=precision, threads=threads)
+    return _OnnxRuntime(bundle, threads=threads, few=few)
+
+
+class _OnnxRuntime:
+    def __init__(self, bundle: Bundle, *, threads: int, few: bool) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4  # errors come as exceptions; the runtime's own log would repeat them
+        if few:  # packed weights make many images a little faster, and the first one wait for the packing
+            options.add_session_config_entry("session.disable_prepacking", "1")
+        try:
+            skeleton = split_weights(bundle.model)
+            values = [onnxruntime.OrtValue.ortvalue_from_numpy(weight) for weight in skeleton.weights.values()]
+            if values:
+                options.add_external_initializers(list(skeleton.weights), values)
+            self._session = onnxruntime.InferenceSession(skeleton.model, options, providers=["CPUExecutionProvider"])
+        except Exception:
+            raise _refused(bundle, "ONNX Runtime") from None
+        self._weights = (bundle.model, skeleton.weights)  # the session reads them where they lie
+        self.version = f"onnxruntime {onnxruntime.__version__}"
+        check_graph(
+            bundle,
+            inputs={tensor.name: tensor.shape for tensor in self._session.get_inputs()},
+            outputs={tensor.name: tensor.shape for tensor in self._session.get_outputs()},
+        )
+
+    def run(self, x: NDArray[np.float32], wanted: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        return dict(zip(wanted, self._session.run(list(wanted), {"image": x}), strict=True))
+
+
+class _OpenVino:
+    def __init__(self, bundle: Bundle, *, precision: str, threads: int) -> None:
+        openvino = _openvino()
+        core = openvino.Core()
+        if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise UsageError("expected a processor with bfloat16. Received: this one; choose --precision float32")
+        settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+        }
+        try:
+            self._model = core.compile_model(core.read_model(model=bundle.model, weights=b""), "CPU", settings)
+        except Exception:
+            raise _refused(bundle, "OpenVINO") from None
+        self.version = f"openvino {openvino.__version__}"
+        check_graph(bundle, inputs=_shapes(self._model.inputs), outputs=_shapes(self._model.outputs))
+
+    def run(self, x: NDArray[np.float32], wanted: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        request = self._model.create_infer_request()  # one for each call: requests are not thread-safe
+        request.infer({"image": x})
+        return {name: np.array(request.get_tensor(name).data) for name in wanted}
+
+
+def check_graph(bundle: Bundle, *, inputs: Mapping[str, list[Any]], outputs: Mapping[str, list[Any]]) -> None:
+    """Compare inputs and outputs (name to shape) of the network with what `bundle.json` says. Raises `BadBundle`."""
+    expected = {"image": [bundle.height, bundle.width, 1]}
+    received = {name: list(shape[1:]) for name, shape in inputs.items()}
+    if received != expected or not set(OUTPUTS) <= set(outputs):
+        raise BadBundle(
+            f"expected a graph from {expected} to {', '.join(OUTPUTS)}. Received: {received} to {sorted(outputs)}",
+            code="format",
+        )
+    classes = outputs["probabilities"][-1]
+    if classes != len(bundle.classes):
+        raise BadBundle(
+            f"expected a graph of {len(bundle.classes)} classes. Received: {classes} outputs", code="format"
+        )
+
+
+def _check_choice(engine: str, precision: str) -> None:
+    if engine not in ENGINES:
+        raise UsageError(f"expected an engine of {', '.join(ENGINES)}. Received: {engine!r}")
+    if precision not in PRECISIONS:
+        raise UsageError(f"expected a precision of {', '.join(PRECISIONS)}. Received: {precision!r}")
+    if precision == "bfloat16" and engine == "onnxruntime":
+        raise UsageError("expected --engine openvino for bfloat16. Received: onnxruntime, which has none on a CPU")
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ModuleNotFoundError:
+        raise MissingPackage('expected openvino to be installed: pip install "covid-xray[openvino]"') from None
+    return openvino
+
+
+def _shapes(ports: Any) -> dict[str, list[Any]]:
+    return {
+        port.get_any_name(): [int(side.get_length()) if side.is_static else None for side in port.get_partial_shape()]
+        for port in ports
+    }
+
+
+def _refused(bundle: Bundle, engine: str) -> BadBundle:
+    where: Path = bundle.folder
+    return BadBundle(
+        f"expected {where} to hold a network that {engine} can open. Received: one it refuses", code="format"
+    )
