@@ -69,3 +69,28 @@ def test_a_byte_changed_after_indexing_is_an_error(kaggle, tmp_path):
     (tmp_path / "train" / "covid" / "a.png").write_bytes(b"rot")
     with pytest.raises(BadManifest, match="changed since"):
         read_manifest(path)
+
+
+@pytest.mark.timeout(20)
+def test_pipes_and_dead_links_are_quarantined_not_waited_for(tmp_path):
+    import os
+
+    draw(tmp_path / "covid" / "a.png")
+    os.mkfifo(tmp_path / "covid" / "pipe.png")
+    (tmp_path / "covid" / "dead.png").symlink_to(tmp_path / "gone.png")
+    manifest = read_manifest(tmp_path)
+    assert manifest.table["image"].tolist() == ["covid/a.png"]
+    assert set(manifest.quarantine["code"]) == {"unreadable-file"}
+    assert manifest.found == 3
+
+
+def test_the_view_in_the_file_fills_the_gaps_of_the_table(tmp_path):
+    from drawing import dicom
+
+    for name, view in (("a", "PA"), ("b", "AP")):
+        data = dicom(np.full((20, 20), 90, np.uint8), bits=8, ViewPosition=view)
+        (tmp_path / f"{name}.dcm").write_bytes(data)
+    text = "image,label,view\na.dcm,covid,\nb.dcm,covid,LL\n"
+    found = read_manifest(table(tmp_path / "t.csv", text)).table
+    assert found["view"].tolist() == ["PA", "LL"]
+    assert found["file_format"].tolist() == ["DICOM", "DICOM"]

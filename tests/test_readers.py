@@ -127,3 +127,38 @@ def test_folder_that_links_to_its_parent_ends(tmp_path):
     draw(tmp_path / "covid" / "a.png")
     (tmp_path / "covid" / "loop").symlink_to(tmp_path, target_is_directory=True)
     assert read_manifest(tmp_path).table["image"].tolist() == ["covid/a.png"]
+
+
+def test_names_in_another_encoding_are_quarantined_and_can_be_written(tmp_path):
+    import os
+
+    from covid_xray.data.manifest import write_quarantine
+
+    draw(tmp_path / "covid" / "a.png")
+    odd = os.fsencode(tmp_path / "covid") + b"/caf\xe9.png"
+    try:
+        (tmp_path / "covid" / "a.png").rename(os.fsdecode(odd))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    draw(tmp_path / "covid" / "b.png")
+    manifest = read_manifest(tmp_path)
+    assert manifest.found == 2
+    assert manifest.quarantine["code"].tolist() == ["bad-name"]
+    write_quarantine(manifest, tmp_path / "quarantine.csv")
+    assert "caf" in (tmp_path / "quarantine.csv").read_text(encoding="utf-8")
+
+
+def test_folder_that_cannot_be_listed_is_said(tmp_path, monkeypatch):
+    import os
+
+    draw(tmp_path / "covid" / "a.png")
+    real = os.scandir
+
+    def closed(folder):
+        if str(folder).endswith("covid"):
+            raise PermissionError(13, "denied")
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(BadManifest, match="can be listed"):
+        read_manifest(tmp_path)

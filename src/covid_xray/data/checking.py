@@ -60,6 +60,8 @@ def check_file(path: Path, *, image: str, limits: Limits) -> dict[str, str] | Re
     """Hashes and facts of one file, or why it is refused; never raises for what the file holds."""
     from covid_xray.images.decode import decode
 
+    if not path.is_file():  # a named pipe would be waited for without end
+        return Refusal(image, "unreadable-file", "expected a regular file. Received: something else, or a dead link")
     try:
         data = read_bounded(path, limit=limits.upload_bytes)
     except InputRefused as error:

@@ -1,6 +1,7 @@
 """Images that must stay on one side of a split: one patient, one file, one picture, or one radiograph."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,8 @@ def groups(manifest: Manifest, *, by: Sequence[str] = JOINING) -> pd.Series:
 def with_duplicates(manifest: Manifest, duplicates: pd.DataFrame) -> Manifest:
     """The manifest with the column `group` from a table of duplicates (columns group, image; others are ignored).
 
-    Rows of images that the manifest does not have are left out, so that one table serves every selection.
+    Rows of images that the manifest does not have are left out, so that one table serves every selection; a note
+    says how many were found.
 
     Raises:
         BadManifest: the columns are not there, or one image is in two groups.
@@ -45,7 +47,8 @@ def with_duplicates(manifest: Manifest, duplicates: pd.DataFrame) -> Manifest:
         raise BadManifest(f"expected each image in one group of duplicates. Received: {twice.iloc[0]} in two")
     group = dict(zip(pairs["image"], pairs["group"], strict=True))
     found = pd.array([group.get(image, "") for image in manifest.table["image"]], dtype=str)
-    return Manifest(manifest.table.assign(group=found), manifest.root, manifest.quarantine, manifest.notes)
+    note = f"{(found != '').sum():,} images are in groups of copies; the table of duplicates names {len(pairs):,}"
+    return replace(manifest, table=manifest.table.assign(group=found), notes=(*manifest.notes, note))
 
 
 def _find(parent: np.ndarray, i: int) -> int:

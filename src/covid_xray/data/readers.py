@@ -164,7 +164,11 @@ def _walk(folder: Path, *, seen: set[Path], prefix: str = "") -> Iterator[str]:
     if real in seen:  # a link that points at one of its own parents
         return
     seen.add(real)
-    with os.scandir(folder) as entries:
+    try:
+        listing = os.scandir(folder)
+    except OSError:
+        raise BadManifest(f"expected folders that can be listed. Received: {folder}, which cannot") from None
+    with listing as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
@@ -175,6 +179,9 @@ def _walk(folder: Path, *, seen: set[Path], prefix: str = "") -> Iterator[str]:
 
 
 def _misplaced(name: str, *, depth: int) -> Refusal | None:
+    if not _is_utf8(name):
+        readable = name.encode("utf-8", "backslashreplace").decode()
+        return Refusal(readable, "bad-name", "expected a file name in UTF-8. Received: other bytes; rename the file")
     if not is_image_name(name):
         return Refusal(name, "not-an-image", "expected PNG, JPEG or DICOM. Received: another file suffix")
     parts = name.split("/")
@@ -182,6 +189,11 @@ def _misplaced(name: str, *, depth: int) -> Refusal | None:
         expected = "train|val|test/class/name" if depth == 2 else "class/name"
         return Refusal(name, "no-label", f"expected the image at {expected}. Received: a file in another place")
     return None
+
+
+def _is_utf8(name: str) -> bool:
+    """The system hands other bytes over as lone surrogates, which no CSV file can hold."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _folder_row(name: str, *, depth: int) -> tuple[str, ...]:
