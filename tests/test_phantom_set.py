@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from covid_xray.errors import BadImage
+from covid_xray.errors import BadImage, UsageError
 from covid_xray.images.decode import decode
 from covid_xray.images.phantom_set import BROKEN, Summary, draw_dataset, to_dicom
 
@@ -90,3 +90,22 @@ def test_dicom_keeps_the_picture_and_names_nobody(inverted: bool) -> None:
     dataset = pydicom.dcmread(io.BytesIO(data))
     assert dataset.PatientName == "Phantom^Nobody"
     assert dataset.PhotometricInterpretation == ("MONOCHROME1" if inverted else "MONOCHROME2")
+
+
+def test_a_dicom_file_and_its_row_name_the_same_view(drawn: tuple[Path, Summary]) -> None:
+    root, _ = drawn
+    good = [row for row in rows(root) if row["image"].endswith(".dcm") and Path(row["image"]).name not in BROKEN]
+    views = {(pydicom.dcmread(root / row["image"]).ViewPosition, row["view"]) for row in good}
+    assert views == {("PA", "PA"), ("AP", "AP")}
+
+
+def test_three_patients_a_hospital_are_three_classes(tmp_path: Path) -> None:
+    for seed in range(3):
+        draw_dataset(tmp_path / str(seed), patients=9, size=32, seed=seed, clean=True)
+        assert len({(row["source"], row["label"]) for row in rows(tmp_path / str(seed))}) == 9
+
+
+def test_a_set_too_small_for_its_faults_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected at least 3 patients"):
+        draw_dataset(tmp_path / "s", patients=2)
+    assert not (tmp_path / "s").exists()

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from covid_xray.images.phantom_bones import bones
 from covid_xray.images.phantom_findings import FINDINGS, Anatomy, opacities
 from covid_xray.images.radiograph import ImageSource, Radiograph
-from covid_xray.images.strokes import Floats, blurred, box, ellipse, polygon, spline, stroke, texture
+from covid_xray.images.strokes import Floats, blurred, box, cloud, ellipse, polygon, spline, stroke, texture
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def draw(
         raise ValueError(f"expected a finding of {', '.join(FINDINGS)}. Received: {finding!r}")
     shot = exposure or Exposure()
     random = np.random.default_rng((anatomy.seed, seed))
-    lungs = [blurred(polygon(points, size), size * 0.004) for points in _lung_outlines(anatomy)]
+    lungs = blurred(_lungs(anatomy, size), size * 0.003)
     tissue = _body(anatomy, lungs, size)
     tissue += opacities(anatomy, lungs, finding, severity, size, np.random.default_rng((anatomy.seed, seed, 1)))
     grey = _to_grey(_placed(tissue, anatomy, shot), shot, random)
@@ -81,129 +82,103 @@ def draw(
 
 def lung_mask(anatomy: Anatomy, *, size: int = 512, exposure: Exposure | None = None) -> NDArray[np.bool_]:
     """size x size: where `draw` draws lungs for the same anatomy and exposure."""
-    both = np.maximum(*(polygon(points, size) for points in _lung_outlines(anatomy)))
-    return _placed(both, anatomy, exposure or Exposure()) > 0.5
+    return _placed(_lungs(anatomy, size), anatomy, exposure or Exposure()) > 0.5
 
 
-def _body(anatomy: Anatomy, lungs: list[Floats], size: int) -> Floats:
-    """Everything but the finding: density times depth, about 0 (air) to 1.6 (bone before the heart)."""
-    both = np.maximum(*lungs)
-    chest = blurred(polygon(_chest_outline(anatomy), size), size * 0.02)
+def _body(anatomy: Anatomy, lungs: Floats, size: int) -> Floats:
+    """Everything but the finding: density times depth, about 0 (air) to 1.2 (bone before the heart)."""
+    own = np.random.default_rng((anatomy.seed, 5))
+    chest = cloud([_chest_outline(anatomy)], size, 0.012)
     # A lung is deepest away from its edges: its air takes most there.
-    depth = np.clip(blurred(both, size * 0.035) * 1.5 - 0.35, 0, 1) * both
-    tissue = 0.74 * chest - 0.16 * both - 0.27 * depth
-    tissue += _heart(anatomy, size) + _spine(anatomy, size)
-    tissue += _ribs(anatomy, size) * np.clip(chest * 1.2, 0, 1)
-    tissue += _vessels(anatomy, size) * both
-    tissue += 0.05 * texture(np.random.default_rng((anatomy.seed, 2)), size, cells=7) * chest
+    depth = np.clip(blurred(lungs, size * 0.035) * 1.5 - 0.35, 0, 1) * lungs
+    tissue = 0.70 * chest - 0.15 * lungs - 0.28 * depth
+    tissue += _middle(anatomy, size) + _abdomen(anatomy, size, gas=own.uniform(0, 0.16))
+    tissue += bones(anatomy, size) * np.clip(chest * 1.2, 0, 1) * (1 + 0.5 * lungs)
+    tissue += _vessels(anatomy, size) * lungs
+    if not anatomy.child:
+        tissue += _breasts(anatomy, size, own.uniform(0, 0.10)) * chest
+    tissue += 0.06 * texture(np.random.default_rng((anatomy.seed, 2)), size, cells=7) * chest
     return tissue
 
 
-def _lung_outlines(a: Anatomy) -> tuple[Floats, Floats]:
-    """Corner points of both lungs (image left first: the patient's right), x and y in 0..1."""
+def _lungs(a: Anatomy, size: int) -> Floats:
+    """size x size: 1 where lung shows, 0 elsewhere; what the heart and mediastinum cover does not show."""
+    picture = np.maximum(*(polygon(points, size) for points in _lung_outlines(a)))
+    return picture * (1 - polygon(_silhouette(a), size))
+
+
+def _lung_outlines(a: Anatomy) -> list[Floats]:
+    """Both lungs (image left first: the patient's right) with the parts behind the heart, x and y in 0..1."""
     outlines = []
     for side in (-1, 1):
-        left = side > 0
-        medial = 0.065 if a.child else 0.06
-        # The heart lies in the patient's left chest and takes a bay out of that lung.
-        bay = a.heart * (0.98 if left else 0.55)
-        dome = a.dome + (0.025 if left else 0.0)
-        base = dome + (0.10 if a.child else 0.14)
+        dome = a.dome + (0.025 if side > 0 else 0.0)
+        base = dome + (0.09 if a.child else 0.12)
         points = [
-            (medial + 0.015, a.apex + 0.05),
-            (0.15 * a.width / 0.38, a.apex),
-            (0.68 * a.width, a.apex + 0.08),
-            (0.90 * a.width, a.apex + 0.24),
-            (0.98 * a.width, 0.5 * (a.apex + base) + 0.05),
-            (0.985 * a.width, base - 0.03),
+            (0.035, a.apex + 0.07),
+            (0.30 * a.width, a.apex),
+            (0.70 * a.width, a.apex + 0.09),
+            (0.91 * a.width, a.apex + 0.24),
+            (0.985 * a.width, 0.5 * (a.apex + base) + 0.06),
+            (0.99 * a.width, base - 0.04),
             (0.965 * a.width, base),
-            (0.80 * a.width, dome + 0.035),
+            (0.82 * a.width, dome + 0.035),
             (0.55 * a.width, dome),
-            (max(bay, medial) + 0.03, dome + 0.03),
-            (max(bay, medial), dome - 0.02),
-            (max(0.82 * bay, medial), dome - 0.12),
-            (medial, a.apex + 0.30),
-            (medial - 0.005, a.apex + 0.16),
+            (0.28 * a.width, dome + 0.012),
+            (0.04, dome + 0.05),
+            (0.035, 0.5 * (a.apex + dome)),
         ]
         outlines.append(spline(np.array([(0.5 + side * x, y) for x, y in points], dtype=np.float32)))
-    return outlines[0], outlines[1]
+    return outlines
+
+
+def _silhouette(a: Anatomy) -> Floats:
+    """Outline of the mediastinum and heart: aortic knob and apex on the patient's left (image right)."""
+    top, bottom, h = a.apex, a.dome, a.heart
+    knob = 0.060 if a.child else 0.072
+    right = [(-0.045, top - 0.2), (-0.05, top + 0.12), (-0.052, 0.5 * (top + bottom)),
+             (-0.30 * h - 0.045, bottom - 0.16), (-0.42 * h - 0.045, bottom - 0.08),
+             (-0.36 * h - 0.045, bottom + 0.03)]  # fmt: skip
+    waist = top + 0.27
+    left = [(1.10 * h, bottom + 0.06), (1.22 * h, bottom - 0.01), (1.10 * h, waist + 0.72 * (bottom - waist)),
+            (0.78 * h, waist + 0.36 * (bottom - waist)), (0.062, waist), (0.052, top + 0.235), (knob, top + 0.19),
+            (knob - 0.004, top + 0.15), (0.045, top + 0.11), (0.045, top - 0.2)]  # fmt: skip
+    return spline(np.array([(0.5 + x, y) for x, y in right + left], dtype=np.float32))
 
 
 def _chest_outline(a: Anatomy) -> Floats:
     wall = a.width + (0.045 if a.child else 0.06)
-    right = [(0.07, 0.0), (0.09, 0.05), (0.30, 0.09), (0.47, 0.15), (wall + 0.04, 0.30), (wall, 0.55), (wall, 1.05)]
+    right = [(0.07, -0.05), (0.085, 0.04), (0.28, a.apex - 0.04), (0.49, a.apex + 0.03), (0.55, 0.35),
+             (wall + 0.05, 0.40), (wall, 0.52), (wall - 0.01, 0.75), (wall, 1.05)]  # fmt: skip
     points = [(0.5 + x, y) for x, y in right] + [(0.5 - x, y) for x, y in reversed(right)]
     return spline(np.array(points, dtype=np.float32))
 
 
-def _heart(a: Anatomy, size: int) -> Floats:
-    """Heart, aortic knob and mediastinum; the apex of the heart points to the patient's left."""
-    bottom = a.dome + 0.04
-    muscle = ellipse(size, 0.5 + 0.28 * a.heart, bottom - 0.13, a.heart * 0.98, 0.145, angle=-28)
-    knob = ellipse(size, 0.5 + 0.055, a.apex + 0.17, 0.034, 0.032)
-    middle = polygon(box(0.5 - 0.052, a.apex - 0.1, 0.5 + 0.05, bottom + 0.3), size)
-    liver = polygon(box(0.0, bottom + 0.05, 1.0, 1.1), size)
-    soft = 0.30 * blurred(muscle, size * 0.012) + 0.12 * blurred(knob, size * 0.008)
-    return soft + 0.13 * blurred(middle, size * 0.014) + 0.12 * blurred(liver, size * 0.06)
+def _middle(a: Anatomy, size: int) -> Floats:
+    """Heart and great vessels, thickest in the middle of the heart; the windpipe and both main bronchi in them."""
+    edge = blurred(polygon(_silhouette(a), size), size * 0.005)
+    bulk = cloud([ellipse(0.5 + 0.3 * a.heart, a.dome - 0.08, 0.9 * a.heart, 0.11, angle=30)], size, 0.03)
+    fork = a.apex + 0.22
+    air = Image.new("F", (size, size), 0.0)
+    for points in (
+        ((0.5, 0.0), (0.5, fork)),
+        ((0.5, fork), (0.455, fork + 0.05)),
+        ((0.5, fork), (0.555, fork + 0.045)),
+    ):
+        stroke(air, np.array(points, dtype=np.float32), 0.036 if points[0][1] == 0 else 0.022, 1.0, size)
+    return 0.07 * edge + 0.11 * bulk - 0.10 * blurred(np.asarray(air), size * 0.005)
 
 
-def _spine(a: Anatomy, size: int) -> Floats:
-    """A column of vertebrae with dark discs between, fading behind the heart."""
-    canvas = Image.new("F", (size, size), 0.0)
-    pen = ImageDraw.Draw(canvas)
-    step = 0.052 if a.child else 0.062
-    for number in range(int(1 / step) + 1):
-        top = number * step
-        half = 0.026 + 0.012 * top
-        box = [(0.5 - half) * size, (top + 0.008) * size, (0.5 + half) * size, (top + step - 0.006) * size]
-        pen.rounded_rectangle(box, radius=0.008 * size, fill=0.12)
-        pen.ellipse([0.494 * size, (top + 0.02) * size, 0.506 * size, (top + 0.045) * size], fill=0.17)
-    return blurred(np.asarray(canvas), size * 0.004)
+def _abdomen(a: Anatomy, size: int, *, gas: float) -> Floats:
+    """Liver and what else lies under the diaphragm; a bubble of stomach gas under the left dome."""
+    organs = cloud([box(-0.2, a.dome + 0.09, 1.2, 1.2)], size, 0.05)
+    x, y = 0.5 + 0.5 * a.width, a.dome + 0.095
+    bubble = cloud([ellipse(x, y, 0.055, 0.028, angle=8)], size, 0.007)
+    return 0.14 * organs - gas * bubble
 
 
-def _ribs(a: Anatomy, size: int) -> Floats:
-    """Posterior ribs as bands with dense edges, anterior ends as fainter ones, clavicles and the scapulae's rims."""
-    canvas = Image.new("F", (size, size), 0.0)
-    random = np.random.default_rng((a.seed, 3))
-    spacing = (a.dome + 0.10 - a.apex) / a.ribs
-    for number in range(a.ribs + 1):
-        top = a.apex - 0.015 + number * spacing + random.normal(0, 0.002)
-        reach = a.width * min(1.0, 0.50 + 0.17 * number)
-        for side in (-1, 1):
-            _rib(canvas, side, top, reach, a.slope * (0.6 + 0.1 * number), size, strength=0.085)
-            if number > 1:
-                _rib(canvas, side, top + 0.05, reach, -1.6 * a.slope, size, strength=0.04, inner=0.55)
-    for side in (-1, 1):
-        ends = [
-            (0.5 + side * 0.045, a.apex + 0.055),
-            (0.5 + side * 0.20, a.apex + 0.025),
-            (0.5 + side * 0.40, a.apex - 0.02),
-        ]
-        stroke(canvas, spline(np.array(ends, dtype=np.float32), closed=False), 0.026, 0.13, size)
-        blade = [(0.5 + side * (a.width + d), y) for d, y in ((0.05, 0.17), (-0.015, 0.26), (0.0, 0.42), (0.05, 0.46))]
-        stroke(canvas, spline(np.array(blade, dtype=np.float32), closed=False), 0.012, 0.07, size)
-    return blurred(np.asarray(canvas), size * 0.003)
-
-
-def _rib(
-    canvas: Image.Image,
-    side: int,
-    top: float,
-    reach: float,
-    slope: float,
-    size: int,
-    *,
-    strength: float,
-    inner: float = 0.0,
-) -> None:
-    """One rib from the spine (or from `inner`, a share of its reach) out to the chest wall, as an arc."""
-    t = np.linspace(inner, 1.0, 24)
-    x = 0.5 + side * (0.03 + (reach - 0.03) * np.sin(t * math.pi / 2))
-    y = top + slope * t**1.4 + 0.05 * np.clip(t - 0.72, 0, None) ** 1.2 * np.sign(slope)
-    line = np.stack([x, y], axis=1).astype(np.float32)
-    stroke(canvas, line, 0.021, strength, size)
-    for edge in (-0.0095, 0.0095):  # the cortex is denser than the marrow
-        stroke(canvas, line + np.array([0, edge], dtype=np.float32), 0.005, strength * 1.45, size)
+def _breasts(a: Anatomy, size: int, strength: float) -> Floats:
+    pair = [ellipse(0.5 + side * 0.56 * a.width, a.dome - 0.07, 0.40 * a.width, 0.13) for side in (-1, 1)]
+    return strength * cloud(pair, size, 0.012)
 
 
 def _vessels(a: Anatomy, size: int) -> Floats:
@@ -211,30 +186,34 @@ def _vessels(a: Anatomy, size: int) -> Floats:
     canvas = Image.new("F", (size, size), 0.0)
     random = np.random.default_rng((a.seed, 4))
     for side in (-1, 1):
-        hilum = np.array([0.5 + side * 0.085, a.apex + 0.27])
-        for heading in np.linspace(-1.25, 1.35, 9):
-            _branch(canvas, hilum, heading + random.normal(0, 0.1), 0.013, side, random, size)
-    return blurred(np.asarray(canvas), size * 0.0035)
+        hilum = np.array([0.5 + side * 0.07, a.apex + (0.25 if side > 0 else 0.27)])
+        for heading in np.linspace(-1.2, 1.45, 8):
+            _branch(canvas, hilum, heading + random.normal(0, 0.14), 0.017, side, random, size)
+    return blurred(np.asarray(canvas), size * 0.003)
 
 
 def _branch(
     canvas: Image.Image, start: NDArray[np.float64], heading: float, width: float, side: int,
     random: np.random.Generator, size: int,
 ) -> None:  # fmt: skip
-    if width < 0.0022:
+    if width < 0.0034:
         return
-    length = random.uniform(0.05, 0.08)
+    length = random.uniform(0.035, 0.075)
     end = start + length * np.array([side * math.cos(heading), math.sin(heading)])
-    stroke(canvas, np.stack([start, end]).astype(np.float32), width, 0.05 + 4.0 * width, size)
-    for turn in random.choice([-0.42, -0.16, 0.18, 0.4], 2, replace=False):
-        _branch(canvas, end, heading + turn, width * random.uniform(0.58, 0.72), side, random, size)
+    stroke(canvas, np.stack([start, end]).astype(np.float32), width, 0.035 + 5.0 * width, size)
+    bend = random.uniform(0.15, 0.45)
+    for turn in (bend - 0.45, bend + 0.05):
+        _branch(canvas, end, heading + turn, width * random.uniform(0.58, 0.78), side, random, size)
 
 
 def _to_grey(tissue: Floats, shot: Exposure, random: np.random.Generator) -> NDArray[np.uint8]:
     """Density to grey: bright where the beam was weakened; noise is strongest there, where few quanta arrive."""
-    grey = 0.5 + shot.contrast * (tissue / 1.15 - 0.5)
-    grey += shot.noise * (0.6 + tissue) * random.normal(0, 1, tissue.shape)
-    return np.clip(255 * np.clip(grey, 0, 1) ** 0.9, 0, 255).round().astype(np.uint8)
+    noise = random.standard_normal(tissue.shape, dtype=np.float32)
+    grey = 0.5 + shot.contrast * (tissue / 1.05 - 0.5) + (shot.noise * (0.6 + tissue)) * noise
+    # The shoulder of a film's curve: the densest parts come close to white and keep their detail.
+    over = np.maximum(grey - 0.62, 0)
+    grey = np.minimum(grey, 0.62) + 0.36 * (1 - np.exp(over * (-1 / 0.36)))
+    return (255 * np.clip(grey, 0, 1) + 0.5).astype(np.uint8)
 
 
 def _placed(field: Floats, anatomy: Anatomy, shot: Exposure) -> Floats:

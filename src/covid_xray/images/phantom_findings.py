@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from covid_xray.images.strokes import Floats, blurred, ellipse, stroke, texture
+from covid_xray.images.strokes import Floats, blurred, cloud, ellipse, stroke, texture
 
 FINDINGS = ("covid", "normal", "virus")
 
@@ -37,35 +37,39 @@ class Anatomy:
 
 
 def opacities(
-    a: Anatomy, lungs: list[Floats], finding: str, severity: float, size: int, random: np.random.Generator
+    a: Anatomy, lungs: Floats, finding: str, severity: float, size: int, random: np.random.Generator
 ) -> Floats:
-    """What a finding adds to the tissue: size x size, zero outside the lungs (image left first)."""
+    """What a finding adds to the tissue: size x size, zero outside the lungs."""
     if finding == "normal":
         return np.zeros((size, size), np.float32)
     drawn = _ground_glass if finding == "covid" else _interstitial
-    return sum((drawn(a, lung, side, severity, size, random) * lung for lung, side in zip(lungs, (-1, 1), strict=True)),
-               np.zeros((size, size), np.float32))  # fmt: skip
+    return drawn(a, severity, size, random) * lungs
 
 
-def _ground_glass(
-    a: Anatomy, lung: Floats, side: int, severity: float, size: int, random: np.random.Generator
-) -> Floats:
-    """Soft-edged opacities, most of them low and near the chest wall."""
-    field = np.zeros((size, size), np.float32)
-    for _ in range(2 + round(5 * severity * random.uniform(0.6, 1.4))):
-        x = 0.5 + side * a.width * random.uniform(0.62, 0.96)
-        y = a.apex + (a.dome + 0.06 - a.apex) * random.beta(3.2, 1.7)
-        radius = random.uniform(0.035, 0.075) * (0.7 + 0.6 * severity)
-        field = np.maximum(field, ellipse(size, x, y, radius, radius * random.uniform(0.8, 1.5)))
-    cloud = blurred(field, size * 0.028)
-    return cloud * (0.10 + 0.20 * severity) * (1 + 0.45 * texture(random, size, cells=28))
+def _ground_glass(a: Anatomy, severity: float, size: int, random: np.random.Generator) -> Floats:
+    """Soft-edged opacities in both lungs, most of them low and near the chest wall."""
+    spots = []
+    for side in (-1, 1):
+        for _ in range(2 + round(5 * severity * random.uniform(0.6, 1.4))):
+            x = 0.5 + side * a.width * random.uniform(0.62, 0.96)
+            y = a.apex + (a.dome + 0.06 - a.apex) * random.beta(3.2, 1.7)
+            radius = random.uniform(0.035, 0.075) * (0.7 + 0.6 * severity)
+            spots.append(ellipse(x, y, radius, radius * random.uniform(0.8, 1.5)))
+    return cloud(spots, size, 0.028) * (0.10 + 0.20 * severity) * (1 + 0.45 * texture(random, size, cells=28))
 
 
-def _interstitial(
-    a: Anatomy, lung: Floats, side: int, severity: float, size: int, random: np.random.Generator
-) -> Floats:
-    """Streaks that radiate from the hilum, cuffs around bronchi, a haze about both."""
+def _interstitial(a: Anatomy, severity: float, size: int, random: np.random.Generator) -> Floats:
+    """Streaks that radiate from both hila, cuffs around bronchi, a haze about both."""
     canvas = Image.new("F", (size, size), 0.0)
+    for side in (-1, 1):
+        _streaks(canvas, a, side, severity, size, random)
+    haze = [ellipse(0.5 + side * 0.115, a.apex + 0.30, 0.09, 0.14) for side in (-1, 1)]
+    return blurred(np.asarray(canvas), size * 0.0028) + cloud(haze, size, 0.04) * (0.02 + 0.06 * severity)
+
+
+def _streaks(
+    canvas: Image.Image, a: Anatomy, side: int, severity: float, size: int, random: np.random.Generator
+) -> None:
     hilum = np.array([0.5 + side * 0.085, a.apex + 0.27])
     for _ in range(round(26 + 60 * severity)):
         angle, near = random.uniform(-1.5, 1.5), random.uniform(0.02, 0.20)
@@ -77,6 +81,5 @@ def _interstitial(
     for _ in range(round(4 + 9 * severity)):
         x, y = (hilum + random.normal(0, 0.06, 2)) * size
         radius = random.uniform(0.006, 0.011) * size
-        pen.ellipse([x - radius, y - radius, x + radius, y + radius], outline=0.13 + 0.08 * severity, width=2)
-    haze = blurred(ellipse(size, hilum[0] + side * 0.03, hilum[1] + 0.03, 0.09, 0.14), size * 0.04)
-    return blurred(np.asarray(canvas), size * 0.0028) + haze * (0.02 + 0.06 * severity)
+        ring = [x - radius, y - radius, x + radius, y + radius]
+        pen.ellipse(ring, outline=0.13 + 0.08 * severity, width=max(1, size // 256))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from covid_xray.errors import UsageError
 from covid_xray.files import write_text
 from covid_xray.images.phantom import draw, draw_anatomy, draw_exposure
 from covid_xray.images.phantom_findings import FINDINGS, Anatomy
@@ -89,7 +90,12 @@ def draw_dataset(
         clean: leave out the faults: byte-identical copies and re-compressed copies under other names and patients,
             a truncated JPEG, a web page called .png, an empty file, a text called .dcm.
         progress: called with (patients done, patients).
+
+    Raises:
+        UsageError: fewer patients than hospitals, when faults are asked for.
     """
+    if not clean and patients < len(HOSPITALS):
+        raise UsageError(f"expected at least {len(HOSPITALS)} patients for a set with faults. Received: {patients}")
     random = np.random.default_rng(seed)
     (root / "images").mkdir(parents=True)
     rows: list[dict[str, str]] = []
@@ -111,12 +117,26 @@ def draw_dataset(
 
 
 def _patients(count: int, random: np.random.Generator) -> Iterator[_Patient]:
+    """Patients of the hospitals in turn; each hospital's classes come in its shares and in random order."""
+    shares = [_shares(hospital, len(range(turn, count, len(HOSPITALS))), random)
+              for turn, hospital in enumerate(HOSPITALS)]  # fmt: skip
     for number in range(count):
-        hospital = HOSPITALS[number % len(HOSPITALS)]
-        finding = str(random.choice(FINDINGS, p=hospital.mix))
+        turn = number % len(HOSPITALS)
         anatomy = draw_anatomy(random)
         age = int(random.integers(1, 10)) if anatomy.child else int(random.integers(20, 90))
-        yield _Patient(number, anatomy, finding, hospital, str(random.choice(["F", "M"])), age)
+        finding = shares[turn][number // len(HOSPITALS)]
+        yield _Patient(number, anatomy, finding, HOSPITALS[turn], str(random.choice(["F", "M"])), age)
+
+
+def _shares(hospital: Hospital, count: int, random: np.random.Generator) -> list[str]:
+    """`count` findings in the hospital's mix, each class at least once where `count` allows it, shuffled."""
+    given = np.zeros(len(FINDINGS))
+    findings = []
+    for number in range(1, count + 1):
+        chosen = int(np.argmax(np.array(hospital.mix) * number - given))
+        given[chosen] += 1
+        findings.append(FINDINGS[chosen])
+    return [findings[i] for i in random.permutation(count)]
 
 
 def _expose(root: Path, patient: _Patient, number: int, size: int, random: np.random.Generator) -> dict[str, str]:
@@ -132,13 +152,14 @@ def _expose(root: Path, patient: _Patient, number: int, size: int, random: np.ra
     )
     kind = str(random.choice(patient.hospital.formats))
     name = f"images/{patient.hospital.name}-{patient.number:04}-{number}{SUFFIXES[kind]}"
-    _store(root / name, _looked(picture.pixels.astype(np.uint8), patient.hospital), kind, patient)
+    view = picture.source.view or ""
+    _store(root / name, _looked(picture.pixels.astype(np.uint8), patient.hospital), kind, patient, view)
     return {
         "image": name,
         "label": patient.finding,
         "patient_id": patient.id,
         "source": patient.hospital.name,
-        "view": picture.source.view or "",
+        "view": view,
         "age": str(patient.age),
         "sex": patient.sex,
         "license": "CC0 (drawn)",
@@ -161,9 +182,9 @@ def _looked(pixels: NDArray[np.uint8], hospital: Hospital) -> NDArray[np.uint8]:
     return np.asarray(picture)
 
 
-def _store(path: Path, pixels: NDArray[np.uint8], kind: str, patient: _Patient) -> None:
+def _store(path: Path, pixels: NDArray[np.uint8], kind: str, patient: _Patient, view: str) -> None:
     if kind == "dcm":
-        path.write_bytes(to_dicom(pixels, patient_id=patient.id, inverted=patient.number % 2 == 0))
+        path.write_bytes(to_dicom(pixels, patient_id=patient.id, inverted=patient.number % 2 == 0, view=view))
     elif kind == "png16":
         Image.fromarray(pixels.astype(np.uint16) * 257).save(path, "PNG")
     elif kind == "rgb":
@@ -174,7 +195,7 @@ def _store(path: Path, pixels: NDArray[np.uint8], kind: str, patient: _Patient) 
         )
 
 
-def to_dicom(pixels: NDArray[np.uint8], *, patient_id: str, inverted: bool = False) -> bytes:
+def to_dicom(pixels: NDArray[np.uint8], *, patient_id: str, inverted: bool = False, view: str = "PA") -> bytes:
     """The picture as the bytes of a DX object: 12 bits in 16, window given, MONOCHROME1 when `inverted`.
 
     The identifiers are drawn from the pixels and the patient's number; the name says that nobody has it.
@@ -193,7 +214,7 @@ def to_dicom(pixels: NDArray[np.uint8], *, patient_id: str, inverted: bool = Fal
     dataset.PatientName, dataset.PatientID, dataset.Modality = "Phantom^Nobody", patient_id, "DX"
     dataset.StudyInstanceUID = generate_uid(entropy_srcs=["study", patient_id])
     dataset.SeriesInstanceUID = generate_uid(entropy_srcs=["series", patient_id])
-    dataset.ViewPosition, dataset.BodyPartExamined, dataset.PresentationIntentType = "PA", "CHEST", "FOR PRESENTATION"
+    dataset.ViewPosition, dataset.BodyPartExamined, dataset.PresentationIntentType = view, "CHEST", "FOR PRESENTATION"
     dataset.Rows, dataset.Columns = pixels.shape
     dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11

@@ -12,18 +12,17 @@ Floats = NDArray[np.float32]
 def polygon(points: Floats, size: int) -> Floats:
     """size x size, 1 inside the closed line of `points` (N x 2, shares of the side), 0 outside."""
     canvas = Image.new("F", (size, size), 0.0)
-    ImageDraw.Draw(canvas).polygon([(float(x * size), float(y * size)) for x, y in points], fill=1.0)
+    ImageDraw.Draw(canvas).polygon((points * size).ravel().tolist(), fill=1.0)
     return np.asarray(canvas)
 
 
-def ellipse(size: int, x: float, y: float, rx: float, ry: float, *, angle: float = 0.0) -> Floats:
-    """size x size, 1 inside an ellipse about (x, y) with half axes rx, ry, turned by `angle` degrees."""
+def ellipse(x: float, y: float, rx: float, ry: float, *, angle: float = 0.0) -> Floats:
+    """48 points of the ellipse about (x, y) with half axes rx, ry, turned by `angle` degrees; shares of the side."""
     t = np.linspace(0, 2 * math.pi, 48, endpoint=False)
     turn = math.radians(angle)
     across, down = rx * np.cos(t), ry * np.sin(t)
-    points = np.stack([x + across * math.cos(turn) - down * math.sin(turn),
-                       y + across * math.sin(turn) + down * math.cos(turn)], axis=1)  # fmt: skip
-    return polygon(points.astype(np.float32), size)
+    points = [x + across * math.cos(turn) - down * math.sin(turn), y + across * math.sin(turn) + down * math.cos(turn)]
+    return np.stack(points, axis=1).astype(np.float32)
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Floats:
@@ -32,9 +31,9 @@ def box(left: float, top: float, right: float, bottom: float) -> Floats:
 
 
 def stroke(canvas: Image.Image, line: Floats, width: float, strength: float, size: int) -> None:
-    """Add a line: where two cross, the denser one shows (a maximum, cheaper than a sum and close to it)."""
-    points = [(float(x * size), float(y * size)) for x, y in line]
-    ImageDraw.Draw(canvas).line(points, fill=strength, width=max(1, round(width * size)), joint="curve")
+    """Draw a line over what is there: `width` in shares of the side, at least one pixel; `strength` is its density."""
+    pixels = max(1, round(width * size))
+    ImageDraw.Draw(canvas).line((line * size).ravel().tolist(), fill=strength, width=pixels)
 
 
 def spline(points: Floats, *, closed: bool = True, steps: int = 8) -> Floats:
@@ -54,12 +53,31 @@ def spline(points: Floats, *, closed: bool = True, steps: int = 8) -> Floats:
 
 
 def blurred(field: Floats, radius: float) -> Floats:
-    """Gaussian blur, on 8 bits (Pillow has none for floats) of the field's own range: steps of 1/255 of it."""
-    top = float(field.max(initial=0.0))
+    """Gaussian blur of `radius` pixels, on 8 bits of the field's own range (Pillow has none for floats).
+
+    Wide blurs are done on a smaller copy: they leave no detail that it could lose, and cost a tenth.
+    """
+    top, size = float(field.max(initial=0.0)), field.shape[0]
     if top <= 0:
         return np.array(field, dtype=np.float32)
-    eight = Image.fromarray((field / top * 255).round().astype(np.uint8))
-    return np.asarray(eight.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) * (top / 255)
+    eight = Image.fromarray((field * (255 / top) + 0.5).astype(np.uint8))
+    factor = int(radius / 1.5)
+    if factor < 2:
+        return np.asarray(eight.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) * np.float32(top / 255)
+    small = eight.reduce(factor).filter(ImageFilter.GaussianBlur(radius / factor))
+    floats = Image.fromarray(np.asarray(small, dtype=np.float32) * np.float32(top / 255))
+    # The small copy's last cell may reach over the edge: only the part that the field covers is enlarged.
+    return np.asarray(floats.resize((size, size), Image.Resampling.BILINEAR, box=(0, 0, size / factor, size / factor)))
+
+
+def cloud(shapes: list[Floats], size: int, radius: float) -> Floats:
+    """The union of polygons, blurred by `radius` (a share of the side): drawn small, for it has no fine detail."""
+    small = min(size, math.ceil(3 / radius))
+    canvas = Image.new("L", (small, small), 0)
+    for points in shapes:
+        ImageDraw.Draw(canvas).polygon((points * small).ravel().tolist(), fill=255)
+    soft = np.asarray(canvas.filter(ImageFilter.GaussianBlur(radius * small)), dtype=np.float32) / 255
+    return np.asarray(Image.fromarray(soft).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def texture(random: np.random.Generator, size: int, *, cells: int) -> Floats:
