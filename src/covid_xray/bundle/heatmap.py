@@ -86,7 +86,7 @@ def annotate(picture: NDArray[np.uint8], caption: Caption, *, evidence: bool = T
     sheet = Image.new("RGB", (sheet_width, height + round(unit * (1.35 * len(lines) + 0.8))), (12, 12, 14))
     sheet.paste(Image.fromarray(picture), (0, 0))
     draw = ImageDraw.Draw(sheet)
-    if evidence:
+    if evidence and height > 4 * unit:  # a lower picture has no room for the bar's words
         _colour_bar(sheet, draw, left=width + unit // 2, height=height, unit=unit)
     for number, line in enumerate(lines):
         position = (unit // 2, height + round(unit * (0.4 + 1.35 * number)))
