@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from common import commit, machine
+
 from covid_xray.data.baselines import Baselines, as_json, run_baselines, write_baselines
 from covid_xray.data.doctor import Diagnosis, examine, write_diagnosis
 from covid_xray.data.groups import with_duplicates
@@ -43,7 +45,7 @@ def main() -> None:
     started = time.perf_counter()
     manifest = with_duplicates(read_manifest(options.data), read_table(options.duplicates))
     facts = measure(manifest, workers=1)
-    results: dict[str, Any] = {"seconds": {}, "copies": copies(manifest)}
+    results: dict[str, Any] = {"commit": commit(), "machine": machine(), "seconds": {}, "copies": copies(manifest)}
     results["doctor"] = {
         name: doctor(part, pixels, name, options.output) for name, part, pixels in sets(manifest, facts)
     }
@@ -198,8 +200,8 @@ def report(results: dict[str, Any]) -> str:
         f"{main_set['images']:,} images of at most {main_set['people']:,} people. Lungs hidden by {main_set['lungs']}. "
         f"{results['seconds']['baselines three-classes']} s.",
         f"{table_head}\n{lines_of(main_set)}",
-        f"The best without lungs is **{main_set['best_without_lungs']['name']}** with a balanced accuracy of "
-        f"{interval(main_set['best_without_lungs']['scores']['balanced_accuracy'])}. Only what a network scores above "
+        f"The best without lungs is **{main_set['best_without_lungs']['name']}** with a macro-F1 of "
+        f"{interval(main_set['best_without_lungs']['scores']['macro_f1'])}. Only what a network scores above "
         "that, in the same folds, can come from the lungs.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"

@@ -41,7 +41,8 @@ details { margin-top: .3rem; } code { overflow-wrap: anywhere; font-size: .88em;
 {% for example in p.examples %}<code>{{ example }}</code><br>{% endfor %}</details>{% endif %}</td>
 <td class="n">{{ number(p.number) }}<br><span class="muted">{{ p.measure }}</span></td></tr>
 {% endfor %}</table></div>
-{% if facts.class_by_source is defined %}<h2>Images per class and source</h2>{{ grid(facts.class_by_source) }}{% endif %}
+{% if facts.class_by_source is defined %}<h2>Images per class and source</h2>
+{{ grid(facts.class_by_source) }}{% endif %}
 {% if facts.pairs_of_one_radiograph is defined %}<h2>Pairs of images that show one radiograph, source by source</h2>
 {{ grid(facts.pairs_of_one_radiograph) }}{% endif %}
 <p class="muted">Fingerprint of the images and labels: <code>{{ facts.fingerprint }}</code></p>
