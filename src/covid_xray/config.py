@@ -12,9 +12,7 @@ import pydantic
 import yaml
 
 from covid_xray.errors import UsageError
-
-MiB = 1 << 20
-GiB = 1 << 30
+from covid_xray.limits import Limits as Limits  # for all who look for settings here
 
 S = TypeVar("S", bound="Settings")
 
@@ -23,24 +21,6 @@ class Settings(pydantic.BaseModel):
     """What all settings share: frozen, and strict about names."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-
-
-class Limits(Settings):
-    """What a file from outside may cost. One place for every door: folder, upload, DICOM."""
-
-    upload_bytes: int = 20 * MiB
-    pixels: int = 40_000_000
-    side: int = 8192  # rows, columns
-    frames: int = 1
-    min_bits: int = 8
-    max_bits: int = 16
-    decode_seconds: float = 5.0
-    decode_bytes: int = GiB
-    zip_entries: int = 1000
-    zip_bytes: int = 500 * MiB
-    zip_ratio: float = 100.0
-    queue: int = 256
-    concurrency: int = 64
 
 
 class Augmentation(Settings):

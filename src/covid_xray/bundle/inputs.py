@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from covid_xray.config import Limits
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.images.decode import SUFFIXES, is_candidate
+from covid_xray.limits import Limits
 
 _DIRECTORY_ENTRY = 1024  # bytes an entry may take in the archive's directory, names included
 

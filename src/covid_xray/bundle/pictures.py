@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from covid_xray.bundle.finding import CANNOT_SAY, Finding
 from covid_xray.bundle.heatmap import Caption, annotate, normalise, overlay
 from covid_xray.bundle.predictor import Source, open_source
-from covid_xray.config import Limits
 from covid_xray.files import replacing, sha256_bytes
 from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.limits import Limits
 
 LONGEST = 896  # pixels of the longer side: enough for a screen, small enough for a report
 

@@ -20,11 +20,11 @@ from covid_xray.bundle.bundle import Bundle, load_bundle
 from covid_xray.bundle.engines import open_engine
 from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
 from covid_xray.bundle.inputs import Item
-from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import decode
 from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.limits import Limits
 
 Source = str | Path | bytes | Radiograph | Item
 BATCH = 16

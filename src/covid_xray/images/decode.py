@@ -11,11 +11,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from covid_xray.config import Limits
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.files import read_bounded
 from covid_xray.images import headers
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.limits import Limits
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".dcm", ".dicom"})
 _DICM_AT = 128  # a DICOM file opens with a preamble of 128 free bytes

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images import greyscale, headers
 from covid_xray.images.radiograph import ImageSource, Radiograph
+from covid_xray.limits import Limits
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

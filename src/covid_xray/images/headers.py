@@ -7,8 +7,8 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from covid_xray.config import Limits
 from covid_xray.errors import BadImage
+from covid_xray.limits import Limits
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8\xff"

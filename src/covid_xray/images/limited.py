@@ -23,10 +23,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from covid_xray.config import Limits
 from covid_xray.errors import BadImage, CovidXrayError
 from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import ImageSource, Radiograph
+from covid_xray.limits import Limits
 
 MAX_WORKERS = 4
 _RECYCLE_AFTER = 500  # images; decoders may leak, and what they leak counts against the memory limit
@@ -72,7 +72,7 @@ class _Worker:
     def decode(self, data: bytes, *, limits: Limits) -> Radiograph:
         deadline = time.monotonic() + limits.decode_seconds
         self.done += 1
-        _send(self.process.stdin, limits.model_dump(), data)
+        _send(self.process.stdin, asdict(limits), data)
         head, payload = _SIZES.unpack(self._receive(_SIZES.size, deadline=deadline))
         # Reading the answer is our own time, not the decoder's.
         deadline = max(deadline, time.monotonic() + limits.decode_seconds)
@@ -218,7 +218,7 @@ def serve() -> None:
     outbox.write(_READY)
     while sizes := inbox.read(_SIZES.size):
         head, payload = _SIZES.unpack(sizes)
-        limits = Limits.model_validate_json(inbox.read(head))
+        limits = Limits(**json.loads(inbox.read(head)))
         if not _answer(inbox, outbox, payload, limits=limits, mapped=mapped):
             return
 

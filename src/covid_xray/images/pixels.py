@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid_xray.config import Limits
 from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.limits import Limits
 
 # Goes into every bundle and cache; raise it when any output byte of `to_input` or `decode` changes.
 PIXELS_VERSION = 1

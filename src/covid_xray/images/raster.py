@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
-from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images import headers
 from covid_xray.images.radiograph import ImageSource, Radiograph
+from covid_xray.limits import Limits
 
 _READERS = {"PNG": headers.read_png, "JPEG": headers.read_jpeg}
 _ORIENTATION = 0x0112  # EXIF tag
