@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from common import commit, machine
-
 from covid_xray.data.baselines import Baselines, as_json, run_baselines, write_baselines
 from covid_xray.data.doctor import Diagnosis, examine, write_diagnosis
 from covid_xray.data.groups import with_duplicates

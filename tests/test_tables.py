@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import openpyxl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from covid_xray.data.manifest import read_manifest
@@ -88,3 +90,34 @@ def read_table_of(text: str):
 
     with tempfile.TemporaryDirectory() as folder:
         return read_table(table(Path(folder) / "t.csv", text))
+
+
+def outcome(path: Path) -> str:
+    """The table as text, or the message of the error; any other exception is a bug."""
+    try:
+        return read_manifest(path).table.to_csv()
+    except BadManifest as error:
+        return error.message
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.one_of(st.binary(max_size=80), st.text(max_size=60).map(lambda text: f"image,label\n{text}\n".encode())))
+def test_any_bytes_are_a_manifest_or_a_clear_error(tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp() / "fuzz"
+    draw(folder / "a.png")
+    (folder / "t.csv").write_bytes(data)
+    said = outcome(folder / "t.csv")
+    assert "image" in said or ("expected" in said and "Received" in said)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.text(max_size=6), st.sampled_from(["covid", "normal", ""])), max_size=6))
+def test_any_names_are_rows_or_a_clear_error(tmp_path_factory, rows):
+    import csv
+
+    folder = tmp_path_factory.getbasetemp() / "names"
+    draw(folder / "a.png")
+    with (folder / "t.csv").open("w", newline="", encoding="utf-8", errors="surrogatepass") as stream:
+        csv.writer(stream).writerows([("image", "label"), ("a.png", "covid"), *rows])
+    said = outcome(folder / "t.csv")
+    assert "Received" in said or "a.png" in said

@@ -50,7 +50,7 @@ def check_files(
     cells = [[r[name] for name in CHECKED] if isinstance(r, dict) else [""] * len(CHECKED) for r in results]
     facts = pd.DataFrame(cells, columns=list(CHECKED), index=table.index, dtype=str)
     _refuse_changed(table, facts, root)
-    good = [isinstance(result, dict) for result in results]
+    good = pd.Series([isinstance(result, dict) for result in results], index=table.index, dtype=bool)
     checked = table.drop(columns=[name for name in CHECKED if name in table])
     refused = [result for result in results if isinstance(result, Refusal)]
     return _with_view(pd.concat([checked, facts], axis=1)[good]), refused
