@@ -94,7 +94,8 @@ def _body(anatomy: Anatomy, lungs: Floats, size: int) -> Floats:
     tissue = 0.70 * chest - 0.15 * lungs - 0.28 * depth
     tissue += _middle(anatomy, size) + _abdomen(anatomy, size, gas=own.uniform(0, 0.16))
     tissue += bones(anatomy, size) * np.clip(chest * 1.2, 0, 1) * (1 + 0.5 * lungs)
-    tissue += _vessels(anatomy, size) * lungs
+    # Full vessels in the healthy look like a mild interstitial pattern, as they do in patients.
+    tissue += own.uniform(0.8, 1.35) * _vessels(anatomy, size) * lungs
     if not anatomy.child:
         tissue += _breasts(anatomy, size, own.uniform(0, 0.10)) * chest
     tissue += 0.06 * texture(np.random.default_rng((anatomy.seed, 2)), size, cells=7) * chest

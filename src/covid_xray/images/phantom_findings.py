@@ -55,7 +55,7 @@ def _ground_glass(a: Anatomy, severity: float, size: int, random: np.random.Gene
             y = a.apex + (a.dome + 0.06 - a.apex) * random.beta(3.2, 1.7)
             radius = random.uniform(0.035, 0.075) * (0.7 + 0.6 * severity)
             spots.append(ellipse(x, y, radius, radius * random.uniform(0.8, 1.5)))
-    return cloud(spots, size, 0.028) * (0.10 + 0.20 * severity) * (1 + 0.45 * texture(random, size, cells=28))
+    return cloud(spots, size, 0.028) * (0.05 + 0.25 * severity) * (1 + 0.45 * texture(random, size, cells=28))
 
 
 def _interstitial(a: Anatomy, severity: float, size: int, random: np.random.Generator) -> Floats:
@@ -64,19 +64,19 @@ def _interstitial(a: Anatomy, severity: float, size: int, random: np.random.Gene
     for side in (-1, 1):
         _streaks(canvas, a, side, severity, size, random)
     haze = [ellipse(0.5 + side * 0.115, a.apex + 0.30, 0.09, 0.14) for side in (-1, 1)]
-    return blurred(np.asarray(canvas), size * 0.0028) + cloud(haze, size, 0.04) * (0.02 + 0.06 * severity)
+    return blurred(np.asarray(canvas), size * 0.0028) + cloud(haze, size, 0.04) * 0.07 * severity
 
 
 def _streaks(
     canvas: Image.Image, a: Anatomy, side: int, severity: float, size: int, random: np.random.Generator
 ) -> None:
     hilum = np.array([0.5 + side * 0.085, a.apex + 0.27])
-    for _ in range(round(26 + 60 * severity)):
+    for _ in range(round(18 + 70 * severity)):
         angle, near = random.uniform(-1.5, 1.5), random.uniform(0.02, 0.20)
         t = np.linspace(near, near + random.uniform(0.03, 0.10), 5)
         bend = angle + np.cumsum(random.normal(0, 0.06, 5))
         line = hilum + np.stack([side * t * np.cos(bend), t * np.sin(bend)], axis=1)
-        stroke(canvas, line.astype(np.float32), 0.0035, 0.07 + 0.10 * severity, size)
+        stroke(canvas, line.astype(np.float32), 0.0035, 0.06 + 0.12 * severity, size)
     pen = ImageDraw.Draw(canvas)
     for _ in range(round(4 + 9 * severity)):
         x, y = (hilum + random.normal(0, 0.06, 2)) * size

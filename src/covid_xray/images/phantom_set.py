@@ -141,7 +141,7 @@ def _shares(hospital: Hospital, count: int, random: np.random.Generator) -> list
 
 def _expose(root: Path, patient: _Patient, number: int, size: int, random: np.random.Generator) -> dict[str, str]:
     """Draw and store one picture of a patient; returns its row."""
-    severity = float(random.uniform(0.25, 1.0))
+    severity = 0.18 + 0.82 * float(random.beta(1.2, 1.3))
     picture = draw(
         patient.anatomy,
         finding=patient.finding,
