@@ -20,7 +20,7 @@ from covid_xray.data.fingerprints import Album, one_thread_each, open_album
 from covid_xray.data.manifest import read_manifest
 from covid_xray.data.registration import COPY, register
 
-EDGES = (-0.01, 0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, COPY, 0.85, 0.9, 0.95, 1.0)
+EDGES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, COPY, 0.85, 0.9, 0.95, 1.0)
 
 
 def main() -> None:
@@ -93,10 +93,8 @@ def exhaustive(album: Album, images: list[str], *, count: int, found: set[str]) 
 def page(result: dict) -> str:
     """The tables of docs/results/duplicates-margin.md."""
     found = result["margin"]
-    steps = [
-        (f"{a:.2f} to {b:.2f}" if a >= 0 else "0", n)
-        for a, b, n in zip(EDGES, EDGES[1:], found["counts"], strict=False)
-    ]
+    bins = zip(EDGES, EDGES[1:], found["counts"], strict=False)
+    steps = [(f"{low:.2f} to {high:.2f}", count) for low, high, count in bins]
     sides = [(f"{row['agreement']:.3f}", row["pair"].replace("|", "and")) for row in found["least_sure_copies"]]
     others = [(f"{row['agreement']:.3f}", row["pair"].replace("|", "and")) for row in found["surest_others"]]
     votes = [
