@@ -9,7 +9,7 @@ import pytest
 from covid_xray.data.doctor import examine
 from covid_xray.data.manifest import Manifest, quarantine_table
 from covid_xray.data.pitfall import Verdict
-from covid_xray.data.pitfalls import age_band, child, size
+from covid_xray.data.pitfalls import age_band, child, one_source_per_class, size, told_by_source
 from covid_xray.data.readers import Refusal
 from spoilt import I, N, changed, clean, verdicts
 
@@ -88,3 +88,12 @@ def test_bands_and_sizes():
     assert age_band(table).tolist() == ["0-17", "18-39", "60-79", "", ""]
     assert child(table).tolist() == ["child", "adult", "adult", "child", ""]
     assert size(table).tolist() == ["18 1.0", "17 2.0", "", "", "20 1.0"]
+
+
+def test_one_confounded_class_among_three_is_enough():
+    label = np.array(["covid", "normal", "virus"])[I % 3]
+    manifest, _ = clean(label=label, source=np.where(label == "covid", "x", "y"))
+    found = one_source_per_class(manifest)
+    assert found.verdict is Verdict.FAIL
+    assert "Of the class covid, 100%" in found.says
+    assert told_by_source(manifest.table) == {"covid": 1, "normal": 0, "virus": 0}
