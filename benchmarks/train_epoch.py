@@ -156,7 +156,7 @@ def ours(data: Path, work: Path, *, wanted: str = "auto") -> dict:
     import dataclasses
 
     from covid_xray.training import precision
-    from covid_xray.training.train import train_epoch
+    from covid_xray.training.epoch import train_epoch
 
     part, settings, model, facts = prepared(data, work, wanted)
     few = dataclasses.replace(part, images=part.images[: WARM * BATCH], labels=part.labels[: WARM * BATCH])

@@ -19,7 +19,7 @@ from covid_xray.data.manifest import Manifest, read_manifest
 from covid_xray.data.split import make_split, read_split
 from covid_xray.errors import BadSplit, Busy, UsageError
 from covid_xray.files import folder_lock
-from covid_xray.training import batches, schedule
+from covid_xray.training import batches, epoch, schedule
 from covid_xray.training import train as program
 from covid_xray.training.train import train
 
@@ -105,7 +105,7 @@ def test_only_the_training_part_is_trained_on(
             trained.update(batch.images)
             yield batch
 
-    monkeypatch.setattr(program, "training_batches", spy)
+    monkeypatch.setattr(epoch, "training_batches", spy)
     train(manifest, split, settings=SETTINGS.model_copy(update={"epochs": 2}), out=tmp_path / "r")
     assert trained == set(split.index[split == "train"])
 
@@ -171,25 +171,6 @@ def test_a_run_that_diverges_says_so(manifest: Manifest, split: pd.Series, tmp_p
         train(manifest, split, settings=settings, out=tmp_path / "r")
 
 
-def test_validation_pairs_each_label_with_its_own_image(manifest: Manifest, tmp_path: Path) -> None:
-    """A model that answers by looking the pixels up is right for every image, in whatever order they come."""
-    from covid_xray.training.cache import build_cache
-
-    cache = build_cache(manifest, folder=tmp_path, height=32, width=32)
-    labels = np.array([CLASSES.index(label) for label in manifest.table["label"]])
-    answers = {cache.pixels[cache.row[i]].tobytes(): y for i, y in zip(manifest.table["image"], labels, strict=True)}
-
-    class Perfect:
-        def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
-            return np.eye(3)[[answers[image.astype(np.uint8).tobytes()] for image in x]]
-
-    shuffled = np.random.default_rng(0).permutation(len(labels))
-    images = tuple(manifest.table["image"].iloc[i] for i in shuffled)
-    part = batches.Part(images, labels[shuffled], CLASSES, cache)
-    loss, accuracy, f1 = program.validate(Perfect(), part, batch_size=7)
-    assert (round(loss, 6), accuracy, f1) == (0, 1, 1)
-
-
 def test_a_longer_run_may_follow(manifest: Manifest, split: pd.Series, tmp_path: Path) -> None:
     """The number of epochs is not part of a run's identity: a stopped run may be given more."""
     first = SETTINGS.model_copy(update={"epochs": 2})
@@ -207,3 +188,16 @@ def test_a_longer_run_may_follow(manifest: Manifest, split: pd.Series, tmp_path:
 
 def test_schedule_state_is_plain_data() -> None:
     json.dumps(vars(schedule.start(SETTINGS)))
+
+
+def test_a_run_knows_how_it_came_about(run: Path, manifest: Manifest, split: pd.Series) -> None:
+    facts = json.loads((run / "manifest.json").read_text())
+    counts = facts["bundle"]["training_data"]["images"]
+    for part in ("train", "val", "test"):
+        expected = manifest.table["label"][(split.reindex(manifest.table["image"]) == part).to_numpy()].value_counts()
+        assert counts[part] == expected.to_dict()
+    assert facts["seconds"] > 0
+    assert facts["ended"] == "14 epochs done"
+    assert facts["precision"] == "float32"
+    assert facts["machine"]["cores"] >= 1
+    assert facts["command"]

@@ -43,7 +43,7 @@ def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
             chosen,
             out=target,
             history=study.run / "history.csv" if (study.run / "history.csv").is_file() else None,
-            baselines=json.loads(study.baselines.read_text(encoding="utf-8")) if study.baselines else None,
+            baselines=_read_baselines(study.baselines) if study.baselines else None,
             banner=study.banner,
             title=f"{predictor.identity.name} on {len(chosen.table):,} images ({part} part)",
             rounds=study.rounds,
@@ -85,6 +85,23 @@ def choose(manifest: "Manifest", split_file: Path, *, part: str | None) -> tuple
     return manifest.take(rows.to_numpy()), part
 
 
+def _read_baselines(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputRefused(f"expected {path} from `covid-xray baselines`. Received: no JSON file there") from None
+    if not isinstance(content, dict):
+        raise InputRefused(f"expected {path} from `covid-xray baselines`. Received: a {type(content).__name__}")
+    return content
+
+
+def show(figure: dict[str, Any]) -> str:
+    """A figure with its interval, or saying that there is none."""
+    if figure["ci_low"] is None:
+        return f"{figure['value']:.3f} (too few for an interval), n={figure['n']}"
+    return f"{figure['value']:.3f} ({figure['ci_low']:.3f} to {figure['ci_high']:.3f}), n={figure['n']}"
+
+
 def _check_labels(manifest: "Manifest", predictor: Predictor) -> None:
     unknown = sorted(set(manifest.table["label"]) - set(predictor.classes))
     if unknown:
@@ -98,8 +115,5 @@ def _print(metrics: dict[str, Any], target: Path) -> None:
     for name in ("accuracy", "macro_f1", "auroc_macro", "ece"):
         figure = metrics["figures"].get(name)
         if figure:
-            text = (
-                f"{name:12} {figure['value']:.3f} ({figure['ci_low']:.3f} to {figure['ci_high']:.3f}), n={figure['n']}"
-            )
-            out.print(text, highlight=False)
+            out.print(f"{name:12} {show(figure)}", highlight=False)
     out.print(f"report: {target / 'report.html'}", highlight=False, soft_wrap=True)

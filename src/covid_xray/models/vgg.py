@@ -30,7 +30,7 @@ def build(settings: Training, classes: int) -> keras.Model:
     for block, filters in enumerate(settings.blocks, start=1):
         for number in range(1, settings.convolutions + 1):
             name = f"block{block}_conv{number}"
-            x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=name)(x)
+            x = _convolution(filters, name, settings)(x)
         x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
     x = layers.Dropout(settings.dropout, name="features_dropout")(x)
     x = _hidden(x, settings)
@@ -39,11 +39,17 @@ def build(settings: Training, classes: int) -> keras.Model:
     return keras.Model(image, probabilities, name=settings.model)
 
 
+def _convolution(filters: int, name: str, settings: Training) -> layers.Layer:
+    options = {"padding": "same", "activation": "relu", "kernel_initializer": settings.initializer}
+    return layers.Conv2D(filters, 3, **options, name=name)
+
+
 def _hidden(x: keras.KerasTensor, settings: Training) -> keras.KerasTensor:
     if not settings.dense:
         return layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Flatten(name="flatten")(x)
     for number, units in enumerate(settings.dense, start=1):
-        x = layers.Dense(units, activation="relu", name=f"dense{number}")(x)
+        options = {"activation": "relu", "kernel_initializer": settings.initializer}
+        x = layers.Dense(units, **options, name=f"dense{number}")(x)
         x = layers.Dropout(settings.dropout, name=f"dense{number}_dropout")(x)
     return x

@@ -22,7 +22,6 @@ import keras
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from covid_xray.config import Training, to_yaml
 from covid_xray.data.manifest import Manifest
@@ -31,8 +30,9 @@ from covid_xray.errors import CovidXrayError, UsageError
 from covid_xray.files import folder_lock, replacing, sha256_bytes, write_text
 from covid_xray.models import zoo
 from covid_xray.training import checkpoint, precision, schedule
-from covid_xray.training.batches import Part, plain_batches, prefetch, training_batches
+from covid_xray.training.batches import Part
 from covid_xray.training.cache import build_cache
+from covid_xray.training.epoch import train_epoch, validate
 from covid_xray.training.export import export
 from covid_xray.training.run import describe_data, write_run_manifest
 from covid_xray.training.schedule import Schedule
@@ -218,43 +218,6 @@ def _epoch(run: _Run, state: Schedule) -> tuple[Schedule, dict[str, float]]:
     note = f"loss {logs['loss']:.3f}, validation: loss {val_loss:.3f}, accuracy {val_accuracy:.3f}, F1 {val_f1:.3f}"
     run.progress(stage, steps, steps, note + (" (best)" if after.is_best else ""))
     return after, row
-
-
-def train_epoch(
-    model: keras.Model,
-    part: Part,
-    *,
-    settings: Training,
-    epoch: int,
-    watch: Callable[[int, int, str], None] | None = None,
-) -> dict[str, float]:
-    """One pass over `part` in the order of (seed, epoch), augmented: mean loss and accuracy; `model` is compiled.
-
-    `watch` is called with (step, steps, note) after each batch but the last.
-    """
-    steps = -(-len(part) // settings.batch_size)
-    seen, sums = 0, {"loss": 0.0, "accuracy": 0.0}
-    for step, batch in enumerate(prefetch(training_batches(part, settings=settings, epoch=epoch)), start=1):
-        model.reset_metrics()  # so that the logs are of this batch, in every Keras version
-        logs = model.train_on_batch(batch.x, batch.y, sample_weight=batch.weight, return_dict=True)
-        seen += len(batch.images)
-        sums = {name: sums[name] + float(logs[name]) * len(batch.images) for name in sums}
-        if watch and step < steps:
-            watch(step, steps, f"loss {sums['loss'] / seen:.3f}")
-    return {name: value / seen for name, value in sums.items()}
-
-
-def validate(model: keras.Model, part: Part, *, batch_size: int) -> tuple[float, float, float]:
-    """Cross-entropy, accuracy and macro-F1 on a part, each label beside the prediction of its own image."""
-    labels, losses, predicted = [], [], []
-    for batch in prefetch(plain_batches(part, batch_size=batch_size)):
-        probabilities = np.asarray(model.predict_on_batch(batch.x), dtype=np.float64)
-        truth = batch.y.argmax(axis=1)
-        labels += truth.tolist()
-        predicted += probabilities.argmax(axis=1).tolist()
-        losses += (-np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-7, None))).tolist()
-    accuracy = float(np.mean(np.array(labels) == np.array(predicted)))
-    return float(np.mean(losses)), accuracy, float(f1_score(labels, predicted, average="macro", zero_division=0))
 
 
 def _append_history(path: Path, row: dict[str, float]) -> None:

@@ -1,0 +1,54 @@
+"""Passes over a part: label and prediction always of the same image."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets import CLASSES, draw_folders
+
+pytest.importorskip("keras")
+
+from covid_xray.config import Training
+from covid_xray.data.manifest import read_manifest
+from covid_xray.training import batches, epoch
+from covid_xray.training.cache import PixelCache, build_cache
+
+
+def test_validation_pairs_each_label_with_its_own_image(tmp_path: Path) -> None:
+    """A model that answers by looking the pixels up is right for every image, in whatever order they come."""
+    manifest = read_manifest(draw_folders(tmp_path / "data", each=8))
+    cache = build_cache(manifest, folder=tmp_path / "cache", height=32, width=32)
+    labels = np.array([CLASSES.index(label) for label in manifest.table["label"]])
+    answers = {cache.pixels[cache.row[i]].tobytes(): y for i, y in zip(manifest.table["image"], labels, strict=True)}
+
+    class Perfect:
+        def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
+            return np.eye(3)[[answers[image.astype(np.uint8).tobytes()] for image in x]]
+
+    shuffled = np.random.default_rng(0).permutation(len(labels))
+    images = tuple(manifest.table["image"].iloc[i] for i in shuffled)
+    part = batches.Part(images, labels[shuffled], CLASSES, cache)
+    loss, accuracy, f1 = epoch.validate(Perfect(), part, batch_size=7)
+    assert (round(loss, 6), accuracy, f1) == (0, 1, 1)
+
+
+def test_means_are_over_images_not_batches() -> None:
+    """17 images in batches of 8: the last batch holds one image and counts as one."""
+    pixels = np.arange(17, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
+    images = tuple(f"{i}.png" for i in range(17))
+    part = batches.Part(images, np.arange(17) % 3, CLASSES, PixelCache(pixels, {im: i for i, im in enumerate(images)}))
+
+    class Counting:
+        def reset_metrics(self) -> None: ...
+
+        def train_on_batch(self, x: np.ndarray, y: np.ndarray, **_: object) -> dict[str, float]:
+            return {"loss": float(x.mean()), "accuracy": float(y[:, 0].mean())}
+
+    settings = Training(batch_size=8, augment=False)
+    steps: list[tuple[int, int]] = []
+    watch = lambda step, total, note: steps.append((step, total))  # noqa: E731
+    logs = epoch.train_epoch(Counting(), part, settings=settings, epoch=1, watch=watch)
+    assert logs["loss"] == pytest.approx(8.0)
+    assert logs["accuracy"] == pytest.approx(6 / 17)
+    assert steps == [(1, 3), (2, 3)]
