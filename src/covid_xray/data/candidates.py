@@ -8,6 +8,7 @@ the work grows in proportion to the pictures.
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -56,19 +57,19 @@ def find_candidates(
     if len(voters.rows) == 0:
         return []
     partition = _Partition.drawn(voters, rng=np.random.default_rng(seed))
+    tables = []
     with one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        here = _Sorted(partition.cells(voters, turn=_as_they_are, pool=pool))
-        there = _Sorted(partition.cells(voters, turn=mirrored_descriptors, pool=pool))
-        ballots = ((here, _as_they_are), (there, mirrored_descriptors))
-        total, done, tables = 2 * partition.size, 0, []
-        for askers, turn in ballots:
-            keys: list[NDArray[np.int64]] = []
-            for part in pool.map(lambda c, a=askers, t=turn: _count(voters, a, here, t, c), _tasks(partition.size)):
-                keys.append(part)
-                done = min(total, done + _TASK)
+        asked = _Sorted(partition.cells(voters, turn=_as_they_are, pool=pool))
+        for mirror, turn in enumerate((_as_they_are, mirrored_descriptors)):
+            askers = _Sorted(partition.cells(voters, turn=turn, pool=pool)) if mirror else asked
+            count = partial(_count, voters, askers, asked, turn)
+            votes = []
+            for done, part in enumerate(pool.map(count, _tasks(partition.size)), start=1):
+                votes.append(part)
                 if progress:
-                    progress("comparing", done, total)
-            tables.append(_tally(np.concatenate(keys), images=len(album), mirror=turn is mirrored_descriptors))
+                    cells = mirror * partition.size + min(done * _TASK, partition.size)
+                    progress("comparing", cells, 2 * partition.size)
+            tables.append(_tally(np.concatenate(votes), images=len(album), mirror=bool(mirror)))
     return _best(pd.concat(tables))
 
 
