@@ -162,3 +162,10 @@ def test_folder_that_cannot_be_listed_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", closed)
     with pytest.raises(BadManifest, match="can be listed"):
         read_manifest(tmp_path)
+
+
+def test_images_that_the_table_of_a_folder_does_not_name_are_noted(kaggle):
+    assert not [note for note in read_manifest(kaggle.parent).notes if "not named" in note]
+    draw(kaggle.parent / "train" / "covid" / "new.png")
+    (note,) = [note for note in read_manifest(kaggle.parent).notes if "not named" in note]
+    assert "train.csv; 1 further images" in note

@@ -141,6 +141,17 @@ def test_impossible_fractions(fractions):
         make_split(plain(), **fractions)
 
 
+@settings(max_examples=60, deadline=None)
+@given(manifests(), st.lists(st.sampled_from("xyz"), min_size=60, max_size=60))
+def test_no_link_joins_a_source_to_the_rest(manifest, sources):
+    table = manifest.table.assign(source=sources[: len(manifest.table)])
+    if table["source"].nunique() < 2:
+        return
+    for source, split in leave_one_source_out(Manifest(table, Path(), manifest.quarantine)):
+        assert sides_of_each_link(manifest, split) == 1
+        assert set(split.index[split == "test"]) == set(table["image"][table["source"] == source])
+
+
 def test_leave_one_source_out_keeps_linked_images_out_of_training():
     manifest = manifest_of(
         label=["a", "b", "a", "b", "a", "b"],

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from covid_xray.data.readers import SPLIT_FOLDERS, Lookup, Refusal, Rows, files_below, is_image_name
+from covid_xray.data.lookup import Lookup
+from covid_xray.data.readers import SPLIT_FOLDERS, Refusal, Rows, files_below, is_image_name
 from covid_xray.data.tables import UNKNOWN, patient_text, read_table
 from covid_xray.errors import BadManifest
 

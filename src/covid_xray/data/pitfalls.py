@@ -173,7 +173,7 @@ def associated(manifest: Manifest, column: str, values: pd.Series, *, what: str,
             f"The {what} is known for {known:.0%} of the images, and not in two values of two classes: cannot be told."
         )
     advice = ADVICE.get(
-        column, f"Compare classes within one {what}, report scores for each, or gather a set without it."
+        column, f"Report scores for each {what} by itself, or gather a set in which it does not differ."
     )
     question = f"Is the {what} the same in all classes?"
     verdict = judged(v, warn=V_WARN, fail=fail)

@@ -44,7 +44,9 @@ def unlike(manifest: Manifest, facts: PixelFacts) -> Pitfall:
     order = np.argsort(near)
     bad = order[near[order] < UNLIKE]
     images = manifest.table["image"].to_numpy()
-    says = f"{len(bad):,} hardly resemble the mean of all (correlation under {UNLIKE}); fine misfits are not found."
+    says = (
+        f"Pictures that hardly resemble the mean: {len(bad):,} (correlation under {UNLIKE}). Fine ones are missed."
+    )
     advice = "Look at them: side views, CT, other parts of the body, or a chest lost in a frame."
     examples = tuple(f"{images[i]} ({near[i]:.2f})" for i in bad[:EXAMPLES])
     verdict = judged(len(bad) / max(1, len(near)), warn=0, fail=0.05)
@@ -57,7 +59,7 @@ def upside_down(manifest: Manifest, facts: PixelFacts) -> Pitfall:
     near, turned = likeness(facts.thumbnails)
     bad = np.flatnonzero((turned > near + TURNED) & (turned > 0.5))
     images = manifest.table["image"].to_numpy()[bad]
-    says = f"{len(bad):,} look more like the others when upside down."
+    says = f"Pictures that look more like the others when upside down: {len(bad):,}."
     verdict = Verdict.WARN if len(bad) else Verdict.PASS
     advice = "Turn them, or leave them out."
     question = "Are all pictures upright?"

@@ -5,15 +5,14 @@ Nothing is decoded here; `manifest.read_manifest` does that next. Every cell is 
 
 import os
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 import pandas as pd
 
+from covid_xray.data.lookup import Lookup
 from covid_xray.data.tables import patient_text, read_table
 from covid_xray.errors import BadManifest
 
@@ -47,44 +46,6 @@ class Rows:
     notes: tuple[str, ...] = ()
 
 
-class Lookup:
-    """Finds files below `root`; the tree is listed once, and only when a name is not found as written."""
-
-    def __init__(self, root: Path, list_files: Callable[[Path], list[str]]) -> None:
-        self.root = root
-        self._list_files = list_files
-
-    def find(self, name: str, *, label: str = "") -> list[str]:
-        """Relative posix paths that `name` may mean: none, one, or several.
-
-        A folder called like the row's `label` settles it when the same name lies in several class folders.
-        """
-        if (self.root / name).is_file():
-            return [name]
-        found = self._tail(name, self._by_name) or self._tail(name, self._by_stem)
-        own_class = [path for path in found if label in PurePosixPath(path).parts[:-1]]
-        return own_class if len(found) > 1 and own_class else found
-
-    @staticmethod
-    def _tail(name: str, index: dict[str, list[str]]) -> list[str]:
-        parts = PurePosixPath(name).parts
-        folder = parts[:-1]
-        candidates = index.get(parts[-1], [])
-        return [path for path in candidates if not folder or PurePosixPath(path).parts[:-1][-len(folder) :] == folder]
-
-    @cached_property
-    def _files(self) -> list[str]:
-        return self._list_files(self.root)
-
-    @cached_property
-    def _by_name(self) -> dict[str, list[str]]:
-        return _index(self._files, key=lambda path: path.name)
-
-    @cached_property
-    def _by_stem(self) -> dict[str, list[str]]:
-        return _index(self._files, key=lambda path: path.stem)
-
-
 def read_rows(data: Path, *, images: Path | None = None) -> Rows:
     """Rows of a folder of class folders, of a folder with a CSV, or of a CSV; see docs/reference/manifest.md.
 
@@ -98,7 +59,7 @@ def read_rows(data: Path, *, images: Path | None = None) -> Rows:
     names = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_file()}
     for name in CSV_NAMES:
         if name in names:
-            return csv_rows(names[name], images=images)
+            return _with_unnamed(csv_rows(names[name], images=images), names[name])
     return folder_rows(data)
 
 
@@ -189,6 +150,15 @@ def _misplaced(name: str, *, depth: int) -> Refusal | None:
         expected = "train|val|test/class/name" if depth == 2 else "class/name"
         return Refusal(name, "no-label", f"expected the image at {expected}. Received: a file in another place")
     return None
+
+
+def _with_unnamed(rows: Rows, path: Path) -> Rows:
+    """A note on images in the folder that its table does not name, so that a table that is out of date is noticed."""
+    named = {*rows.table["image"], *(refusal.image for refusal in rows.refused)}
+    others = [name for name in files_below(rows.root) if PurePosixPath(name).suffix and is_image_name(name)]
+    more = len(set(others) - named)
+    note = f"the folder was read by {path.name}; {more:,} further images in it are not named there"
+    return replace(rows, notes=(*rows.notes, note)) if more else rows
 
 
 def _is_utf8(name: str) -> bool:
@@ -285,10 +255,3 @@ def _refuse_twice_found(table: pd.DataFrame, path: Path) -> None:
         raise BadManifest(
             f"expected one row for each file in {path.name}. Received: {names[0]} and {names[1]}, one file"
         )
-
-
-def _index(files: list[str], *, key: Callable[[PurePosixPath], str]) -> dict[str, list[str]]:
-    index: dict[str, list[str]] = defaultdict(list)
-    for name in files:
-        index[key(PurePosixPath(name))].append(name)
-    return index

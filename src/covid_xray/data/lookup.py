@@ -1,0 +1,51 @@
+"""A name in a table in, the file or files it may mean out: as written, without its suffix, or in a sub-folder."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+
+class Lookup:
+    """Finds files below `root`; the tree is listed once, and only when a name is not found as written."""
+
+    def __init__(self, root: Path, list_files: Callable[[Path], list[str]]) -> None:
+        self.root = root
+        self._list_files = list_files
+
+    def find(self, name: str, *, label: str = "") -> list[str]:
+        """Relative posix paths that `name` may mean: none, one, or several.
+
+        A folder called like the row's `label` settles it when the same name lies in several class folders.
+        """
+        if (self.root / name).is_file():
+            return [name]
+        found = self._tail(name, self._by_name) or self._tail(name, self._by_stem)
+        own_class = [path for path in found if label in PurePosixPath(path).parts[:-1]]
+        return own_class if len(found) > 1 and own_class else found
+
+    @staticmethod
+    def _tail(name: str, index: dict[str, list[str]]) -> list[str]:
+        parts = PurePosixPath(name).parts
+        folder = parts[:-1]
+        candidates = index.get(parts[-1], [])
+        return [path for path in candidates if not folder or PurePosixPath(path).parts[:-1][-len(folder) :] == folder]
+
+    @cached_property
+    def _files(self) -> list[str]:
+        return self._list_files(self.root)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        return _index(self._files, key=lambda path: path.name)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        return _index(self._files, key=lambda path: path.stem)
+
+
+def _index(files: list[str], *, key: Callable[[PurePosixPath], str]) -> dict[str, list[str]]:
+    index: dict[str, list[str]] = defaultdict(list)
+    for name in files:
+        index[key(PurePosixPath(name))].append(name)
+    return index
