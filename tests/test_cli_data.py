@@ -60,6 +60,18 @@ def test_index_then_split_then_folds(folder, tmp_path):
     assert all(len(parts) == 1 for parts in sides.values())
 
 
+def test_index_combines_several_sets(folder, tmp_path):
+    run("index", "--data", folder, "-o", tmp_path / "first.csv")
+    other = tmp_path / "other" / "virus"
+    other.mkdir(parents=True)
+    Image.fromarray(np.full((30, 30), 9, np.uint8)).save(other / "v.png")
+    result = run("index", "--data", tmp_path / "first.csv", "--data", tmp_path / "other", "-o", tmp_path / "all.csv")
+    assert result.exit_code == 0
+    found = {(row["image"], row["source"]) for row in rows(tmp_path / "all.csv")}
+    assert {("other/virus/v.png", "other"), ("data/covid/00.png", "data")} <= found
+    assert len(found) == 61
+
+
 def test_split_by_source_writes_one_file_for_each(folder, tmp_path):
     run("index", "--data", folder, "-o", tmp_path / "manifest.csv")
     table = rows(tmp_path / "manifest.csv")

@@ -28,7 +28,9 @@ def register(app: typer.Typer) -> None:
 
 def index(
     output: Annotated[Path, typer.Option("-o", "--output", help="The manifest to write (CSV).")],
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of class folders, or a CSV.")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="Folder of class folders, or a CSV; repeat to combine several.")
+    ] = None,
     images: Images = None,
     source: Annotated[str | None, typer.Option("--source", help="A public data set by name, with --from.")] = None,
     folder: Annotated[Path | None, typer.Option("--from", help="Folder where that data set was unpacked.")] = None,
@@ -37,19 +39,23 @@ def index(
     ] = "any",
 ) -> None:
     """List, decode and hash every image; write a manifest, and quarantine.csv with what was refused and why."""
+    from covid_xray.data.combine import combine
     from covid_xray.data.licenses import ALLOW, allow_licenses
     from covid_xray.data.manifest import read_manifest, write_manifest, write_quarantine
     from covid_xray.data.sources import import_source
 
-    if (data is None) == (source is None) or (source is None) != (folder is None):
+    if bool(data) == bool(source) or (source is None) != (folder is None):
         raise UsageError("expected either --data, or --source with --from. Received: neither or a mixture")
+    if images and len(data or []) != 1:
+        raise UsageError("expected --images with one --data. Received: none or several")
     if license_allow not in ALLOW:
         raise UsageError(f"expected --license-allow out of {', '.join(ALLOW)}. Received: {license_allow!r}")
     with bar("Decode") as progress:
         if source and folder:
             manifest = import_source(source, folder, license_allow=license_allow, progress=progress)
         else:
-            manifest = allow_licenses(read_manifest(data or Path(), images=images, progress=progress), license_allow)
+            parts = [read_manifest(part, images=images, progress=progress) for part in data or []]
+            manifest = allow_licenses(combine(parts), license_allow)
     refused = output.with_name("quarantine.csv")
     write_quarantine(manifest, refused)
     write_manifest(manifest, output)
