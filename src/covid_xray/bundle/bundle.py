@@ -7,11 +7,12 @@ A bundle may hold other forms of the same network, such as `model_int8.onnx`, ea
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from covid_xray.bundle.ahead import read_hashed
 from covid_xray.bundle.onnx_file import has_external_data
 from covid_xray.errors import BadBundle
 from covid_xray.files import replacing_folder, sha256_bytes, write_json
@@ -55,12 +56,18 @@ class Bundle:
     int8: bool = False
 
 
-def load_bundle(folder: str | Path | None = None, *, int8: bool = False) -> Bundle:
+def load_bundle(
+    folder: str | Path | None = None,
+    *,
+    int8: bool = False,
+    read: Callable[[Path], tuple[bytes, str]] = read_hashed,
+) -> Bundle:
     """The bundle in `folder`, or the one that ships with the package.
 
     Args:
         folder: of the bundle.
         int8: load `model_int8.onnx` instead of `model.onnx`.
+        read: gives the bytes of a file and their SHA-256; a `ReadAhead` has begun before.
 
     Raises:
         BadBundle: missing, incomplete, altered, of another format, or made for other preprocessing; the message
@@ -75,8 +82,13 @@ def load_bundle(folder: str | Path | None = None, *, int8: bool = False) -> Bund
             code="no-int8",
         )
     identity = facts["int8" if int8 else "model"]
-    model = _read_model(path / (INT8_FILE if int8 else MODEL_FILE), identity)
+    model = _read_model(model_path(folder, int8=int8), identity, read)
     return unsealed(facts, model, folder=path, int8=int8)
+
+
+def model_path(folder: str | Path | None = None, *, int8: bool = False) -> Path:
+    """Where the ONNX file of a bundle lies, if it is there."""
+    return (Path(folder) if folder is not None else DEFAULT) / (INT8_FILE if int8 else MODEL_FILE)
 
 
 def unsealed(facts: Mapping[str, Any], model: bytes, *, folder: Path, int8: bool = False) -> Bundle:
@@ -217,11 +229,14 @@ def _expect(holds: bool, message: str) -> None:
         raise BadBundle(message, code="format")
 
 
-def _read_model(path: Path, identity: Mapping[str, Any]) -> bytes:
+def _read_model(path: Path, identity: Mapping[str, Any], read: Callable[[Path], tuple[bytes, str]]) -> bytes:
     if not path.is_file():
         raise BadBundle(f"expected {path}. Received: no such file", code="no-bundle")
-    model = path.read_bytes()
-    if sha256_bytes(model) != identity["sha256"]:
+    try:
+        model, sha256 = read(path)
+    except OSError:
+        raise BadBundle(f"expected {path} to be readable. Received: a read error", code="altered") from None
+    if sha256 != identity["sha256"]:
         raise BadBundle(
             f"expected {path} with the SHA-256 that {FACTS_FILE} names. Received: another file", code="altered"
         )

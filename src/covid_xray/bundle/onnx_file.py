@@ -63,6 +63,18 @@ def split_weights(model: bytes) -> Skeleton:
     return Skeleton(b"".join(parts), weights)
 
 
+def largest_weight(model: bytes) -> int:
+    """Where in the file the values of its largest weight begin, in bytes; 0 when it has none."""
+    whole = np.frombuffer(model, np.uint8)
+    largest = whole[:0]
+    for number, graph, _ in _fields(memoryview(model)):
+        for kind, tensor, _ in _fields(graph) if number == _MODEL_GRAPH else ():
+            for field, raw, _ in _fields(tensor) if kind == _GRAPH_TENSORS else ():
+                if field == _RAW_DATA and len(raw) > len(largest):
+                    largest = np.frombuffer(raw, np.uint8)
+    return int(largest.ctypes.data - whole.ctypes.data) if len(largest) else 0
+
+
 def _without_weights(graph: memoryview, weights: dict[str, NDArray[np.generic]]) -> bytes:
     parts = []
     for number, part, whole in _fields(graph):

@@ -91,13 +91,19 @@ class Predictor:
             `probabilities` N x C float32, calibrated, rows sum to 1; `embedding` N x D float32; and, if asked for,
             `class_maps` N x C x h x w float32, zero or more.
         """
+        result = self.run_uncalibrated(pixels, class_maps=class_maps)
+        result["probabilities"] = calibrate(result["probabilities"], temperature=self.bundle.temperature)
+        return result
+
+    def run_uncalibrated(
+        self, pixels: NDArray[np.uint8], *, class_maps: bool = False
+    ) -> dict[str, NDArray[np.float32]]:
+        """As `run`, with the probabilities as the network gives them, before temperature scaling."""
         expected = (self.bundle.height, self.bundle.width)
         if pixels.ndim != 3 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
             raise ValueError(f"expected N x {expected} uint8. Received: {pixels.shape} {pixels.dtype}")
         wanted = ["probabilities", "embedding"] + (["class_maps"] if class_maps else [])
-        result = self._engine.run(pixels[..., None].astype(np.float32), wanted)
-        result["probabilities"] = calibrate(result["probabilities"], temperature=self.bundle.temperature)
-        return result
+        return self._engine.run(pixels[..., None].astype(np.float32), wanted)
 
     def predict(self, source: Source, *, class_maps: bool = False) -> Finding:
         """The finding for one image: a path, the bytes of a file, or a `Radiograph`.

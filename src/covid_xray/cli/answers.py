@@ -1,21 +1,23 @@
-"""Commands that answer from a bundle: predict, explain, submit, info."""
+"""Commands that answer from a bundle: predict, explain, submit, selftest, info."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from covid_xray.bundle.finding import Failure, Finding
 from covid_xray.cli.console import BundleFolder, bar, err, out
-from covid_xray.config import Limits
-from covid_xray.errors import InputRefused, PartlyDone, UsageError
+from covid_xray.errors import CovidXrayError, InputRefused, PartlyDone, UsageError
 
 if TYPE_CHECKING:
+    from covid_xray.bundle.finding import Failure
     from covid_xray.bundle.inputs import Item
     from covid_xray.bundle.predictor import Predictor
 
+Engine = Annotated[str, typer.Option("--engine", help="onnxruntime or openvino.")]
+Precision = Annotated[
+    str, typer.Option("--precision", help="float32; int8 where the bundle has it; bfloat16 with openvino.")
+]
 Paths = Annotated[list[str], typer.Argument(help="Images, folders, globs or zip archives.")]
 
 
@@ -24,6 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command()(predict)
     app.command()(explain)
     app.command()(submit)
+    app.command()(selftest)
     app.command()(info)
 
 
@@ -36,17 +39,31 @@ def predict(
     heatmap: Annotated[bool, typer.Option("--heatmap", help="Also draw heat maps into OUTPUT/heatmaps.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the results file in OUTPUT.")] = False,
     report: Annotated[Path | None, typer.Option("--report", help="Write versions, counts and seconds as JSON.")] = None,
+    engine: Engine = "onnxruntime",
+    precision: Precision = "float32",
 ) -> None:
     """Classify images and print a table, or write predictions.csv (predictions.jsonl with --json) to a folder."""
     if as_json and as_csv:
         raise UsageError("expected --json or --csv. Received: both")
     if output is None and (heatmap or resume):
         raise UsageError("expected a folder with -o for --heatmap or --resume. Received: none")
+    from covid_xray.bundle.ahead import ReadAhead
+
+    # Reading and hashing the network goes on in a thread while the imports below are made.
+    ahead = ReadAhead(_network(bundle, int8=precision == "int8"))
     from covid_xray.cli.predicting import Job, run
 
-    run(
-        Job(paths=tuple(paths), output=output, json=as_json, csv=as_csv, heatmap=heatmap, resume=resume), bundle, report
+    job = Job(
+        paths=tuple(paths),
+        output=output,
+        json=as_json,
+        csv=as_csv,
+        heatmap=heatmap,
+        resume=resume,
+        engine=engine,
+        precision=precision,
     )
+    run(job, bundle, report, ahead=ahead)
 
 
 def explain(
@@ -61,6 +78,7 @@ def explain(
     if shown is not None and shown not in predictor.classes:
         raise UsageError(f"expected a class of {', '.join(predictor.classes)}. Received: {shown!r}")
     items = _items(paths)
+    from covid_xray.bundle.finding import Failure
     from covid_xray.bundle.pictures import write_heatmap
 
     failures = []
@@ -90,6 +108,7 @@ def submit(
 ) -> None:
     """Write a Kaggle submission (Image,Label), one row for every image."""
     from covid_xray.bundle import submission
+    from covid_xray.bundle.finding import Failure, Finding
 
     predictor = _predictor(bundle)
     items = _items([str(data)])
@@ -122,6 +141,32 @@ def submit(
     print_failures(failures)
 
 
+def selftest(
+    bundle: BundleFolder = None,
+    engine: Engine = "onnxruntime",
+    precision: Precision = "float32",
+) -> None:
+    """Answer drawn reference images and compare with the answers that were stored at export."""
+    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.bundle.selftest import check
+
+    predictor = Predictor(bundle, engine=engine, precision=precision)
+    result = check(predictor)
+    for problem in result.problems:
+        err.print(problem, highlight=False, markup=False, soft_wrap=True)
+    about = f"{predictor.identity.name} {predictor.identity.version}, {predictor.engine}, {predictor.precision}"
+    if result.problems:
+        raise CovidXrayError(
+            f"expected the stored answers. Received: {len(result.problems)} that differ ({about}); each is named above",
+            code="self-test",
+        )
+    out.print(
+        f"OK: {result.images} reference images, largest difference {result.largest:.1e} ({about})",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def info(
     bundle: BundleFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="All facts as JSON.")] = False,
@@ -142,11 +187,20 @@ def info(
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(show_header=False, box=None)
     for key, value in facts.items():
         text = value if isinstance(value, str) else json.dumps(value)
-        table.add_row(key, text if len(text) <= 300 else text[:297] + "...")
+        table.add_row(key, escape(text if len(text) <= 300 else text[:297] + "..."))
     out.print(table)
+
+
+def _network(bundle: Path | None, *, int8: bool) -> Path:
+    """Where the network's file should be, told without imports: a wrong guess only costs a second read."""
+    folder = bundle or Path(__file__).parent.parent / "bundle" / "default"
+    return folder / ("model_int8.onnx" if int8 else "model.onnx")
 
 
 def _predictor(bundle: Path | None) -> "Predictor":
@@ -157,6 +211,7 @@ def _predictor(bundle: Path | None) -> "Predictor":
 
 def _items(paths: list[str]) -> "list[Item]":
     from covid_xray.bundle.inputs import expand, require_any
+    from covid_xray.limits import Limits
 
     items = list(expand(paths, limits=Limits()))
     require_any(items, paths)
@@ -169,13 +224,19 @@ def _find_sample(data: Path) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def print_failures(failures: list[Failure]) -> None:
+def readable(name: str) -> str:
+    """A file name as it can be shown: control characters and bytes that are no UTF-8 as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
+
+
+def print_failures(failures: "list[Failure]") -> None:
     """Name each failed image with its reason on stderr."""
     for failure in failures:
-        err.print(f"{failure.image}: {failure.message} ({failure.code})", highlight=False, markup=False, soft_wrap=True)
+        text = f"{readable(failure.image)}: {failure.message} ({failure.code})"
+        err.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def finish(failures: list[Failure], total: int) -> None:
+def finish(failures: "list[Failure]", total: int) -> None:
     """End a command over many images: name the failures and choose the exit code (0, 3 none answered, 4 some)."""
     if not failures:
         return

@@ -1,13 +1,16 @@
 """What all commands share on the terminal: progress bars on stderr, tables on stdout, common options."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of class folders, or a CSV with image and label.")]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder of the images that a CSV names.")]
@@ -15,8 +18,27 @@ BundleFolder = Annotated[
     Path | None, typer.Option("--bundle", help="Folder of the bundle; default: the one shipped with the package.")
 ]
 
-out = Console()
-err = Console(stderr=True)
+
+class Terminal:
+    """A rich console made when it is first printed to: rich takes a tenth of a second to import."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._stderr = stderr
+
+    @functools.cached_property
+    def console(self) -> "Console":
+        """The console itself."""
+        from rich.console import Console
+
+        return Console(stderr=self._stderr)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """`rich.console.Console.print`."""
+        self.console.print(*objects, **options)
+
+
+out = Terminal()
+err = Terminal(stderr=True)
 
 
 @contextlib.contextmanager
@@ -49,13 +71,15 @@ def stages() -> Iterator[Callable[[str, int, int, str], None]]:
         yield update
 
 
-def _progress() -> Progress:
+def _progress() -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=err,
+        console=err.console,
         transient=True,
     )

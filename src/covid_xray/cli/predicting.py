@@ -5,23 +5,27 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from rich.markup import escape
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from covid_xray import __version__
+from covid_xray.bundle.ahead import ReadAhead
+from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.finding import Failure, Finding
 from covid_xray.bundle.inputs import Item, expand, require_any
-from covid_xray.bundle.pictures import write_heatmap
 from covid_xray.bundle.predictor import Predictor
-from covid_xray.bundle.results import Answer, RowFile, as_dict, as_row, columns, csv_line, json_line
-from covid_xray.cli.answers import finish
+from covid_xray.bundle.results import Answer, RowFile, columns, csv_line, encoded, line
+from covid_xray.cli.answers import finish, readable
 from covid_xray.cli.console import bar, out
 from covid_xray.files import write_json
+from covid_xray.limits import Limits
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SHOWN = 40  # rows of the table on the terminal; the results file holds them all
+FEW = 16  # images up to which the start matters more than the speed
 
 
 @dataclass(frozen=True)
@@ -34,64 +38,146 @@ class Job:
     csv: bool
     heatmap: bool
     resume: bool
+    engine: str = "onnxruntime"
+    precision: str = "float32"
+
+    @property
+    def results(self) -> Path | None:
+        """The file that the rows go to."""
+        return self.output / ("predictions.jsonl" if self.json else "predictions.csv") if self.output else None
 
 
-def run(job: Job, bundle: Path | None, report: Path | None) -> None:
-    """Answer every image of the job; raises `PartlyDone` or `InputRefused` at the end when some or all failed."""
+def run(job: Job, bundle: Path | None, report: Path | None, *, ahead: ReadAhead | None = None) -> None:
+    """Answer every image of the job; raises `PartlyDone` or `InputRefused` at the end when some or all failed.
+
+    Args:
+        job: what was asked for.
+        bundle: its folder; `None` for the one shipped with the package.
+        report: JSON file to write at the end, also when the command is stopped.
+        ahead: the network's file, if reading it has begun.
+    """
     started = time.time()
-    predictor = Predictor(bundle)
-    items = list(expand(job.paths, limits=predictor.limits))
+    items = list(expand(job.paths, limits=Limits()))
     require_any(items, job.paths)
-    failures: list[Failure] = []
-    answered = 0
+    predictor = _open(job, bundle, ahead, few=len(items) <= FEW)
+    answers = _Answers(job, predictor, items)
     try:
-        for answer in _answers(job, predictor, items):
-            answered += 1
-            failures += [answer] if isinstance(answer, Failure) else []
+        for _ in answers:
+            pass
+    except BrokenPipeError:  # who reads us has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     finally:
         if report:
-            _write_report(report, predictor, items=len(items), answered=answered, failures=failures, started=started)
-    finish(failures, len(items))
+            _write_report(report, job, answers, seconds=time.time() - started)
+    finish(answers.failures, len(items))
 
 
-def _answers(job: Job, predictor: Predictor, items: list[Item]) -> Iterator[Answer]:
-    """Every answer, after it was written wherever it belongs."""
-    table = _table(predictor) if not (job.json or job.csv) else None
-    with ExitStack() as stack:
-        rows = None
-        if job.output:
-            name = "predictions.jsonl" if job.json else "predictions.csv"
-            rows = stack.enter_context(
-                RowFile(job.output / name, identity=predictor.identity, classes=predictor.classes, resume=job.resume)
-            )
-            items = [item for item in items if item.name not in rows.done]
-        elif job.csv:
-            sys.stdout.write(csv_line(columns(predictor.classes)))
-        progress = stack.enter_context(bar("predict"))
-        common = _common_folder(items)
-        answers = predictor.predict_many(items, class_maps=job.heatmap)
-        for done, (item, answer) in enumerate(zip(items, answers, strict=True), start=1):
-            if job.heatmap and job.output and isinstance(answer, Finding):
-                # The picture comes first: a row says that everything about its image is done.
-                write_heatmap(answer, item, job.output / "heatmaps", shown=None, limits=predictor.limits)
+def _open(job: Job, bundle: Path | None, ahead: ReadAhead | None, *, few: bool) -> Predictor:
+    options = {"read": ahead} if ahead else {}
+    loaded = load_bundle(bundle, int8=job.precision == "int8", **options)
+    return Predictor(loaded, engine=job.engine, precision=job.precision, few=few)
+
+
+class _Answers:
+    """Iterates over the answers, each after it was written wherever it belongs."""
+
+    def __init__(self, job: Job, predictor: Predictor, items: list[Item]) -> None:
+        self.job, self.predictor, self.items = job, predictor, items
+        self.failures: list[Failure] = []
+        self.answered = 0
+
+    def __iter__(self) -> Iterator[Answer]:
+        job, predictor, items = self.job, self.predictor, self.items
+        table = _Table(predictor, items) if not (job.json or job.csv) else None
+        with ExitStack() as stack:
+            rows = self._rows(stack)
             if rows:
-                rows.write(answer)
-            elif job.json or job.csv:
-                _print_row(answer, predictor, as_json=job.json)
-            if table is not None and done <= SHOWN:
-                _add(table, answer, _short(answer.image, common))
-            progress(done, len(items))
-            yield answer
-    if table is not None:
-        _show(table, total=len(items), job=job)
+                names = {item.name for item in items}
+                self.failures += [failure for failure in rows.failed if failure.image in names]
+                items = [item for item in items if item.name not in rows.done]
+            elif job.csv:
+                _print(csv_line(columns(predictor.classes)))
+            # The bar costs more time than a few images do.
+            progress = stack.enter_context(bar("predict")) if len(items) > FEW else None
+            for item, answer in zip(items, predictor.predict_many(items, class_maps=job.heatmap), strict=True):
+                self._write(item, answer, rows)
+                if table:
+                    table.add(answer)
+                if progress:
+                    progress(self.answered, len(items))
+                yield answer
+        if table:
+            table.show(job)
+
+    def _rows(self, stack: ExitStack) -> RowFile | None:
+        if self.job.results is None:
+            return None
+        classes, identity = self.predictor.classes, self.predictor.identity
+        return stack.enter_context(
+            RowFile(self.job.results, identity=identity, classes=classes, resume=self.job.resume)
+        )
+
+    def _write(self, item: Item, answer: Answer, rows: RowFile | None) -> None:
+        job, predictor = self.job, self.predictor
+        if job.heatmap and job.output and isinstance(answer, Finding):
+            from covid_xray.bundle.pictures import write_heatmap
+
+            # The picture comes first: a row says that everything about its image is done.
+            write_heatmap(answer, item, job.output / "heatmaps", shown=None, limits=predictor.limits)
+        if rows:
+            rows.write(answer)
+        elif job.json or job.csv:
+            _print(line(answer, identity=predictor.identity, classes=predictor.classes, as_json=job.json))
+        self.answered += 1
+        self.failures += [answer] if isinstance(answer, Failure) else []
 
 
-def _print_row(answer: Answer, predictor: Predictor, *, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json_line(as_dict(answer, identity=predictor.identity)))
-    else:
-        sys.stdout.write(csv_line(as_row(answer, identity=predictor.identity, classes=predictor.classes)))
+def _print(text: str) -> None:
+    """One row on stdout, whole and at once; a file name that is no UTF-8 keeps its bytes."""
     sys.stdout.flush()
+    sys.stdout.buffer.write(encoded(text))
+    sys.stdout.buffer.flush()
+
+
+class _Table:
+    """The first answers as a table for people."""
+
+    def __init__(self, predictor: Predictor, items: list[Item]) -> None:
+        self.predictor, self.total = predictor, len(items)
+        self.answers: list[Answer] = []
+        self.folder = _common_folder(items[:SHOWN])
+
+    def add(self, answer: Answer) -> None:
+        if len(self.answers) < SHOWN:
+            self.answers.append(answer)
+
+    def show(self, job: Job) -> None:
+        if self.answers:
+            out.print(self._drawn())
+        if self.total > len(self.answers):
+            what = f"the first {len(self.answers)}" if self.answers else "none"
+            where = f"all of them in {job.output}" if job.output else "-o DIR writes them all to a file"
+            out.print(f"{what} of {self.total} images; {where}", highlight=False, markup=False, soft_wrap=True)
+
+    def _drawn(self) -> "Table":
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table(caption="research use, not for diagnosis", caption_justify="left")
+        table.add_column("image", overflow="fold")
+        table.add_column("answer")
+        for name in self.predictor.classes:
+            table.add_column(name, justify="right")
+        table.add_column("reasons", overflow="fold")
+        for answer in self.answers:
+            image = escape(readable(_short(answer.image, self.folder)))  # a file may be called "[red].png"
+            if isinstance(answer, Failure):
+                table.add_row(image, "[red]failed[/]", *[""] * len(self.predictor.classes), escape(answer.message))
+            else:
+                shares = [f"{p:.1%}" for p in answer.probabilities.values()]
+                table.add_row(image, answer.label, *shares, escape("; ".join(answer.reasons)))
+        return table
 
 
 def _common_folder(items: list[Item]) -> str:
@@ -104,47 +190,28 @@ def _common_folder(items: list[Item]) -> str:
 
 
 def _short(name: str, folder: str) -> str:
-    return os.path.relpath(name, folder) if folder else name
+    return name[len(folder) :].lstrip("/") or name if folder else name
 
 
-def _table(predictor: Predictor) -> Table:
-    table = Table(caption="research use, not for diagnosis", caption_justify="left")
-    table.add_column("image", overflow="fold")
-    table.add_column("answer")
-    for name in predictor.classes:
-        table.add_column(name, justify="right")
-    table.add_column("reasons", overflow="fold")
-    return table
+def _write_report(path: Path, job: Job, answers: _Answers, *, seconds: float) -> None:
+    from importlib import metadata
 
-
-def _add(table: Table, answer: Answer, name: str) -> None:
-    image = escape(name)  # a file may be called "[red].png"
-    if isinstance(answer, Failure):
-        cells = [""] * (len(table.columns) - 3)
-        table.add_row(image, "[red]failed[/]", *cells, answer.message)
-        return
-    probabilities = [f"{p:.1%}" for p in answer.probabilities.values()]
-    table.add_row(image, answer.label, *probabilities, "; ".join(answer.reasons))
-
-
-def _show(table: Table, *, total: int, job: Job) -> None:
-    out.print(table)
-    if total > SHOWN:
-        where = f"all of them in {job.output}" if job.output else "-o DIR writes them all to a file"
-        out.print(f"the first {SHOWN} of {total} images; {where}", highlight=False)
-
-
-def _write_report(
-    path: Path, predictor: Predictor, *, items: int, answered: int, failures: list[Failure], started: float
-) -> None:
+    packages = ("numpy", "onnxruntime", "pillow", "pydicom")
     write_json(
         path,
         {
             "covid-xray": __version__,
-            "model": predictor.identity.__dict__,
-            "images": items,
-            "answered_now": answered,
-            "failures": [failure.__dict__ for failure in failures],
-            "seconds": round(time.time() - started, 3),
+            "python": sys.version.split()[0],
+            "packages": {name: metadata.version(name) for name in packages},
+            "model": asdict(answers.predictor.identity),
+            "bundle": readable(str(answers.predictor.bundle.folder)),
+            "engine": answers.predictor.engine,
+            "precision": answers.predictor.precision,
+            "files": [readable(path) for path in job.paths],
+            "results": readable(str(job.results)) if job.results else None,
+            "images": len(answers.items),
+            "answered_now": answers.answered,
+            "failures": [{**asdict(failure), "image": readable(failure.image)} for failure in answers.failures],
+            "seconds": round(seconds, 3),
         },
     )

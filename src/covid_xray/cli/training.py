@@ -10,11 +10,11 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
-from covid_xray.config import Training, load
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from covid_xray.config import Training
     from covid_xray.data.manifest import Manifest
 
 
@@ -40,6 +40,8 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUTPUT.")] = False,
 ) -> None:
     """Train a network on a folder or CSV of chest X-rays, choose its best epoch, and export it as a bundle."""
+    from covid_xray.config import Training, load
+
     overrides = list(settings or ())
     overrides += [f"model={model}"] if model else []
     overrides += [f"epochs={epochs}"] if epochs else []
@@ -94,7 +96,7 @@ def export(
     out.print(f"bundle: {target} (parity with Keras: {max(parity.values()):.1e})", highlight=False, soft_wrap=True)
 
 
-def split_for(manifest: "Manifest", settings: Training, *, given: Path | None) -> "pd.Series":
+def split_for(manifest: "Manifest", settings: "Training", *, given: Path | None) -> "pd.Series":
     """The split in the file `given`, or a new one by the fractions of the settings."""
     from covid_xray.data.split import make_split, read_split
 
