@@ -115,6 +115,16 @@ def test_baselines_writes_what_reports_read(folder, tmp_path):
     assert json.loads((tmp_path / "b" / "baselines.json").read_text())["best_without_lungs"]["without_lungs"]
 
 
+def test_labels_and_rows_are_chosen_as_in_training(folder, tmp_path):
+    for n in range(30):
+        (tmp_path / "data" / "virus").mkdir(exist_ok=True)
+        pixels = np.random.default_rng(n).integers(0, 90, (40, 40), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "data" / "virus" / f"{n:02d}.png")
+    words = ["split", "--data", folder, "--label", "covid", "--label", "virus", "--where", "file_format=PNG"]
+    run(*words, "-o", tmp_path / "split.csv")
+    assert {row["label"] for row in rows(tmp_path / "split.csv")} == {"covid", "virus"}
+
+
 def test_wrong_words(folder, tmp_path):
     with pytest.raises(UsageError, match="--source with --from"):
         run("index", "-o", tmp_path / "m.csv")

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covid_xray.cli.console import Data, Images, bar, err, out
+from covid_xray.cli.selection import Duplicates, Labels, Where, read
 from covid_xray.errors import UsageError
 
 if TYPE_CHECKING:
     from covid_xray.data.manifest import Manifest
 
-Duplicates = Annotated[
-    Path | None, typer.Option("--duplicates", help="Table of `covid-xray duplicates`: copies of one radiograph.")
-]
-Where = Annotated[list[str] | None, typer.Option("--where", help="Only rows with column=value (repeat to narrow).")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same images: same result.")]
 
 
@@ -68,6 +65,7 @@ def split(
     output: Annotated[Path, typer.Option("-o", "--output", help="The split to write (CSV).")],
     images: Images = None,
     duplicates: Duplicates = None,
+    labels: Labels = None,
     where: Where = None,
     folds: Annotated[int | None, typer.Option("--folds", min=2, help="Number of folds instead of parts.")] = None,
     leave_one_source_out: Annotated[
@@ -86,7 +84,7 @@ def split(
 
     if folds and leave_one_source_out:
         raise UsageError("expected --folds or --leave-one-source-out. Received: both")
-    manifest = read_data(data, images=images, duplicates=duplicates, where=where)
+    manifest = read(data, images=images, labels=labels, where=where, duplicates=duplicates)
     if leave_one_source_out:
         for name, parts in splits.leave_one_source_out(manifest):
             path = output / f"split-{name}.csv"
@@ -111,6 +109,7 @@ def doctor(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for doctor.json and doctor.html.")],
     images: Images = None,
     duplicates: Duplicates = None,
+    labels: Labels = None,
     where: Where = None,
     title: Annotated[str | None, typer.Option("--title", help="Name of the data set on the page.")] = None,
 ) -> None:
@@ -121,7 +120,7 @@ def doctor(
     from covid_xray.data.doctor import examine, write_diagnosis
     from covid_xray.data.doctor_page import shown
 
-    manifest = read_data(data, images=images, duplicates=duplicates, where=where)
+    manifest = read(data, images=images, labels=labels, where=where, duplicates=duplicates)
     with bar("Measure pixels") as progress:
         diagnosis = examine(manifest, title=title or data.stem, progress=progress)
     table = Table("", "check", "number", "what was found, and what to do", title=escape(diagnosis.title))
@@ -141,6 +140,7 @@ def baselines(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for baselines.json.")],
     images: Images = None,
     duplicates: Duplicates = None,
+    labels: Labels = None,
     where: Where = None,
     masks: Annotated[
         Path | None, typer.Option("--masks", help="Folder of lung masks named like the images; used if all have one.")
@@ -155,7 +155,7 @@ def baselines(
     from covid_xray.data.lung_cover import cover_lungs
     from covid_xray.data.pixel_facts import measure
 
-    manifest = read_data(data, images=images, duplicates=duplicates, where=where)
+    manifest = read(data, images=images, labels=labels, where=where, duplicates=duplicates)
     with bar("Measure pixels") as progress:
         facts = measure(manifest, progress=progress)
     cover = cover_lungs(manifest, masks=masks)
@@ -174,24 +174,6 @@ def baselines(
     for name, why in found.skipped.items():
         out.print(f"source in {name}: not asked, {why}", highlight=False, markup=False)
     out.print(f"wrote {write_baselines(found, output)}", soft_wrap=True, highlight=False)
-
-
-def read_data(
-    data: Path, *, images: Path | None, duplicates: Path | None, where: list[str] | None, check: bool = True
-) -> "Manifest":
-    """The manifest behind --data, --images, --duplicates and --where, with a progress bar; the summary is printed."""
-    from covid_xray.data.groups import with_duplicates
-    from covid_xray.data.manifest import read_manifest, select
-    from covid_xray.data.tables import read_table
-
-    with bar("Decode") as progress:
-        manifest = read_manifest(data, images=images, check=check, progress=progress)
-    if duplicates:
-        manifest = with_duplicates(manifest, read_table(duplicates))
-    if where:
-        manifest = select(manifest, where=where)
-    print_summary(manifest)
-    return manifest
 
 
 def print_summary(manifest: "Manifest") -> None:
