@@ -17,7 +17,7 @@ from covid_xray.bundle.inputs import Item, expand, require_any
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.bundle.results import Answer, RowFile, columns, csv_line, encoded, line
 from covid_xray.cli.answers import finish, readable
-from covid_xray.cli.console import bar, out
+from covid_xray.cli.console import bar, err, out
 from covid_xray.files import write_json
 from covid_xray.limits import Limits
 
@@ -67,6 +67,10 @@ def run(job: Job, bundle: Path | None, report: Path | None, *, ahead: ReadAhead 
     except BrokenPipeError:  # who reads us has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except KeyboardInterrupt:
+        how = "; the same command with --resume goes on" if job.output else ""
+        err.print(f"stopped after {answers.answered} of {len(items)} images{how}", highlight=False)
+        raise
     finally:
         if report:
             _write_report(report, job, answers, seconds=time.time() - started)
