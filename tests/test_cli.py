@@ -81,7 +81,7 @@ def test_errors_become_a_line_and_an_exit_code(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["predict"], 2, "PATHS"),
+        (["predict"], 2, "paths"),
         (["nonsense"], 2, "nonsense"),
         (["predict", "x.png", "--bundle", "nowhere"], 3, "covid-xray train"),
         (["predict", "x.png", "--json", "--csv"], 2, "expected --json or --csv"),

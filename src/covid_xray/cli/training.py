@@ -57,8 +57,12 @@ def train(
     print_parts(manifest, parts)
     from covid_xray.training.train import train as run
 
-    with stages() as progress:
-        bundle = run(manifest, parts, settings=chosen, out=output, resume=resume, progress=progress)
+    try:
+        with stages() as progress:
+            bundle = run(manifest, parts, settings=chosen, out=output, resume=resume, progress=progress)
+    except KeyboardInterrupt:
+        err.print("stopped; every epoch that ended is kept. Go on with the same command and --resume", highlight=False)
+        raise typer.Exit(130) from None
     out.print(f"bundle: {bundle}", highlight=False, soft_wrap=True)
     out.print(f"next: covid-xray evaluate {output} --data {data}", highlight=False, soft_wrap=True)
 
