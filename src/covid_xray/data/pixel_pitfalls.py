@@ -44,9 +44,7 @@ def unlike(manifest: Manifest, facts: PixelFacts) -> Pitfall:
     order = np.argsort(near)
     bad = order[near[order] < UNLIKE]
     images = manifest.table["image"].to_numpy()
-    says = (
-        f"Pictures that hardly resemble the mean: {len(bad):,} (correlation under {UNLIKE}). Fine ones are missed."
-    )
+    says = f"Pictures that hardly resemble the mean: {len(bad):,} (correlation under {UNLIKE}). Fine ones are missed."
     advice = "Look at them: side views, CT, other parts of the body, or a chest lost in a frame."
     examples = tuple(f"{images[i]} ({near[i]:.2f})" for i in bad[:EXAMPLES])
     verdict = judged(len(bad) / max(1, len(near)), warn=0, fail=0.05)
