@@ -100,8 +100,11 @@ def source_rows(source: Source, root: Path) -> Rows:
             seen.add(record["image"])
             rows.append({key: value for key, value in record.items() if not key.startswith("_")})
     if not rows:
+        where = f" in folders called {', '.join(source.folders)}" if source.folders else ""
         example = f", for example {refused[0].image}: {refused[0].reason}" if refused else ""
-        raise BadManifest(f"expected images of {source.title} below {root}. Received: none that can be used{example}")
+        raise BadManifest(
+            f"expected images of {source.title} below {root}{where}. Received: none that can be used{example}"
+        )
     return Rows(pd.DataFrame(rows).fillna("").astype(str), root, tuple(refused))
 
 
