@@ -54,10 +54,10 @@ def demo(
 
     _fresh(output)
     data, run = output / "data", output / "run"
-    manifest = _index(data, patients=patients, seed=seed)
+    manifest = _deduplicated(_index(data, patients=patients, seed=seed), output / "duplicates.csv")
     settings = Training(**{**SETTINGS, "epochs": epochs, "seed": seed})
     bundle = _train(manifest, run, settings)
-    _step(4, "evaluate on the test part, with intervals, figures and a report")
+    _step(5, "evaluate on the test part, with intervals, figures and a report")
     from covid_xray.cli.evaluating import Study, run_study
 
     metrics = run_study(Study(run=run, part="test", banner=BANNER), manifest)
@@ -78,7 +78,7 @@ def _fresh(output: Path) -> None:
 
 
 def _step(number: int, what: str) -> None:
-    err.print(f"\n[bold]{number}/6 {what}[/]", highlight=False)
+    err.print(f"\n[bold]{number}/7 {what}[/]", highlight=False)
 
 
 def _index(data: Path, *, patients: int, seed: int) -> "Manifest":
@@ -102,8 +102,27 @@ def _index(data: Path, *, patients: int, seed: int) -> "Manifest":
     return manifest
 
 
+def _deduplicated(manifest: "Manifest", table: Path) -> "Manifest":
+    """The manifest with copies of one radiograph joined, so that no copy lands on the other side of the split."""
+    from covid_xray.data.duplicates import find_duplicates, write_duplicates
+    from covid_xray.data.groups import with_duplicates
+
+    _step(3, "duplicates: the same radiograph under two names, also re-compressed and smaller")
+    with stages() as progress:
+        found = find_duplicates(
+            {image: manifest.path(image) for image in manifest.table["image"]},
+            progress=lambda step, done, total: progress(step, done, total, ""),
+        )
+    write_duplicates(found, table)
+    groups = found["group"].nunique()
+    err.print(
+        f"{len(found)} images show {groups} radiographs (two exposures of a phantom count as one)", highlight=False
+    )
+    return with_duplicates(manifest, found)
+
+
 def _train(manifest: "Manifest", run: Path, settings: "Training") -> Path:
-    _step(3, "split by patient, train, choose the best epoch, export with proof of parity")
+    _step(4, "split by patient, train, choose the best epoch, export with proof of parity")
     quiet_tensorflow()
     from covid_xray.training.train import train
 
@@ -121,10 +140,10 @@ def _answer(manifest: "Manifest", run: Path, bundle: Path, output: Path) -> list
     split = read_split(run / "split.csv")
     table = manifest.table[manifest.table["image"].map(split).eq("test")]
     some = [str(manifest.path(image)) for _, rows in table.groupby("label") for image in rows["image"][:3]]
-    _step(5, "predict and explain nine test images from their files, with ONNX Runtime alone")
+    _step(6, "predict and explain nine test images from their files, with ONNX Runtime alone")
     answers.predict(paths=some, output=output / "predict", bundle=bundle, heatmap=True)
     answers.explain(paths=some[:3], output=output / "explain", bundle=bundle, every=True)
-    _step(6, "a Kaggle submission for a folder of images without labels")
+    _step(7, "a Kaggle submission for a folder of images without labels")
     answers.submit(data=_unlabelled(some, output / "unlabelled"), output=output / "submission.csv", bundle=bundle)
     return some
 
