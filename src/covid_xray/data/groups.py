@@ -45,10 +45,12 @@ def with_duplicates(manifest: Manifest, duplicates: pd.DataFrame) -> Manifest:
     twice = pairs["image"][pairs["image"].duplicated()]
     if len(twice):
         raise BadManifest(f"expected each image in one group of duplicates. Received: {twice.iloc[0]} in two")
-    group = dict(zip(pairs["image"], pairs["group"], strict=True))
-    found = pd.array([group.get(image, "") for image in manifest.table["image"]], dtype=str)
-    note = f"{(found != '').sum():,} images are in groups of copies; the table of duplicates names {len(pairs):,}"
-    return replace(manifest, table=manifest.table.assign(group=found), notes=(*manifest.notes, note))
+    group_of = dict(zip(pairs["image"], pairs["group"], strict=True))
+    found = [group_of.get(image, "") for image in manifest.table["image"]]
+    count = sum(map(bool, found))
+    note = f"{count:,} images are in groups of copies; the table of duplicates names {len(pairs):,}"
+    column = pd.Series(found, index=manifest.table.index, dtype=str)
+    return replace(manifest, table=manifest.table.assign(group=column), notes=(*manifest.notes, note))
 
 
 def _find(parent: np.ndarray, i: int) -> int:
