@@ -10,6 +10,7 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
+from covid_xray.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,14 +91,37 @@ def evaluate(
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder with model.keras.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Bundle; default: bundle/ in the run.")] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Also the network in int8, calibrated on the run's training images.")
+    ] = False,
+    data: Annotated[Path | None, typer.Option("--data", help="The data of the run, for --int8.")] = None,
+    images: Images = None,
 ) -> None:
     """Write the bundle of a trained run anew, after proving that ONNX Runtime and Keras agree on it."""
+    if int8 and data is None:
+        raise UsageError("expected --data for --int8, which is calibrated on training images. Received: none")
     quiet_tensorflow()
     from covid_xray.training.export import export_run
 
     target = output or run / "bundle"
     parity = export_run(run, target)
     out.print(f"bundle: {target} (parity with Keras: {max(parity.values()):.1e})", highlight=False, soft_wrap=True)
+    if int8 and data is not None:
+        _export_int8(run, target, selection.read(data, images=images, show=False))
+
+
+def _export_int8(run: Path, bundle: Path, manifest: "Manifest") -> None:
+    from covid_xray.data.split import read_split
+    from covid_xray.training.quantise import add_int8
+
+    facts = add_int8(bundle, manifest, read_split(run / "split.csv"))
+    text = f"int8: calibrated on {facts['calibration']['images']} training images"
+    if facts["checked_images"]:
+        text += (
+            f"; on {facts['checked_images']} validation images {facts['agreement']:.1%} of the labels as in float32, "
+            f"macro-F1 {facts['macro_f1_difference']:+.4f}"
+        )
+    out.print(text, highlight=False, soft_wrap=True)
 
 
 def split_for(manifest: "Manifest", settings: "Training", *, given: Path | None) -> "pd.Series":
