@@ -70,8 +70,8 @@ def report(data: Path, rounds: int) -> None:
     )
     second = markdown_table(("ratio", "measured", "goal"), [(n, f"{v:.2f}", goals[n]) for n, v in ratios.items()])
     note = (
-        f"{IMAGES} images, batches of {BATCH}, {rounds} turns; load average before: {load:.1f}. Ours decodes once into "
-        f"a cache of {runs['ours'][0]['cache_mib']:.0f} MiB, which took {runs['ours'][0]['decode_seconds']:.1f} s and is "
+        f"{IMAGES} images, batches of {BATCH}, {rounds} turns; load average before: {load:.1f}. Ours decodes once "
+        f"into a cache of {runs['ours'][0]['cache_mib']:.0f} MiB, which took {runs['ours'][0]['decode_seconds']:.1f} s and is "
         "not in the epoch; the notebook decodes at every epoch."
     )
     result = {"runs": runs, "seconds": seconds, "peak_mib": memory, "ratios": ratios, "load_before": load}
