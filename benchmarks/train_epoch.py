@@ -69,10 +69,10 @@ def report(data: Path, rounds: int) -> None:
         [(names[n], f"{seconds[n]:.1f}", f"{IMAGES / seconds[n]:.1f}", f"{memory[n]:.0f}") for n in VARIANTS],
     )
     second = markdown_table(("ratio", "measured", "goal"), [(n, f"{v:.2f}", goals[n]) for n, v in ratios.items()])
+    decoding = f"{runs['ours'][0]['decode_seconds']:.1f} s into a cache of {runs['ours'][0]['cache_mib']:.0f} MiB"
     note = (
         f"{IMAGES} images, batches of {BATCH}, {rounds} turns; load average before: {load:.1f}. Ours decodes once "
-        f"into a cache of {runs['ours'][0]['cache_mib']:.0f} MiB, which took {runs['ours'][0]['decode_seconds']:.1f} s and is "
-        "not in the epoch; the notebook decodes at every epoch."
+        f"({decoding}), which is not in the epoch; the notebook decodes at every epoch."
     )
     result = {"runs": runs, "seconds": seconds, "peak_mib": memory, "ratios": ratios, "load_before": load}
     write_results("train_epoch", result, f"{first}\n\n{second}", command="python benchmarks/train_epoch.py", note=note)
