@@ -1,3 +1,41 @@
-"""Chest X-rays as COVID-19, normal or viral pneumonia. For research, never for diagnosis."""
+"""Chest X-rays as COVID-19, normal or viral pneumonia. For research, never for diagnosis.
+
+    from covid_xray import Predictor
+
+    predictor = Predictor("runs/x/bundle")
+    for finding in predictor.predict_many(["a.png", "b.dcm"]):
+        print(finding.image, finding.label, finding.probabilities)
+
+`Predictor`, `Radiograph` and `load_bundle` are imported when they are first asked for, so that `import covid_xray` and
+`covid-xray --help` cost nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from covid_xray.bundle.bundle import load_bundle
+    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.images.radiograph import Radiograph
 
 __version__ = "0.1.0"
+__all__ = ["Predictor", "Radiograph", "__version__", "load_bundle"]
+
+_HOMES = {
+    "Predictor": "covid_xray.bundle.predictor",
+    "Radiograph": "covid_xray.images.radiograph",
+    "load_bundle": "covid_xray.bundle.bundle",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
