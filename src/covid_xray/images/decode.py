@@ -17,7 +17,7 @@ from covid_xray.images import headers
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".dcm", ".dicom"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom"})
 _DICM_AT = 128  # a DICOM file opens with a preamble of 128 free bytes
 _LOGGERS = ("pydicom", "PIL", "pylibjpeg", "openjpeg")  # they log tag values and EXIF fields
 _SILENT = logging.CRITICAL + 1
