@@ -1,7 +1,7 @@
 """How long an epoch of the original network takes: our pipeline, the notebook's, and the bare training step.
 
 Every measurement is a process of its own (so that peak memory is its own), the variants take turns, and the medians
-are compared. All train the same network on the same 960 images in batches of 32.
+are compared. All train the same network on the same 640 images in batches of 32.
 
     python benchmarks/train_epoch.py --data FOLDER_OF_THE_RADIOGRAPHS [--rounds 3]
 """
@@ -19,7 +19,7 @@ from statistics import median
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-IMAGES, BATCH, WARM = 960, 32, 3
+IMAGES, BATCH, WARM = 640, 32, 3
 VARIANTS = ("notebook", "ours", "bare", "ours_float32")
 
 
@@ -95,7 +95,7 @@ def files(data: Path):
 
     manifest = read_manifest(data, check=False)
     rows = manifest.table[manifest.table["source"].isin(["kermany", "ieee8023"])]
-    parts = [("covid", 320), ("normal", 320), ("virus", 320)]
+    parts = [("covid", 200), ("normal", 240), ("virus", 200)]
     return manifest.take([i for label, n in parts for i in rows[rows["label"] == label]["image"][:n]])
 
 
