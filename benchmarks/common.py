@@ -4,6 +4,8 @@ import json
 import os
 import platform
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 from covid_xray.files import write_json, write_text
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
-PACKAGES = ("covid-xray", "keras", "tensorflow-cpu", "tensorflow", "numpy", "onnxruntime", "pillow")
+PACKAGES = ("covid-xray", "keras", "tensorflow-cpu", "tensorflow", "numpy", "onnxruntime", "openvino", "pillow")
 
 
 def machine() -> dict:
@@ -43,6 +45,36 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> s
     """A Markdown table."""
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
+def timed(command: Sequence[object], **environment: str) -> dict:
+    """Run a command: wall and processor seconds, its peak memory in MiB, and what it printed."""
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [str(part) for part in command], stdout=output, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    if process.returncode:
+        raise SystemExit(f"expected exit code 0 of {command[:4]}. Received: {process.returncode}")
+    return {
+        "seconds": seconds,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "peak_mib": usage.ru_maxrss / 1024,
+        "output": text,
+    }
+
+
+def load_note(before: float) -> str:
+    """How busy the machine was, for the results page."""
+    return (
+        f"Load average of the machine just before: {before:.1f} on {os.cpu_count()} cores. It was shared with other "
+        "work, so the variants took turns and ratios say more than seconds."
+    )
 
 
 def commit() -> str:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covid_xray.cli.console import BundleFolder, bar, err, out
-from covid_xray.errors import CovidXrayError, InputRefused, PartlyDone, UsageError
+from covid_xray.cli import start
+from covid_xray.cli.console import BundleFolder
+from covid_xray.cli.terminal import bar, err, finish, out, print_failures
+from covid_xray.errors import CovidXrayError, InputRefused, UsageError
 
 if TYPE_CHECKING:
-    from covid_xray.bundle.finding import Failure
     from covid_xray.bundle.inputs import Item
     from covid_xray.bundle.predictor import Predictor
 
@@ -43,27 +44,19 @@ def predict(
     precision: Precision = "float32",
 ) -> None:
     """Classify images and print a table, or write predictions.csv (predictions.jsonl with --json) to a folder."""
-    if as_json and as_csv:
-        raise UsageError("expected --json or --csv. Received: both")
-    if output is None and (heatmap or resume):
-        raise UsageError("expected a folder with -o for --heatmap or --resume. Received: none")
-    from covid_xray.bundle.ahead import ReadAhead
-
-    # Reading and hashing the network goes on in a thread while the imports below are made.
-    ahead = ReadAhead(_network(bundle, int8=precision == "int8"))
-    from covid_xray.cli.predicting import Job, run
-
-    job = Job(
+    job = start.Job(
         paths=tuple(paths),
         output=output,
+        bundle=bundle,
         json=as_json,
         csv=as_csv,
         heatmap=heatmap,
         resume=resume,
+        report=report,
         engine=engine,
         precision=precision,
     )
-    run(job, bundle, report, ahead=ahead)
+    start.predict(job)
 
 
 def explain(
@@ -197,12 +190,6 @@ def info(
     out.print(table)
 
 
-def _network(bundle: Path | None, *, int8: bool) -> Path:
-    """Where the network's file should be, told without imports: a wrong guess only costs a second read."""
-    folder = bundle or Path(__file__).parent.parent / "bundle" / "default"
-    return folder / ("model_int8.onnx" if int8 else "model.onnx")
-
-
 def _predictor(bundle: Path | None) -> "Predictor":
     from covid_xray.bundle.predictor import Predictor
 
@@ -222,25 +209,3 @@ def _find_sample(data: Path) -> Path | None:
     folder = data if data.is_dir() else data.parent
     places = (folder / "sample_submission.csv", folder.parent / "sample_submission.csv")
     return next((place for place in places if place.is_file()), None)
-
-
-def readable(name: str) -> str:
-    """A file name as it can be shown: control characters and bytes that are no UTF-8 as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
-
-
-def print_failures(failures: "list[Failure]") -> None:
-    """Name each failed image with its reason on stderr."""
-    for failure in failures:
-        text = f"{readable(failure.image)}: {failure.message} ({failure.code})"
-        err.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def finish(failures: "list[Failure]", total: int) -> None:
-    """End a command over many images: name the failures and choose the exit code (0, 3 none answered, 4 some)."""
-    if not failures:
-        return
-    print_failures(failures)
-    if len(failures) == total:
-        raise InputRefused(f"expected at least one image that can be answered. Received: {total} that cannot")
-    raise PartlyDone(f"{len(failures)} of {total} images got no answer; each is named above")

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,8 @@ from covid_xray.bundle.finding import Failure, Finding
 from covid_xray.bundle.inputs import Item, expand, require_any
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.bundle.results import Answer, RowFile, columns, csv_line, encoded, line
-from covid_xray.cli.answers import finish, readable
-from covid_xray.cli.console import bar, err, out
+from covid_xray.cli.start import Job
+from covid_xray.cli.terminal import bar, err, finish, out, readable
 from covid_xray.files import write_json
 from covid_xray.limits import Limits
 
@@ -28,38 +28,17 @@ SHOWN = 40  # rows of the table on the terminal; the results file holds them all
 FEW = 16  # images up to which the start matters more than the speed
 
 
-@dataclass(frozen=True)
-class Job:
-    """What `predict` was asked for."""
-
-    paths: tuple[str, ...]
-    output: Path | None
-    json: bool
-    csv: bool
-    heatmap: bool
-    resume: bool
-    engine: str = "onnxruntime"
-    precision: str = "float32"
-
-    @property
-    def results(self) -> Path | None:
-        """The file that the rows go to."""
-        return self.output / ("predictions.jsonl" if self.json else "predictions.csv") if self.output else None
-
-
-def run(job: Job, bundle: Path | None, report: Path | None, *, ahead: ReadAhead | None = None) -> None:
+def run(job: Job, *, ahead: ReadAhead | None = None) -> None:
     """Answer every image of the job; raises `PartlyDone` or `InputRefused` at the end when some or all failed.
 
     Args:
-        job: what was asked for.
-        bundle: its folder; `None` for the one shipped with the package.
-        report: JSON file to write at the end, also when the command is stopped.
+        job: what was asked for; its report is written also when the command is stopped.
         ahead: the network's file, if reading it has begun.
     """
     started = time.time()
     items = list(expand(job.paths, limits=Limits()))
     require_any(items, job.paths)
-    predictor = _open(job, bundle, ahead, few=len(items) <= FEW)
+    predictor = _open(job, ahead, few=len(items) <= FEW)
     answers = _Answers(job, predictor, items)
     try:
         for _ in answers:
@@ -72,14 +51,14 @@ def run(job: Job, bundle: Path | None, report: Path | None, *, ahead: ReadAhead 
         err.print(f"stopped after {answers.answered} of {len(items)} images{how}", highlight=False)
         raise
     finally:
-        if report:
-            _write_report(report, job, answers, seconds=time.time() - started)
+        if job.report:
+            _write_report(job.report, job, answers, seconds=time.time() - started)
     finish(answers.failures, len(items))
 
 
-def _open(job: Job, bundle: Path | None, ahead: ReadAhead | None, *, few: bool) -> Predictor:
+def _open(job: Job, ahead: ReadAhead | None, *, few: bool) -> Predictor:
     options = {"read": ahead} if ahead else {}
-    loaded = load_bundle(bundle, int8=job.precision == "int8", **options)
+    loaded = load_bundle(job.bundle, int8=job.precision == "int8", **options)
     return Predictor(loaded, engine=job.engine, precision=job.precision, few=few)
 
 

@@ -1,0 +1,82 @@
+"""The arguments of `covid-xray predict` in, its work begun out, without the command-line library.
+
+Typer and what it imports take a quarter of a second, as long as everything else that `predict` does for one image. So
+plain arguments are read here; whatever is unusual (help, abbreviations, mistakes) is left to typer, and
+`tests/test_cli_start.py` holds the two against each other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from covid_xray.errors import UsageError
+
+_FLAGS = {"--json": "json", "--csv": "csv", "--heatmap": "heatmap", "--resume": "resume"}
+_PATHS = {"-o": "output", "--output": "output", "--bundle": "bundle", "--report": "report"}
+_WORDS = {"--engine": "engine", "--precision": "precision"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `predict` was asked for; the names are those of its options."""
+
+    paths: tuple[str, ...]
+    output: Path | None = None
+    bundle: Path | None = None
+    json: bool = False
+    csv: bool = False
+    heatmap: bool = False
+    resume: bool = False
+    report: Path | None = None
+    engine: str = "onnxruntime"
+    precision: str = "float32"
+
+    @property
+    def results(self) -> Path | None:
+        """The file that the rows go to."""
+        return self.output / ("predictions.jsonl" if self.json else "predictions.csv") if self.output else None
+
+
+def plain_job(arguments: Sequence[str]) -> Job | None:
+    """The job in the arguments after `covid-xray`; `None` when typer must look at them."""
+    if list(arguments[:1]) != ["predict"]:
+        return None
+    paths: list[str] = []
+    values: dict[str, Any] = {}
+    waiting = list(arguments[1:])
+    while waiting:
+        word = waiting.pop(0)
+        name = _FLAGS.get(word) or _PATHS.get(word) or _WORDS.get(word)
+        if not word.startswith("-"):
+            paths.append(word)
+        elif name is None or name in values:
+            return None
+        elif word in _FLAGS:
+            values[name] = True
+        elif not waiting or waiting[0].startswith("-"):
+            return None
+        else:
+            values[name] = Path(waiting.pop(0)) if word in _PATHS else waiting.pop(0)
+    return Job(paths=tuple(paths), **values) if paths else None
+
+
+def predict(job: Job) -> None:
+    """Do the job. Raises `UsageError` for options that do not go together, and what `predicting.run` raises."""
+    if job.json and job.csv:
+        raise UsageError("expected --json or --csv. Received: both")
+    if job.output is None and (job.heatmap or job.resume):
+        raise UsageError("expected a folder with -o for --heatmap or --resume. Received: none")
+    from covid_xray.bundle.ahead import ReadAhead
+
+    # Reading and hashing the network goes on in a thread while the imports below are made.
+    ahead = ReadAhead(_network(job.bundle, int8=job.precision == "int8"))
+    from covid_xray.cli.predicting import run
+
+    run(job, ahead=ahead)
+
+
+def _network(bundle: Path | None, *, int8: bool) -> Path:
+    """Where the network's file should be, told without imports: a wrong guess only costs a second read."""
+    folder = bundle or Path(__file__).parent.parent / "bundle" / "default"
+    return folder / ("model_int8.onnx" if int8 else "model.onnx")

@@ -1,0 +1,86 @@
+"""`predict` without typer understands exactly what typer understands, and leaves the rest to it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bundles import grey, make_bundle
+from covid_xray.cli import app, start
+from covid_xray.cli.start import Job, plain_job
+from drawing import png
+
+PLAIN = [
+    ["predict", "a.png"],
+    ["predict", "a.png", "b c.png", "scans/*.png"],
+    ["predict", "--json", "a.png"],
+    ["predict", "a.png", "--csv", "-o", "out"],
+    ["predict", "a.png", "--output", "out", "--heatmap", "--resume", "--report", "r.json", "b.png"],
+    ["predict", "a.png", "--bundle", "runs/x/bundle", "--engine", "openvino", "--precision", "int8"],
+    ["predict", "é\udcff.png", "[a].png", ""],
+]
+FOR_TYPER = [
+    [],
+    ["--help"],
+    ["--version"],
+    ["info"],
+    ["predict"],
+    ["predict", "--json"],
+    ["predict", "--help"],
+    ["predict", "a.png", "--help"],
+    ["predict", "a.png", "--nonsense"],
+    ["predict", "a.png", "--output=out"],
+    ["predict", "a.png", "-oout"],
+    ["predict", "a.png", "-o"],
+    ["predict", "a.png", "-o", "--json"],
+    ["predict", "--", "-a.png"],
+    ["predict", "a.png", "-o", "x", "-o", "y"],
+    ["predict", "a.png", "--json", "--json"],
+    ["predict", "a.png", "--bund", "x"],
+]
+
+
+def through_typer(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Job:
+    jobs: list[Job] = []
+    monkeypatch.setattr(start, "predict", jobs.append)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    (job,) = jobs
+    return job
+
+
+@pytest.mark.parametrize("arguments", PLAIN, ids=repr)
+def test_both_read_the_same(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plain_job(arguments) == through_typer(arguments, monkeypatch)
+
+
+def test_every_option_of_the_command_is_known_here() -> None:
+    import typer.main
+
+    command = typer.main.get_command(app).commands["predict"]  # type: ignore[attr-defined]
+    options = {option for parameter in command.params if parameter.name != "help" for option in parameter.opts}
+    names = {parameter.name for parameter in command.params}
+    known = {*start._FLAGS, *start._PATHS, *start._WORDS}
+    assert options - {"paths", "--help"} == known, names
+
+
+@pytest.mark.parametrize("arguments", FOR_TYPER, ids=repr)
+def test_what_is_unusual_is_left_to_typer(arguments: list[str]) -> None:
+    assert plain_job(arguments) is None
+
+
+def test_unusual_spellings_work_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = through_typer(["predict", "a.png", "--output=out", "--json"], monkeypatch)
+    assert job == Job(paths=("a.png",), output=Path("out"), json=True)
+
+
+def test_a_plain_prediction_does_not_import_typer(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle")
+    (tmp_path / "a.png").write_bytes(png(grey("covid")))
+    program = "import sys\nfrom covid_xray.cli import main\nmain()\nprint(*sys.modules, file=sys.stderr)"
+    command = [sys.executable, "-c", program, "predict", tmp_path / "a.png", "--json", "--bundle", bundle]
+    ran = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.count("\n") == 1
+    assert not {"typer", "rich", "pydantic", "click"} & set(ran.stderr.split())
