@@ -8,12 +8,11 @@ import fcntl
 import hashlib
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from covid_xray import partial
 from covid_xray.errors import Busy, InputRefused
 
 CHUNK = 1 << 20
@@ -58,34 +57,29 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix of `path`, since some writers choose the format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
-    temporary.touch(exist_ok=False)
-    try:
+    with partial.for_file(path) as temporary, _naming(path):
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
         temporary.replace(path)
         fsync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `folder`; on success its files are fsynced and it takes the name.
 
-    A folder of that name that was there before is moved aside first and removed last, so that a crash
-    leaves one complete generation on disk.
+    A folder of that name that was there before changes places with it in one step and is removed last. What killed
+    processes left of earlier attempts is cleared first.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
-    temporary.mkdir()
-    try:
+    partial.recover(folder)
+    partial.clear(folder.parent, name=folder.name)
+    with partial.for_folder(folder) as temporary, _naming(folder):
         yield temporary
         _fsync_tree(temporary)
-        _swap(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        partial.swap(temporary, folder)
+        fsync_folder(folder.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -129,10 +123,12 @@ def _fsync_tree(folder: Path) -> None:
             fsync_folder(path)
 
 
-def _swap(new: Path, folder: Path) -> None:
-    aside = folder.with_name(f".{folder.name}-old-{os.getpid()}")
-    if folder.exists():
-        folder.replace(aside)
-    new.replace(folder)
-    fsync_folder(folder.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A full disk or a failing one is reported with the name of what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise

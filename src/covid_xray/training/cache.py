@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from covid_xray.config import Limits
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadImage, BadManifest
-from covid_xray.files import read_bounded, sha256_bytes, write_json
+from covid_xray.files import read_bounded, sha256_bytes, sha256_file, write_json, write_text
 from covid_xray.images.decode import decode
 from covid_xray.images.pixels import PIXELS_VERSION, to_input
 
 Progress = Callable[[int, int], None]
+NAMED = 100  # refused images in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,25 +39,29 @@ def build_cache(
     """Decode every image of `manifest` into `folder`/pixels.npy, or open what is there if it holds the same images.
 
     Raises:
-        BadManifest: a file is missing, unreadable, or not the one that was indexed; all such files are named (20 at
-            most) before any training.
+        BadManifest: a file is missing, unreadable, or not the one that was indexed; all such files are named before
+            any training, the first 100 in the message and every one in `folder`/refused.txt.
     """
     images = list(manifest.table["image"])
     facts = {"pixels_version": PIXELS_VERSION, "height": height, "width": width, "images": _identities(manifest)}
     path, facts_path = folder / "pixels.npy", folder / "pixels.json"
     row = {image: index for index, image in enumerate(images)}
-    if _same(facts_path, facts) and path.is_file():
+    if _same(facts_path, facts, path):
         return PixelCache(np.load(path, mmap_mode="r"), row)
     folder.mkdir(parents=True, exist_ok=True)
     facts_path.unlink(missing_ok=True)  # from here until the end the cache is not valid
     pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (len(images), height, width))
-    _fill(pixels, manifest, workers=workers, progress=progress)
+    refused = _fill(pixels, manifest, workers=workers, progress=progress)
+    if refused:
+        raise _not_as_indexed(refused, len(images), folder)
     pixels.flush()
-    write_json(facts_path, facts)
+    del pixels
+    write_json(facts_path, {**facts, "sha256": sha256_file(path)})
     return PixelCache(np.load(path, mmap_mode="r"), row)
 
 
-def _fill(pixels: NDArray[np.uint8], manifest: Manifest, *, workers: int, progress: Progress | None) -> None:
+def _fill(pixels: NDArray[np.uint8], manifest: Manifest, *, workers: int, progress: Progress | None) -> list[str]:
+    """Decode into `pixels`; returns the images that were refused, each with its reason."""
     images = list(manifest.table["image"])
     expected = _identities(manifest)
     refused: list[str] = []
@@ -74,11 +79,17 @@ def _fill(pixels: NDArray[np.uint8], manifest: Manifest, *, workers: int, progre
             refused += [problem] if problem else []
             if progress:
                 progress(done, len(images))
-    if refused:
-        raise BadManifest(
-            f"expected {len(images)} images as they were indexed. Received: {len(refused)} that are not:\n"
-            + "\n".join(refused[:20])
-        )
+    return refused
+
+
+def _not_as_indexed(refused: list[str], total: int, folder: Path) -> BadManifest:
+    write_text(folder / "refused.txt", "".join(f"{line}\n" for line in refused))
+    more = f"\nand {len(refused) - NAMED} more, all in {folder / 'refused.txt'}" if len(refused) > NAMED else ""
+    return BadManifest(
+        f"expected {total} images as they were indexed. Received: {len(refused)} that are not:\n"
+        + "\n".join(refused[:NAMED])
+        + more
+    )
 
 
 def _load(path: Path, sha256: str | None, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -97,8 +108,11 @@ def _identities(manifest: Manifest) -> list[list[str | None]]:
     ]
 
 
-def _same(path: Path, facts: Mapping[str, object]) -> bool:
+def _same(path: Path, facts: Mapping[str, object], pixels: Path) -> bool:
+    """Whether the cache holds the images of `facts`, and every byte as it was written."""
     try:
-        return bool(json.loads(path.read_text(encoding="utf-8")) == facts)
-    except (OSError, ValueError):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        digest = stored.pop("sha256")
+        return bool(stored == facts and digest == sha256_file(pixels))
+    except (OSError, ValueError, AttributeError, KeyError):
         return False

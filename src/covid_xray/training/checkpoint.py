@@ -1,13 +1,12 @@
 """Training state on disk: always one complete, hash-verified generation, whatever moment the process dies.
 
-A generation is a folder with `state.npz` (every variable of model and optimiser, random states among them),
-`best.npz` (the best weights so far) and `state.json` (epoch, schedule, hashes). It is written beside the old one
-and takes its name by rename. No Keras archive and no pickle: arrays and JSON only.
+The last two generations lie side by side as folders `epoch-NNNNN`, each with `state.npz` (every variable of model and
+optimiser, random states among them), `best.npz` (the best weights so far) and `state.json` (epoch, schedule, hashes).
+A damaged one is passed over for the one before, so they share no bytes. No Keras archive, no pickle: arrays and JSON.
 """
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from covid_xray import partial
 from covid_xray.errors import InputRefused
-from covid_xray.files import replacing_folder, sha256_file, write_json
+from covid_xray.files import replacing_folder, sha256_bytes, sha256_file, write_json
 from covid_xray.training.schedule import Schedule
 
 Arrays = Sequence[NDArray[Any]]
+FILES = ("state.npz", "best.npz")
+KEPT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,48 +34,84 @@ class Generation:
     best: Arrays
     schedule: Schedule
     run: str  # hash of settings and split; a checkpoint of another run is refused
+    passed_over: tuple[str, ...] = ()  # newer generations that were damaged, each with its reason
 
 
 def save(folder: Path, generation: Generation) -> None:
-    """Replace the generation in `folder`. `best.npz` is linked, not written again, while the best epoch stays."""
-    with replacing_folder(folder) as temporary:
+    """Add a generation to `folder` and remove those before the last two.
+
+    Raises:
+        OSError: it could not be written; those that were there are as they were.
+    """
+    target = folder / f"epoch-{generation.schedule.epoch:05}"
+    with replacing_folder(target) as temporary:
         _write(temporary / "state.npz", generation.variables)
-        previous = folder / "best.npz"
-        if generation.schedule.is_best or not previous.is_file():
-            _write(temporary / "best.npz", generation.best)
-        else:
-            _link(previous, temporary / "best.npz")
-        hashes = {name: sha256_file(temporary / name) for name in ("state.npz", "best.npz")}
+        _write(temporary / "best.npz", generation.best)
+        hashes = {name: sha256_file(temporary / name) for name in FILES}
         state = {"schedule": dataclasses.asdict(generation.schedule), "run": generation.run, "sha256": hashes}
-        write_json(temporary / "state.json", state)
+        write_json(temporary / "state.json", {**state, "checksum": _checksum(state)})
+    _prune(folder, newest=target)
 
 
 def load(folder: Path) -> Generation:
-    """The generation in `folder`.
+    """The newest generation in `folder` that is as it was written.
 
     Raises:
-        InputRefused: there is none, or a file of it was altered.
+        InputRefused: there is none (`no-checkpoint`), or every one was altered (`altered`).
     """
-    try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        expected = state["sha256"]
-        received = {name: sha256_file(folder / name) for name in expected}
-    except (OSError, ValueError, KeyError):
-        raise InputRefused(f"expected a checkpoint in {folder}. Received: none that can be read") from None
-    for name, digest in expected.items():
-        if received[name] != digest:
-            raise InputRefused(f"expected {folder / name} as it was written. Received: an altered file", code="altered")
-    return Generation(
-        variables=_read(folder / "state.npz"),
-        best=_read(folder / "best.npz"),
-        schedule=Schedule(**state["schedule"]),
-        run=state["run"],
-    )
+    refused: list[str] = []
+    for path in reversed(_generations(folder)):
+        try:
+            return dataclasses.replace(_load(path), passed_over=tuple(refused))
+        except InputRefused as error:
+            refused.append(error.message)
+    if refused:
+        raise InputRefused("\n".join(refused), code="altered")
+    raise InputRefused(f"expected a checkpoint in {folder}. Received: none there", code="no-checkpoint")
 
 
 def exists(folder: Path) -> bool:
     """Whether `folder` holds a checkpoint (not whether it is intact)."""
-    return (folder / "state.json").is_file()
+    return bool(_generations(folder))
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a killed process left half written; the caller holds the run folder."""
+    partial.clear(folder)
+    for former in folder.glob(".former-epoch-*"):
+        partial.recover(folder / former.name.removeprefix(".former-"))
+
+
+def _generations(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("epoch-*") if path.is_dir())
+
+
+def _prune(folder: Path, *, newest: Path) -> None:
+    """Keep `newest` and the one before it; later ones are those that `load` passed over."""
+    generations = _generations(folder)
+    upto = [path for path in generations if path <= newest]
+    for path in set(generations) - set(upto[-KEPT:]):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _load(path: Path) -> Generation:
+    try:
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        schedule, run, expected = Schedule(**state["schedule"]), str(state["run"]), state["sha256"]
+        received = {name: sha256_file(path / name) for name in FILES}
+        intact = state.pop("checksum") == _checksum(state)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputRefused(
+            f"expected a checkpoint in {path}. Received: none that can be read", code="altered"
+        ) from None
+    for name in ("state.json", *FILES):
+        if not intact or (name in FILES and received[name] != expected.get(name)):
+            raise InputRefused(f"expected {path / name} as it was written. Received: an altered file", code="altered")
+    return Generation(variables=_read(path / "state.npz"), best=_read(path / "best.npz"), schedule=schedule, run=run)
+
+
+def _checksum(state: dict[str, Any]) -> str:
+    return sha256_bytes(json.dumps(state, sort_keys=True).encode())
 
 
 def _write(path: Path, arrays: Arrays) -> None:
@@ -84,10 +122,3 @@ def _write(path: Path, arrays: Arrays) -> None:
 def _read(path: Path) -> list[NDArray[Any]]:
     with np.load(path, allow_pickle=False) as archive:
         return [archive[f"arr_{index}"] for index in range(len(archive.files))]
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)

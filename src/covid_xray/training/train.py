@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from covid_xray import partial
 from covid_xray.config import Training, to_yaml
 from covid_xray.data.manifest import Manifest
 from covid_xray.data.split import check_split, write_split
 from covid_xray.errors import CovidXrayError, UsageError
-from covid_xray.files import folder_lock, replacing, sha256_bytes, write_text
+from covid_xray.files import folder_lock, fsync_folder, replacing, sha256_bytes, write_text
 from covid_xray.models import zoo
 from covid_xray.training import checkpoint, precision, schedule
 from covid_xray.training.batches import Part
@@ -40,6 +41,8 @@ from covid_xray.training.schedule import Schedule
 # stage ("decode", "epoch 3/30", "export"), done, total, note ("loss 0.31 accuracy 0.88")
 Progress = Callable[[str, int, int, str], None]
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "seconds")
+# How long an epoch's saving may keep the next one waiting: seconds, or this share of an epoch where that is longer.
+SAVING_SECONDS, SAVING_SHARE = 0.5, 0.1
 
 
 class TrainingDiverged(CovidXrayError):
@@ -77,7 +80,7 @@ def train(
         split: image -> train, val or test; no patient or duplicate group on two sides.
         settings: network and recipe.
         out: the run folder; it must be new, or hold an unfinished run of the same settings and data with `resume`.
-        resume: go on from the last complete epoch.
+        resume: go on from the last complete epoch; a run that is finished stays as it is.
         progress: called as (stage, done, total, note).
 
     Returns:
@@ -91,19 +94,29 @@ def train(
     progress = progress or (lambda *_: None)
     check_split(manifest, split)
     with folder_lock(out):
-        _claim(out, resume=resume)
+        if _claim(out, settings, resume=resume):
+            return out / "bundle"
         started = time.time()
         run = _prepare(manifest, split, settings=settings, out=out, progress=progress)
         last, best = _epochs(run)
         return _finish(run, manifest, split, last=last, best=best, seconds=time.time() - started)
 
 
-def _claim(out: Path, *, resume: bool) -> None:
-    begun = (out / "config.yaml").exists()
-    if begun and not resume:
+def _claim(out: Path, settings: Training, *, resume: bool) -> bool:
+    """Whether the run is finished already; clears what a killed process left. Raises `UsageError`."""
+    config = out / "config.yaml"
+    if config.exists() and not resume:
         raise UsageError(f"expected a new run folder. Received: {out} holds a run; name another, or add --resume")
-    if resume and not checkpoint.exists(out / "checkpoint"):
-        raise UsageError(f"expected an unfinished run with a checkpoint in {out}. Received: none there")
+    if resume and not config.exists() and not (out / "cache").exists():
+        raise UsageError(f"expected an unfinished run in {out}. Received: none there")
+    finished = (out / "manifest.json").exists()  # it is written last
+    if finished and config.read_text(encoding="utf-8") != to_yaml(settings):
+        raise UsageError(f"expected an unfinished run in {out}. Received: a finished one, of other settings")
+    partial.clear(out)
+    checkpoint.clear_leftovers(out / "checkpoint")
+    if finished:
+        _remove_scratch(out)
+    return finished
 
 
 def _prepare(manifest: Manifest, split: pd.Series, *, settings: Training, out: Path, progress: Progress) -> _Run:
@@ -158,7 +171,7 @@ def _epochs(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
     state, best = _restore(run)
     folder = run.out / "checkpoint"
     saved: Future[None] | None = None
-    # Saving overlaps the next epoch: a third of a gigabyte takes a second or two to hash and fsync.
+    # Saving may overlap the next epoch: a third of a gigabyte takes a second or two to hash and fsync.
     with ThreadPoolExecutor(1, thread_name_prefix="checkpoint") as writer:
         while not schedule.finished(state, run.settings):
             state, row = _epoch(run, state)
@@ -169,6 +182,8 @@ def _epochs(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
                 saved.result()
             _append_history(run.out / "history.csv", row)
             saved = writer.submit(checkpoint.save, folder, checkpoint.Generation(variables, best, state, run.identity))
+            # Usually it is done before the next epoch begins, so that a kill then costs that epoch and no more.
+            wait([saved], timeout=max(SAVING_SECONDS, SAVING_SHARE * row["seconds"]))
         if saved:
             saved.result()
     if not state.best_epoch:
@@ -188,6 +203,8 @@ def _restore(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
     generation = checkpoint.load(folder)
     if generation.run != run.identity:
         raise UsageError(f"expected the settings and data that {run.out} was started with. Received: others")
+    for reason in generation.passed_over:
+        run.progress("checkpoint", 1, 1, f"{reason}; going on from epoch {generation.schedule.epoch}")
     for variable, value in zip(_variables(run.model), generation.variables, strict=True):
         variable.assign(value)
     _cut_history(run.out / "history.csv", generation.schedule.epoch)
@@ -229,6 +246,8 @@ def _append_history(path: Path, row: dict[str, float]) -> None:
         writer.writerow([row["epoch"], *(f"{row[name]:.6g}" for name in COLUMNS[1:])])
         stream.flush()
         os.fsync(stream.fileno())
+    if new:
+        fsync_folder(path.parent)
 
 
 def _cut_history(path: Path, epochs: int) -> None:
@@ -258,9 +277,13 @@ def _finish(
     run.progress("export", 1, 1, f"parity with Keras: {max(parity.values()):.1e}")
     reason = schedule.finished(last, run.settings) or ""
     write_run_manifest(run.out, facts=facts, parity=parity, seconds=seconds, ended=reason)
-    for scratch in ("cache", "checkpoint"):
-        shutil.rmtree(run.out / scratch, ignore_errors=True)
+    _remove_scratch(run.out)
     return run.out / "bundle"
+
+
+def _remove_scratch(out: Path) -> None:
+    for scratch in ("cache", "checkpoint"):
+        shutil.rmtree(out / scratch, ignore_errors=True)
 
 
 def _samples(part: Part, *, count: int = 16) -> NDArray[np.uint8]:
