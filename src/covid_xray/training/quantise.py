@@ -93,7 +93,10 @@ def quantise(model: bytes, images: NDArray[np.uint8]) -> bytes:
         plain, prepared, result = (Path(name) / file for file in ("plain.onnx", "prepared.onnx", "int8.onnx"))
         plain.write_bytes(model)
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
-        graph = onnx.load(prepared).graph
+        proto = onnx.load(prepared)
+        for number, node in enumerate(proto.graph.node):
+            node.name = node.name or f"node{number}"  # nodes are kept out by name
+        onnx.save(proto, prepared)
         quantize_static(
             prepared,
             result,
@@ -102,7 +105,7 @@ def quantise(model: bytes, images: NDArray[np.uint8]) -> bytes:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_kept_in_float(graph),
+            nodes_to_exclude=_kept_in_float(proto.graph),
         )
         return result.read_bytes()
 
