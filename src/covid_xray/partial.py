@@ -44,7 +44,7 @@ def clear(folder: Path, *, name: str | None = None) -> list[Path]:
 
 
 def swap(new: Path, path: Path) -> None:
-    """Give the folder `new` the name `path`; what had that name gets the name `new`.
+    """Give the folder `new` the name `path`; what had that name gets the name `new`, or is gone.
 
     One step where the system has renameat2 (Linux); elsewhere two, between which a crash leaves the old folder as
     `.former-<name>`, where `recover` finds it.
@@ -59,7 +59,7 @@ def swap(new: Path, path: Path) -> None:
         except OSError:
             former.replace(path)
             raise
-        former.replace(new)
+        _remove(former)
 
 
 def recover(path: Path) -> None:
@@ -115,7 +115,8 @@ def _is_dead(path: Path) -> bool:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        for _ in range(2):  # a disk that fails once must not leave litter
+            shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
 

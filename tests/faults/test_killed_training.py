@@ -103,6 +103,7 @@ def test_a_killed_run_ends_with_the_weights_of_the_undisturbed_one(
             assert [path.name for path in out.iterdir() if path.name.startswith(".")] == [".lock"]
             assert not (out / "checkpoint").exists()
             runs += 1
+            print(f"run {runs}: the same weights after {kills} kills so far", flush=True)
             out = tmp_path / f"run-{runs}"
     assert kills == KILLS
     print(f"{kills} kills in {runs} runs, each ended with the undisturbed weights; {lost} ended epochs trained again")

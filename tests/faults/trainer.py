@@ -1,4 +1,4 @@
-"""A training run to be killed: `python trainer.py DATA OUT [EPOCHS]` starts or resumes it, and prints the weights' hash.
+"""A training run to be killed: `python trainer.py DATA OUT EPOCHS` starts or resumes it, and prints the weights' hash.
 
 It says `ready` when everything is imported, so that whoever kills it can aim at the work.
 """
