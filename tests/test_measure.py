@@ -92,3 +92,14 @@ def test_shown_makes_any_file_name_writable():
     name = b"a\xff.png".decode("utf-8", errors="surrogateescape")
     assert shown(name).encode("utf-8")
     assert shown("a.png") == "a.png"
+
+
+def test_calibration_is_told_before_and_after_the_temperature(tmp_path):
+    rows = [{"image": f"{i}.png", "label": CLASSES[i % 3]} for i in range(30)]
+    data = manifest(tmp_path, rows)
+    predictions = predict_manifest(Brightness(), data)
+    plain = measure(predictions, data, Described(), rounds=10, seed=0)["calibration"]
+    assert (plain["temperature"], plain["before"]) == (1.0, plain["after"])
+    scaled = measure(predictions, data, Described(facts={"temperature": 2.0}), rounds=10, seed=0)["calibration"]
+    assert scaled["after"] == plain["after"]
+    assert scaled["before"]["nll"] < plain["before"]["nll"]  # every answer is right: the surer, the better

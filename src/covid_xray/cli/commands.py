@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from covid_xray import __version__
-from covid_xray.cli import answers, comparing, data, demo, duplicates, training
+from covid_xray.cli import answers, calibrating, comparing, data, demo, duplicates, training
 
 app = typer.Typer(
     name="covid-xray",
@@ -17,6 +17,7 @@ app = typer.Typer(
 data.register(app)
 duplicates.register(app)
 training.register(app)
+calibrating.register(app)
 comparing.register(app)
 answers.register(app)
 demo.register(app)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from covid_xray.data.association import cramers_v
 from covid_xray.data.manifest import Manifest
+from covid_xray.evaluation.calibration import before_and_after
 from covid_xray.evaluation.intervals import bootstrap
 from covid_xray.evaluation.metrics import ECE_BINS, confusion
 from covid_xray.evaluation.predictions import Identity, Predictions
@@ -45,6 +46,7 @@ def measure(predictions: Predictions, manifest: Manifest, model: Identity, *, ro
         "n_patients": None if groups is None else len(set(groups)),
         "labels": _labels(predictions, groups),
         "figures": {name: interval.as_dict() for name, interval in found.items()},
+        "calibration": before_and_after(predictions, temperature=float(model.facts.get("temperature", 1.0))),
         "confusion_matrix": _confusion(predictions),
         "by_source": by_source,
         "worst_source": worst(by_source, WORST_BY),

@@ -1,0 +1,83 @@
+"""`covid-xray calibrate` as a user runs it, on a small real bundle that is far too sure of itself."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from bundles import CLASSES, grey, make_bundle, network
+from covid_xray.bundle.bundle import load_bundle
+from covid_xray.bundle.predictor import Predictor
+from covid_xray.cli import app
+from covid_xray.errors import InputRefused, UsageError
+from drawing import png
+
+EACH = 20
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run whose val part has one image in ten in the wrong folder."""
+    rows = []
+    for number, label in enumerate(CLASSES * EACH):
+        shown = CLASSES[(CLASSES.index(label) + 1) % 3] if number % 10 == 0 else label
+        path = tmp_path / "data" / label / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(grey(shown, seed=number)))
+        part = "val" if number < 45 else "test"
+        rows.append({"image": f"{label}/{path.name}", "label": label, "split": part})
+    make_bundle(tmp_path / "run" / "bundle", model=network(sharpness=1.5))
+    pd.DataFrame(rows).to_csv(tmp_path / "run" / "split.csv", index=False)
+    return tmp_path / "run"
+
+
+def call(run: Path, *words: str):
+    return CliRunner().invoke(app, ["calibrate", str(run), "--data", str(run.parent / "data"), *words])
+
+
+def test_the_temperature_is_stored_applied_and_the_network_untouched(run):
+    before = hashlib.sha256((run / "bundle" / "model.onnx").read_bytes()).hexdigest()
+    pixels = grey("normal", height=24, width=24)[None]
+    sure = Predictor(run / "bundle").run(pixels)["probabilities"].max()
+    result = call(run)
+    assert result.exit_code == 0, result.output
+    bundle = load_bundle(run / "bundle")
+    facts = bundle.facts["calibration"]
+    assert bundle.temperature == facts["temperature"] > 1.5
+    assert (facts["part"], facts["images"], facts["failed"]) == ("val", 45, 0)
+    assert facts["after"]["nll"] < facts["before"]["nll"]
+    assert f"{facts['after']['nll']:.4f} after" in result.output
+    assert Predictor(bundle).run(pixels)["probabilities"].max() < sure
+    assert bundle.sha256 == before == hashlib.sha256((run / "bundle" / "model.onnx").read_bytes()).hexdigest()
+
+
+def test_calibrating_twice_gives_the_same_temperature(run):
+    first, second = (json.loads(call(run, "--json").stdout) for _ in range(2))
+    assert first == second
+
+
+def test_test_images_do_not_move_it(run):
+    first = json.loads(call(run, "--json").stdout)
+    for path in (run.parent / "data" / "covid").glob("*.png"):
+        if int(path.stem) >= 45:
+            path.write_bytes(png(np.full((40, 30), 30, np.uint8)))
+    assert json.loads(call(run, "--json").stdout) == first
+
+
+@pytest.mark.parametrize("part", ["test", "train", "all"])
+def test_no_other_part_is_taken(run, part):
+    result = call(run, "--part", part)
+    assert isinstance(result.exception, UsageError)
+    assert load_bundle(run / "bundle").temperature == 1.0
+
+
+def test_a_run_without_such_a_part_is_refused(run):
+    split = pd.read_csv(run / "split.csv").assign(split="test")
+    split.to_csv(run / "split.csv", index=False)
+    assert isinstance(call(run).exception, InputRefused)
+    (run / "split.csv").unlink()
+    assert isinstance(call(run).exception, InputRefused)
