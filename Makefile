@@ -1,6 +1,6 @@
 # make demo   set up .venv and run the main job end to end on drawn phantoms
 # make test   set up .venv and run the tests
-# make check  ruff, ruff format, mypy, import-linter, docs
+# make check  ruff, ruff format, mypy, import-linter, docs, bandit, pip-audit
 # make lock   pin every package again (needs uv)
 
 PYTHON ?= python3
@@ -21,6 +21,8 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/write_cli_reference.py --check
+	$(BIN)/bandit --quiet --recursive src -ll --skip B701,B704 # the report escapes by itself: tests/test_report.py
+	$(BIN)/python scripts/audit.py
 
 docs: $(STAMP)
 	$(BIN)/python scripts/write_cli_reference.py
