@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from bundles import CLASSES, grey, make_bundle, network
 from covid_xray.bundle.bundle import load_bundle
+from covid_xray.bundle.finding import CANNOT_SAY
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.cli import app
 from covid_xray.errors import InputRefused, UsageError
@@ -81,3 +82,30 @@ def test_a_run_without_such_a_part_is_refused(run):
     assert isinstance(call(run).exception, InputRefused)
     (run / "split.csv").unlink()
     assert isinstance(call(run).exception, InputRefused)
+
+
+def test_sets_are_stored_given_by_the_predictor_and_unsure_images_get_no_label(run):
+    result = call(run, "--coverage", "0.95")
+    assert result.exit_code == 0, result.output
+    facts = load_bundle(run / "bundle").facts["conformal"]
+    assert (facts["part"], facts["images"], facts["coverage"]) == ("val", 45, 0.95)
+    assert facts["quantiles"]["lac"]["0.95"] >= facts["quantiles"]["lac"]["0.9"]
+    predictor = Predictor(run / "bundle")
+    findings = [predictor.predict(path) for path in sorted((run.parent / "data").glob("*/*.png"))]
+    for finding in findings:
+        kept = [name for name, p in finding.probabilities.items() if 1 - p <= facts["quantiles"]["lac"]["0.95"]]
+        assert finding.prediction_set == tuple(kept)  # none of these sets is empty
+        assert (finding.label == CANNOT_SAY) == (len(kept) > 1) == bool(finding.reasons)
+    # One image in ten lies in the wrong folder, so that 95 % can only be kept by sets of more than one class.
+    assert any(finding.label == CANNOT_SAY for finding in findings)
+    unsure = next(finding for finding in findings if finding.reasons)
+    assert unsure.reasons == (f"the probabilities do not tell {' from '.join(unsure.prediction_set)}",)
+
+
+def test_a_coverage_that_the_part_is_too_small_for_changes_nothing(run):
+    before = (run / "bundle" / "bundle.json").read_bytes()
+    result = call(run, "--coverage", "0.99")
+    assert isinstance(result.exception, InputRefused)
+    assert "at least 99 calibration images" in result.exception.message
+    assert isinstance(call(run, "--method", "naive").exception, UsageError)
+    assert (run / "bundle" / "bundle.json").read_bytes() == before

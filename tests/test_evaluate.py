@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from brightness import CLASSES, Brightness, baselines, manifest
+from brightness import CLASSES, Brightness, Described, baselines, manifest
 from covid_xray.errors import BadManifest, InputRefused
 from covid_xray.evaluation.evaluate import evaluate
 from covid_xray.evaluation.metrics import compute
@@ -128,3 +128,17 @@ def test_a_label_outside_the_bundle_is_refused_before_anything_is_written(tmp_pa
     with pytest.raises(BadManifest, match="normal"):
         evaluate(Brightness(classes=("covid", "virus")), data, out=tmp_path / "out", title="x")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_page_shows_temperature_and_coverage_where_the_bundle_has_them(done, tmp_path):
+    data = done[-1]
+    levels = {"0.9": 0.3, "0.95": 0.6}
+    conformal = {"method": "lac", "coverage": 0.9, "images": 40, "part": "val"}
+    conformal["quantiles"] = {"lac": levels, "aps": levels, "raps": levels}
+    predictor = Brightness(bundle=Described(facts={"temperature": 1.5, "conformal": conformal}))
+    evaluate(predictor, data, out=tmp_path, title="Phantoms", rounds=20)
+    page = (tmp_path / "report.html").read_text()
+    assert "Sets of classes" in page
+    assert "fitted on 40 images of the val part" in page
+    assert "Without the temperature of 1.500" in page
+    assert "Sets of classes" not in (done[0] / "report.html").read_text()

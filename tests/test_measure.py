@@ -6,6 +6,7 @@ import json
 import pytest
 
 from brightness import CLASSES, Brightness, Described, manifest
+from covid_xray.evaluation.conformal import conformal_facts
 from covid_xray.evaluation.measure import measure, shown
 from covid_xray.evaluation.predictions import predict_manifest
 
@@ -103,3 +104,15 @@ def test_calibration_is_told_before_and_after_the_temperature(tmp_path):
     scaled = measure(predictions, data, Described(facts={"temperature": 2.0}), rounds=10, seed=0)["calibration"]
     assert scaled["after"] == plain["after"]
     assert scaled["before"]["nll"] < plain["before"]["nll"]  # every answer is right: the surer, the better
+
+
+def test_the_coverage_of_the_sets_is_told_where_the_bundle_has_them(tmp_path):
+    data = manifest(tmp_path, [{**row, "source": "site"} for row in rows(30)])
+    predictions = predict_manifest(Brightness(), data)
+    assert measure(predictions, data, Described(), rounds=10, seed=0)["conformal"] is None
+    stored = {"part": "val", **conformal_facts(predictions)}
+    found = measure(predictions, data, Described(facts={"conformal": stored}), rounds=10, seed=0)["conformal"]
+    assert (found["method"], found["coverage"], found["images"], found["part"]) == ("lac", 0.9, 30, "val")
+    row = next(row for row in found["rows"] if (row["method"], row["coverage"]) == ("lac", 0.9))
+    assert row["overall"]["covered"] >= 0.9  # on the images that it was made from
+    assert row["by_source"]["site"] == row["overall"]

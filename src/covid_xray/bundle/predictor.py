@@ -20,6 +20,7 @@ from covid_xray.bundle.bundle import Bundle, load_bundle
 from covid_xray.bundle.engines import open_engine
 from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
 from covid_xray.bundle.inputs import Item
+from covid_xray.bundle.prediction_sets import prediction_set
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import decode
 from covid_xray.images.pixels import to_input
@@ -157,13 +158,14 @@ class Predictor:
     def _finding(self, name: str, output: Mapping[str, NDArray[np.float32]]) -> Finding:
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
         finite = all(np.isfinite(list(probabilities.values())))
-        reasons = () if finite else ("the network gave no finite probabilities",)
+        kept = prediction_set(probabilities, self.bundle.facts.get("conformal")) if finite else None
+        reasons = _reasons(finite, kept)
         return Finding(
             image=name,
             probabilities=probabilities,
-            label=max(probabilities, key=probabilities.__getitem__) if finite else CANNOT_SAY,
+            label=CANNOT_SAY if reasons else max(probabilities, key=probabilities.__getitem__),
             reasons=reasons,
-            prediction_set=None,
+            prediction_set=kept,
             gate=None,
             model=self.identity,
             class_maps=output.get("class_maps"),
@@ -190,6 +192,15 @@ def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDAr
     logits = np.log(np.clip(probabilities, 1e-30, 1.0)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _reasons(finite: bool, kept: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Why there is no label: no numbers, or more than one class that they do not rule out."""
+    if not finite:
+        return ("the network gave no finite probabilities",)
+    if kept and len(kept) > 1:
+        return (f"the probabilities do not tell {' from '.join(kept)}",)
+    return ()
 
 
 def _name(source: Source) -> str:

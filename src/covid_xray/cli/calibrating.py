@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from covid_xray.bundle.prediction_sets import METHODS
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, bar, err, out
 from covid_xray.errors import InputRefused, UsageError
@@ -26,27 +27,40 @@ def calibrate(
     part: Annotated[
         str | None, typer.Option("--part", help="val or calibration; default: calibration where there is one.")
     ] = None,
+    coverage: Annotated[
+        float, typer.Option("--coverage", min=0.5, max=0.999, help="Share of sets that hold the true class.")
+    ] = 0.9,
+    method: Annotated[str, typer.Option("--method", help="Of the sets: lac, aps or raps.")] = "lac",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was stored as JSON.")] = False,
 ) -> None:
-    """Fit the temperature on the validation or calibration part of a run and store it in the run's bundle."""
+    """Fit temperature and conformal sets on the validation or calibration part of a run; store them in its bundle."""
     from covid_xray.bundle.bundle import load_bundle, record
     from covid_xray.bundle.predictor import Predictor
     from covid_xray.cli.evaluating import choose
-    from covid_xray.evaluation.calibration import calibration_facts
+    from covid_xray.evaluation.calibration import calibration_facts, with_temperature
+    from covid_xray.evaluation.conformal import conformal_facts
     from covid_xray.evaluation.predictions import predict_manifest
 
     part = _part(run, part)
+    if method not in METHODS:
+        raise UsageError(f"expected --method {', '.join(METHODS)}. Received: {method}")
     bundle = load_bundle(run / "bundle")
     manifest, _ = choose(selection.read(data, images=images, show=False), run / "split.csv", part=part)
     raw = Predictor(dataclasses.replace(bundle, temperature=1.0))
     with bar("calibrate") as progress:
         predictions = predict_manifest(raw, manifest, progress=progress)
     facts = {"part": part, "failed": len(predictions.failures), **calibration_facts(predictions)}
-    record(run / "bundle", temperature=facts["temperature"], calibration=facts)
+    tempered = with_temperature(predictions, temperature=facts["temperature"])
+    conformal = {"part": part, **conformal_facts(tempered, coverage=coverage, method=method)}
+    record(run / "bundle", temperature=facts["temperature"], calibration=facts, conformal=conformal)
     if as_json:
-        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps({**facts, "conformal": conformal}, indent=2, ensure_ascii=False))
     else:
         _print(facts)
+        quantile = conformal["quantiles"][method][f"{coverage:g}"]
+        out.print(
+            f"sets that hold the truth in {coverage:.1%} of images: {method}, quantile {quantile:.4f}", highlight=False
+        )
     if "metrics" in bundle.facts:
         err.print(f"the stored figures are of before; next: covid-xray evaluate {run} --data {data}", soft_wrap=True)
 

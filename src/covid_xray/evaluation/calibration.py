@@ -4,15 +4,17 @@ The temperature is fitted on validation or calibration images only. It changes n
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
+from covid_xray.bundle.predictor import calibrate
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.metrics import ECE_BINS, Floats, checked, compute
-from covid_xray.evaluation.predictions import Predictions
+from covid_xray.evaluation.predictions import Predictions, probability_columns
 from covid_xray.evaluation.subgroups import SMALLEST
 
 LIMITS = (0.05, 20.0)  # of the temperature; an optimum at an end is none
@@ -126,6 +128,13 @@ def calibration_facts(predictions: Predictions) -> dict[str, Any]:
         "after": honesty(labels, scaled(p, temperature=temperature), classes),
         "note": note,
     }
+
+
+def with_temperature(predictions: Predictions, *, temperature: float) -> Predictions:
+    """The predictions of the uncalibrated network as the predictor gives them with the temperature, to the last bit."""
+    columns = probability_columns(predictions.classes)
+    values = calibrate(predictions.probabilities.astype(np.float32), temperature=temperature).astype(np.float64)
+    return replace(predictions, table=predictions.table.assign(**dict(zip(columns, values.T, strict=True))))
 
 
 def before_and_after(predictions: Predictions, *, temperature: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from covid_xray.data.association import cramers_v
 from covid_xray.data.manifest import Manifest
 from covid_xray.evaluation.calibration import before_and_after
+from covid_xray.evaluation.conformal import coverage_facts
 from covid_xray.evaluation.intervals import bootstrap
 from covid_xray.evaluation.metrics import ECE_BINS, confusion
 from covid_xray.evaluation.predictions import Identity, Predictions
@@ -47,6 +48,7 @@ def measure(predictions: Predictions, manifest: Manifest, model: Identity, *, ro
         "labels": _labels(predictions, groups),
         "figures": {name: interval.as_dict() for name, interval in found.items()},
         "calibration": before_and_after(predictions, temperature=float(model.facts.get("temperature", 1.0))),
+        "conformal": _conformal(predictions, model, sources),
         "confusion_matrix": _confusion(predictions),
         "by_source": by_source,
         "worst_source": worst(by_source, WORST_BY),
@@ -88,6 +90,14 @@ def _labels(predictions: Predictions, groups: Groups) -> dict[str, Facts]:
 def _confusion(predictions: Predictions) -> Facts:
     counts = confusion(predictions.labels, predictions.predicted, len(predictions.classes))
     return {"rows": "true class", "columns": "predicted class", "counts": counts.tolist()}
+
+
+def _conformal(predictions: Predictions, model: Identity, sources: list[str] | None) -> Facts | None:
+    stored = model.facts.get("conformal")
+    if not stored:
+        return None
+    used = {key: stored[key] for key in ("method", "coverage", "images", "part")}
+    return {**used, "rows": coverage_facts(predictions, stored, sources=sources)}
 
 
 def _records(table: Any) -> list[dict[str, str]]:

@@ -1,0 +1,65 @@
+"""Calibrated probabilities and a stored quantile in, the classes that conformal prediction keeps out; numpy only.
+
+The quantiles are made by `evaluation.conformal` and lie in `bundle.json` under `conformal`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+METHODS = ("lac", "aps", "raps")
+FREE_RANKS, PENALTY = 1, 0.05  # RAPS: classes beyond the first cost 0.05 each
+
+
+def nonconformity(probabilities: ArrayLike, *, method: str = "lac") -> NDArray[np.float64]:
+    """How little each class fits, N x C; small means that it fits.
+
+    Args:
+        probabilities: N x C, rows sum to 1.
+        method: `lac`, 1 - p (Sadinle, Lei and Wasserman 2019); `aps`, the sum of the probabilities from the highest
+            down to the class (Romano, Sesia and Candes 2020, without their random step, so that one image always gets
+            one answer); `raps`, that plus 0.05 for each rank after the first (Angelopoulos and others 2021).
+
+    Raises:
+        ValueError: another method.
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    if method not in METHODS:
+        raise ValueError(f"expected a method of {', '.join(METHODS)}. Received: {method!r}")
+    if method == "lac":
+        return 1.0 - p
+    order = np.argsort(-p, axis=1, kind="stable")
+    # Rounded, or the last class, whose sum is 1, would be in or out by the last bit of a float.
+    sums = np.round(np.cumsum(np.take_along_axis(p / p.sum(axis=1, keepdims=True), order, axis=1), axis=1), 9)
+    if method == "raps":
+        sums = sums + PENALTY * np.maximum(np.arange(1, p.shape[1] + 1) - FREE_RANKS, 0)
+    scores = np.empty_like(sums)
+    np.put_along_axis(scores, order, sums, axis=1)
+    return scores
+
+
+def prediction_sets(probabilities: ArrayLike, *, quantile: float, method: str = "lac") -> NDArray[np.bool_]:
+    """Which classes are kept, N x C; the most probable one always is, which can only raise the coverage."""
+    p = np.asarray(probabilities, dtype=np.float64)
+    kept = nonconformity(p, method=method) <= quantile
+    kept[np.arange(len(p)), p.argmax(axis=1)] = True
+    return kept
+
+
+def prediction_set(probabilities: Mapping[str, float], conformal: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+    """The classes kept for one image by the method and coverage that the bundle has in use.
+
+    Args:
+        probabilities: class to calibrated probability.
+        conformal: of `bundle.json`: `method`, `coverage`, and `quantiles` (method to coverage to quantile).
+
+    Returns:
+        One class or more in the order of `probabilities`; `None` where the bundle has no quantiles.
+    """
+    if not conformal:
+        return None
+    quantile = conformal["quantiles"][conformal["method"]][f"{conformal['coverage']:g}"]
+    kept = prediction_sets([list(probabilities.values())], quantile=quantile, method=conformal["method"])[0]
+    return tuple(name for name, keep in zip(probabilities, kept, strict=True) if keep)
