@@ -48,6 +48,7 @@ class Training(Settings):
     convolutions: int = pydantic.Field(2, ge=1)  # vgg: 3x3 convolutions in a block
     dense: tuple[int, ...] = (512, 512)  # vgg: units of the hidden layers; () for global average pooling
     dropout: float = pydantic.Field(0.3, ge=0, lt=1)
+    initializer: Literal["glorot_uniform", "he_normal"] = "glorot_uniform"  # vgg: he_normal starts sooner on small sets
     epochs: int = pydantic.Field(30, ge=1)
     batch_size: int = pydantic.Field(32, ge=1)
     learning_rate: float = pydantic.Field(1e-3, gt=0)
