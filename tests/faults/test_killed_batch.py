@@ -15,7 +15,7 @@ import pytest
 
 from bundles import GREYS, grey, make_bundle
 from covid_xray.files import sha256_file
-from drawing import png
+from drawing import chunk, png
 
 KILLS = int(os.environ.get("COVID_XRAY_BATCH_KILLS", "3"))
 FILES = 2000 if KILLS >= 20 else 300
@@ -67,3 +67,33 @@ def test_every_file_has_one_row_however_often_it_is_killed(images: Path, tmp_pat
     assert len({row["image"] for row in found}) == FILES
     assert sha256_file(torn) == sha256_file(whole)
     print(f"{KILLS} kills over {FILES} files: {len(found)} rows, none twice, SHA-256 of the undisturbed run")
+
+
+def test_a_poison_file_fails_and_the_others_are_answered(tmp_path: Path) -> None:
+    """A file that crashes its decoder; stood in for by a decoder that dies of one mark in the bytes."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, PIL.Image as I\n"
+        "whole = I.open\n"
+        "def dies(stream, *a, **k):\n"
+        "    if b'POISON' in stream.getvalue(): os.abort()\n"
+        "    return whole(stream, *a, **k)\n"
+        "I.open = dies\n"
+    )
+    films = tmp_path / "films"
+    films.mkdir()
+    for number in range(6):
+        data = png(grey("covid", height=24, width=24, seed=number))
+        (films / f"{number}.png").write_bytes(
+            data[:-12] + chunk(b"tEXt", b"k\0POISON") + data[-12:] if number == 3 else data
+        )
+    command = [sys.executable, "-m", "covid_xray", "predict", films, "-o", tmp_path / "out", "--untrusted", "--bundle"]
+    ran = subprocess.run(
+        [str(part) for part in [*command, make_bundle(tmp_path / "bundle")]],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 4, ran.stderr.decode()
+    found = list(csv.DictReader(io.StringIO((tmp_path / "out" / "predictions.csv").read_text(), newline="")))
+    assert [row["error"] for row in found] == ["", "", "", "decode-crashed", "", ""]

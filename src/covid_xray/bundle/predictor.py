@@ -22,7 +22,7 @@ from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding, ModelIdentit
 from covid_xray.bundle.inputs import Item
 from covid_xray.bundle.prediction_sets import prediction_set
 from covid_xray.errors import BadImage
-from covid_xray.images.decode import decode
+from covid_xray.images.decode import decode, decode_limited
 from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
@@ -40,6 +40,7 @@ class Predictor:
         limits: what a file may cost.
         engine, precision: of `engines.open_engine`; a loaded bundle brings its own choice of int8 or not.
         few: only a few images will come: start sooner, each may take a little longer.
+        untrusted: decode in child processes with time and memory limits, for files that nobody vouches for.
 
     Example:
         >>> predictor = Predictor("runs/x/bundle")
@@ -62,12 +63,14 @@ class Predictor:
         engine: str = "onnxruntime",
         precision: str = "float32",
         few: bool = False,
+        untrusted: bool = False,
     ) -> None:
         loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, int8=precision == "int8")
         self.precision = "int8" if loaded.int8 else precision
         self._engine = open_engine(loaded, engine=engine, precision=self.precision, threads=threads, few=few)
         self.bundle = dataclasses.replace(loaded, model=b"")  # the engine keeps what it needs of it
         self.limits = limits or Limits()
+        self.untrusted = untrusted
         self.identity = ModelIdentity(loaded.name, loaded.version, loaded.sha256)
 
     @property
@@ -82,7 +85,7 @@ class Predictor:
 
     def read(self, source: Source) -> NDArray[np.uint8]:
         """The network's input for one image: height x width uint8, 0..255. Raises `BadImage`."""
-        radiograph = open_source(source, limits=self.limits)
+        radiograph = open_source(source, limits=self.limits, untrusted=self.untrusted)
         return to_input(radiograph, height=self.bundle.height, width=self.bundle.width)
 
     def run(self, pixels: NDArray[np.uint8], *, class_maps: bool = False) -> dict[str, NDArray[np.float32]]:
@@ -173,13 +176,14 @@ class Predictor:
         )
 
 
-def open_source(source: Source, *, limits: Limits) -> Radiograph:
+def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> Radiograph:
     """The radiograph behind a path, bytes, an `Item` of `inputs.expand`, or itself. Raises `BadImage`."""
     if isinstance(source, Radiograph):
         return source
     if isinstance(source, Item):
         source = source.read(limits)
-    return decode(Path(source) if isinstance(source, str) else source, limits=limits)
+    open_it = decode_limited if untrusted else decode
+    return open_it(Path(source) if isinstance(source, str) else source, limits=limits)
 
 
 def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDArray[np.float32]:

@@ -42,6 +42,9 @@ def predict(
     report: Annotated[Path | None, typer.Option("--report", help="Write versions, counts and seconds as JSON.")] = None,
     engine: Engine = "onnxruntime",
     precision: Precision = "float32",
+    untrusted: Annotated[
+        bool, typer.Option("--untrusted", help="Decode in child processes with time and memory limits.")
+    ] = False,
 ) -> None:
     """Classify images and print a table, or write predictions.csv (predictions.jsonl with --json) to a folder."""
     job = start.Job(
@@ -55,6 +58,7 @@ def predict(
         report=report,
         engine=engine,
         precision=precision,
+        untrusted=untrusted,
     )
     start.predict(job)
 

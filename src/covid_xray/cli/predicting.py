@@ -59,7 +59,7 @@ def run(job: Job, *, ahead: ReadAhead | None = None) -> None:
 def _open(job: Job, ahead: ReadAhead | None, *, few: bool) -> Predictor:
     options = {"read": ahead} if ahead else {}
     loaded = load_bundle(job.bundle, int8=job.precision == "int8", **options)
-    return Predictor(loaded, engine=job.engine, precision=job.precision, few=few)
+    return Predictor(loaded, engine=job.engine, precision=job.precision, few=few, untrusted=job.untrusted)
 
 
 class _Answers:

@@ -31,6 +31,7 @@ class Job:
     report: Path | None = None
     engine: str = "onnxruntime"
     precision: str = "float32"
+    untrusted: bool = False
 
     @property
     def results(self) -> Path | None:
