@@ -90,6 +90,7 @@ def test_a_killed_run_ends_with_the_weights_of_the_undisturbed_one(
     kills, runs, lost, out = 0, 0, 0, tmp_path / "run-0"
     while kills < KILLS or out.exists():
         trainer = Trainer.start(data, out)
+        fresh, started = not (out / "config.yaml").exists(), time.monotonic()
         if kills < KILLS and trainer.killed_after(draw.uniform(0, 0.7 * seconds)):
             kills += 1
             saved = checkpoint.load(out / "checkpoint").schedule.epoch if checkpoint.exists(out / "checkpoint") else 0
@@ -99,6 +100,8 @@ def test_a_killed_run_ends_with_the_weights_of_the_undisturbed_one(
                 lost += finished - saved
         else:
             assert trainer.finish() == digest
+            if fresh:  # the first measurement may have been taken in a slow moment
+                seconds = min(seconds, time.monotonic() - started)
             assert epochs_of(out) == history
             assert [path.name for path in out.iterdir() if path.name.startswith(".")] == [".lock"]
             assert not (out / "checkpoint").exists()
