@@ -12,7 +12,9 @@ import pydantic
 import yaml
 
 from covid_xray.errors import UsageError
-from covid_xray.limits import Limits as Limits  # for all who look for settings here
+from covid_xray.limits import Limits
+
+__all__ = ["Augmentation", "Limits", "Settings", "Training", "load", "to_yaml"]  # Limits: for all who look here
 
 S = TypeVar("S", bound="Settings")
 

@@ -4,6 +4,7 @@ Grouped folds, extra-trees; file facts, outer frame, lungs blacked out; the whol
 network scores above the best of the first three can come from the lungs (Maguolo and Nanni, arXiv 2004.12823).
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -87,53 +88,61 @@ def run_baselines(
     trees: int = TREES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Baselines:
-    """Score every baseline in the same grouped, stratified folds.
+    """Score every baseline in the same grouped, stratified folds; `progress` is called with (done, all).
 
     Args:
         manifest: read with `check=True`; give it duplicate groups, or copies sit on both sides.
-        facts: measured on it, in its order.
-        cover: what was blacked out to hide the lungs.
-        folds: number of folds.
-        seed: of folds, trees and bootstrap.
-        trees: in each model.
-        progress: called with (baselines done, baselines in all).
+        facts, cover: measured on it, in its order; what was blacked out to hide the lungs.
+        folds, seed, trees: number of folds; seed of folds, trees and bootstrap; trees in each model.
 
     Raises:
         BadManifest: fewer than two classes.
         BadSplit: a class has fewer patients than folds.
     """
     require_classes(manifest)
+    people, label = groups(manifest), manifest.table["label"].to_numpy(dtype=str)
     fold = make_folds(manifest, folds=folds, seed=seed).to_numpy()
-    people = groups(manifest)
-    label = manifest.table["label"].to_numpy(dtype=str)
     views, sources = _views(manifest, facts, cover), _sources(manifest)
-    total = len(views) + len(sources)
-    rows = []
-    for name, (sees, features, blind) in views.items():
+    done = itertools.count(1)
+
+    def step() -> None:
+        if progress:
+            progress(next(done), len(views) + len(sources))
+
+    def scored(name: str, view: tuple[str, Any, bool]) -> Baseline:
+        sees, features, blind = view
         told = cross_validated(features, label, fold, seed=seed, trees=trees)
-        found = scores(label, told, people.to_numpy(), seed=seed)
-        rows.append(Baseline(name, sees, blind, found, 1 / len(manifest.classes)))
-        if progress:
-            progress(len(rows), total)
-    within, skipped = {}, {}
-    for name, chosen in sources.items():
-        try:
-            within[name] = _source_within(manifest, facts, chosen, folds=folds, seed=seed, trees=trees)
-        except BadSplit as error:
-            skipped[name] = error.message
-        if progress:
-            progress(len(rows) + len(within) + len(skipped), total)
+        step()
+        return Baseline(name, sees, blind, scores(label, told, people.to_numpy(), seed=seed), 1 / len(manifest.classes))
+
+    rows = tuple(scored(name, view) for name, view in views.items())
+    within, skipped = _sources_within(manifest, facts, sources, step, folds=folds, seed=seed, trees=trees)
     return Baselines(
         classes=manifest.classes,
         images=len(label),
         people=int(people.nunique()),
         folds=folds,
         lungs=cover.says,
-        rows=tuple(rows),
+        rows=rows,
         within=within,
         skipped=skipped,
         fingerprint=fingerprint(manifest),
     )
+
+
+def _sources_within(
+    manifest: Manifest, facts: PixelFacts, sources: Mapping[str, Any], step: Callable[[], None], **settings: int
+) -> tuple[dict[str, Baseline], dict[str, str]]:
+    """How well the source is told inside each class, and the classes where that cannot be asked, with the reason."""
+    within: dict[str, Baseline] = {}
+    skipped: dict[str, str] = {}
+    for name, chosen in sources.items():
+        try:
+            within[name] = _source_within(manifest, facts, chosen, **settings)
+        except BadSplit as error:
+            skipped[name] = error.message
+        step()
+    return within, skipped
 
 
 def write_baselines(baselines: Baselines, folder: Path) -> Path:
