@@ -200,7 +200,7 @@ def test_threads_decode_alike() -> None:
 
 
 def test_folder_scan_takes_images_by_suffix_and_dicom_without_one(tmp_path: Path) -> None:
-    assert {".png", ".jpg", ".jpeg", ".dcm", ".dicom"} == SUFFIXES
+    assert {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom"} == SUFFIXES
     for name in ("a.PNG", "a.jpeg", "a.dcm", "missing.jpg"):
         assert is_candidate(tmp_path / name)
     for name, data in {"IM0001": DICOM, "1.2.840.113619.2": DICOM}.items():

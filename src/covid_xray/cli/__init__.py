@@ -35,6 +35,13 @@ def main() -> None:
     except CovidXrayError as error:
         print(f"covid-xray: {error.message}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a folder without permission; what was there before is intact
+        where = f": {error.filename}" if error.filename else ""
+        print(
+            f"covid-xray: expected files that can be read and written. Received: {error.strerror}{where}",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         print("covid-xray: stopped", file=sys.stderr)
         sys.exit(130)

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from covid_xray.bundle.prediction_sets import METHODS
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, bar, err, out
 from covid_xray.errors import InputRefused, UsageError
@@ -42,6 +41,8 @@ def calibrate(
     from covid_xray.evaluation.predictions import predict_manifest
 
     part = _part(run, part)
+    from covid_xray.bundle.prediction_sets import METHODS
+
     if method not in METHODS:
         raise UsageError(f"expected --method {', '.join(METHODS)}. Received: {method}")
     bundle = load_bundle(run / "bundle")

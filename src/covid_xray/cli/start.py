@@ -12,7 +12,13 @@ from typing import Any
 
 from covid_xray.errors import UsageError
 
-_FLAGS = {"--json": "json", "--csv": "csv", "--heatmap": "heatmap", "--resume": "resume"}
+_FLAGS = {
+    "--json": "json",
+    "--csv": "csv",
+    "--heatmap": "heatmap",
+    "--resume": "resume",
+    "--untrusted": "untrusted",
+}
 _PATHS = {"-o": "output", "--output": "output", "--bundle": "bundle", "--report": "report"}
 _WORDS = {"--engine": "engine", "--precision": "precision"}
 
