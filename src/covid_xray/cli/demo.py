@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = {
     "dropout": 0.15,
     "initializer": "he_normal",  # a few hundred images are too few for the slow start of the default
     "learning_rate": 7e-4,
-    "epochs": 18,
+    "epochs": 30,
     "batch_size": 16,
     "early_stopping_patience": 12,
     "reduce_lr_patience": 4,
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything.")] = Path("demo"),
-    patients: Annotated[int, typer.Option("--patients", min=30, help="Patients to draw.")] = 240,
+    patients: Annotated[int, typer.Option("--patients", min=30, help="Patients to draw.")] = 320,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most this many epochs.")] = SETTINGS["epochs"],
     seed: Annotated[int, typer.Option("--seed", help="Same seed: same phantoms.")] = 0,
 ) -> None:
