@@ -8,4 +8,4 @@ classes=(--label ieee8023:covid --label cxnet:covid --label hannover:covid
          --label kermany:virus --label ieee8023:virus)
 covid-xray train --data "$data" -o "$run" "${classes[@]}" --duplicates docs/results/cxr-duplicates.csv --epochs 25
 covid-xray evaluate "$run" --data "$data" "${classes[@]}" --baselines docs/results/baselines/three-classes/baselines.json
-python scripts/publish_run.py "$run" vgg_cxr --command "runs/vgg_cxr.sh FOLDER"
+python scripts/publish_run.py "$run" vgg_cxr --command "runs/vgg_cxr.sh FOLDER"  # --note: what you saw in the report
