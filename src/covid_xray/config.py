@@ -14,7 +14,16 @@ import yaml
 from covid_xray.errors import UsageError
 from covid_xray.limits import Limits
 
-__all__ = ["Augmentation", "Limits", "Settings", "Training", "load", "to_yaml"]  # Limits: for all who look here
+__all__ = [
+    "Appearance",
+    "Augmentation",
+    "Limits",
+    "Serving",
+    "Settings",
+    "Training",
+    "load",
+    "to_yaml",
+]  # Limits: for all who look here
 
 S = TypeVar("S", bound="Settings")
 
@@ -38,6 +47,22 @@ class Augmentation(Settings):
     brightness: float = pydantic.Field(0.1, ge=0, le=1)  # share of white
     contrast: float = pydantic.Field(0.15, ge=0, lt=1)  # share of the contrast
     horizontal_flip: bool = False
+
+
+class Appearance(Settings):
+    """Random changes of look that break the fingerprint of a hospital (`training.appearance`); largest amounts."""
+
+    probability: float = pydantic.Field(0.0, ge=0, le=1)  # of each change; 0 switches all of them off
+    gamma: float = pydantic.Field(0.5, ge=0, le=2)  # of the logarithm of the exponent
+    window: float = pydantic.Field(0.15, ge=0, lt=0.5)  # share of the pixels, and of the range, at either end
+    equalise: float = pydantic.Field(0.8, ge=0, le=1)  # share of the equalised picture
+    blur: float = pydantic.Field(1.2, ge=0, le=10)  # sigma in pixels of a 224-pixel picture, also of sharpening
+    noise: float = pydantic.Field(12.0, ge=0, le=128)  # standard deviation in grey values
+    resolution: float = pydantic.Field(0.6, ge=0, lt=1)  # share of the size that is lost
+    jpeg: int = pydantic.Field(25, ge=1, le=95)  # lowest quality
+    patch: float = pydantic.Field(0.2, ge=0, lt=1)  # share of the size
+    marks: int = pydantic.Field(3, ge=1)  # letters or words
+    border: float = pydantic.Field(0.08, ge=0, lt=0.4)  # share of the size, each side
 
 
 class Training(Settings):
@@ -67,6 +92,28 @@ class Training(Settings):
     val_fraction: float = pydantic.Field(0.15, gt=0, lt=1)
     test_fraction: float = pydantic.Field(0.15, ge=0, lt=1)
     decode_workers: int = pydantic.Field(0, ge=0)  # 0: one for each core
+
+
+class Serving(Settings):
+    """One server: where it listens, what it keeps and for how long, how patient it is."""
+
+    host: str = "127.0.0.1"  # any other than a loopback address needs a user or a token
+    port: int = pydantic.Field(8000, ge=0, le=65535)  # 0: any free one
+    store: Path = Path("~/.local/share/covid-xray")  # folder of the images and, without `database`, of the SQLite file
+    database: str | None = None  # URL such as postgresql+psycopg://user@host/name
+    token: pydantic.SecretStr | None = None  # a bearer token with all rights, for programs
+    public_url: str | None = None  # what the browser shows, when a proxy stands before the server
+    certificate: Path | None = None  # PEM: HTTPS without a proxy
+    key: Path | None = None  # PEM
+    retention_hours: float = pydantic.Field(720.0, ge=0)  # studies older than this are deleted; 0 keeps them
+    quota_bytes: int = pydantic.Field(20 << 30, ge=1 << 20)  # of images
+    session_hours: float = pydantic.Field(12.0, gt=0, le=720)
+    body_seconds: float = pydantic.Field(30.0, gt=0)  # for an upload to arrive whole
+    batch_seconds: float = pydantic.Field(600.0, gt=0)  # the same for a batch
+    batch: int = pydantic.Field(16, ge=1, le=256)  # most images in one run of the network
+    requests_per_minute: int = pydantic.Field(6000, ge=0)  # of one user or address; 0 for any number
+    logins_per_minute: int = pydantic.Field(10, ge=1)  # failed ones, of one name or address
+    shutdown_seconds: int = pydantic.Field(20, ge=0)  # for requests under way when the server is stopped
 
 
 def load(kind: type[S], *, file: Path | None = None, overrides: Iterable[str] = ()) -> S:

@@ -9,6 +9,12 @@
     │   └── BadBundle           exit 3   HTTP 503   DICOM 0x0110
     ├── PartlyDone              exit 4   HTTP 207   DICOM 0xB000 warning
     ├── Busy                    exit 1   HTTP 503   DICOM 0xA700 out of resources
+    │   └── TooOften            exit 1   HTTP 429   DICOM 0xA700
+    ├── StoreFull               exit 1   HTTP 507   DICOM 0xA700
+    ├── TooSlow                 exit 1   HTTP 408   DICOM 0x0110
+    ├── NotFound                exit 3   HTTP 404   DICOM 0x0110
+    ├── NotAllowed              exit 2   HTTP 403   DICOM 0x0124 refused: not authorised
+    │   └── NotLoggedIn         exit 2   HTTP 401   DICOM 0x0124
     └── MissingPackage          exit 1   HTTP 501   DICOM 0x0110
 
 Messages are safe to show and to log: they say what was expected and what was received, and never hold
@@ -84,11 +90,63 @@ class PartlyDone(CovidXrayError):
 
 
 class Busy(CovidXrayError):
-    """Somebody else holds the folder or the queue."""
+    """Somebody else holds the folder or the queue. `retry_after`: seconds after which another try makes sense."""
 
     http_status = 503
     dicom_status = 0xA700
     default_code = "busy"
+    retry_after: int | None = None
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after: int | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after if retry_after is not None else type(self).retry_after
+
+
+class TooOften(Busy):
+    """One client asks more often than it may."""
+
+    http_status = 429
+    default_code = "too-often"
+    retry_after = 1
+
+
+class StoreFull(CovidXrayError):
+    """The disk or the quota of the store is full; nothing was stored."""
+
+    http_status = 507
+    dicom_status = 0xA700
+    default_code = "store-full"
+
+
+class TooSlow(CovidXrayError):
+    """What was being sent did not arrive in time; nothing was stored."""
+
+    http_status = 408
+    default_code = "too-slow"
+
+
+class NotFound(CovidXrayError):
+    """There is nothing under this name or number, or no longer."""
+
+    exit_code = 3
+    http_status = 404
+    default_code = "not-found"
+
+
+class NotAllowed(CovidXrayError):
+    """Who asks is known, or need not be, but may not do this."""
+
+    exit_code = 2
+    http_status = 403
+    dicom_status = 0x0124
+    default_code = "not-allowed"
+
+
+class NotLoggedIn(NotAllowed):
+    """Who asks must say who they are first."""
+
+    http_status = 401
+    default_code = "not-logged-in"
 
 
 class MissingPackage(CovidXrayError):

@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,13 @@ class Predictor:
                 yield from self._answers(chunk, class_maps=class_maps)
         finally:  # who stops early does not wait for images that nobody will ask for
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def answers(self, names: Sequence[str], pixels: NDArray[np.uint8], *, class_maps: bool = False) -> list[Finding]:
+        """The findings for N x height x width inputs that `read` made, in one run of the network.
+
+        For callers that read and answer at different places, such as a server that answers many readers at once.
+        """
+        return self._findings(list(names), pixels, class_maps=class_maps)
 
     def _try(self, source: Source) -> tuple[str, NDArray[np.uint8] | Failure]:
         name = _name(source)
