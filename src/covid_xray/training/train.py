@@ -32,7 +32,7 @@ from covid_xray.files import folder_lock, fsync_folder, replacing, sha256_bytes,
 from covid_xray.models import zoo
 from covid_xray.training import checkpoint, precision, schedule
 from covid_xray.training.batches import Part
-from covid_xray.training.cache import build_cache
+from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.epoch import train_epoch, validate
 from covid_xray.training.export import export
 from covid_xray.training.run import describe_data, write_run_manifest
@@ -71,6 +71,7 @@ def train(
     settings: Training,
     out: Path,
     resume: bool = False,
+    cache: PixelCache | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Train on the `train` part, choose the epoch on the `val` part, and write the run folder `out`.
@@ -81,6 +82,7 @@ def train(
         settings: network and recipe.
         out: the run folder; it must be new, or hold an unfinished run of the same settings and data with `resume`.
         resume: go on from the last complete epoch; a run that is finished stays as it is.
+        cache: the images, decoded already; default: they are decoded into `out`.
         progress: called as (stage, done, total, note).
 
     Returns:
@@ -97,7 +99,7 @@ def train(
         if _claim(out, settings, resume=resume):
             return out / "bundle"
         started = time.time()
-        run = _prepare(manifest, split, settings=settings, out=out, progress=progress)
+        run = _prepare(manifest, split, settings=settings, out=out, cache=cache, progress=progress)
         last, best = _epochs(run)
         return _finish(run, manifest, split, last=last, best=best, seconds=time.time() - started)
 
@@ -119,10 +121,12 @@ def _claim(out: Path, settings: Training, *, resume: bool) -> bool:
     return finished
 
 
-def _prepare(manifest: Manifest, split: pd.Series, *, settings: Training, out: Path, progress: Progress) -> _Run:
+def _prepare(
+    manifest: Manifest, split: pd.Series, *, settings: Training, out: Path, cache: PixelCache | None, progress: Progress
+) -> _Run:
     split = split.reindex(manifest.table["image"])
     used = manifest.take(split.isin(["train", "val"]).to_numpy())
-    cache = build_cache(
+    cache = cache or build_cache(
         used,
         folder=out / "cache",
         height=settings.image_size,
