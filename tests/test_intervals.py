@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics as sk
 
-from covid_xray.evaluation.intervals import bootstrap, group_codes, resamples
+from covid_xray.evaluation.intervals import bootstrap, group_codes, proportions, resamples
 from covid_xray.evaluation.metrics import compute, prepare, weighted
 
 CLASSES = ("covid", "normal")
@@ -120,3 +120,42 @@ def test_the_interval_holds_the_truth_in_93_to_97_percent_of_1000_studies():
             by_image += naive.low <= truth["accuracy"] <= naive.high
     assert {name: count for name, count in held.items() if not 930 <= count <= 970} == {}
     assert by_image / 300 < 0.9
+
+
+def test_proportions_are_those_of_the_bootstrap_of_all_figures():
+    labels, p, groups = patients(np.random.default_rng(6), 150)
+    everything = bootstrap(labels, p, CLASSES, groups=groups, rounds=200, seed=3)
+    called, covid = p.argmax(axis=1) == 0, labels == 0
+    parts = {
+        "sensitivity/covid": (called, covid),
+        "specificity/covid": (~called, ~covid),
+        "precision/covid": (covid, called),
+    }
+    found = proportions(parts, groups=groups, rounds=200, seed=3)
+    for name, interval in found.items():
+        expected = everything[name].as_dict()
+        assert {k: v for k, v in interval.as_dict().items() if k in ("n", "unit", "method")} == {
+            k: expected[k] for k in ("n", "unit", "method")
+        }
+        ends = [interval.value, interval.low, interval.high]
+        assert ends == pytest.approx([expected["value"], expected["ci_low"], expected["ci_high"]], abs=1e-12)
+
+
+def test_a_proportion_of_nothing_is_absent_and_one_of_everything_is_exact():
+    hit = np.ones(40, dtype=bool)
+    found = proportions({"none": (hit, ~hit), "all": (hit, hit)}, rounds=50)
+    assert set(found) == {"all"}
+    assert found["all"].method == "exact"
+    assert found["all"].low == pytest.approx(binomtest(40, 40).proportion_ci(0.95, method="exact").low)
+
+
+def test_weights_stand_for_another_mix_of_images():
+    """Weight 2 on an image is the image twice, in the value; and the draws of patients stay the same."""
+    labels, p, groups = patients(np.random.default_rng(9), 80)
+    weights = 1.0 + (labels == 0)
+    copies = np.repeat(np.arange(len(labels)), weights.astype(int))
+    found = bootstrap(labels, p, CLASSES, groups=groups, weights=weights, rounds=40, seed=2)
+    twice = bootstrap(labels[copies], p[copies], CLASSES, groups=groups[copies], rounds=40, seed=2)
+    for name, interval in found.items():
+        expected = [twice[name].value, twice[name].low, twice[name].high]
+        assert [interval.value, interval.low, interval.high] == pytest.approx(expected, abs=1e-12)

@@ -3,14 +3,14 @@
 Two radiographs of one patient are not two independent observations; drawing images would make intervals too narrow.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from covid_xray.evaluation.metrics import Floats, prepare, weighted
+from covid_xray.evaluation.metrics import Floats, prepare, ratio, weighted
 
 ENOUGH = 0.95  # share of the rounds that must define a figure; a class of one or two patients is missing from more
 CHUNK = 1 << 20  # weights in one block, 8 MiB: it stays near the cache and memory stays flat
@@ -49,6 +49,7 @@ def bootstrap(
     classes: Sequence[str],
     *,
     groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     rounds: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -62,6 +63,7 @@ def bootstrap(
         probabilities: N x C.
         classes: C names.
         groups: N patient names or numbers; `None` draws images.
+        weights: N, above 0: what an image counts, for a population with another mix; `None` counts all the same.
         rounds: resamples, 1 or more.
         seed: of the random numbers; the same seed gives the same interval.
         level: share of the distribution inside the interval, in 0..1.
@@ -70,19 +72,45 @@ def bootstrap(
         ValueError: what `metrics.compute` refuses, `groups` of another length, a level outside 0..1.
     """
     prepared = prepare(labels, probabilities, classes)
-    unit = "images" if groups is None else "patients"
     codes = group_codes(groups, count=len(prepared.sums))
     if not 0 < level < 1 or rounds < 1:
         raise ValueError(f"expected a level in 0..1 and rounds >= 1. Received: level={level}, rounds={rounds}")
-    values = weighted(prepared, np.ones((1, len(codes))))
-    blocks = [weighted(prepared, weights) for weights in resamples(codes, rounds=rounds, seed=seed)]
-    intervals = {}
-    for name, value in values.items():
-        if np.isfinite(value[0]):
-            ends = _percentiles(np.concatenate([block[name] for block in blocks]), level)
-            intervals[name] = Interval(float(value[0]), *ends, int(codes.max()) + 1, unit)
-    masks = _denominators(np.asarray(labels), np.asarray(probabilities), classes)
-    return {name: _not_certain(found, masks.get(name), codes, level) for name, found in intervals.items()}
+    each = np.ones(len(codes)) if weights is None else np.asarray(weights, dtype=np.float64)
+    values = weighted(prepared, each[None])
+    blocks = [weighted(prepared, drawn * each) for drawn in resamples(codes, rounds=rounds, seed=seed)]
+    drawn = {name: np.concatenate([block[name] for block in blocks]) for name in values}
+    plain = {name: float(value[0]) for name, value in values.items() if np.isfinite(value[0])}
+    sides = denominators(np.asarray(labels), np.asarray(probabilities), classes)
+    return summarised(plain, drawn, sides, codes=codes, unit=unit_of(groups), level=level)
+
+
+def unit_of(groups: ArrayLike | None) -> str:
+    """What is drawn: "patients", or "images" where no patient is known."""
+    return "images" if groups is None else "patients"
+
+
+def summarised(
+    values: Mapping[str, float],
+    drawn: Mapping[str, Floats],
+    sides: Mapping[str, NDArray[np.bool_]],
+    *,
+    codes: NDArray[np.int64],
+    unit: str,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Intervals of figures out of their values in the rounds of a bootstrap.
+
+    Args:
+        values: of the data itself, finite.
+        drawn: each figure in R rounds, NaN where undefined.
+        sides: for figures that are plain proportions, of which of the N images.
+        codes: N patients (or images) as numbers.
+        unit: "patients" or "images".
+        level: share of the distribution inside the interval.
+    """
+    count = len(np.unique(codes))
+    found = {name: Interval(value, *percentiles(drawn[name], level), count, unit) for name, value in values.items()}
+    return {name: _not_certain(interval, sides.get(name), codes, level) for name, interval in found.items()}
 
 
 def resamples(codes: NDArray[np.int64], *, rounds: int, seed: int) -> Iterator[Floats]:
@@ -93,14 +121,60 @@ def resamples(codes: NDArray[np.int64], *, rounds: int, seed: int) -> Iterator[F
         rounds: rows of all blocks together.
         seed: of the random numbers; block sizes do not change them.
     """
+    for times in _draws(int(codes.max()) + 1, rounds=rounds, seed=seed, step=max(1, CHUNK // len(codes))):
+        yield times[:, codes].astype(np.float64)
+
+
+def resampled_sums(columns: ArrayLike, *, groups: ArrayLike | None = None, rounds: int = 1000, seed: int = 0) -> Floats:
+    """Sums of K columns in each round, R x K; the same seed draws the same patients as `bootstrap` does.
+
+    Args:
+        columns: N x K, such as 0 or 1 for what is counted.
+        groups, rounds, seed: as for `bootstrap`.
+    """
+    values = np.asarray(columns, dtype=np.float64)
+    codes = group_codes(groups, count=len(values))
+    # Sums of each patient first: a round then costs as many steps as there are patients.
+    of_group = np.zeros((int(codes.max()) + 1, values.shape[1]))
+    np.add.at(of_group, codes, values)
+    step = max(1, CHUNK // len(of_group))
+    return np.concatenate([times @ of_group for times in _draws(len(of_group), rounds=rounds, seed=seed, step=step)])
+
+
+def proportions(
+    parts: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    groups: ArrayLike | None = None,
+    rounds: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Shares such as a sensitivity, each with its interval as in `bootstrap`; one of nothing is absent.
+
+    Args:
+        parts: name to (N true where it counts, N true where it is one of those that it is a share of).
+        groups, rounds, seed, level: as for `bootstrap`.
+    """
+    given = {name: (np.asarray(hit, dtype=bool), np.asarray(of, dtype=bool)) for name, (hit, of) in parts.items()}
+    masks = {name: (hit & of, of) for name, (hit, of) in given.items() if of.any()}
+    if not masks:
+        return {}
+    columns = np.column_stack([column for pair in masks.values() for column in pair])
+    codes = group_codes(groups, count=len(columns))
+    sums = resampled_sums(columns, groups=groups, rounds=rounds, seed=seed)
+    drawn = {name: ratio(sums[:, 2 * k], sums[:, 2 * k + 1]) for k, name in enumerate(masks)}
+    values = {name: float(hit.sum() / of.sum()) for name, (hit, of) in masks.items()}
+    sides = {name: of for name, (_, of) in masks.items()}
+    return summarised(values, drawn, sides, codes=codes, unit=unit_of(groups), level=level)
+
+
+def _draws(count: int, *, rounds: int, seed: int, step: int) -> Iterator[NDArray[np.int64]]:
+    """How often each of `count` units was drawn, in blocks of at most `step` rounds."""
     random = np.random.default_rng(seed)
-    count = int(codes.max()) + 1
-    step = max(1, CHUNK // len(codes))
     for first in range(0, rounds, step):
         rows = min(step, rounds - first)
         drawn = random.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-        yield times[:, codes].astype(np.float64)
+        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
 
 
 def group_codes(groups: ArrayLike | None, *, count: int) -> NDArray[np.int64]:
@@ -113,7 +187,8 @@ def group_codes(groups: ArrayLike | None, *, count: int) -> NDArray[np.int64]:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def _percentiles(drawn: Floats, level: float) -> tuple[float | None, float | None]:
+def percentiles(drawn: Floats, level: float = 0.95) -> tuple[float | None, float | None]:
+    """Ends of the percentile interval, or two `None` where over 5 % of the rounds are NaN."""
     defined = drawn[np.isfinite(drawn)]
     if len(defined) < ENOUGH * len(drawn):
         return None, None
@@ -121,10 +196,10 @@ def _percentiles(drawn: Floats, level: float) -> tuple[float | None, float | Non
     return float(low), float(high)
 
 
-def _denominators(
+def denominators(
     labels: NDArray[np.int64], probabilities: Floats, classes: Sequence[str]
 ) -> dict[str, NDArray[np.bool_]]:
-    """For each figure that is a plain proportion, which images it is a proportion of."""
+    """For each figure that is a plain proportion, which of the N images it is a proportion of."""
     predicted = probabilities.argmax(axis=1)
     masks = {"accuracy": np.ones(len(labels), dtype=bool)}
     for code, name in enumerate(classes):
