@@ -1,0 +1,34 @@
+"""Calibrated probabilities and the stored operating points in, which of the points are passed out; plain Python only.
+
+The points are chosen by `evaluation.operating_points` and lie in `bundle.json` under `operating_points`:
+class -> `sha256` of the network, and `points` (name to facts with a `threshold`, or with none and a `reason`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+POINTS = ("rule-out", "balanced", "rule-in")
+
+
+def passed(
+    probabilities: Mapping[str, float], stored: Mapping[str, Any] | None, *, sha256: str
+) -> dict[str, dict[str, bool]] | None:
+    """For each class with operating points, whether its probability reaches the threshold of each point.
+
+    Args:
+        probabilities: class to calibrated probability.
+        stored: `operating_points` of `bundle.json`.
+        sha256: of the bundle's `model.onnx`; points that were chosen on another network do not count.
+
+    Returns:
+        class -> name of the point -> reached or not, without the points that have no threshold; `None` where the
+        bundle has none at all. Not reaching `rule-out` is what speaks against the class, reaching `rule-in` what
+        speaks for it.
+    """
+    found = {
+        name: {point: probabilities[name] >= facts["threshold"] for point, facts in about["points"].items()
+               if facts["threshold"] is not None}
+        for name, about in (stored or {}).items()
+        if about["sha256"] == sha256 and name in probabilities
+    }  # fmt: skip
+    return found or None
