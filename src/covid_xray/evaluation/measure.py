@@ -10,6 +10,7 @@ from covid_xray.data.association import cramers_v
 from covid_xray.data.manifest import Manifest
 from covid_xray.evaluation.calibration import before_and_after
 from covid_xray.evaluation.conformal import coverage_facts
+from covid_xray.evaluation.gaps import by_attribute
 from covid_xray.evaluation.intervals import bootstrap
 from covid_xray.evaluation.metrics import ECE_BINS, confusion
 from covid_xray.evaluation.predictions import Identity, Predictions
@@ -52,6 +53,7 @@ def measure(predictions: Predictions, manifest: Manifest, model: Identity, *, ro
         "confusion_matrix": _confusion(predictions),
         "by_source": by_source,
         "worst_source": worst(by_source, WORST_BY),
+        "subgroups": by_attribute(predictions, groups=groups, rounds=rounds, seed=seed, level=LEVEL),
         "confounding": {"cramers_v": _cramers_v(table) if sources else None},
         "cannot_say": int((table["reasons"] != "").sum()),
         "failures": _records(predictions.failures),

@@ -81,8 +81,11 @@ def prepare(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str])
     return Prepared(tuple(classes), sums, rankings)
 
 
-def weighted(prepared: Prepared, weights: Floats) -> dict[str, Floats]:
-    """The figures under R weightings (R x N, zero or more) as arrays of length R; NaN where undefined."""
+def weighted(prepared: Prepared, weights: Floats, *, average_precision: bool = True) -> dict[str, Floats]:
+    """The figures under R weightings (R x N, zero or more) as arrays of length R; NaN where undefined.
+
+    Without `average_precision` the figures auprc/ are left out, which cost as much as the AUROC.
+    """
     count = len(prepared.classes)
     totals = weights @ prepared.sums
     total = weights.sum(axis=1)
@@ -90,10 +93,12 @@ def weighted(prepared: Prepared, weights: Floats) -> dict[str, Floats]:
     figures["nll"] = ratio(totals[:, count * count], total)
     figures["brier"] = ratio(totals[:, count * count + 1], total)
     figures["ece"] = ratio(np.abs(totals[:, count * count + 2 :]).sum(axis=1), total)
-    areas = [_areas(ranking, weights) for ranking in prepared.rankings]
-    for name, (auroc, auprc) in zip(prepared.classes, areas, strict=True):
-        figures[f"auroc/{name}"], figures[f"auprc/{name}"] = auroc, auprc
-    figures["auroc_macro"] = mean_of_defined(np.stack([auroc for auroc, _ in areas]))
+    for name, ranking in zip(prepared.classes, prepared.rankings, strict=True):
+        runs = _runs(ranking, weights)
+        figures[f"auroc/{name}"] = _auroc(*runs)
+        if average_precision:
+            figures[f"auprc/{name}"] = _average_precision(*runs)
+    figures["auroc_macro"] = mean_of_defined(np.stack([figures[f"auroc/{name}"] for name in prepared.classes]))
     return figures
 
 
@@ -180,22 +185,30 @@ def _from_confusion(matrix: Floats, classes: Sequence[str]) -> dict[str, Floats]
     return figures
 
 
-def _areas(ranking: Ranking, weights: Floats) -> tuple[Floats, Floats]:
-    """AUROC (Mann-Whitney, ties count half) and average precision of one class under R weightings."""
+def _runs(ranking: Ranking, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Weight of the class and of the rest at each distinct probability, rising, and of the rest up to it: R x runs."""
     sorted_weights = weights[:, ranking.order]
     positive = sorted_weights * ranking.positive
     negative = sorted_weights - positive
     if len(ranking.starts) < len(ranking.order):
         positive = np.add.reduceat(positive, ranking.starts, axis=1)
         negative = np.add.reduceat(negative, ranking.starts, axis=1)
-    positives, negatives = positive.sum(axis=1), negative.sum(axis=1)
-    below = np.cumsum(negative, axis=1)
+    return positive, negative, np.cumsum(negative, axis=1)
+
+
+def _auroc(positive: Floats, negative: Floats, below: Floats) -> Floats:
+    """Mann-Whitney, ties count half; undefined with one side empty."""
     won = (positive * (below - 0.5 * negative)).sum(axis=1)
+    return ratio(won, positive.sum(axis=1) * negative.sum(axis=1))
+
+
+def _average_precision(positive: Floats, negative: Floats, below: Floats) -> Floats:
+    positives, negatives = positive.sum(axis=1), negative.sum(axis=1)
     # Called positive at the threshold of a run: everything from that run upwards.
     hits = positives[:, None] - np.cumsum(positive, axis=1) + positive
     alarms = negatives[:, None] - below + negative
     called = hits + alarms
     precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
     found = (positive * precision).sum(axis=1)
-    # With one side empty neither area says anything, so both are undefined.
-    return ratio(won, positives * negatives), ratio(found, np.where(negatives > 0, positives, 0.0))
+    # With one side empty it says nothing, as the AUROC.
+    return ratio(found, np.where(negatives > 0, positives, 0.0))

@@ -84,11 +84,11 @@ def _figures(part: Predictions, groups: NDArray[np.str_] | None, *, rounds: int,
         return {"figures": None, "note": f"too few: under {SMALLEST} images"}
     found = bootstrap(part.labels, part.probabilities, part.classes, groups=groups, rounds=rounds, seed=seed)
     counts = part.table["label"].value_counts()
-    kept = [name for name in found if _enough(name, {c: int(counts.get(c, 0)) for c in part.classes})]
+    kept = [name for name in found if enough(name, {c: int(counts.get(c, 0)) for c in part.classes})]
     return {"figures": {name: found[name].as_dict() for name in kept}, "note": ""}
 
 
-def _enough(figure: str, counts: dict[str, int]) -> bool:
+def enough(figure: str, counts: dict[str, int]) -> bool:
     """Does the group hold 20 images of everything that the figure is made of?"""
     kind, _, name = figure.partition("/")
     if not name:
