@@ -20,7 +20,7 @@ from covid_xray import __version__
 from covid_xray.bundle.bundle import load_bundle
 from drawing import png
 
-KEYS = ["image", "label", "probabilities", "prediction_set", "gate", "reasons", "model", "error"]
+KEYS = ["image", "label", "probabilities", "prediction_set", "operating_points", "gate", "reasons", "model", "error"]
 
 
 @pytest.fixture(scope="module")

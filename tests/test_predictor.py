@@ -296,3 +296,16 @@ def test_decoding_overlaps_the_network(predictor: Predictor, monkeypatch: pytest
     monkeypatch.setattr(predictor, "run", watching_run)
     list(predictor.predict_many([Radiograph(grey("covid"))] * 40, batch=4, workers=2))
     assert overlapped.is_set()
+
+
+def test_operating_points_of_this_network_are_told_and_of_another_are_not(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "b")
+    image = png(grey("normal"))
+    assert Predictor(folder).predict(image).operating_points is None
+    sha256 = load_bundle(folder).sha256
+    points = {"rule-out": {"threshold": 0.3}, "rule-in": {"threshold": None, "reason": "too few"}}
+    record(folder, operating_points={"normal": {"sha256": sha256, "points": points}})
+    assert Predictor(folder).predict(image).operating_points == {"normal": {"rule-out": True}}
+    assert Predictor(folder).predict(png(grey("covid"))).operating_points == {"normal": {"rule-out": False}}
+    record(folder, operating_points={"normal": {"sha256": "0" * 64, "points": points}})
+    assert Predictor(folder).predict(image).operating_points is None

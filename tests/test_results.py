@@ -39,6 +39,7 @@ def finding(image: str, **changes: object) -> Finding:
         reasons=(),
         prediction_set=("normal",),
         gate={"view": "frontal"},
+        operating_points={"covid": {"rule-out": True, "rule-in": False}},
         model=IDENTITY,
     )
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
@@ -63,7 +64,17 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_keys_of_the_json_form() -> None:
-    keys = ["image", "label", "probabilities", "prediction_set", "gate", "reasons", "model", "error"]
+    keys = [
+        "image",
+        "label",
+        "probabilities",
+        "prediction_set",
+        "operating_points",
+        "gate",
+        "reasons",
+        "model",
+        "error",
+    ]
     assert list(as_dict(finding("a"), identity=IDENTITY)) == keys
     assert list(as_dict(Failure("a", "empty", "m"), identity=IDENTITY)) == keys
 
@@ -97,6 +108,8 @@ def test_csv_and_json_say_the_same(answer: Answer) -> None:
     for name in CLASSES:
         assert row[f"p_{name}"] == (str(facts["probabilities"][name]) if facts["probabilities"] else "")
     assert row["prediction_set"] == "|".join(facts["prediction_set"] or [])
+    points = facts["operating_points"]
+    assert row["operating_points"] == (json.dumps(points) if points else "")
     assert row["gate"] == (json.dumps(facts["gate"]) if facts["gate"] else "")
     assert row["reasons"] == "; ".join(facts["reasons"])
     assert (row["model"], row["model_sha256"]) == ("small 1", "ab" * 32)

@@ -32,6 +32,8 @@ class Finding:
         gate: verdicts of the input checks by name; `None` when the bundle has none.
         model: which network answered.
         class_maps: C x h x w float32, Grad-CAM of each class, zero or more, not normalised; `None` unless asked for.
+        operating_points: class -> name of the operating point (rule-out, balanced, rule-in) -> whether the class's
+            probability reaches it; `None` when the bundle has none.
         embedding: D float32, the network's last hidden features; `None` unless asked for.
     """
 
@@ -44,6 +46,7 @@ class Finding:
     model: ModelIdentity
     class_maps: NDArray[np.float32] | None = None
     embedding: NDArray[np.float32] | None = None
+    operating_points: dict[str, dict[str, bool]] | None = None
 
 
 @dataclass(frozen=True)

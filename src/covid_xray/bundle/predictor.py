@@ -21,6 +21,7 @@ from covid_xray.bundle.engines import open_engine
 from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
 from covid_xray.bundle.inputs import Item
 from covid_xray.bundle.prediction_sets import prediction_set
+from covid_xray.bundle.thresholds import passed
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import decode, decode_limited
 from covid_xray.images.pixels import to_input
@@ -180,7 +181,13 @@ class Predictor:
             model=self.identity,
             class_maps=output.get("class_maps"),
             embedding=output["embedding"],
+            operating_points=self._passed(probabilities) if finite else None,
         )
+
+    def _passed(self, probabilities: Mapping[str, float]) -> dict[str, dict[str, bool]] | None:
+        facts = self.bundle.facts
+        # Points are chosen on `model.onnx`; they serve its quantised form as temperature and sets do.
+        return passed(probabilities, facts.get("operating_points"), sha256=facts["model"]["sha256"])
 
 
 def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> Radiograph:

@@ -34,6 +34,7 @@ def as_dict(answer: Answer, *, identity: ModelIdentity) -> dict[str, Any]:
         "label": finding.label if finding else None,
         "probabilities": {k: _rounded(v) for k, v in finding.probabilities.items()} if finding else None,
         "prediction_set": None if kept is None else list(kept),
+        "operating_points": finding.operating_points if finding else None,
         "gate": finding.gate if finding else None,
         "reasons": [failure.message] if failure else list(finding.reasons if finding else ()),
         "model": {"name": identity.name, "version": identity.version, "sha256": identity.sha256},
@@ -44,7 +45,8 @@ def as_dict(answer: Answer, *, identity: ModelIdentity) -> dict[str, Any]:
 def columns(classes: Sequence[str]) -> list[str]:
     """Header of the CSV form."""
     probabilities = [f"p_{name}" for name in classes]
-    return ["image", "label", *probabilities, "prediction_set", "gate", "reasons", "model", "model_sha256", "error"]
+    told = ["prediction_set", "operating_points", "gate", "reasons", "model", "model_sha256", "error"]
+    return ["image", "label", *probabilities, *told]
 
 
 def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str]) -> list[str]:
@@ -56,7 +58,7 @@ def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str]) -
         facts["label"] or "",
         *(_cell(probabilities.get(name)) for name in classes),
         "|".join(facts["prediction_set"] or []),
-        json.dumps(facts["gate"]) if facts["gate"] else "",
+        *(json.dumps(facts[name]) if facts[name] else "" for name in ("operating_points", "gate")),
         "; ".join(facts["reasons"]),
         f"{identity.name} {identity.version}",
         identity.sha256,
