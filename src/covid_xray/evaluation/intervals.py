@@ -135,8 +135,8 @@ def resampled_sums(columns: ArrayLike, *, groups: ArrayLike | None = None, round
     values = np.asarray(columns, dtype=np.float64)
     codes = group_codes(groups, count=len(values))
     # Sums of each patient first: a round then costs as many steps as there are patients.
-    of_group = np.zeros((int(codes.max()) + 1, values.shape[1]))
-    np.add.at(of_group, codes, values)
+    order = np.argsort(codes, kind="stable")
+    of_group = np.add.reduceat(values[order], np.searchsorted(codes[order], np.arange(codes.max() + 1)), axis=0)
     step = max(1, CHUNK // len(of_group))
     return np.concatenate([times @ of_group for times in _draws(len(of_group), rounds=rounds, seed=seed, step=step)])
 

@@ -16,7 +16,7 @@ from covid_xray.errors import UsageError
 from covid_xray.evaluation.intervals import proportions
 from covid_xray.evaluation.metrics import Floats
 from covid_xray.evaluation.predictions import Predictions, probability_columns
-from covid_xray.evaluation.subgroups import SMALLEST
+from covid_xray.evaluation.subgroups import NOT_STATED, SMALLEST
 
 TARGET = 0.95
 DEFAULT = "covid"
@@ -55,7 +55,7 @@ def side(
 ) -> Side:
     """The predictions as one class against the rest."""
     scores = predictions.table[probability_columns([positive])[0]].to_numpy(dtype=np.float64)
-    names = None if sources is None else np.asarray(list(sources), dtype=object)
+    names = None if sources is None else np.array([source or NOT_STATED for source in sources], dtype=object)
     return Side(scores, (predictions.table["label"] == positive).to_numpy(dtype=bool), names, groups)
 
 
