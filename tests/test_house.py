@@ -18,6 +18,8 @@ TESTED_ELSEWHERE = {
     "limits": "test_config",
     "evaluating": "test_commands",
     "finding": "test_predictor",
+    "fold_chart": "test_pooled",
+    "fold_page": "test_pooled",
     "run": "test_train",
 }
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from covid_xray import __version__
-from covid_xray.cli import answers, calibrating, comparing, data, demo, duplicates, training
+from covid_xray.cli import answers, calibrating, comparing, crossvalidating, data, demo, duplicates, training
 
 app = typer.Typer(
     name="covid-xray",
@@ -18,6 +18,7 @@ data.register(app)
 duplicates.register(app)
 training.register(app)
 calibrating.register(app)
+crossvalidating.register(app)
 comparing.register(app)
 answers.register(app)
 demo.register(app)

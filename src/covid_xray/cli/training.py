@@ -41,14 +41,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUTPUT.")] = False,
 ) -> None:
     """Train a network on a folder or CSV of chest X-rays, choose its best epoch, and export it as a bundle."""
-    from covid_xray.config import Training, load
-
-    overrides = list(settings or ())
-    overrides += [f"model={model}"] if model else []
-    overrides += [f"epochs={epochs}"] if epochs else []
-    if resume and config is None and (output / "config.yaml").is_file():
-        config = output / "config.yaml"
-    chosen = load(Training, file=config, overrides=overrides)
+    chosen = settings_of(output, config=config, overrides=settings, model=model, epochs=epochs, resume=resume)
     quiet_tensorflow()
     from covid_xray.data.manifest import require_classes
 
@@ -122,6 +115,26 @@ def _export_int8(run: Path, bundle: Path, manifest: "Manifest") -> None:
             f"macro-F1 {facts['macro_f1_difference']:+.4f}"
         )
     out.print(text, highlight=False, soft_wrap=True)
+
+
+def settings_of(
+    output: Path,
+    *,
+    config: Path | None,
+    overrides: list[str] | None,
+    model: str | None,
+    epochs: int | None,
+    resume: bool,
+) -> "Training":
+    """The settings of a run in `output`: those of the file, else those that a run to be resumed began with."""
+    from covid_xray.config import Training, load
+
+    chosen = list(overrides or ())
+    chosen += [f"model={model}"] if model else []
+    chosen += [f"epochs={epochs}"] if epochs else []
+    if resume and config is None and (output / "config.yaml").is_file():
+        config = output / "config.yaml"
+    return load(Training, file=config, overrides=chosen)
 
 
 def split_for(manifest: "Manifest", settings: "Training", *, given: Path | None) -> "pd.Series":

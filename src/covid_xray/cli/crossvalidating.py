@@ -1,0 +1,115 @@
+"""The command that scores every image by a network that never saw it: crossval."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from covid_xray.cli import selection
+from covid_xray.cli.console import Data, Images, err, out, stages
+from covid_xray.cli.selection import Duplicates, Labels, Where
+from covid_xray.errors import UsageError
+
+if TYPE_CHECKING:
+    from covid_xray.training.folds import Protocol
+
+MAIN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro", "ece")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file to `app`."""
+    app.command()(crossval)
+
+
+def crossval(
+    data: Data,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the study; a run folder for each fold.")],
+    folds: Annotated[int, typer.Option("--folds", min=2, help="How many.")] = 5,
+    group: Annotated[
+        str, typer.Option("--group", help="patient, or image: ignore patients and copies, which leaks.")
+    ] = "patient",
+    leave_out: Annotated[
+        str | None, typer.Option("--leave-out", help="source: hold each source out once, instead of folds.")
+    ] = None,
+    images: Images = None,
+    model: Annotated[str | None, typer.Option("--model", help="vgg, or a network of keras.applications.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="At most this many epochs a fold.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
+    label: Labels = None,
+    where: Where = None,
+    duplicates: Duplicates = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=10, help="Bootstrap rounds of the intervals.")] = 1000,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Keep model.keras and bundle/ of each fold.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished study in OUTPUT.")] = False,
+) -> None:
+    """Train and evaluate in folds by patient (or image, or source), and pool the answers of all folds."""
+    from covid_xray.cli.training import quiet_tensorflow, settings_of
+
+    chosen = settings_of(output, config=config, overrides=settings, model=model, epochs=epochs, resume=resume)
+    protocol = _protocol(folds=folds, group=group, leave_out=leave_out)
+    quiet_tensorflow()
+    # Each fold builds its network anew, which TensorFlow takes for a mistake and reports at length.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    from covid_xray.data.manifest import require_classes
+
+    manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
+    require_classes(manifest)
+    from covid_xray.training.crossval import crossval as run
+
+    try:
+        with stages() as progress:
+            facts = run(
+                manifest,
+                settings=chosen,
+                protocol=protocol,
+                out=output,
+                resume=resume,
+                keep_models=keep_models,
+                rounds=rounds,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        err.print("stopped; every epoch that ended is kept. Go on with the same command and --resume", highlight=False)
+        raise typer.Exit(130) from None
+    _print(facts, output)
+
+
+def _protocol(*, folds: int, group: str, leave_out: str | None) -> "Protocol":
+    from covid_xray.training.folds import GROUPS, Protocol
+
+    if group not in GROUPS:
+        raise UsageError(f"expected --group {' or '.join(GROUPS)}. Received: {group!r}")
+    if leave_out not in (None, "source"):
+        raise UsageError(f"expected --leave-out source. Received: {leave_out!r}")
+    return Protocol(folds=folds, group=group, leave_out=leave_out)
+
+
+def _print(facts: dict[str, Any], output: Path) -> None:
+    from rich.table import Table
+
+    for text in (facts["banner"], facts["confounded"]):
+        if text:
+            err.print(text, style="bold red", highlight=False, markup=False)
+    for text in facts["warnings"]:
+        err.print(text, highlight=False, markup=False)
+    table = Table(box=None, pad_edge=False)
+    for number, head in enumerate(("", "all folds", "95 % interval", "mean ± sd over folds")):
+        table.add_column(head, justify="right" if number else "left", no_wrap=True)
+    for name in MAIN:
+        if name in facts["figures"]:
+            table.add_row(name, *_cells(facts["figures"][name], facts["over_folds"].get(name)))
+    out.print(f"{facts['title']}; research use, not for diagnosis", highlight=False, markup=False)
+    out.print(table)
+    worst = facts["worst_source"]
+    if worst:
+        out.print(f"worst source: {worst['name']}, accuracy {worst['value']:.3f}", highlight=False, markup=False)
+    out.print(f"table: {output / 'crossval.md'}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _cells(figure: dict[str, Any], spread: dict[str, Any] | None) -> tuple[str, str, str]:
+    span = "too few" if figure["ci_low"] is None else f"{figure['ci_low']:.3f} to {figure['ci_high']:.3f}"
+    return f"{figure['value']:.3f}", span, f"{spread['mean']:.3f} ± {spread['sd']:.3f}" if spread else ""

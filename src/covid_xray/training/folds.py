@@ -1,0 +1,132 @@
+"""A manifest in, the folds of a cross-validation out: what each is trained on, what is held out of it, and what leaks.
+
+Everything is decided here, before the first training; nothing of a held-out image reaches the side that is trained on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from covid_xray.data.groups import JOINING, groups
+from covid_xray.data.manifest import Manifest
+from covid_xray.data.split import leave_one_source_out, make_folds, make_split
+from covid_xray.errors import BadSplit
+from covid_xray.files import replacing
+
+GROUPS = ("patient", "image")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the images are dealt out.
+
+    Args:
+        folds: how many, unless a source is left out.
+        group: `patient`: no patient and no radiograph on two sides; `image`: whatever is known of them is ignored.
+        leave_out: `source`: each source is held out once, instead of folds; `None` for folds.
+        seed, val_fraction: of the folds, and of the validation part that is cut from each training side.
+    """
+
+    folds: int = 5
+    group: str = "patient"
+    leave_out: str | None = None
+    seed: int = 0
+    val_fraction: float = 0.15
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """One training of a cross-validation.
+
+    Args:
+        name: `1`, `2` ... or the source that is held out.
+        side: images to train on, with no others in the table.
+        split: image -> train or val, for every image of `side`.
+        held: images to score.
+        set_aside: images in neither, since they share a patient or radiograph with the source that is held out.
+        leaking: held-out images whose patient or radiograph is on the training side too.
+        problem: why it cannot be trained; `side` and `split` are empty then.
+    """
+
+    name: str
+    side: Manifest
+    split: pd.Series
+    held: Manifest
+    set_aside: int
+    leaking: int
+    problem: str = ""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What its network can answer."""
+        return self.side.classes
+
+
+def plan_folds(manifest: Manifest, protocol: Protocol) -> list[Fold]:
+    """The folds of `protocol`, the same for the same images and seed.
+
+    With a source left out, classes may be missing on either side: images of a class that the training side lacks stay
+    in `held`, and a fold that cannot be trained (one class, or a class of one patient) says why in `problem`.
+
+    Raises:
+        BadSplit: too few patients of a class, fewer than two sources, or not one fold that can be trained.
+    """
+    whole = _without(manifest, "split")  # parts that a data set brings are not those of a cross-validation
+    dealt = whole if protocol.group == "patient" else _without(whole, *JOINING)
+    members = groups(whole)
+    found = []
+    for name, out, kept in _sides(dealt, protocol):
+        held = whole.take(whole.table["image"].isin(out))
+        leaking = int(members.loc[held.table["image"]].isin(set(members.loc[list(kept)])).sum())
+        side = dealt.take(dealt.table["image"].isin(kept))
+        aside = len(whole.table) - len(out) - len(kept)
+        found.append(_trainable(Fold(name, side, pd.Series(dtype=str), held, aside, leaking), protocol))
+    if all(fold.problem for fold in found):
+        raise BadSplit(f"expected a source that can be left out. Received: none; {found[0].problem}")
+    return found
+
+
+def write_folds(path: Path, folds: list[Fold], manifest: Manifest) -> None:
+    """Write image, label, patient_id, group, fold as CSV, atomically; `fold` is the one that holds the image out."""
+    table = manifest.table.set_index("image")
+    name_of = {image: fold.name for fold in folds for image in fold.held.table["image"]}
+    columns = {
+        "label": table["label"],
+        "patient_id": table.get("patient_id", ""),
+        "group": groups(manifest).loc[table.index],
+        "fold": [name_of.get(image, "") for image in table.index],
+    }
+    with replacing(path) as temporary:
+        pd.DataFrame(columns, index=table.index).rename_axis("image").to_csv(temporary, errors="surrogateescape")
+
+
+def _sides(manifest: Manifest, protocol: Protocol) -> Iterator[tuple[str, set[str], set[str]]]:
+    """Name, images held out, and images to train on, of each fold."""
+    if protocol.leave_out:
+        for source, split in leave_one_source_out(manifest):
+            yield source, set(split.index[split == "test"]), set(split.index[split == "train"])
+        return
+    number = make_folds(manifest, folds=protocol.folds, seed=protocol.seed)
+    for k in range(protocol.folds):
+        yield str(k + 1), set(number.index[number == k]), set(number.index[number != k])
+
+
+def _trainable(fold: Fold, protocol: Protocol) -> Fold:
+    """The fold with its validation part, or with the reason why it cannot have one."""
+    try:
+        if len(fold.classes) < 2:
+            raise BadSplit(f"expected two classes without {fold.name}. Received: {', '.join(fold.classes) or 'none'}")
+        split = make_split(fold.side, val_fraction=protocol.val_fraction, test_fraction=0.0, seed=protocol.seed)
+    except BadSplit as error:
+        if protocol.leave_out is None:
+            raise
+        nothing = fold.side.take(np.zeros(len(fold.side.table), dtype=bool))
+        return replace(fold, side=nothing, problem=error.message)
+    return replace(fold, split=split)
+
+
+def _without(manifest: Manifest, *columns: str) -> Manifest:
+    return replace(manifest, table=manifest.table.drop(columns=[name for name in columns if name in manifest.table]))
