@@ -41,7 +41,7 @@ class Trainer:
 
     def finish(self) -> str:
         """The hash of the weights."""
-        out, error = self.process.communicate(timeout=300)
+        out, error = self.process.communicate(timeout=900)
         assert self.process.returncode == 0, error
         return out.strip()
 
@@ -120,7 +120,7 @@ def test_a_second_trainer_refuses_and_names_the_first(data: Path, tmp_path: Path
         time.sleep(0.01)
     first.process.send_signal(19)  # SIGSTOP: it holds the folder for as long as we look
     second = Trainer.start(data, out)
-    _, error = second.process.communicate(timeout=120)
+    _, error = second.process.communicate(timeout=300)
     assert second.process.returncode != 0
     assert f"in use by process {first.process.pid}" in error
     assert first.killed_after(0)
