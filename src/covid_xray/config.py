@@ -116,6 +116,19 @@ class Serving(Settings):
     shutdown_seconds: int = pydantic.Field(20, ge=0)  # for requests under way when the server is stopped
 
 
+class LungTraining(Settings):
+    """Training of the lung network (`training.lungs`)."""
+
+    image_size: int = pydantic.Field(192, ge=32, le=1024)  # rows and columns of the network's input
+    epochs: int = pydantic.Field(80, ge=1)
+    batch_size: int = pydantic.Field(16, ge=1)
+    learning_rate: float = pydantic.Field(2e-3, gt=0)
+    stretch: float = pydantic.Field(0.25, ge=0, lt=1)  # of the logarithm of width and height, each on its own
+    augmentation: Augmentation = Augmentation(rotation=15.0, shear=8.0, zoom=0.35, shift=0.1)
+    appearance: Appearance = Appearance(probability=0.3)
+    seed: int = pydantic.Field(0, ge=0)
+
+
 def load(kind: type[S], *, file: Path | None = None, overrides: Iterable[str] = ()) -> S:
     """Settings of `kind` from a YAML or TOML `file`, then `key=value` overrides (nested: `augmentation.zoom=0`).
 

@@ -87,7 +87,7 @@ def augment(pixels: NDArray[np.uint8], augmentation: Augmentation, seed: Sequenc
     random = np.random.default_rng(tuple(seed))
     warped = cv2.warpAffine(
         pixels,
-        _matrix(augmentation, random, pixels.shape),
+        affine(augmentation, random, pixels.shape),
         pixels.shape[::-1],
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT_101,
@@ -95,7 +95,7 @@ def augment(pixels: NDArray[np.uint8], augmentation: Augmentation, seed: Sequenc
     return np.asarray(cv2.LUT(warped, _relight(augmentation, random)), dtype=np.uint8)
 
 
-def _matrix(a: Augmentation, random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def affine(a: Augmentation, random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """2 x 3 matrix about the centre of the picture: rotation * shear * zoom, then shift (and flip)."""
     height, width = shape
     angle, shear, log_zoom, right, down = random.uniform(-1, 1, 5)

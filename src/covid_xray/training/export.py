@@ -9,7 +9,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,7 @@ def export(
     """
     outputs = with_class_maps(model)
     height, width = model.input.shape[1:3]
-    outputs(np.zeros((1, height, width, 1), np.float32))  # Keras exports only what was called once
-    data = _tidy(_to_onnx(outputs))
+    data = to_onnx(outputs, inputs=("image",), outputs=OUTPUTS)
     parity = _parity(outputs, data, images)
     known = {**_defaults(height, width), **facts, "parity": parity}
     write_bundle(folder, model=data, facts={**known, "reference": _references(known, data)})
@@ -100,7 +99,13 @@ def _defaults(height: int, width: int) -> dict[str, Any]:
     }
 
 
-def _to_onnx(outputs: keras.Model) -> bytes:
+def to_onnx(model: keras.Model, *, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """A Keras model with these names of inputs and outputs as one ONNX file, checked. Raises `ExportFailed`."""
+    model(np.zeros((1, *model.input.shape[1:]), np.float32))  # Keras exports only what was called once
+    return _tidy(_exported(model), inputs=inputs, outputs=outputs)
+
+
+def _exported(outputs: keras.Model) -> bytes:
     with tempfile.TemporaryDirectory() as name, _quiet():
         path = Path(name) / "model.onnx"
         outputs.export(path, format="onnx", verbose=False)
@@ -116,7 +121,7 @@ def _references(facts: Mapping[str, Any], data: bytes) -> dict[str, Any]:
     return references(Predictor(unsealed({**facts, "model": identity}, data, folder=Path())))
 
 
-def _tidy(data: bytes) -> bytes:
+def _tidy(data: bytes, *, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """Name the batch axis, drop what names the machine, check the graph, align the largest weight."""
     import onnx
 
@@ -124,9 +129,16 @@ def _tidy(data: bytes) -> bytes:
     for tensor in [*proto.graph.input, *proto.graph.output]:
         tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
     names = {tensor.name for tensor in proto.graph.output}
-    if names != set(OUTPUTS) or [tensor.name for tensor in proto.graph.input] != ["image"]:
-        raise ExportFailed(f"expected a graph from image to {', '.join(OUTPUTS)}. Received: outputs {sorted(names)}")
+    if names != set(outputs) or {tensor.name for tensor in proto.graph.input} != set(inputs):
+        raise ExportFailed(f"expected a graph from image to {', '.join(outputs)}. Received: outputs {sorted(names)}")
     proto.doc_string = ""
+    return aligned(proto)
+
+
+def aligned(proto: Any) -> bytes:
+    """The checked bytes of an ONNX model, with its largest weight where ONNX Runtime can use it as it lies."""
+    import onnx
+
     onnx.checker.check_model(proto)
     # The comment stands before the graph in the file: as many spaces as bring the largest weight to a multiple of 16
     # bytes, where ONNX Runtime can use it as it is (see `bundle.onnx_file`).

