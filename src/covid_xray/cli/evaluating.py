@@ -10,6 +10,7 @@ from covid_xray.bundle.predictor import Predictor
 from covid_xray.cli.console import bar, err, out
 from covid_xray.data.split import read_split
 from covid_xray.errors import InputRefused, UsageError
+from covid_xray.evaluation.calibration import read_prevalence
 from covid_xray.evaluation.evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Study:
     baselines: Path | None = None
     rounds: int = 1000
     banner: str | None = None
+    prevalence: str | None = None
 
 
 def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
@@ -36,6 +38,8 @@ def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
     if part != "all" and study.part is None:
         err.print(f"the {part} part: {len(chosen.table):,} of {len(manifest.table):,} images", highlight=False)
     _check_labels(chosen, predictor)
+    if study.prevalence is not None:  # a slip of the pen is told before the long part
+        read_prevalence(study.prevalence, predictor.classes, old=dict.fromkeys(predictor.classes, 1.0))
     target = study.output or study.run
     with bar("evaluate") as progress:
         metrics = evaluate(
@@ -46,6 +50,7 @@ def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
             baselines=_read_baselines(study.baselines) if study.baselines else None,
             banner=study.banner,
             title=f"{predictor.identity.name} on {len(chosen.table):,} images ({part} part)",
+            prevalence=study.prevalence,
             rounds=study.rounds,
             progress=progress,
         )

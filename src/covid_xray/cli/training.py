@@ -73,12 +73,16 @@ def evaluate(
     where: Where = None,
     baselines: Annotated[Path | None, typer.Option("--baselines", help="baselines.json of this data set.")] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=10, help="Bootstrap rounds of the intervals.")] = 1000,
+    prevalence: Annotated[
+        str | None, typer.Option("--prevalence", help="What holds in another population: covid=0.05,virus=0.1.")
+    ] = None,
 ) -> None:
     """Score a bundle on labelled images: metrics with intervals, figures and report.html."""
     from covid_xray.cli.evaluating import Study, run_study
 
     manifest = selection.read(data, images=images, labels=label, where=where, show=False)
-    run_study(Study(run=run, output=output, part=part, baselines=baselines, rounds=rounds), manifest)
+    study = Study(run=run, output=output, part=part, baselines=baselines, rounds=rounds, prevalence=prevalence)
+    run_study(study, manifest)
 
 
 def export(

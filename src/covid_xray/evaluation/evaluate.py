@@ -8,6 +8,7 @@ from covid_xray.config import Limits
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.cases import draw, sheet
+from covid_xray.evaluation.decision_figures import decision_charts
 from covid_xray.evaluation.figures import DARK, LIGHT, charts, read_history, render
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.metrics import classification_report
@@ -26,6 +27,7 @@ def evaluate(
     baselines: Mapping[str, Any] | None = None,
     banner: str | None = None,
     title: str,
+    prevalence: str | None = None,
     rounds: int = 1000,
     seed: int = 0,
     progress: Progress | None = None,
@@ -40,6 +42,7 @@ def evaluate(
         baselines: content of the baselines.json that `covid-xray baselines` wrote for this data set.
         banner: a warning printed in red on top of the report.
         title: of the report.
+        prevalence: the mix of classes of a population, as `covid=0.05,virus=0.1`, to say what holds there.
         rounds, seed: of the bootstrap.
         progress: called with (images done, images in all).
 
@@ -62,7 +65,7 @@ def evaluate(
     metrics = {
         "title": title,
         "banner": banner,
-        **measure(predictions, manifest, predictor.bundle, rounds=rounds, seed=seed),
+        **measure(predictions, manifest, predictor.bundle, rounds=rounds, seed=seed, prevalence=prevalence),
         "baselines": yardstick,
     }
     _write(out, metrics=metrics, predictions=predictions, manifest=manifest, predictor=predictor, history=history)
@@ -82,7 +85,7 @@ def _write(
     cases = draw(predictor, predictions, manifest, limits=Limits())
     drawn = [
         Drawn(chart, render(chart, LIGHT), render(chart, DARK))
-        for chart in charts(predictions, metrics, read_history(history))
+        for chart in [*charts(predictions, metrics, read_history(history)), *decision_charts(metrics)]
     ]
     for picture in drawn:
         write_bytes(out / "figures" / f"{picture.chart.name}.png", picture.light)

@@ -138,7 +138,8 @@ def resampled_sums(columns: ArrayLike, *, groups: ArrayLike | None = None, round
     order = np.argsort(codes, kind="stable")
     of_group = np.add.reduceat(values[order], np.searchsorted(codes[order], np.arange(codes.max() + 1)), axis=0)
     step = max(1, CHUNK // len(of_group))
-    return np.concatenate([times @ of_group for times in _draws(len(of_group), rounds=rounds, seed=seed, step=step)])
+    draws = _draws(len(of_group), rounds=rounds, seed=seed, step=step)
+    return np.concatenate([times.astype(np.float64) @ of_group for times in draws])  # integers would multiply slowly
 
 
 def proportions(

@@ -10,6 +10,7 @@ from covid_xray.data.association import cramers_v
 from covid_xray.data.manifest import Manifest
 from covid_xray.evaluation.calibration import before_and_after
 from covid_xray.evaluation.conformal import coverage_facts
+from covid_xray.evaluation.decisions import decisions
 from covid_xray.evaluation.gaps import by_attribute
 from covid_xray.evaluation.intervals import bootstrap
 from covid_xray.evaluation.metrics import ECE_BINS, confusion
@@ -24,7 +25,15 @@ Groups = NDArray[np.str_] | None
 Facts = dict[str, Any]
 
 
-def measure(predictions: Predictions, manifest: Manifest, model: Identity, *, rounds: int, seed: int) -> Facts:
+def measure(
+    predictions: Predictions,
+    manifest: Manifest,
+    model: Identity,
+    *,
+    rounds: int,
+    seed: int,
+    prevalence: str | None = None,
+) -> Facts:
     """Everything that `metrics.json` holds except title, banner and baselines; no NaN anywhere.
 
     Args:
@@ -32,6 +41,10 @@ def measure(predictions: Predictions, manifest: Manifest, model: Identity, *, ro
         manifest: what was evaluated: patients, sources and quarantine come from it.
         model: name, version and hash of the network.
         rounds, seed: of the bootstrap.
+        prevalence: the mix of classes of a population, as `covid=0.05,virus=0.1`, to say what holds there.
+
+    Raises:
+        UsageError: a prevalence that is none.
     """
     groups = patients(predictions, manifest)
     found = bootstrap(
@@ -50,6 +63,7 @@ def measure(predictions: Predictions, manifest: Manifest, model: Identity, *, ro
         "figures": {name: interval.as_dict() for name, interval in found.items()},
         "calibration": before_and_after(predictions, temperature=float(model.facts.get("temperature", 1.0))),
         "conformal": _conformal(predictions, model, sources),
+        **decisions(predictions, model, groups=groups, sources=sources, stated=prevalence, rounds=rounds, seed=seed),
         "confusion_matrix": _confusion(predictions),
         "by_source": by_source,
         "worst_source": worst(by_source, WORST_BY),
