@@ -182,6 +182,11 @@ def test_view_and_spacing_are_told() -> None:
     assert both.spacing == (0.3, 0.3)
 
 
+def test_modality_is_told_and_free_text_in_it_does_not_get_out() -> None:
+    assert decode(drawing.dicom(TWELVE, Modality="CT")).source.modality == "CT"
+    assert decode(drawing.dicom(TWELVE, Modality="DOE JOHN", ViewPosition="LATERAL")).source.modality is None
+
+
 def test_free_text_in_view_position_does_not_get_out() -> None:
     assert decode(drawing.dicom(TWELVE, ViewPosition="DOE JOHN")).source.view is None
 

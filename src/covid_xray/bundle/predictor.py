@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from covid_xray.bundle.bundle import Bundle, load_bundle
 from covid_xray.bundle.engines import open_engine
 from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
+from covid_xray.bundle.gate import Verdict, open_gate
+from covid_xray.bundle.gate import reasons as objections
+from covid_xray.bundle.gate_picture import Look, look
 from covid_xray.bundle.inputs import Item
 from covid_xray.bundle.prediction_sets import prediction_set
 from covid_xray.bundle.thresholds import passed
@@ -29,6 +32,7 @@ from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 
 Source = str | Path | bytes | Radiograph | Item
+_Opened = tuple[NDArray[np.uint8], Look | None]  # the network's input, and what the gate sees where there is one
 BATCH = 16
 
 
@@ -72,6 +76,7 @@ class Predictor:
         self.bundle = dataclasses.replace(loaded, model=b"")  # the engine keeps what it needs of it
         self.limits = limits or Limits()
         self.untrusted = untrusted
+        self.gate = open_gate(self.bundle.facts.get("gate"))
         self.identity = ModelIdentity(loaded.name, loaded.version, loaded.sha256)
 
     @property
@@ -116,8 +121,8 @@ class Predictor:
         Raises:
             BadImage: the file is not a readable PNG, JPEG or DICOM image within the limits.
         """
-        pixels = self.read(source)
-        return self._findings([_name(source)], pixels[None], class_maps=class_maps)[0]
+        pixels, seen = self._opened(source)
+        return self._findings([_name(source)], pixels[None], [seen], class_maps=class_maps)[0]
 
     def predict_many(
         self, sources: Iterable[Source], *, class_maps: bool = False, batch: int = BATCH, workers: int = 0
@@ -137,47 +142,63 @@ class Predictor:
         finally:  # who stops early does not wait for images that nobody will ask for
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def answers(self, names: Sequence[str], pixels: NDArray[np.uint8], *, class_maps: bool = False) -> list[Finding]:
+    def answers(
+        self,
+        names: Sequence[str],
+        pixels: NDArray[np.uint8],
+        *,
+        looks: Sequence[Look | None] | None = None,
+        class_maps: bool = False,
+    ) -> list[Finding]:
         """The findings for N x height x width inputs that `read` made, in one run of the network.
 
         For callers that read and answer at different places, such as a server that answers many readers at once.
+        `looks` are those of `gate_picture.look` for the radiographs; without them the gate judges the inputs
+        themselves, and knows nothing of the shape and the tags of the files.
         """
-        return self._findings(list(names), pixels, class_maps=class_maps)
+        seen = list(looks) if looks is not None else [look(Radiograph(one)) for one in pixels]
+        return self._findings(list(names), pixels, seen, class_maps=class_maps)
 
-    def _try(self, source: Source) -> tuple[str, NDArray[np.uint8] | Failure]:
+    def _opened(self, source: Source) -> _Opened:
+        radiograph = open_source(source, limits=self.limits, untrusted=self.untrusted)
+        return self.read(radiograph), look(radiograph) if self.gate else None
+
+    def _try(self, source: Source) -> tuple[str, _Opened | Failure]:
         name = _name(source)
         try:
-            return name, self.read(source)
+            return name, self._opened(source)
         except BadImage as error:
             return name, Failure(name, error.code, error.message)
 
-    def _answers(
-        self, chunk: list[tuple[str, NDArray[np.uint8] | Failure]], *, class_maps: bool
-    ) -> Iterator[Finding | Failure]:
-        readable = [(name, item) for name, item in chunk if not isinstance(item, Failure)]
+    def _answers(self, chunk: list[tuple[str, _Opened | Failure]], *, class_maps: bool) -> Iterator[Finding | Failure]:
+        readable = [(name, *item) for name, item in chunk if not isinstance(item, Failure)]
         findings: Iterator[Finding] = iter(())
         if readable:
-            names, pixels = zip(*readable, strict=True)
-            findings = iter(self._findings(list(names), np.stack(pixels), class_maps=class_maps))
+            names, pixels, seen = zip(*readable, strict=True)
+            findings = iter(self._findings(list(names), np.stack(pixels), list(seen), class_maps=class_maps))
         for _, item in chunk:
             yield item if isinstance(item, Failure) else next(findings)
 
-    def _findings(self, names: list[str], pixels: NDArray[np.uint8], *, class_maps: bool) -> list[Finding]:
+    def _findings(
+        self, names: list[str], pixels: NDArray[np.uint8], looks: list[Look | None], *, class_maps: bool
+    ) -> list[Finding]:
         outputs = self.run(pixels, class_maps=class_maps)
-        return [self._finding(name, {key: value[i] for key, value in outputs.items()}) for i, name in enumerate(names)]
+        rows = ({key: value[i] for key, value in outputs.items()} for i in range(len(names)))
+        return [self._finding(name, row, seen) for name, row, seen in zip(names, rows, looks, strict=True)]
 
-    def _finding(self, name: str, output: Mapping[str, NDArray[np.float32]]) -> Finding:
+    def _finding(self, name: str, output: Mapping[str, NDArray[np.float32]], seen: Look | None) -> Finding:
+        verdicts = self.gate.judge(seen, output["embedding"]) if self.gate and seen else None
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
         finite = all(np.isfinite(list(probabilities.values())))
         kept = prediction_set(probabilities, self.bundle.facts.get("conformal")) if finite else None
-        reasons = _reasons(finite, kept)
+        reasons = _reasons(finite, kept, verdicts)
         return Finding(
             image=name,
             probabilities=probabilities,
             label=CANNOT_SAY if reasons else max(probabilities, key=probabilities.__getitem__),
             reasons=reasons,
             prediction_set=kept,
-            gate=None,
+            gate=verdicts,
             model=self.identity,
             class_maps=output.get("class_maps"),
             embedding=output["embedding"],
@@ -212,13 +233,16 @@ def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDAr
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _reasons(finite: bool, kept: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Why there is no label: no numbers, or more than one class that they do not rule out."""
+def _reasons(
+    finite: bool, kept: tuple[str, ...] | None, verdicts: Mapping[str, Verdict] | None = None
+) -> tuple[str, ...]:
+    """Why there is no label: no image of this kind, no numbers, or more than one class that they do not rule out."""
+    found = list(objections(verdicts))
     if not finite:
-        return ("the network gave no finite probabilities",)
-    if kept and len(kept) > 1:
-        return (f"the probabilities do not tell {' from '.join(kept)}",)
-    return ()
+        found.append("the network gave no finite probabilities")
+    elif kept and len(kept) > 1:
+        found.append(f"the probabilities do not tell {' from '.join(kept)}")
+    return tuple(found)
 
 
 def _name(source: Source) -> str:

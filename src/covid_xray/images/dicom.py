@@ -47,7 +47,15 @@ _SAMPLES = {  # photometric interpretation: samples of a pixel
     "YBR_ICT": 3,
     "YBR_RCT": 3,
 }
-_VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO"})  # PS3.3 C.8.11.5; free text stays out
+_VIEWS = frozenset(  # PS3.3 C.8.11.5, and what many machines write instead; free text stays out
+    {"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"}
+)
+_MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1, those of pictures
+    {
+        *("CR", "DX", "RG", "XA", "RF", "MG", "IO", "PX", "CT", "MR", "US", "NM", "PT"),
+        *("ES", "XC", "GM", "SM", "OP", "OCT", "ECG", "RTIMAGE", "RTDOSE", "SC", "OT"),
+    }
+)
 _TAGS = [
     # the form of the pixels
     "Rows",
@@ -71,6 +79,7 @@ _TAGS = [
     "VOILUTFunction",
     *(f"{colour}PaletteColorLookupTable{part}" for colour in greyscale.COLOURS for part in ("Descriptor", "Data")),
     # what goes into ImageSource
+    "Modality",
     "ViewPosition",
     "PixelSpacing",
     "ImagerPixelSpacing",
@@ -98,8 +107,8 @@ class _Form:
 def read_dicom(data: bytes, *, limits: Limits) -> Radiograph:
     """The radiograph in the bytes of a DICOM file: rescaled, windowed, MONOCHROME1 inverted, colour made grey.
 
-    `uint8` when its grey levels fit 8 bits, else `uint16` with `bits` 9..16. View position and spacing go into
-    `source`; no other tag leaves this function.
+    `uint8` when its grey levels fit 8 bits, else `uint16` with `bits` 9..16. Modality, view position and
+    spacing go into `source`; no other tag leaves this function.
 
     Raises:
         BadImage: codes as in `decode.decode`. pydicom's own exceptions also come out, for `decode` to contain.
@@ -265,11 +274,13 @@ def _grey(dataset: "Dataset", form: _Form, pixels: NDArray[np.generic]) -> tuple
 
 def _source(dataset: "Dataset", form: _Form) -> ImageSource:
     view = str(dataset.get("ViewPosition") or "").strip().upper()
+    modality = str(dataset.get("Modality") or "").strip().upper()
     return ImageSource(
         format="DICOM",
         photometric=form.photometric,
         view=view if view in _VIEWS else None,
         spacing=_spacing(dataset),
+        modality=modality if modality in _MODALITIES else None,
     )
 
 

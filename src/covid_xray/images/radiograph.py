@@ -15,12 +15,14 @@ class ImageSource:
         photometric: Pillow mode (`"L"`, `"RGB"`, `"P"`, ...) or DICOM photometric interpretation, as stored.
         view: DICOM view position, upper case (`"PA"`, `"AP"`, `"LL"`, ...).
         spacing: distance of pixel centres in mm, (row, column).
+        modality: DICOM modality, one of the standard's defined terms (`"CR"`, `"DX"`, `"CT"`, ...).
     """
 
     format: str = "array"
     photometric: str | None = None
     view: str | None = None
     spacing: tuple[float, float] | None = None
+    modality: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
