@@ -1,0 +1,59 @@
+"""Settings and a predictor in, the FastAPI application out: routers, middleware, start and stop.
+
+The service (store, network, queues) is in `app.state.service` while the application runs.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from covid_xray import __version__
+from covid_xray.bundle.heatmap import DISCLAIMER
+from covid_xray.bundle.predictor import Predictor
+from covid_xray.config import Serving
+from covid_xray.serving import api, batches, health, pages, problems, sessions, studies
+from covid_xray.serving.service import running
+from covid_xray.serving.shields import Shield
+
+WEB = Path(__file__).parent / "web"
+_SMALL_BODY = 1 << 20
+
+
+def create_app(settings: Serving, predictor: Predictor) -> FastAPI:
+    """The application.
+
+    Args:
+        settings: where it keeps what, and how patient it is.
+        predictor: answers; its limits hold for uploads, queue and concurrency.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with running(settings, predictor) as service:
+            app.state.service = service
+            yield
+
+    app = FastAPI(
+        title="covid-xray",
+        version=__version__,
+        summary=f"Chest radiographs in, findings out. {DISCLAIMER.capitalize()}.",
+        lifespan=lifespan,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+    )
+    v1 = APIRouter(prefix="/api/v1")
+    v1.include_router(api.router(predictor.limits))
+    v1.include_router(batches.router(predictor.limits))
+    for small in (studies.router(), sessions.router()):
+        v1.include_router(small, max_body_size=_SMALL_BODY)
+    app.include_router(v1)
+    app.include_router(health.router())
+    app.include_router(pages.router(), include_in_schema=False, max_body_size=_SMALL_BODY)
+    app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
+    problems.install(app)
+    app.add_middleware(Shield)
+    return app

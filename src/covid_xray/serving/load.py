@@ -1,0 +1,125 @@
+"""Many requests at once in, few calls of the network and the database out.
+
+`Gate` says how many requests are worked on and how many wait, and refuses the rest at once. `Batcher` gathers what
+waits while its last call runs and hands it over in one piece: no timer, so that a lone request never waits.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+from covid_xray.errors import Busy
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Gate:
+    """At most `concurrency` inside, at most `queue` before the door.
+
+    Args:
+        concurrency: requests that are worked on at once.
+        queue: requests that wait for their turn; one more is refused.
+    """
+
+    def __init__(self, *, concurrency: int, queue: int) -> None:
+        self.concurrency, self.queue = concurrency, queue
+        self._turns = asyncio.Semaphore(concurrency)
+        self.inside = 0
+        self.waiting = 0
+        self.closed = False
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn and hold it. Raises `Busy` at once: no place to wait (`queue-full`), or `stopping`."""
+        if self.closed:
+            raise Busy("expected a server that goes on. Received: it is being stopped", code="stopping", retry_after=5)
+        if self._turns.locked() and self.waiting >= self.queue:
+            raise Busy(
+                f"expected at most {self.queue} requests to wait. Received: one more", code="queue-full", retry_after=1
+            )
+        self.waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self.waiting -= 1
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+            self._turns.release()
+
+
+class Batcher(Generic[Item, Result]):
+    """Hands waiting items to `function` together, in one thread of its own.
+
+    Args:
+        function: items in, one result or exception for each out, in order.
+        largest: most items in one call.
+        name: of the thread.
+        seen: told the size of each batch.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[list[Item]], Sequence[Result | Exception]],
+        *,
+        largest: int,
+        name: str,
+        seen: Callable[[int], Any] = lambda size: None,
+    ) -> None:
+        self._function, self._largest, self._seen = function, largest, seen
+        self._waiting: asyncio.Queue[tuple[Item, asyncio.Future[Result]]] = asyncio.Queue()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Batcher[Item, Result]":
+        self._task = asyncio.create_task(self._work())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop; what still waits is refused."""
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        while not self._waiting.empty():
+            self._waiting.get_nowait()[1].cancel()
+        await asyncio.to_thread(self._thread.shutdown)
+
+    @property
+    def waiting(self) -> int:
+        """Items that no call has taken yet."""
+        return self._waiting.qsize()
+
+    async def submit(self, item: Item) -> Result:
+        """The result for one item. Raises what `function` gave or raised for it."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait((item, future))
+        return await future
+
+    async def _work(self) -> None:
+        while True:
+            batch = [await self._waiting.get()]
+            while len(batch) < self._largest and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            self._seen(len(batch))
+            await self._answer(batch)
+
+    async def _answer(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        loop = asyncio.get_running_loop()
+        results: Sequence[Result | Exception]
+        try:
+            results = await loop.run_in_executor(self._thread, self._function, [item for item, _ in batch])
+        except Exception as error:
+            results = [error] * len(batch)
+        for (_, future), result in zip(batch, results, strict=True):
+            if future.done():  # who asked has gone
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

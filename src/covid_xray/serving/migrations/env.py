@@ -1,0 +1,8 @@
+"""What alembic runs: the steps, in the transaction that `Database` has begun."""
+
+from alembic import context
+
+from covid_xray.serving.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+context.run_migrations()

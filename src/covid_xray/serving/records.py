@@ -1,0 +1,212 @@
+"""What the store takes and gives: studies, feedback, lines of the audit log; and their rows in the database."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import numpy as np
+
+from covid_xray.bundle.finding import Finding, ModelIdentity
+from covid_xray.bundle.results import as_dict
+from covid_xray.images.radiograph import ImageSource
+
+Verdict = Literal["agree", "disagree", "correct"]
+NORMAL = "normal"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file from outside: its name, and a function that gives its bytes (called in a thread)."""
+
+    name: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Key:
+    """An `Idempotency-Key`: the SHA-256 of who sent it with what request, and that of the body."""
+
+    sha256: str
+    body_sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class NewStudy:
+    """What is to be stored. The image of this `id` is on the shelf already.
+
+    Args:
+        id: 32 hexadecimal digits, of `new_id`.
+        name: of the uploaded file, cleaned.
+        uploader: who sent it.
+        upload_sha256: of the bytes that were sent.
+        bytes: of the image on the shelf.
+        shape: height and width of the image.
+        bits: of the image.
+        source: what the file said about itself.
+        finding: with class maps.
+        thresholds: class to operating point to probability, of the bundle as it was when it answered.
+        key: the same upload sent again gives the same study.
+        job_item: job and number, when it belongs to a batch.
+        study_uid, sop_uid, origin: of a PACS.
+    """
+
+    id: str
+    name: str
+    uploader: str
+    upload_sha256: str
+    bytes: int
+    shape: tuple[int, int]
+    bits: int
+    source: ImageSource
+    finding: Finding
+    thresholds: dict[str, dict[str, float]] | None = None
+    key: Key | None = None
+    job_item: tuple[str, int] | None = None
+    study_uid: str | None = None
+    sop_uid: str | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A stored study.
+
+    `finding` holds what `bundle.results.as_dict` says of a `Finding` (probabilities, label, reasons, prediction_set,
+    operating_points, gate) and `thresholds`: class to operating point to probability, or `None`.
+    """
+
+    id: str
+    created: datetime
+    name: str
+    uploader: str
+    upload_sha256: str
+    bytes: int
+    height: int
+    width: int
+    bits: int
+    format: str
+    view: str | None
+    label: str
+    suspicion: float
+    finding: dict[str, Any]
+    model: ModelIdentity
+    verdict: Verdict | None
+    study_uid: str | None
+    sop_uid: str | None
+    origin: str | None
+
+    @property
+    def probabilities(self) -> dict[str, float | None]:
+        """Class to calibrated probability; `None` where the network gave no number."""
+        return dict(self.finding["probabilities"])
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a reader said of a study, and of which network's answer."""
+
+    id: int
+    study_id: str
+    created: datetime
+    reader: str
+    verdict: Verdict
+    label: str | None
+    note: str
+    model: ModelIdentity
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """Who did what, when, to which study, job or user."""
+
+    created: datetime
+    who: str
+    action: str
+    what: str | None
+
+
+def new_id() -> str:
+    """A fresh id of 32 hexadecimal digits that nobody can guess."""
+    return secrets.token_hex(16)
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def clean_text(text: str, *, longest: int = 4000) -> str:
+    """Text that every database takes: no control characters but line breaks and tabs, no halves of characters."""
+    whole = text[:longest].encode("utf-8", errors="replace").decode("utf-8")
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in whole).strip()
+
+
+def clean_name(name: str) -> str:
+    """A file name in one line of at most 200 characters; what an upload without a name gets is `image`."""
+    return clean_text(name.replace("\n", " ").replace("\t", " "), longest=200) or "image"
+
+
+def suspicion(probabilities: Mapping[str, float | None]) -> float:
+    """How much a study wants to be looked at, 0..1: the probability that it is not normal.
+
+    Without a class `normal` it is the largest probability; 1 when the network gave no numbers.
+    """
+    values = [value for value in probabilities.values() if value is not None]
+    if len(values) < len(probabilities) or not values:
+        return 1.0
+    return 1.0 - values[list(probabilities).index(NORMAL)] if NORMAL in probabilities else max(values)
+
+
+def study_row(new: NewStudy) -> dict[str, Any]:
+    """The row of a new study."""
+    facts = as_dict(new.finding, identity=new.finding.model)
+    finding = {key: value for key, value in facts.items() if key not in ("image", "model", "error")}
+    maps = new.finding.class_maps
+    if maps is None:
+        raise ValueError("expected a finding with class maps. Received: none")
+    return {
+        "id": new.id,
+        "created": now(),
+        "name": clean_name(new.name),
+        "uploader": new.uploader,
+        "upload_sha256": new.upload_sha256,
+        "bytes": new.bytes,
+        "height": new.shape[0],
+        "width": new.shape[1],
+        "bits": new.bits,
+        "format": new.source.format,
+        "view": clean_text(new.source.view, longest=16) if new.source.view else None,
+        "label": new.finding.label,
+        "suspicion": suspicion(facts["probabilities"]),
+        "finding": {**finding, "thresholds": new.thresholds},
+        "class_maps": np.ascontiguousarray(maps, "<f4").tobytes(),
+        "class_maps_shape": list(maps.shape),
+        **model_columns(new.finding.model),
+        "study_uid": new.study_uid,
+        "sop_uid": new.sop_uid,
+        "origin": new.origin,
+    }
+
+
+def as_study(row: Mapping[Any, Any]) -> Study:
+    """A row of the database as a `Study`."""
+    plain = ("id", "created", "name", "uploader", "upload_sha256", "bytes", "height", "width", "bits", "format", "view")
+    more = ("label", "suspicion", "finding", "verdict", "study_uid", "sop_uid", "origin")
+    return Study(**{key: row[key] for key in plain + more}, model=_model(row))
+
+
+def as_feedback(row: Mapping[Any, Any]) -> Feedback:
+    """A row of the database as a `Feedback`."""
+    plain = ("id", "study_id", "created", "reader", "verdict", "label", "note")
+    return Feedback(**{key: row[key] for key in plain}, model=_model(row))
+
+
+def model_columns(model: ModelIdentity) -> dict[str, str]:
+    """The columns that say which network answered."""
+    return {"model_name": model.name, "model_version": model.version, "model_sha256": model.sha256}
+
+
+def _model(row: Mapping[Any, Any]) -> ModelIdentity:
+    return ModelIdentity(row["model_name"], row["model_version"], row["model_sha256"])

@@ -1,0 +1,136 @@
+"""The tables of the store, as SQLAlchemy knows them; `migrations/` makes them, and a test holds the two together."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+
+class UtcTime(sa.TypeDecorator[datetime]):
+    """Aware times, kept as UTC without a zone, so that SQLite and PostgreSQL compare them alike."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Aware time to UTC without a zone."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """The zone again."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s"}
+)
+
+studies = sa.Table(
+    "studies",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("created", UtcTime, nullable=False, index=True),
+    sa.Column("name", sa.String(255), nullable=False),  # of the uploaded file; nowhere else, never in a log
+    sa.Column("uploader", sa.String(64), nullable=False),
+    sa.Column("upload_sha256", sa.String(64), nullable=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),  # of the image on disk
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("bits", sa.Integer, nullable=False),
+    sa.Column("format", sa.String(8), nullable=False),
+    sa.Column("view", sa.String(16)),
+    sa.Column("label", sa.String(64), nullable=False, index=True),
+    sa.Column("suspicion", sa.Float, nullable=False, index=True),  # 0..1, see store.suspicion
+    sa.Column("finding", sa.JSON, nullable=False),  # all of Finding but its arrays
+    sa.Column("class_maps", sa.LargeBinary, nullable=False),  # float32, little-endian
+    sa.Column("class_maps_shape", sa.JSON, nullable=False),
+    sa.Column("model_name", sa.String(128), nullable=False),
+    sa.Column("model_version", sa.String(64), nullable=False),
+    sa.Column("model_sha256", sa.String(64), nullable=False),
+    sa.Column("verdict", sa.String(16), index=True),  # of the newest feedback
+    sa.Column("study_uid", sa.String(64), index=True),  # of a PACS, where one sent it
+    sa.Column("sop_uid", sa.String(64), index=True),
+    sa.Column("origin", sa.String(64)),
+)
+
+feedback = sa.Table(
+    "feedback",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("study_id", sa.ForeignKey("studies.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("created", UtcTime, nullable=False),
+    sa.Column("reader", sa.String(64), nullable=False),
+    sa.Column("verdict", sa.String(16), nullable=False),  # agree, disagree, correct
+    sa.Column("label", sa.String(64)),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("model_name", sa.String(128), nullable=False),
+    sa.Column("model_version", sa.String(64), nullable=False),
+    sa.Column("model_sha256", sa.String(64), nullable=False),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("created", UtcTime, nullable=False, index=True),
+    sa.Column("finished", UtcTime),
+    sa.Column("uploader", sa.String(64), nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+)
+
+items = sa.Table(
+    "items",
+    metadata,
+    sa.Column("job_id", sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("file", sa.String(64), nullable=False),  # in the inbox
+    sa.Column("entry", sa.Text),  # of a zip archive, as JSON text, so that any name comes back exactly
+    sa.Column("study_id", sa.String(32)),
+    sa.Column("code", sa.String(64)),
+    sa.Column("message", sa.Text),
+)
+
+keys = sa.Table(  # Idempotency-Key
+    "keys",
+    metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),  # of who asked, what for, and the key
+    sa.Column("created", UtcTime, nullable=False, index=True),
+    sa.Column("body_sha256", sa.String(64), nullable=False),
+    sa.Column("result_id", sa.String(32), nullable=False),  # of a study or a job
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("created", UtcTime, nullable=False, index=True),
+    sa.Column("who", sa.String(64), nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("what", sa.String(64)),  # id of a study or a job, name of a user
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("created", UtcTime, nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("password", sa.String(255), nullable=False),  # argon2id
+)
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),  # of the cookie
+    sa.Column("user_name", sa.ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("expires", UtcTime, nullable=False, index=True),
+)
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),  # of the token
+    sa.Column("user_name", sa.ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("created", UtcTime, nullable=False),
+)

@@ -1,0 +1,67 @@
+"""A multipart body in, its files out, within its limits and its time. Nothing outlives the request.
+
+Parts of more than a megabyte wait in a file without a name, which is gone with the request, however that ends.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from covid_xray.errors import InputRefused, TooSlow
+from covid_xray.serving.records import Upload
+
+OVERHEAD = 64 << 10  # bytes of a body that are not the file: boundaries, headers, small fields
+FIELD = "file"
+
+
+@contextlib.asynccontextmanager
+async def received(request: Request, *, files: int, seconds: float) -> AsyncIterator[list[UploadFile]]:
+    """The files of the field `file`, while the block lasts.
+
+    Args:
+        request: its size is limited by the route (`max_body_size`).
+        files: most files.
+        seconds: in which the whole body must arrive.
+
+    Raises:
+        TooSlow: it did not.
+        InputRefused: no multipart body (`not-multipart`), or no file in it (`no-file`).
+    """
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise InputRefused("expected multipart/form-data. Received: another content type", code="not-multipart")
+    try:
+        async with asyncio.timeout(seconds):
+            form = await request.form(max_files=files, max_fields=8)
+    except TimeoutError:
+        raise TooSlow(f"expected the whole upload within {seconds:g} s. Received: a part of it") from None
+    except HTTPException as error:
+        if error.status_code != 400:
+            raise
+        raise InputRefused(
+            "expected a multipart body. Received: one that breaks its rules", code="bad-multipart"
+        ) from None
+    try:
+        found = [part for part in form.getlist(FIELD) if isinstance(part, UploadFile)]
+        if not found:
+            raise InputRefused(f"expected a file in the field {FIELD!r}. Received: none", code="no-file")
+        yield found
+    finally:
+        await form.close()
+
+
+def as_upload(part: UploadFile) -> Upload:
+    """What the service takes."""
+    return Upload(part.filename or "", part.file.read)
+
+
+def body(*, many: bool = False) -> dict[str, Any]:
+    """The request body for OpenAPI: one file in the field `file`, or many."""
+    one = {"type": "string", "format": "binary", "description": "PNG, JPEG or DICOM"}
+    schema = {"type": "array", "items": one, "minItems": 1} if many else one
+    content = {"type": "object", "required": [FIELD], "properties": {FIELD: schema}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": content}}}}
