@@ -109,3 +109,50 @@ def test_a_coverage_that_the_part_is_too_small_for_changes_nothing(run):
     assert "at least 99 calibration images" in result.exception.message
     assert isinstance(call(run, "--method", "naive").exception, UsageError)
     assert (run / "bundle" / "bundle.json").read_bytes() == before
+
+
+def test_operating_points_are_stored_with_the_network_they_belong_to_and_answers_tell_them(run):
+    result = call(run, "--positive", "covid", "--positive", "normal")
+    assert result.exit_code == 0, result.output
+    assert "expected at least 20 images of the class" in result.output  # 15 of 45
+    rewrite = pd.read_csv(run / "split.csv").assign(split="calibration")
+    rewrite.to_csv(run / "split.csv", index=False)
+    result = call(run, "--positive", "covid")
+    bundle = load_bundle(run / "bundle")
+    stored = bundle.facts["operating_points"]["covid"]
+    assert (stored["part"], stored["images"], stored["sha256"]) == ("calibration", 60, bundle.sha256)
+    assert stored["temperature"] == bundle.temperature
+    assert f"covid, balanced  at {stored['points']['balanced']['threshold']:.4f}: sensitivity" in result.output
+    bright, dark = (Predictor(bundle).predict(png(grey(name, seed=500))) for name in ("covid", "normal"))
+    assert bright.operating_points["covid"]["balanced"] is True
+    assert dark.operating_points["covid"]["balanced"] is False
+
+
+def test_a_class_that_is_none_is_refused_before_any_image_is_read(run, monkeypatch):
+    monkeypatch.setattr(Predictor, "predict_many", lambda *_, **__: pytest.fail("an image was read"))
+    assert isinstance(call(run, "--positive", "flu").exception, UsageError)
+    assert isinstance(call(run, "--method", "naive").exception, UsageError)
+
+
+def test_files_of_other_parts_are_not_even_opened(run):
+    """Calibrating on a tenth of a data set costs a tenth of reading it."""
+    split = pd.read_csv(run / "split.csv")
+    first = json.loads(call(run, "--json").stdout)
+    for image in split["image"][split["split"] == "test"]:
+        (run.parent / "data" / image).write_bytes(b"")
+    result = call(run, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == first
+
+
+def test_patients_and_copies_that_the_split_kept_together_are_drawn_together(run):
+    """The groups of split.csv serve the intervals, so that copies found by `duplicates` count once here as well."""
+    split = pd.read_csv(run / "split.csv").assign(split="val", patient_id="")
+    rows = split.assign(
+        label=[name.split("/")[0] for name in split["image"]], patient_id=lambda t: t["image"].str[-7:-5]
+    )
+    rows[["image", "label", "patient_id"]].to_csv(run.parent / "data" / "manifest.csv", index=False)
+    split.assign(group=[f"g{i // 2}" for i in range(len(split))]).to_csv(run / "split.csv", index=False)
+    facts = json.loads(call(run, "--json").stdout)["operating_points"]["covid"]
+    assert facts["patients"] is not None
+    assert facts["patients"] <= 6  # images 000 to 059 of six patients, some of them joined

@@ -1,15 +1,17 @@
 """The command that makes the probabilities of a run honest, on images that are neither training nor test: calibrate."""
 
-import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, bar, err, out
 from covid_xray.errors import InputRefused, UsageError
+
+if TYPE_CHECKING:
+    from covid_xray.data.manifest import Manifest
 
 PARTS = ("calibration", "val")
 
@@ -30,40 +32,42 @@ def calibrate(
         float, typer.Option("--coverage", min=0.5, max=0.999, help="Share of sets that hold the true class.")
     ] = 0.9,
     method: Annotated[str, typer.Option("--method", help="Of the sets: lac, aps or raps.")] = "lac",
+    positive: Annotated[
+        list[str] | None,
+        typer.Option("--positive", help="Class to choose operating points for; repeatable; default: covid."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was stored as JSON.")] = False,
 ) -> None:
-    """Fit temperature and conformal sets on the validation or calibration part of a run; store them in its bundle."""
-    from covid_xray.bundle.bundle import load_bundle, record
-    from covid_xray.bundle.predictor import Predictor
-    from covid_xray.cli.evaluating import choose
-    from covid_xray.evaluation.calibration import calibration_facts, with_temperature
-    from covid_xray.evaluation.conformal import conformal_facts
-    from covid_xray.evaluation.predictions import predict_manifest
+    """Fit temperature, sets and operating points on the calibration or val part of a run; store them in its bundle."""
+    from covid_xray.bundle.bundle import read_facts
+    from covid_xray.evaluation.fitted import Wishes, fit
 
     part = _part(run, part)
-    from covid_xray.bundle.prediction_sets import METHODS
-
-    if method not in METHODS:
-        raise UsageError(f"expected --method {', '.join(METHODS)}. Received: {method}")
-    bundle = load_bundle(run / "bundle")
-    manifest, _ = choose(selection.read(data, images=images, show=False), run / "split.csv", part=part)
-    raw = Predictor(dataclasses.replace(bundle, temperature=1.0))
+    before = read_facts(run / "bundle")
+    manifest = _images(run, data, images=images, part=part)
+    wishes = Wishes(coverage=coverage, method=method, positive=tuple(positive or ()))
     with bar("calibrate") as progress:
-        predictions = predict_manifest(raw, manifest, progress=progress)
-    facts = {"part": part, "failed": len(predictions.failures), **calibration_facts(predictions)}
-    tempered = with_temperature(predictions, temperature=facts["temperature"])
-    conformal = {"part": part, **conformal_facts(tempered, coverage=coverage, method=method)}
-    record(run / "bundle", temperature=facts["temperature"], calibration=facts, conformal=conformal)
+        facts = fit(run / "bundle", manifest, part=part, wishes=wishes, progress=progress)
     if as_json:
-        typer.echo(json.dumps({**facts, "conformal": conformal}, indent=2, ensure_ascii=False))
+        shown = {**facts["calibration"], "conformal": facts["conformal"], "operating_points": facts["operating_points"]}
+        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
         _print(facts)
-        quantile = conformal["quantiles"][method][f"{coverage:g}"]
-        out.print(
-            f"sets that hold the truth in {coverage:.1%} of images: {method}, quantile {quantile:.4f}", highlight=False
-        )
-    if "metrics" in bundle.facts:
+    if before.get("metrics"):
         err.print(f"the stored figures are of before; next: covid-xray evaluate {run} --data {data}", soft_wrap=True)
+
+
+def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manifest":
+    """The images of the part, with the groups that the split kept together. No other file is opened."""
+    from covid_xray.cli.evaluating import choose
+    from covid_xray.data.groups import with_duplicates
+    from covid_xray.data.tables import read_table
+
+    split = run / "split.csv"
+    everything = selection.read(data, images=images, show=False, check=False)
+    chosen, _ = choose(everything, split, part=part)
+    table = read_table(split, required=("image", "split"))
+    return selection.checked(with_duplicates(chosen, table) if "group" in table else chosen)
 
 
 def _part(run: Path, wish: str | None) -> str:
@@ -82,10 +86,31 @@ def _part(run: Path, wish: str | None) -> str:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    out.print(f"temperature {facts['temperature']:.4f}, fitted on {facts['images']:,} {facts['part']} images")
-    for name, before in facts["before"].items():
-        out.print(f"{name:12} {before:.4f} before, {facts['after'][name]:.4f} after", highlight=False)
-    if facts["failed"]:
-        out.print(f"{facts['failed']:,} images could not be scored and do not count", highlight=False)
-    if facts["note"]:
-        out.print(facts["note"], highlight=False, soft_wrap=True)
+    about, conformal = facts["calibration"], facts["conformal"]
+    lines = [f"temperature {facts['temperature']:.4f}, fitted on {about['images']:,} {about['part']} images"]
+    lines += [
+        f"{name:12} {before:.4f} before, {about['after'][name]:.4f} after" for name, before in about["before"].items()
+    ]
+    if about["failed"]:
+        lines.append(f"{about['failed']:,} images could not be scored and do not count")
+    if about["note"]:
+        lines.append(about["note"])
+    method, coverage = conformal["method"], conformal["coverage"]
+    quantile = conformal["quantiles"][method][f"{coverage:g}"]
+    lines.append(f"sets that hold the truth in {coverage:.1%} of images: {method}, quantile {quantile:.4f}")
+    lines += [line for name, stored in facts["operating_points"].items() for line in _points(name, stored)]
+    if not facts["operating_points"]:
+        lines.append("no operating points: there is no class covid; name another with --positive")
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _points(name: str, stored: dict[str, Any]) -> list[str]:
+    lines = []
+    for point, facts in stored["points"].items():
+        if facts["threshold"] is None:
+            lines.append(f"{name}, {point:9} none: {facts['reason']}")
+            continue
+        sides = ", ".join(f"{side} {facts[side]['value']:.3f}" for side in ("sensitivity", "specificity"))
+        lines.append(f"{name}, {point:9} at {facts['threshold']:.4f}: {sides} ({facts['basis']})")
+    return lines

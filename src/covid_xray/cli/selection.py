@@ -29,13 +29,17 @@ def read(
     where: list[str] | None = None,
     duplicates: Path | None = None,
     show: bool = True,
+    check: bool = True,
 ) -> "Manifest":
-    """The manifest of `data` after the filters, every file checked; its summary is printed on stderr."""
+    """The manifest of `data` after the filters, every file checked; its summary is printed on stderr.
+
+    Without `check` no file is opened: for commands that need a part only, and have `checked` look at that.
+    """
     from covid_xray.data.manifest import read_manifest, select
     from covid_xray.data.summary import summary
 
     with bar("index") as progress:
-        manifest = read_manifest(data, images=images, progress=progress)
+        manifest = read_manifest(data, images=images, check=check, progress=progress)
     if labels or where:
         manifest = select(manifest, labels=labels, where=where or ())
     if duplicates:
@@ -43,6 +47,22 @@ def read(
     if show:
         err.print(summary(manifest), highlight=False, markup=False, soft_wrap=True)
     return manifest
+
+
+def checked(manifest: "Manifest") -> "Manifest":
+    """The rows whose files decode and are those that the table was written for, with hashes and facts of the files."""
+    import dataclasses
+
+    import pandas as pd
+
+    from covid_xray.data.checking import check_files
+    from covid_xray.data.manifest import quarantine_table
+    from covid_xray.limits import Limits
+
+    with bar("index") as progress:
+        table, refused = check_files(manifest.table, manifest.root, limits=Limits(), progress=progress)
+    quarantine = pd.concat([manifest.quarantine, quarantine_table(refused)], ignore_index=True)
+    return dataclasses.replace(manifest, table=table.reset_index(drop=True), quarantine=quarantine)
 
 
 def _joined(manifest: "Manifest", path: Path) -> "Manifest":
