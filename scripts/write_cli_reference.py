@@ -20,8 +20,17 @@ Progress goes to standard error, results to standard output.
 def page() -> str:
     group = typer.main.get_command(app)
     context = typer.Context(group, info_name="covid-xray")
-    sections = [section(name, group.get_command(context, name)) for name in group.list_commands(context)]
-    return HEAD + "\n" + "\n".join(sections)
+    return HEAD + "\n" + "\n".join(section(name, command) for name, command in commands(group, context))
+
+
+def commands(group, context, before: str = ""):
+    """Name and command of all commands, those of groups (`user add`) included."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if hasattr(command, "list_commands"):
+            yield from commands(command, context, before=f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def section(name: str, command) -> str:

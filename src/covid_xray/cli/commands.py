@@ -5,7 +5,17 @@ from typing import Annotated
 import typer
 
 from covid_xray import __version__
-from covid_xray.cli import answers, calibrating, comparing, crossvalidating, data, demo, duplicates, training
+from covid_xray.cli import (
+    answers,
+    calibrating,
+    comparing,
+    crossvalidating,
+    data,
+    demo,
+    duplicates,
+    serving,
+    training,
+)
 
 app = typer.Typer(
     name="covid-xray",
@@ -21,6 +31,7 @@ calibrating.register(app)
 crossvalidating.register(app)
 comparing.register(app)
 answers.register(app)
+serving.register(app)
 demo.register(app)
 
 

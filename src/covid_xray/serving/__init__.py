@@ -2,8 +2,10 @@
 
 The way of one upload, from top to bottom; each module is one stage:
 
+    server.py       settings -> a listening process; who may be let in at all
     app.py          settings and predictor -> the FastAPI application: middleware, routers, start and stop
     shields.py      every response gets its security headers; a foreign Host is refused
+    patience.py     who sends too slowly is sent away
     access.py       who asks, what they may do, whether another site made the browser ask
     accounts.py     users, passwords, sessions, bearer tokens in the database
     rates.py        how often one client may ask

@@ -10,6 +10,7 @@ field `csrf_token`. A bearer token is sent by nobody's browser unasked, and need
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -24,6 +25,16 @@ from covid_xray.serving.service import Service
 COOKIE = "covid-xray-session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _BROWSER = ("origin", "sec-fetch-site", "cookie")  # a program that is no browser sends none of them
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name can only be reached from this machine."""
+    if host.rstrip(".").lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def service_of(request: Request) -> Service:
@@ -52,8 +63,8 @@ def principal_of(request: Request) -> Principal:
 
 
 def locked(service: Service) -> bool:
-    """Whether anybody must say who they are; so it is when the database does not tell."""
-    if service.settings.token is not None:
+    """Whether anybody must say who they are; so it is when others can reach the server, or the database is silent."""
+    if service.settings.token is not None or not is_loopback(service.settings.host):
         return True
     try:
         return service.accounts.any()

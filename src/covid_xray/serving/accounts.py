@@ -11,7 +11,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 import sqlalchemy as sa
 
@@ -55,15 +55,13 @@ class Accounts:
         self._any: tuple[float, bool] = (0.0, False)
 
     def add(self, name: str, *, password: str, role: Role) -> User:
-        """Add a user. Raises `InputRefused`: the name is taken or unfit, the password is short, no such role."""
+        """Add a user. Raises `InputRefused`: the name is taken or unfit, or the password is short."""
         if not _NAME.fullmatch(name) or name in ("local", "token"):
             raise InputRefused("expected a user name of letters, digits and . _ @ -, up to 64. Received: another name")
         if len(password) < SHORTEST_PASSWORD:
             raise InputRefused(
                 f"expected a password of at least {SHORTEST_PASSWORD} characters. Received: {len(password)}"
             )
-        if role not in get_args(Role):
-            raise InputRefused(f"expected a role of {', '.join(get_args(Role))}. Received: {role!r}")
         row = {"name": name, "created": now(), "role": role, "password": _hasher().hash(password)}
         with self._database.writing() as connection:
             added = insert_once(connection, tables.users, row)
@@ -137,6 +135,14 @@ class Accounts:
         with self._database.reading() as connection:
             row = connection.execute(query).first()
         return User(*row) if row else None
+
+
+def as_role(text: str) -> Role:
+    """The role of this name. Raises `InputRefused`."""
+    for role in get_args(Role):
+        if role == text:
+            return cast(Role, role)
+    raise InputRefused(f"expected a role of {', '.join(get_args(Role))}. Received: {text!r}")
 
 
 def same(one: str, other: str) -> bool:

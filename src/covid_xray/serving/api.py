@@ -126,5 +126,5 @@ def bundle_out(service: Service) -> BundleOut:
 
 async def _answered(request: Request, service: Service, who: Principal, key: str | None) -> Study:
     """Receive one file and answer for it, when it is its turn."""
-    async with service.gate.turn(), received(request, files=1, seconds=service.settings.body_seconds) as files:
+    async with service.gate.place(), received(request, files=1) as files, service.gate.turn():
         return await service.answer(as_upload(files[0]), uploader=who.name, key=key_of(who, request, key))

@@ -30,8 +30,8 @@ def router(limits: Limits) -> APIRouter:
     )
     async def batch(request: Request, service: Server, who: Reader, idempotency_key: IdempotencyKey = None) -> Response:
         """Accept several images or zip archives; when this returns they are on disk, and are answered one by one."""
-        seconds, most = service.settings.batch_seconds, service.predictor.limits.zip_entries
-        async with service.gate.turn(), received(request, files=most, seconds=seconds) as files:
+        most = service.predictor.limits.zip_entries
+        async with service.gate.place(), received(request, files=most) as files, service.gate.turn():
             sent = [(part.filename or "", part.file) for part in files]
             key = key_of(who, request, idempotency_key)
             identity = await run_in_threadpool(service.jobs.accept, sent, uploader=who.name, key=key)

@@ -17,40 +17,51 @@ Result = TypeVar("Result")
 
 
 class Gate:
-    """At most `concurrency` inside, at most `queue` before the door.
+    """At most `concurrency` are worked on, at most `queue` more have a place to wait.
+
+    A request takes its place before its body is read and its turn after, so that slow uploads hold nobody up.
 
     Args:
         concurrency: requests that are worked on at once.
-        queue: requests that wait for their turn; one more is refused.
+        queue: requests that wait or arrive meanwhile; one more is refused.
     """
 
     def __init__(self, *, concurrency: int, queue: int) -> None:
         self.concurrency, self.queue = concurrency, queue
         self._turns = asyncio.Semaphore(concurrency)
-        self.inside = 0
-        self.waiting = 0
+        self.admitted = 0
+        self.working = 0
         self.closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Requests that have a place and not their turn."""
+        return self.admitted - self.working
+
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn and hold it. Raises `Busy` at once: no place to wait (`queue-full`), or `stopping`."""
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place. Raises `Busy` at once: there is none (`queue-full`), or the server is `stopping`."""
         if self.closed:
             raise Busy("expected a server that goes on. Received: it is being stopped", code="stopping", retry_after=5)
-        if self._turns.locked() and self.waiting >= self.queue:
+        if self.admitted >= self.concurrency + self.queue:
             raise Busy(
                 f"expected at most {self.queue} requests to wait. Received: one more", code="queue-full", retry_after=1
             )
-        self.waiting += 1
-        try:
-            await self._turns.acquire()
-        finally:
-            self.waiting -= 1
-        self.inside += 1
+        self.admitted += 1
         try:
             yield
         finally:
-            self.inside -= 1
-            self._turns.release()
+            self.admitted -= 1
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn and hold it."""
+        async with self._turns:
+            self.working += 1
+            try:
+                yield
+            finally:
+                self.working -= 1
 
 
 class Batcher(Generic[Item, Result]):

@@ -50,8 +50,6 @@ def of_error(error: CovidXrayError) -> JSONResponse:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, NotLoggedIn):
         headers["WWW-Authenticate"] = 'Bearer realm="covid-xray"'
-    if error.http_status == 408:
-        headers["Connection"] = "close"
     return problem(error.http_status, error.code, error.message, headers=headers)
 
 
@@ -76,6 +74,8 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if late := request.scope.get("covid_xray.late"):  # FastAPI hides what happened while it read a body
+        return _known(request, late)
     code = _CODES.get(error.status_code, "bad-request")
     _count(request, code)
     detail = f"expected another request. Received: one that ends as {HTTPStatus(error.status_code).phrase.lower()}"

@@ -145,8 +145,8 @@ class Service:
 
     def _watch(self) -> None:
         self.gauges.model.labels(*vars(self.predictor.identity).values()).set(1)
-        self.gauges.watch("covid_xray_requests_inside", "Uploads that are worked on.", lambda: self.gate.inside)
-        self.gauges.watch("covid_xray_requests_waiting", "Uploads that wait.", lambda: self.gate.waiting)
+        self.gauges.watch("covid_xray_uploads_working", "Uploads that are worked on.", lambda: self.gate.working)
+        self.gauges.watch("covid_xray_uploads_waiting", "Uploads that arrive or wait.", lambda: self.gate.waiting)
         self.gauges.watch("covid_xray_store_bytes", "Bytes of stored images.", lambda: self.store.shelf.used)
 
     @contextlib.asynccontextmanager

@@ -4,7 +4,7 @@ A page of another site whose name is made to point at this machine (DNS rebindin
 refused while whoever sits at the machine has all rights.
 """
 
-import ipaddress
+import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from covid_xray.serving.access import locked
+from covid_xray.serving.access import is_loopback, locked
 from covid_xray.serving.problems import problem
 
+_LOG = logging.getLogger("covid_xray.serving.access")
 Message = MutableMapping[str, Any]
 App = Callable[..., Awaitable[None]]
 
@@ -72,16 +73,6 @@ class Shield:
             _count(scope, status, time.perf_counter() - begin)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address or name can only be reached from this machine."""
-    if host.rstrip(".").lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 def _answers_to(scope: MutableMapping[str, Any]) -> bool:
     service = getattr(scope["app"].state, "service", None) if "app" in scope else None
     if service is None or locked(service):
@@ -107,3 +98,4 @@ def _count(scope: MutableMapping[str, Any], status: int, seconds: float) -> None
     route = f"/api/v1{route}" if scope["path"].startswith("/api/v1/") else route
     service.gauges.requests.labels(route, scope["method"], status).inc()
     service.gauges.seconds.labels(route).observe(seconds)
+    _LOG.info("%s %s %s %.0f ms", scope["method"], route, status, 1000 * seconds)

@@ -192,8 +192,9 @@ class Store:
 
 def open_database(settings: Serving) -> Database:
     """The database that the settings name, with its tables. Raises `Busy`, `UsageError`, `MissingPackage`."""
-    folder = settings.store.expanduser()
-    return Database(settings.database or sqlite_url(folder / "studies.sqlite"))
+    if settings.database:
+        return Database(settings.database)
+    return Database(sqlite_url(settings.store.expanduser() / "studies.sqlite"))
 
 
 def claim(connection: sa.Connection, key: Key, *, result: str) -> str:

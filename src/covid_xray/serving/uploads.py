@@ -1,9 +1,8 @@
-"""A multipart body in, its files out, within its limits and its time. Nothing outlives the request.
+"""A multipart body in, its files out, within its limits. Nothing outlives the request.
 
 Parts of more than a megabyte wait in a file without a name, which is gone with the request, however that ends.
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,7 +11,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from covid_xray.errors import InputRefused, TooSlow
+from covid_xray.errors import InputRefused
 from covid_xray.serving.records import Upload
 
 OVERHEAD = 64 << 10  # bytes of a body that are not the file: boundaries, headers, small fields
@@ -20,25 +19,21 @@ FIELD = "file"
 
 
 @contextlib.asynccontextmanager
-async def received(request: Request, *, files: int, seconds: float) -> AsyncIterator[list[UploadFile]]:
+async def received(request: Request, *, files: int) -> AsyncIterator[list[UploadFile]]:
     """The files of the field `file`, while the block lasts.
 
     Args:
-        request: its size is limited by the route (`max_body_size`).
+        request: its size is limited by the route (`max_body_size`), its time by `patience.py`.
         files: most files.
-        seconds: in which the whole body must arrive.
 
     Raises:
-        TooSlow: it did not.
+        TooSlow: the body did not arrive in time (`patience.py`).
         InputRefused: no multipart body (`not-multipart`), or no file in it (`no-file`).
     """
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise InputRefused("expected multipart/form-data. Received: another content type", code="not-multipart")
     try:
-        async with asyncio.timeout(seconds):
-            form = await request.form(max_files=files, max_fields=8)
-    except TimeoutError:
-        raise TooSlow(f"expected the whole upload within {seconds:g} s. Received: a part of it") from None
+        form = await request.form(max_files=files, max_fields=8)
     except HTTPException as error:
         if error.status_code != 400:
             raise

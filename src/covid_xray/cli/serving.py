@@ -1,0 +1,138 @@
+"""The commands of the web page and its API: serve, user."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from covid_xray.cli.console import BundleFolder, err, out
+from covid_xray.errors import MissingPackage, UsageError
+
+if TYPE_CHECKING:
+    from covid_xray.config import Serving
+    from covid_xray.serving.accounts import Accounts
+
+Store = Annotated[
+    Path | None, typer.Option("--store", help="Folder of studies and images; default: ~/.local/share/covid-xray.")
+]
+Config = Annotated[Path | None, typer.Option("--config", help="YAML or TOML with settings of the server.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")]
+UserName = Annotated[str, typer.Argument(help="Of the user.")]
+users = typer.Typer(help="Who may use the server: add, list and remove users, make tokens for programs.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to `app`."""
+    app.command()(serve)
+    app.add_typer(users, name="user", no_args_is_help=True)
+
+
+def serve(
+    bundle: BundleFolder = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on; default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="Port; 0 for any free one; default: 8000.")] = None,
+    store: Store = None,
+    config: Config = None,
+    settings: Set = None,
+    engine: Annotated[str, typer.Option("--engine", help="onnxruntime or openvino.")] = "onnxruntime",
+    precision: Annotated[str, typer.Option("--precision", help="float32, bfloat16 or int8.")] = "float32",
+    threads: Annotated[int, typer.Option("--threads", min=0, help="Of the network; 0: one a core.")] = 0,
+    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Serve the page and the API, on this machine only unless told otherwise. Nothing leaves the machine."""
+    if log_level not in ("debug", "info", "warning", "error"):
+        raise UsageError(f"expected --log-level debug, info, warning or error. Received: {log_level}")
+    resolved = _settings(store, config, [*_given(host=host, port=port), *(settings or ())])
+    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.serving import server
+    from covid_xray.serving.access import is_loopback
+
+    server.set_up_logging(log_level)
+    server.check_settings(resolved)
+    predictor = Predictor(bundle, threads=threads, engine=engine, precision=precision, untrusted=True)
+
+    def ready(address: str) -> None:
+        model = predictor.identity
+        out.print(f"covid-xray serves {model.name} {model.version} at {address}", soft_wrap=True, highlight=False)
+        out.print("research use, not for diagnosis; Ctrl-C stops it", highlight=False)
+        if not address.startswith("https:") and not is_loopback(resolved.host):
+            err.print("passwords and images cross the network unencrypted: set certificate and key, or a proxy")
+
+    server.serve(resolved, predictor, ready=ready)
+
+
+@users.command("add")
+def add_user(
+    name: UserName,
+    role: Annotated[str, typer.Option("--role", help="reader, or admin, who may also delete and audit.")] = "reader",
+    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
+    store: Store = None,
+    config: Config = None,
+    settings: Set = None,
+) -> None:
+    """Add a user; the password is asked for."""
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    from covid_xray.serving.accounts import as_role
+
+    with _accounts(store, config, settings) as accounts:
+        accounts.add(name, password=password, role=as_role(role))
+    out.print(f"{name} may log in as {role}", highlight=False)
+
+
+@users.command("list")
+def list_users(store: Store = None, config: Config = None, settings: Set = None) -> None:
+    """List the users and their roles."""
+    with _accounts(store, config, settings) as accounts:
+        for user in accounts.all():
+            typer.echo(f"{user.name}\t{user.role}")
+
+
+@users.command("remove")
+def remove_user(name: UserName, store: Store = None, config: Config = None, settings: Set = None) -> None:
+    """Remove a user; their sessions and tokens end."""
+    with _accounts(store, config, settings) as accounts:
+        accounts.remove(name)
+    out.print(f"{name} is removed", highlight=False)
+
+
+@users.command("token")
+def new_token(name: UserName, store: Store = None, config: Config = None, settings: Set = None) -> None:
+    """Make a bearer token with the rights of a user and print it; it is shown this once."""
+    with _accounts(store, config, settings) as accounts:
+        typer.echo(accounts.new_token(name))
+
+
+def _given(**values: object) -> list[str]:
+    """What was given, as `key=value`; quoted, so that an address stays text."""
+    return [f"{key}={json.dumps(value)}" for key, value in values.items() if value is not None]
+
+
+def _settings(store: Path | None, config: Path | None, overrides: list[str] | None) -> "Serving":
+    """The settings: file, then secrets from the environment, then options."""
+    try:
+        import fastapi  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingPackage('expected the server to be installed: pip install "covid-xray[serve]"') from None
+    from covid_xray.config import Serving, load
+
+    secrets = _given(token=os.environ.get("COVID_XRAY_TOKEN"), database=os.environ.get("COVID_XRAY_DATABASE"))
+    folder = _given(store=str(store) if store else None)
+    return load(Serving, file=config, overrides=[*secrets, *folder, *(overrides or ())])
+
+
+@contextlib.contextmanager
+def _accounts(store: Path | None, config: Path | None, overrides: list[str] | None) -> "Iterator[Accounts]":
+    settings = _settings(store, config, overrides)
+    from covid_xray.serving.accounts import Accounts
+    from covid_xray.serving.store import open_database
+
+    with contextlib.closing(open_database(settings)) as database:
+        yield Accounts(database)
