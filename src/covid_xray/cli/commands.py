@@ -7,6 +7,7 @@ import typer
 from covid_xray import __version__
 from covid_xray.cli import (
     answers,
+    auditing,
     calibrating,
     comparing,
     crossvalidating,
@@ -30,6 +31,7 @@ training.register(app)
 calibrating.register(app)
 crossvalidating.register(app)
 comparing.register(app)
+auditing.register(app)
 answers.register(app)
 serving.register(app)
 demo.register(app)

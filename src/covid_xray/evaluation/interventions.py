@@ -1,0 +1,150 @@
+"""The network's input and the lungs in it in, the same input with a part hidden out.
+
+What is left visible decides what a score can rest on. What is hidden is replaced in two ways: by black, which shows its
+outline and is strange to the network, and by the mean picture of the study, the same for every image. Nothing is filled
+from its surroundings: that would carry what lies there into the lungs. The outline of a fixed box says nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.data.baselines import FRAME
+from covid_xray.data.pixel_facts import SIDE
+
+Pixels = NDArray[np.uint8]
+Masks = NDArray[np.bool_]
+
+MARGIN = 0.03  # share of the side around the lungs that is hidden with them: their edge is not sharp
+BORDER = FRAME / SIDE  # the frame of the no-lung baselines, so that both can be compared
+CORNER = 0.2  # share of the side: letters and side markers lie within it
+HELD = 0.998  # share of the lungs, row by row and column by column, that the fixed box holds
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """What an intervention is made on.
+
+    Args:
+        pixels: N x h x w uint8.
+        lungs: N x h x w.
+        box: top, bottom, left, right of the fixed box, in pixels.
+        mean: h x w uint8, the mean of all pictures of the study.
+    """
+
+    pixels: Pixels
+    lungs: Masks
+    box: tuple[int, int, int, int]
+    mean: Pixels
+
+    def take(self, rows: slice | NDArray[np.int64]) -> "Input":
+        """Some of the images, with the same box and mean picture."""
+        return replace(self, pixels=self.pixels[rows], lungs=self.lungs[rows])
+
+    @cached_property
+    def around(self) -> Masks:
+        """The lungs with a margin: what hides them."""
+        return widened(self.lungs, share=MARGIN)
+
+    @cached_property
+    def inside_box(self) -> Masks:
+        """1 x h x w: the fixed box."""
+        top, bottom, left, right = self.box
+        inside = np.zeros((1, *self.pixels.shape[1:]), dtype=bool)
+        inside[:, top:bottom, left:right] = True
+        return inside
+
+
+@dataclass(frozen=True)
+class Intervention:
+    """One way to hide a part.
+
+    Args:
+        name: in audit.json.
+        shows: what is left to see, in words.
+        lungs: `seen` (with the rest), `only`, `hidden`, `outline` (hidden, but their shape shows), or `edge` (mostly
+            hidden).
+        change: the input with the part hidden: N x h x w uint8.
+    """
+
+    name: str
+    shows: str
+    lungs: str
+    change: Callable[[Input], Pixels]
+
+
+INTERVENTIONS = (
+    Intervention("whole", "the whole picture", "seen", lambda x: x.pixels),
+    Intervention("corners_black", "all but the four corners, where letters are", "seen",
+                 lambda x: hidden(x.pixels, corners(x))),
+    Intervention("lungs_only", "only the lungs, black around them", "only", lambda x: hidden(x.pixels, ~x.lungs)),
+    Intervention("lungs_only_mean", "only the lungs, the mean picture around them", "only",
+                 lambda x: replaced(x, ~x.lungs)),
+    Intervention("lungs_black", "all but the lungs, which are black: their outline shows", "outline",
+                 lambda x: hidden(x.pixels, x.around)),
+    Intervention("lungs_mean", "all but the lungs, where the mean picture is", "hidden",
+                 lambda x: replaced(x, x.around)),
+    Intervention("box_black", "what lies outside one fixed box over the lungs", "hidden",
+                 lambda x: hidden(x.pixels, x.inside_box)),
+    Intervention("box_mean", "what lies outside the fixed box, where the mean picture is", "hidden",
+                 lambda x: replaced(x, x.inside_box)),
+    Intervention("frame_only", f"only the outer {BORDER:.0%} on each side, which may hold an edge of the lungs", "edge",
+                 lambda x: hidden(x.pixels, ~frame(x))),
+)  # fmt: skip
+WHOLE = INTERVENTIONS[0]
+
+
+def whole_input(pixels: Pixels, lungs: Masks) -> Input:
+    """All images of a study, with the box and the mean picture that they share."""
+    mean = np.rint(pixels.mean(axis=0, dtype=np.float64)).astype(np.uint8)
+    return Input(pixels, lungs, fixed_box(lungs), mean)
+
+
+def fixed_box(lungs: Masks) -> tuple[int, int, int, int]:
+    """The box (top, bottom, left, right) that holds 99.8 % of the lungs of all images by rows, and by columns."""
+    ends = []
+    for axis in (2, 1):
+        total = np.cumsum(lungs.sum(axis=(0, axis), dtype=np.float64))
+        low, high = np.searchsorted(total / total[-1], [(1 - HELD) / 2, (1 + HELD) / 2])
+        ends += [int(low), int(high) + 1]
+    return ends[0], ends[1], ends[2], ends[3]
+
+
+def widened(masks: Masks, *, share: float) -> Masks:
+    """Each mask with a margin of `share` of the longer side around it."""
+    reach = max(1, round(share * max(masks.shape[1:])))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.stack([cv2.dilate(mask.astype(np.uint8), kernel) > 0 for mask in masks])
+
+
+def hidden(pixels: Pixels, masks: Masks) -> Pixels:
+    """Black where the masks are true."""
+    return np.where(masks, np.uint8(0), pixels)
+
+
+def replaced(x: Input, masks: Masks) -> Pixels:
+    """The mean picture where the masks are true."""
+    return np.where(masks, x.mean, x.pixels)
+
+
+def corners(x: Input) -> Masks:
+    """1 x h x w: the four corners."""
+    rows, columns = (_ends(side, CORNER) for side in x.pixels.shape[1:])
+    return (rows[:, None] & columns)[None]
+
+
+def frame(x: Input) -> Masks:
+    """1 x h x w: the outer border."""
+    rows, columns = (_ends(side, BORDER) for side in x.pixels.shape[1:])
+    return (rows[:, None] | columns)[None]
+
+
+def _ends(side: int, share: float) -> NDArray[np.bool_]:
+    """The first and the last `share` of a side."""
+    width = max(1, round(share * side))
+    position = np.arange(side)
+    return np.asarray((position < width) | (position >= side - width))

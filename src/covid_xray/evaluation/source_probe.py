@@ -1,0 +1,90 @@
+"""Embeddings and sources in, how well the source of an image can be read from its embedding inside one class, out.
+
+Inside a class the disease is the same, so an embedding that names the source holds something that is not the disease.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.data.grouped_scores import scores
+from covid_xray.data.groups import groups
+from covid_xray.data.manifest import Manifest
+from covid_xray.data.split import make_folds
+from covid_xray.errors import BadSplit
+
+FOLDS = 5
+
+
+def source_from_embedding(
+    embedding: NDArray[np.float32], manifest: Manifest, *, folds: int = FOLDS, seed: int = 0
+) -> dict[str, Any]:
+    """Logistic regression in patient-grouped folds, inside each class that has two or more sources.
+
+    Args:
+        embedding: N x D.
+        manifest: the N images in the same order.
+        folds, seed: of the cross-validation.
+
+    Returns:
+        `classes`: class to `sources`, `images`, `chance` (1 / sources) and `balanced_accuracy` (value, ci_low, ci_high,
+        n); `skipped`: class to the reason why it could not be asked.
+    """
+    told: dict[str, Any] = {}
+    skipped: dict[str, str] = {}
+    table = manifest.table.reset_index(drop=True)
+    if "source" not in table:
+        return {"classes": told, "skipped": {"all": "no image states its source"}}
+    for label, rows in table[table["source"] != ""].groupby("label"):
+        if rows["source"].nunique() < 2:
+            skipped[str(label)] = "all images are of one source"
+            continue
+        try:
+            told[str(label)] = _told(embedding, manifest, rows.index.to_numpy(), folds=folds, seed=seed)
+        except BadSplit as error:
+            skipped[str(label)] = error.message
+    return {"classes": told, "skipped": skipped}
+
+
+def _told(
+    embedding: NDArray[np.float32], manifest: Manifest, rows: NDArray[np.int64], *, folds: int, seed: int
+) -> Mapping[str, Any]:
+    """Sources with fewer people than folds are left out."""
+    part = manifest.take(manifest.table["image"].to_numpy()[rows].tolist())
+    source = part.table["source"].to_numpy(dtype=str)
+    people = groups(part).groupby(source).nunique()
+    asked = np.isin(source, people.index[people >= folds])
+    if (people >= folds).sum() < 2:
+        raise BadSplit(f"expected 2 sources with at least {folds} people each. Received: {people.to_dict()}")
+    part = part.take(asked)
+    label = source[asked]
+    part = replace(part, table=part.table.assign(label=label))
+    predicted = _cross_validated(
+        embedding[rows[asked]].astype(np.float64), label, make_folds(part, folds=folds, seed=seed).to_numpy()
+    )
+    found = scores(label, predicted, groups(part).to_numpy(), seed=seed)
+    return {
+        "sources": {str(name): int(count) for name, count in zip(*np.unique(label, return_counts=True), strict=True)},
+        "images": len(label),
+        "chance": 1 / len(np.unique(label)),
+        "balanced_accuracy": asdict(found["balanced_accuracy"]),
+    }
+
+
+def _cross_validated(
+    features: NDArray[np.float64], label: NDArray[np.str_], fold: NDArray[np.int64]
+) -> NDArray[np.str_]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    predicted = np.empty_like(label)
+    for number in np.unique(fold):
+        held = fold == number
+        # The embedding may be wider than the class has images: a strong penalty keeps it from learning them by heart.
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000))
+        predicted[held] = model.fit(features[~held], label[~held]).predict(features[held])
+    return predicted
