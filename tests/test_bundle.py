@@ -8,8 +8,9 @@ import onnx
 import pytest
 from onnx.external_data_helper import convert_model_to_external_data
 
-from bundles import CLASSES, make_bundle, network
-from covid_xray.bundle.bundle import FACTS_FILE, MODEL_FILE, load_bundle, record
+from bundles import CLASSES, facts, make_bundle, network
+from chests import lung_facts, lung_network
+from covid_xray.bundle.bundle import FACTS_FILE, MODEL_FILE, load_bundle, record, write_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import BadBundle
 from covid_xray.files import sha256_bytes, write_json
@@ -185,3 +186,63 @@ def test_a_bundle_is_replaced_as_a_whole(folder: Path) -> None:
     make_bundle(folder, model=network(sharpness=3.0), version="2")
     assert load_bundle(folder).version == "2"
     assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
+
+
+def with_lungs(folder: Path, **others: Any) -> Path:
+    about = facts(lungs=lung_facts(), **others)
+    about["input"]["crop"] = "lungs"
+    write_bundle(folder, model=network(), facts=about, lungs=lung_network())
+    return folder
+
+
+def test_a_lung_network_is_a_third_file_under_its_own_hash(tmp_path: Path) -> None:
+    bundle = load_bundle(with_lungs(tmp_path / "bundle"))
+    assert bundle.crop
+    assert bundle.lungs is not None
+    assert bundle.lungs.model == lung_network()
+    assert bundle.lungs.facts["file"] == "lungs.onnx"
+    assert bundle.lungs.facts["bytes"] == len(lung_network())
+    without = load_bundle(make_bundle(tmp_path / "old"))
+    assert without.lungs is None
+    assert not without.crop
+
+
+@pytest.mark.parametrize("spoil", ["flip", "remove", "swap"])
+def test_a_spoilt_lung_network_is_refused(tmp_path: Path, spoil: str) -> None:
+    folder = with_lungs(tmp_path / "bundle")
+    path = folder / "lungs.onnx"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes({"flip": bytes(data), "remove": b"", "swap": network()}[spoil])
+    if spoil == "remove":
+        path.unlink()
+    assert "lungs.onnx" in refused(folder).message
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image_size": None}, "image_size and margin"),
+        ({"margin": "wide"}, "image_size and margin"),
+        ({"version": 0}, "lung crops of version"),
+    ],
+)
+def test_a_lung_network_with_other_facts_is_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadBundle, match=said):
+        write_bundle(
+            tmp_path / "b", model=network(), facts=facts(lungs={**lung_facts(), **change}), lungs=lung_network()
+        )
+    assert not (tmp_path / "b").exists()
+
+
+def test_no_crop_without_a_lung_network(tmp_path: Path) -> None:
+    about = facts()
+    about["input"]["crop"] = "lungs"
+    with pytest.raises(BadBundle, match="to crop by"):
+        write_bundle(tmp_path / "b", model=network(), facts=about)
+
+
+def test_new_facts_leave_the_lung_network_in_place(tmp_path: Path) -> None:
+    folder = with_lungs(tmp_path / "bundle")
+    record(folder, metrics={"macro_f1": 1})
+    assert load_bundle(folder).lungs is not None

@@ -20,7 +20,18 @@ from covid_xray import __version__
 from covid_xray.bundle.bundle import load_bundle
 from drawing import png
 
-KEYS = ["image", "label", "probabilities", "prediction_set", "operating_points", "gate", "reasons", "model", "error"]
+KEYS = [
+    "image",
+    "label",
+    "probabilities",
+    "prediction_set",
+    "operating_points",
+    "gate",
+    "lungs",
+    "reasons",
+    "model",
+    "error",
+]
 
 
 @pytest.fixture(scope="module")

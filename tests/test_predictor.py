@@ -20,6 +20,7 @@ from covid_xray.bundle.bundle import load_bundle, record
 from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding
 from covid_xray.bundle.inputs import Item, expand
 from covid_xray.bundle.predictor import Predictor, calibrate
+from covid_xray.bundle.view import View
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images.radiograph import Radiograph
@@ -279,20 +280,20 @@ print(json.dumps(peaks))
 
 def test_decoding_overlaps_the_network(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     decoding, overlapped = threading.Event(), threading.Event()
-    read, run = predictor.read, predictor.run
+    view, run = predictor.view, predictor.run
 
-    def slow_read(source: object) -> np.ndarray:
+    def slow_view(source: object) -> View:
         decoding.set()
         time.sleep(0.005)
         decoding.clear()
-        return read(source)  # type: ignore[arg-type]
+        return view(source)  # type: ignore[arg-type]
 
     def watching_run(pixels: np.ndarray, **options: bool) -> dict[str, np.ndarray]:
         if decoding.wait(0.2):
             overlapped.set()
         return run(pixels, **options)
 
-    monkeypatch.setattr(predictor, "read", slow_read)
+    monkeypatch.setattr(predictor, "view", slow_view)
     monkeypatch.setattr(predictor, "run", watching_run)
     list(predictor.predict_many([Radiograph(grey("covid"))] * 40, batch=4, workers=2))
     assert overlapped.is_set()

@@ -71,6 +71,7 @@ def test_keys_of_the_json_form() -> None:
         "prediction_set",
         "operating_points",
         "gate",
+        "lungs",
         "reasons",
         "model",
         "error",

@@ -3,7 +3,8 @@
 `bundle.json` names everything an answer depends on: classes in order, input size and preprocessing version,
 temperature, operating points, conformal quantiles, gate statistics, training data, metrics. It carries the SHA-256 of
 `model.onnx` and, in `checksum`, of itself, so that a flipped byte in either file is noticed before the first answer.
-A bundle may hold other forms of the same network, such as `model_int8.onnx`, each under its own hash.
+A bundle may hold other forms of the same network, such as `model_int8.onnx`, and a lung network, `lungs.onnx`, each
+under its own hash.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.bundle.ahead import read_hashed
+from covid_xray.bundle.lungs import LUNGS_FILE, LUNGS_VERSION, LungNetwork
 from covid_xray.bundle.onnx_file import has_external_data
 from covid_xray.errors import BadBundle
 from covid_xray.files import replacing_folder, sha256_bytes, write_json
@@ -41,6 +43,7 @@ class Bundle:
         facts: all of `bundle.json`.
         model: the bytes of the ONNX file, those that were hashed.
         int8: whether that is the quantised form of the network.
+        lungs: the lung network; `None` where the bundle has none.
     """
 
     folder: Path
@@ -54,6 +57,12 @@ class Bundle:
     facts: Mapping[str, Any]
     model: bytes
     int8: bool = False
+    lungs: LungNetwork | None = None
+
+    @property
+    def crop(self) -> bool:
+        """Whether the network is shown the lungs with a margin instead of the whole picture."""
+        return self.facts["input"].get("crop", "none") == "lungs"
 
 
 def load_bundle(
@@ -82,8 +91,9 @@ def load_bundle(
             code="no-int8",
         )
     identity = facts["int8" if int8 else "model"]
+    lungs = _read_model(path / LUNGS_FILE, facts["lungs"], read_hashed) if facts.get("lungs") else None
     model = _read_model(model_path(folder, int8=int8), identity, read)
-    return unsealed(facts, model, folder=path, int8=int8)
+    return unsealed(facts, model, folder=path, int8=int8, lungs=lungs)
 
 
 def model_path(folder: str | Path | None = None, *, int8: bool = False) -> Path:
@@ -91,8 +101,10 @@ def model_path(folder: str | Path | None = None, *, int8: bool = False) -> Path:
     return (Path(folder) if folder is not None else DEFAULT) / (INT8_FILE if int8 else MODEL_FILE)
 
 
-def unsealed(facts: Mapping[str, Any], model: bytes, *, folder: Path, int8: bool = False) -> Bundle:
-    """A bundle in memory, from checked facts and the ONNX file that they are about."""
+def unsealed(
+    facts: Mapping[str, Any], model: bytes, *, folder: Path, int8: bool = False, lungs: bytes | None = None
+) -> Bundle:
+    """A bundle in memory, from checked facts and the ONNX files that they are about."""
     return Bundle(
         folder=folder,
         name=str(facts["name"]),
@@ -105,6 +117,7 @@ def unsealed(facts: Mapping[str, Any], model: bytes, *, folder: Path, int8: bool
         facts=facts,
         model=model,
         int8=int8,
+        lungs=LungNetwork(lungs, facts["lungs"]) if lungs is not None else None,
     )
 
 
@@ -126,7 +139,9 @@ def read_facts(folder: str | Path | None = None) -> dict[str, Any]:
     return facts
 
 
-def write_bundle(folder: Path, *, model: bytes, facts: Mapping[str, Any], int8: bytes | None = None) -> None:
+def write_bundle(
+    folder: Path, *, model: bytes, facts: Mapping[str, Any], int8: bytes | None = None, lungs: bytes | None = None
+) -> None:
     """Write `model` and `facts` as a bundle; the folder appears complete or not at all.
 
     Args:
@@ -134,16 +149,23 @@ def write_bundle(folder: Path, *, model: bytes, facts: Mapping[str, Any], int8: 
         model: `model.onnx`.
         facts: everything for `bundle.json` but `format`, the hashes and the checksum.
         int8: `model_int8.onnx`, the same network quantised; what is known of it is in `facts["int8"]`.
+        lungs: `lungs.onnx`; what is known of it is in `facts["lungs"]`.
+
+    Raises:
+        BadBundle: the facts say that lungs are cropped, and no lung network is given; nothing was written.
     """
     sealed = {**facts, "format": FORMAT, "model": identity_of(model, MODEL_FILE)}
-    if int8 is None:
-        sealed.pop("int8", None)
-    else:
-        sealed["int8"] = {**facts.get("int8", {}), **identity_of(int8, INT8_FILE)}
+    others = {"int8": (int8, INT8_FILE), "lungs": (lungs, LUNGS_FILE)}
+    for key, (data, file) in others.items():
+        sealed.pop(key, None)
+        if data is not None:
+            sealed[key] = {**facts.get(key, {}), **identity_of(data, file)}
+    _check_lungs(folder / FACTS_FILE, sealed)
     with replacing_folder(folder) as temporary:
         (temporary / MODEL_FILE).write_bytes(model)
-        if int8 is not None:
-            (temporary / INT8_FILE).write_bytes(int8)
+        for data, file in others.values():
+            if data is not None:
+                (temporary / file).write_bytes(data)
         write_json(temporary / FACTS_FILE, _sealed(sealed))
 
 
@@ -202,7 +224,8 @@ def _check_facts(path: Path, facts: Mapping[str, Any]) -> None:
         f"expected {path} with a temperature above 0. Received: temperature={temperature!r}",
     )
     _check_input(path, facts["input"])
-    for key in ("model", "int8"):
+    _check_lungs(path, facts)
+    for key in ("model", "int8", "lungs"):
         identity = facts.get(key, {"sha256": ""})
         _expect(
             isinstance(identity, dict) and isinstance(identity.get("sha256"), str),
@@ -221,6 +244,24 @@ def _check_input(path: Path, about: Any) -> None:
     _expect(
         version == PIXELS_VERSION,
         f"expected {path} made for pixels version {PIXELS_VERSION}. Received: version {version}",
+    )
+
+
+def _check_lungs(path: Path, facts: Mapping[str, Any]) -> None:
+    crop, known = facts["input"].get("crop", "none"), facts.get("lungs")
+    _expect(crop in ("none", "lungs"), f"expected {path} with a crop of none or lungs. Received: crop={crop!r}")
+    _expect(crop == "none" or known is not None, f"expected {path} to name {LUNGS_FILE} to crop by. Received: none")
+    if known is None:
+        return
+    numbers = [known.get(name) for name in ("image_size", "margin")] if isinstance(known, dict) else [None]
+    _expect(
+        all(isinstance(number, int | float) and number >= 0 for number in numbers) and numbers[0] >= 1,
+        f"expected {path} with image_size and margin of {LUNGS_FILE}. Received: lungs={known!r}",
+    )
+    version = known.get("version")
+    _expect(
+        version == LUNGS_VERSION,
+        f"expected {path} made for lung crops of version {LUNGS_VERSION}. Received: version {version}",
     )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from covid_xray.bundle.lungs import WHOLE, Box
+
 CANNOT_SAY = "cannot say"
 
 
@@ -16,6 +18,26 @@ class ModelIdentity:
     name: str
     version: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class LungFacts:
+    """What is said of the lungs of one image.
+
+    Args:
+        plausible: whether what was found can be a pair of lungs; nothing else is said of them if not.
+        box: top, left, bottom, right of the lungs with a margin, in shares of the picture.
+        area: share of the picture that they cover.
+        heat_inside: share of the heat map of the most probable class that lies inside them, 0..1; `None` without
+            evidence for that class.
+        words: what a reader should know, such as that the lungs were not found; empty if nothing.
+    """
+
+    plausible: bool
+    box: Box = WHOLE
+    area: float | None = None
+    heat_inside: float | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +53,13 @@ class Finding:
             bundle was not calibrated for it.
         gate: verdicts of the input checks by name; `None` when the bundle has none.
         model: which network answered.
-        class_maps: C x h x w float32, Grad-CAM of each class, zero or more, not normalised; `None` unless asked for.
+        class_maps: C x h x w float32 over the whole picture, Grad-CAM of each class, zero or more, not normalised;
+            zero outside `region`; `None` unless asked for.
         operating_points: class -> name of the operating point (rule-out, balanced, rule-in) -> whether the class's
             probability reaches it; `None` when the bundle has none.
         embedding: D float32, the network's last hidden features; `None` unless asked for.
+        region: the part of the picture that the network saw: top, left, bottom, right in shares of it.
+        lungs: what was found of them; `None` when the bundle has no lung network.
     """
 
     image: str
@@ -47,6 +72,13 @@ class Finding:
     class_maps: NDArray[np.float32] | None = None
     embedding: NDArray[np.float32] | None = None
     operating_points: dict[str, dict[str, bool]] | None = None
+    region: Box = WHOLE
+    lungs: LungFacts | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Everything to be said in words: the reasons, and what is to be known of the lungs."""
+        return (*self.reasons, self.lungs.words) if self.lungs and self.lungs.words else self.reasons
 
 
 @dataclass(frozen=True)

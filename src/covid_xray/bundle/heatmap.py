@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from covid_xray.bundle.lungs import WHOLE, Box, box_pixels
+
 DISCLAIMER = "research use, not for diagnosis"
+FRAME = (120, 190, 255)
+FINER, MOST_CELLS = 4, 256  # of `placed`
 # Nine anchors of matplotlib's inferno (CC0); linear steps between them differ from the original by under 2 %.
 _ANCHORS = [
     (0, 0, 4),
@@ -26,12 +30,13 @@ _ANCHORS = [
 
 @dataclass(frozen=True)
 class Caption:
-    """The words in the margin: class shown, its probability (0..1), the model, and reasons if it cannot say."""
+    """The words in the margin: class shown, its probability (0..1), the model, reasons if it cannot say, the lungs."""
 
     shown: str
     probability: float
     model: str
     note: str = ""
+    lungs: str = ""
 
 
 def ramp() -> NDArray[np.uint8]:
@@ -54,6 +59,33 @@ def normalise(class_map: NDArray[np.float32], *, height: int, width: int) -> NDA
     return np.clip(np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)), 0.0, 1.0)
 
 
+def placed(class_maps: NDArray[np.float32], region: Box) -> NDArray[np.float32]:
+    """Maps of a part of a picture as maps of the whole picture.
+
+    Args:
+        class_maps: C x h x w, zero or more, of the part.
+        region: the part: top, left, bottom, right in shares of the picture.
+
+    Returns:
+        C x H x W, zero outside the region; about four cells for each of the part's, so that its edges lie right.
+        A map of the whole picture stays as it is.
+    """
+    if region == WHOLE:
+        return class_maps
+    top, left, bottom, right = region
+    height, width = (
+        min(MOST_CELLS, round(FINER * cells / share))
+        for cells, share in zip(class_maps.shape[1:], (bottom - top, right - left), strict=True)
+    )
+    rows, columns = box_pixels(region, height, width)
+    whole = np.zeros((len(class_maps), height, width), np.float32)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    for part, one in zip(whole, class_maps, strict=True):
+        enlarged = Image.fromarray(one.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+        part[rows, columns] = np.maximum(np.asarray(enlarged), 0.0)
+    return whole
+
+
 def overlay(grey: NDArray[np.uint8], class_map: NDArray[np.float32], *, alpha: float = 0.45) -> NDArray[np.uint8]:
     """H x W uint8 radiograph and h x w map -> H x W x 3 uint8, the map in colour over the grey.
 
@@ -67,6 +99,17 @@ def overlay(grey: NDArray[np.uint8], class_map: NDArray[np.float32], *, alpha: f
     # The opacity grows with the map, so that weak evidence does not veil the lungs.
     opacity = (alpha * np.minimum(1.0, 1.6 * strength))[..., None]
     return (rgb * (1 - opacity) + colours * opacity).round().astype(np.uint8)
+
+
+def outlined(picture: NDArray[np.uint8], region: Box) -> NDArray[np.uint8]:
+    """H x W x 3 uint8 with a thin frame around the part that the network saw; the whole picture has none."""
+    if region == WHOLE:
+        return picture
+    rows, columns = box_pixels(region, *picture.shape[:2])
+    framed = Image.fromarray(picture)
+    corners = (columns.start, rows.start, columns.stop - 1, rows.stop - 1)
+    ImageDraw.Draw(framed).rectangle(corners, outline=FRAME, width=max(1, min(picture.shape[:2]) // 300))
+    return np.array(framed)
 
 
 def annotate(picture: NDArray[np.uint8], caption: Caption, *, evidence: bool = True) -> Image.Image:
@@ -98,7 +141,7 @@ def _lines(caption: Caption, *, evidence: bool) -> list[str]:
     head = f"{caption.shown}: {caption.probability:.1%}"
     if not evidence:
         head += " (no evidence for this class in the image)"
-    return [line for line in (head, caption.note, caption.model, DISCLAIMER) if line]
+    return [line for line in (head, caption.note, caption.lungs, caption.model, DISCLAIMER) if line]
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

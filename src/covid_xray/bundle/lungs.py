@@ -5,7 +5,9 @@ cannot be a pair of lungs is said to be implausible, and then the whole picture 
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
 
 LUNGS_FILE = "lungs.onnx"
+LUNGS_VERSION = 1  # of the way from a network's output to a box; raise it when a box or a verdict changes
 MARGIN = 0.06  # of the lungs' height and width, on every side of the crop: ribs, and the mask's own error
 TAIL = 0.005  # share of the lungs' area that may lie outside their box on each side: stray pixels
 
@@ -27,6 +30,20 @@ SIDE = 0.12  # share of the lungs' area that each half of the box holds at least
 CERTAIN = 0.6  # mean distance of the probability inside the picture from one half, in units of one half, at least
 
 Box = tuple[float, float, float, float]
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class LungNetwork:
+    """A lung network that is not opened yet.
+
+    Args:
+        model: the bytes of `lungs.onnx`.
+        facts: `sha256`, `image_size`, `margin` and what else is known of it, as under `lungs` in `bundle.json`.
+    """
+
+    model: bytes
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +72,11 @@ class Lungs:
         kept = np.where(_grown(self.mask), self.probability, 0.0).astype(np.float32)
         return np.asarray(Image.fromarray(kept).resize((width, height), Image.Resampling.BILINEAR)) > 0.5
 
+    def share(self, height: int, width: int) -> NDArray[np.float32]:
+        """height x width, 0..1: how much of each cell of a coarser or finer grid over the picture is lung."""
+        whole = Image.fromarray(self.mask.astype(np.float32))
+        return np.asarray(whole.resize((width, height), Image.Resampling.BOX))
+
 
 class LungFinder:
     """Finds lungs with one ONNX file. Thread-safe.
@@ -62,13 +84,14 @@ class LungFinder:
     Args:
         model: the bytes of `lungs.onnx`: `image` N x size x size x 1 in 0..255 -> `lungs` N x h x w x 1 in 0..1.
         size: of its input.
+        margin: of the crop, in shares of the lungs' height and width.
         threads: of one run; the predictor already runs one radiograph a thread.
 
     Raises:
         BadBundle: ONNX Runtime refuses the file.
     """
 
-    def __init__(self, model: bytes, *, size: int, threads: int = 1) -> None:
+    def __init__(self, model: bytes, *, size: int, margin: float = MARGIN, threads: int = 1) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -78,22 +101,29 @@ class LungFinder:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception:
             raise BadBundle(
-                f"expected {LUNGS_FILE} to be a network. Received: a file that ONNX Runtime refuses"
+                f"expected {LUNGS_FILE} to be a network. Received: a file that ONNX Runtime refuses", code="format"
             ) from None
-        self.size = size
+        received = {tensor.name: list(tensor.shape[1:]) for tensor in self._session.get_inputs()}
+        outputs = [tensor.name for tensor in self._session.get_outputs()]
+        if received != {"image": [size, size, 1]} or outputs != ["lungs"]:
+            raise BadBundle(
+                f"expected {LUNGS_FILE} from image of {size} x {size} x 1 to lungs. Received: {received} to {outputs}",
+                code="format",
+            )
+        self.size, self.margin = size, margin
 
     def find(self, radiograph: Radiograph) -> Lungs:
         """The lungs of `radiograph`, plausible or not."""
         pixels = to_input(radiograph, height=self.size, width=self.size)
         (found,) = self._session.run(["lungs"], {"image": pixels[None, :, :, None].astype(np.float32)})
-        return lungs_of(found[0, :, :, 0])
+        return lungs_of(found[0, :, :, 0], margin=self.margin)
 
 
-def lungs_of(probability: NDArray[np.float32]) -> Lungs:
+def lungs_of(probability: NDArray[np.float32], *, margin: float = MARGIN) -> Lungs:
     """Mask, crop box and verdict from the network's h x w output."""
     mask = two_largest(probability > 0.5)
     plausible = mask.any() and _plausible(mask, probability)
-    box = _with_margin(_box(mask)) if plausible else (0.0, 0.0, 1.0, 1.0)
+    box = _with_margin(_box(mask), margin) if plausible else WHOLE
     return Lungs(probability=probability, mask=mask, box=box, plausible=bool(plausible))
 
 
@@ -113,7 +143,7 @@ def box_pixels(box: Box, height: int, width: int) -> tuple[slice, slice]:
 
 
 def two_largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The two largest connected parts (4 neighbours) of an h x w mask; a second part under a tenth of the first goes."""
+    """The two largest connected parts (4 neighbours) of an h x w mask; a second one under a tenth of the first goes."""
     labels = _labels(mask)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
@@ -155,9 +185,9 @@ def _ends(counts: NDArray[np.int64]) -> tuple[float, float]:
     return first / len(counts), (last + 1) / len(counts)
 
 
-def _with_margin(box: Box) -> Box:
+def _with_margin(box: Box, margin: float) -> Box:
     top, left, bottom, right = box
-    down, across = MARGIN * (bottom - top), MARGIN * (right - left)
+    down, across = margin * (bottom - top), margin * (right - left)
     return max(0.0, top - down), max(0.0, left - across), min(1.0, bottom + down), min(1.0, right + across)
 
 

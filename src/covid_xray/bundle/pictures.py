@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.bundle.finding import CANNOT_SAY, Finding
-from covid_xray.bundle.heatmap import Caption, annotate, normalise, overlay
+from covid_xray.bundle.heatmap import Caption, annotate, normalise, outlined, overlay
+from covid_xray.bundle.lung_facts import in_words
+from covid_xray.bundle.lungs import WHOLE
 from covid_xray.bundle.predictor import Source, open_source
 from covid_xray.files import replacing, sha256_bytes
 from covid_xray.images.pixels import to_input
@@ -43,10 +45,11 @@ def write_heatmap(finding: Finding, source: Source, folder: Path, *, shown: str 
     evidence = normalise(class_map, height=4, width=4) is not None
     note = f"{CANNOT_SAY}: {'; '.join(finding.reasons)}" if finding.reasons else ""
     model = f"{finding.model.name} {finding.model.version}"
-    caption = Caption(shown=name, probability=finding.probabilities[name], model=model, note=note)
+    lungs = in_words(finding.lungs, cropped=finding.region != WHOLE)
+    caption = Caption(shown=name, probability=finding.probabilities[name], model=model, note=note, lungs=lungs)
     path = folder / picture_name(finding.image, name)
     with replacing(path) as temporary:
-        annotate(overlay(grey, class_map), caption, evidence=evidence).save(temporary)
+        annotate(outlined(overlay(grey, class_map), finding.region), caption, evidence=evidence).save(temporary)
     return path
 
 

@@ -21,18 +21,19 @@ from covid_xray.bundle.engines import open_engine
 from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
 from covid_xray.bundle.gate import Verdict, open_gate
 from covid_xray.bundle.gate import reasons as objections
-from covid_xray.bundle.gate_picture import Look, look
+from covid_xray.bundle.gate_picture import look
+from covid_xray.bundle.heatmap import placed
 from covid_xray.bundle.inputs import Item
+from covid_xray.bundle.lung_facts import lung_facts
 from covid_xray.bundle.prediction_sets import prediction_set
 from covid_xray.bundle.thresholds import passed
+from covid_xray.bundle.view import View, Viewer
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import decode, decode_limited
-from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 
 Source = str | Path | bytes | Radiograph | Item
-_Opened = tuple[NDArray[np.uint8], Look | None]  # the network's input, and what the gate sees where there is one
 BATCH = 16
 
 
@@ -77,6 +78,7 @@ class Predictor:
         self.limits = limits or Limits()
         self.untrusted = untrusted
         self.gate = open_gate(self.bundle.facts.get("gate"))
+        self.viewer = Viewer(height=loaded.height, width=loaded.width, lungs=loaded.lungs, crop=loaded.crop)
         self.identity = ModelIdentity(loaded.name, loaded.version, loaded.sha256)
 
     @property
@@ -91,8 +93,16 @@ class Predictor:
 
     def read(self, source: Source) -> NDArray[np.uint8]:
         """The network's input for one image: height x width uint8, 0..255. Raises `BadImage`."""
+        return self.viewer.view(open_source(source, limits=self.limits, untrusted=self.untrusted)).pixels
+
+    def view(self, source: Source) -> View:
+        """All that an answer needs of one image: the network's input and its region, lungs, and the gate's look.
+
+        For callers that read and answer at different places; see `answers`. Raises `BadImage`.
+        """
         radiograph = open_source(source, limits=self.limits, untrusted=self.untrusted)
-        return to_input(radiograph, height=self.bundle.height, width=self.bundle.width)
+        seen = self.viewer.view(radiograph)
+        return dataclasses.replace(seen, look=look(radiograph)) if self.gate else seen
 
     def run(self, pixels: NDArray[np.uint8], *, class_maps: bool = False) -> dict[str, NDArray[np.float32]]:
         """The network's outputs for N x height x width grey values in 0..255.
@@ -121,8 +131,7 @@ class Predictor:
         Raises:
             BadImage: the file is not a readable PNG, JPEG or DICOM image within the limits.
         """
-        pixels, seen = self._opened(source)
-        return self._findings([_name(source)], pixels[None], [seen], class_maps=class_maps)[0]
+        return self.answers([_name(source)], [self.view(source)], class_maps=class_maps)[0]
 
     def predict_many(
         self, sources: Iterable[Source], *, class_maps: bool = False, batch: int = BATCH, workers: int = 0
@@ -143,55 +152,50 @@ class Predictor:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def answers(
-        self,
-        names: Sequence[str],
-        pixels: NDArray[np.uint8],
-        *,
-        looks: Sequence[Look | None] | None = None,
-        class_maps: bool = False,
+        self, names: Sequence[str], views: Sequence[View] | NDArray[np.uint8], *, class_maps: bool = False
     ) -> list[Finding]:
-        """The findings for N x height x width inputs that `read` made, in one run of the network.
+        """The findings for what `view` made of N images, in one run of the network.
 
         For callers that read and answer at different places, such as a server that answers many readers at once.
-        `looks` are those of `gate_picture.look` for the radiographs; without them the gate judges the inputs
-        themselves, and knows nothing of the shape and the tags of the files.
+        Bare inputs of `read` (N x height x width) serve as well, but then nothing is known of where they lie in their
+        radiographs, of lungs, or of the shape and the tags of the files: the gate judges the inputs themselves.
         """
-        seen = list(looks) if looks is not None else [look(Radiograph(one)) for one in pixels]
-        return self._findings(list(names), pixels, seen, class_maps=class_maps)
+        if isinstance(views, np.ndarray):
+            views = [View(one, look=look(Radiograph(one))) for one in views]
+        pixels = np.stack([seen.pixels for seen in views])
+        # With lungs the class maps are needed for what lies inside them, asked for or not; they cost next to nothing.
+        outputs = self.run(pixels, class_maps=class_maps or self.bundle.lungs is not None)
+        rows = ({key: value[i] for key, value in outputs.items()} for i in range(len(names)))
+        return [
+            self._finding(name, row, seen, class_maps=class_maps)
+            for name, row, seen in zip(names, rows, views, strict=True)
+        ]
 
-    def _opened(self, source: Source) -> _Opened:
-        radiograph = open_source(source, limits=self.limits, untrusted=self.untrusted)
-        return self.read(radiograph), look(radiograph) if self.gate else None
-
-    def _try(self, source: Source) -> tuple[str, _Opened | Failure]:
+    def _try(self, source: Source) -> tuple[str, View | Failure]:
         name = _name(source)
         try:
-            return name, self._opened(source)
+            return name, self.view(source)
         except BadImage as error:
             return name, Failure(name, error.code, error.message)
 
-    def _answers(self, chunk: list[tuple[str, _Opened | Failure]], *, class_maps: bool) -> Iterator[Finding | Failure]:
-        readable = [(name, *item) for name, item in chunk if not isinstance(item, Failure)]
+    def _answers(self, chunk: list[tuple[str, View | Failure]], *, class_maps: bool) -> Iterator[Finding | Failure]:
+        readable = [(name, item) for name, item in chunk if not isinstance(item, Failure)]
         findings: Iterator[Finding] = iter(())
         if readable:
-            names, pixels, seen = zip(*readable, strict=True)
-            findings = iter(self._findings(list(names), np.stack(pixels), list(seen), class_maps=class_maps))
+            names, views = zip(*readable, strict=True)
+            findings = iter(self.answers(names, views, class_maps=class_maps))
         for _, item in chunk:
             yield item if isinstance(item, Failure) else next(findings)
 
-    def _findings(
-        self, names: list[str], pixels: NDArray[np.uint8], looks: list[Look | None], *, class_maps: bool
-    ) -> list[Finding]:
-        outputs = self.run(pixels, class_maps=class_maps)
-        rows = ({key: value[i] for key, value in outputs.items()} for i in range(len(names)))
-        return [self._finding(name, row, seen) for name, row, seen in zip(names, rows, looks, strict=True)]
-
-    def _finding(self, name: str, output: Mapping[str, NDArray[np.float32]], seen: Look | None) -> Finding:
-        verdicts = self.gate.judge(seen, output["embedding"]) if self.gate and seen else None
+    def _finding(
+        self, name: str, output: Mapping[str, NDArray[np.float32]], seen: View, *, class_maps: bool
+    ) -> Finding:
+        verdicts = self.gate.judge(seen.look, output["embedding"]) if self.gate and seen.look else None
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
         finite = all(np.isfinite(list(probabilities.values())))
         kept = prediction_set(probabilities, self.bundle.facts.get("conformal")) if finite else None
         reasons = _reasons(finite, kept, verdicts)
+        maps = placed(output["class_maps"], seen.region) if "class_maps" in output else None
         return Finding(
             image=name,
             probabilities=probabilities,
@@ -200,9 +204,11 @@ class Predictor:
             prediction_set=kept,
             gate=verdicts,
             model=self.identity,
-            class_maps=output.get("class_maps"),
+            class_maps=maps if class_maps else None,
             embedding=output["embedding"],
             operating_points=self._passed(probabilities) if finite else None,
+            region=seen.region,
+            lungs=lung_facts(seen, None if maps is None else maps[int(np.argmax(output["probabilities"]))]),
         )
 
     def _passed(self, probabilities: Mapping[str, float]) -> dict[str, dict[str, bool]] | None:
@@ -216,7 +222,7 @@ def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> R
     if isinstance(source, Radiograph):
         return source
     if isinstance(source, Item):
-        source = source.read(limits)
+        untrusted, source = untrusted or source.apart, source.read(limits)
     open_it = decode_limited if untrusted else decode
     return open_it(Path(source) if isinstance(source, str) else source, limits=limits)
 

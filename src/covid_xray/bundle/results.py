@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from covid_xray.bundle.finding import Failure, Finding, ModelIdentity
+from covid_xray.bundle.finding import Failure, Finding, LungFacts, ModelIdentity
 from covid_xray.errors import Busy, InputRefused, UsageError
 
 Answer = Finding | Failure
@@ -36,16 +36,32 @@ def as_dict(answer: Answer, *, identity: ModelIdentity) -> dict[str, Any]:
         "prediction_set": None if kept is None else list(kept),
         "operating_points": finding.operating_points if finding else None,
         "gate": finding.gate if finding else None,
+        "lungs": lungs_as_dict(finding.lungs) if finding and finding.lungs else None,
         "reasons": [failure.message] if failure else list(finding.reasons if finding else ()),
         "model": {"name": identity.name, "version": identity.version, "sha256": identity.sha256},
         "error": failure.code if failure else None,
     }
 
 
+def lungs_as_dict(lungs: LungFacts) -> dict[str, Any]:
+    """What is said of the lungs as plain data, with few digits: they are no measurement."""
+
+    def short(value: float | None) -> float | None:
+        return None if value is None else round(value, 3)
+
+    return {
+        "plausible": lungs.plausible,
+        "box": [short(side) for side in lungs.box] if lungs.plausible else None,
+        "area": short(lungs.area),
+        "heat_map_inside": short(lungs.heat_inside),
+        "words": lungs.words,
+    }
+
+
 def columns(classes: Sequence[str]) -> list[str]:
     """Header of the CSV form."""
     probabilities = [f"p_{name}" for name in classes]
-    told = ["prediction_set", "operating_points", "gate", "reasons", "model", "model_sha256", "error"]
+    told = ["prediction_set", "operating_points", "gate", "lungs", "reasons", "model", "model_sha256", "error"]
     return ["image", "label", *probabilities, *told]
 
 
@@ -58,7 +74,7 @@ def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str]) -
         facts["label"] or "",
         *(_cell(probabilities.get(name)) for name in classes),
         "|".join(facts["prediction_set"] or []),
-        *(json.dumps(facts[name]) if facts[name] else "" for name in ("operating_points", "gate")),
+        *(json.dumps(facts[name]) if facts[name] else "" for name in ("operating_points", "gate", "lungs")),
         "; ".join(facts["reasons"]),
         f"{identity.name} {identity.version}",
         identity.sha256,

@@ -5,15 +5,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from covid_xray import __version__
+from covid_xray import __version__, partial
 from covid_xray.bundle.ahead import ReadAhead
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.finding import Failure, Finding
 from covid_xray.bundle.inputs import Item, expand, require_any
+from covid_xray.bundle.journal import Journal
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.bundle.results import Answer, RowFile, columns, csv_line, encoded, line
 from covid_xray.cli.start import Job
@@ -38,6 +39,7 @@ def run(job: Job, *, ahead: ReadAhead | None = None) -> None:
     started = time.time()
     items = list(expand(job.paths, limits=Limits()))
     require_any(items, job.paths)
+    items = [replace(item, apart=True) for item in items] if job.untrusted else items  # for heat maps too
     predictor = _open(job, ahead, few=len(items) <= FEW)
     answers = _Answers(job, predictor, items)
     try:
@@ -75,7 +77,9 @@ class _Answers:
         table = _Table(predictor, items) if not (job.json or job.csv) else None
         with ExitStack() as stack:
             rows = self._rows(stack)
+            journal = None
             if rows:
+                journal = stack.enter_context(Journal(rows.path, done=rows.done, resume=job.resume))
                 names = {item.name for item in items}
                 self.failures += [failure for failure in rows.failed if failure.image in names]
                 items = [item for item in items if item.name not in rows.done]
@@ -83,7 +87,7 @@ class _Answers:
                 _print(csv_line(columns(predictor.classes)))
             # The bar costs more time than a few images do.
             progress = stack.enter_context(bar("predict")) if len(items) > FEW else None
-            for item, answer in zip(items, predictor.predict_many(items, class_maps=job.heatmap), strict=True):
+            for item, answer in self._answered(items, journal):
                 self._write(item, answer, rows)
                 if table:
                     table.add(answer)
@@ -93,9 +97,17 @@ class _Answers:
         if table:
             table.show(job)
 
+    def _answered(self, items: list[Item], journal: Journal | None) -> Iterator[tuple[Item, Answer]]:
+        """Each item with its answer, in order; an item at which an earlier run died is answered with more care."""
+        for together in journal.runs(items) if journal else [items]:
+            noted = journal.noting(together) if journal else together
+            yield from zip(together, self.predictor.predict_many(noted, class_maps=self.job.heatmap), strict=True)
+
     def _rows(self, stack: ExitStack) -> RowFile | None:
         if self.job.results is None:
             return None
+        if self.job.heatmap:
+            partial.clear(self.job.results.parent / "heatmaps")  # what a killed run left half drawn
         classes, identity = self.predictor.classes, self.predictor.identity
         return stack.enter_context(
             RowFile(self.job.results, identity=identity, classes=classes, resume=self.job.resume)
@@ -152,14 +164,14 @@ class _Table:
         table.add_column("answer")
         for name in self.predictor.classes:
             table.add_column(name, justify="right")
-        table.add_column("reasons", overflow="fold")
+        table.add_column("remarks", overflow="fold")
         for answer in self.answers:
             image = escape(readable(_short(answer.image, self.folder)))  # a file may be called "[red].png"
             if isinstance(answer, Failure):
                 table.add_row(image, "[red]failed[/]", *[""] * len(self.predictor.classes), escape(answer.message))
             else:
                 shares = [f"{p:.1%}" for p in answer.probabilities.values()]
-                table.add_row(image, answer.label, *shares, escape("; ".join(answer.reasons)))
+                table.add_row(image, answer.label, *shares, escape("; ".join(answer.remarks)))
         return table
 
 
