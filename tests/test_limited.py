@@ -6,7 +6,9 @@ import signal
 import threading
 import time
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,11 +91,8 @@ def test_memory_limit_holds_for_what_a_bomb_inflates_to() -> None:
     assert code_of(bomb, decode_bytes=64 << 20) == "decode-memory"
 
 
-@pytest.mark.parametrize(
-    ("blow", "code"),
-    [(signal.SIGKILL, "decode-crashed"), (signal.SIGSEGV, "decode-crashed"), (signal.SIGXCPU, "decode-timeout")],
-)
-def test_death_of_the_child_is_told(pool: limited._Pool, blow: signal.Signals, code: str) -> None:
+def die_at_work(pool: limited._Pool, blow: signal.Signals) -> threading.Timer:
+    """The child that is next in turn gets the signal a moment after it was given an image."""
     decode_limited(FILES["png"])
     worker = pool.idle[-1]
     os.kill(worker.process.pid, signal.SIGSTOP)  # so that it is at work, not idle, when it dies
@@ -101,9 +100,76 @@ def test_death_of_the_child_is_told(pool: limited._Pool, blow: signal.Signals, c
         0.2, lambda: (os.kill(worker.process.pid, blow), os.kill(worker.process.pid, signal.SIGCONT))
     )
     killer.start()
-    assert code_of(FILES["png"]) == code
+    return killer
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_child_that_dies_once_is_followed_by_a_fresh_one(pool: limited._Pool, blow: signal.Signals) -> None:
+    killer = die_at_work(pool, blow)
+    assert np.array_equal(decode_limited(FILES["png"]).pixels, decode(FILES["png"]).pixels)
+    killer.join()
+
+
+def test_a_child_that_used_up_its_time_is_not_followed(pool: limited._Pool) -> None:
+    killer = die_at_work(pool, signal.SIGXCPU)
+    assert code_of(FILES["png"]) == "decode-timeout"
     killer.join()
     assert decode_limited(FILES["png"]).bits == 8
+
+
+@pytest.fixture
+def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Children whose decoder notes each image and dies of one mark in its bytes; yields the notes."""
+    notes = tmp_path / "notes"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, PIL.Image as I\n"
+        "whole = I.open\n"
+        "def dies(stream, *a, **k):\n"
+        f"    open({str(notes)!r}, 'a').write('%d\\n' % os.getpid())\n"
+        "    if b'POISON' in stream.getvalue(): os.abort()\n"
+        "    return whole(stream, *a, **k)\n"
+        "I.open = dies\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    limited._pool().close()
+    yield notes
+    limited._pool().close()
+
+
+def test_a_poison_image_costs_three_fresh_children_and_says_so(deadly: Path) -> None:
+    poison = FILES["png"][:-12] + drawing.chunk(b"tEXt", b"k\0POISON") + FILES["png"][-12:]
+    with pytest.raises(BadImage, match="crash, in 3 of 3 tries") as refusal:
+        decode_limited(poison)
+    assert refusal.value.code == "decode-crashed"
+    assert len(set(deadly.read_text().split())) == limited.TRIES == 3, "each in a process of its own"
+    assert decode_limited(FILES["png"]).bits == 8
+
+
+def test_what_is_refused_is_not_tried_again(deadly: Path) -> None:
+    torn = drawing.raw_png(drawing.header_chunk(40, 30), drawing.chunk(b"IDAT", b"junk"), drawing.chunk(b"IEND", b""))
+    for data in (torn, torn):
+        assert code_of(data) == "decoder-failed"
+    assert len(deadly.read_text().split()) == 2
+    assert code_of(LARGE, decode_seconds=0.005) == "decode-timeout"
+    assert code_of(LARGE, decode_bytes=4 << 20) == "decode-memory"
+    assert len(deadly.read_text().split()) <= 4
+
+
+def test_no_fresh_child_when_the_time_is_used_up(pool: limited._Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def slow_death(worker: limited._Worker, data: bytes, *, limits: Limits) -> None:
+        tries.append(worker)
+        time.sleep(0.2)
+        os.kill(worker.process.pid, signal.SIGKILL)
+        raise EOFError
+
+    monkeypatch.setattr(limited._Worker, "decode", slow_death)
+    with pytest.raises(BadImage) as refusal:
+        decode_limited(FILES["png"], limits=Limits(decode_seconds=0.1))
+    assert refusal.value.code == "decode-crashed"
+    assert len(tries) == 1
+    assert "tries" not in refusal.value.message
 
 
 def test_child_that_died_while_idle_is_replaced(pool: limited._Pool) -> None:

@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -69,31 +70,92 @@ def test_every_file_has_one_row_however_often_it_is_killed(images: Path, tmp_pat
     print(f"{KILLS} kills over {FILES} files: {len(found)} rows, none twice, SHA-256 of the undisturbed run")
 
 
-def test_a_poison_file_fails_and_the_others_are_answered(tmp_path: Path) -> None:
-    """A file that crashes its decoder; stood in for by a decoder that dies of one mark in the bytes."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, PIL.Image as I\n"
-        "whole = I.open\n"
-        "def dies(stream, *a, **k):\n"
-        "    if b'POISON' in stream.getvalue(): os.abort()\n"
-        "    return whole(stream, *a, **k)\n"
-        "I.open = dies\n"
-    )
-    films = tmp_path / "films"
-    films.mkdir()
+def poisoned(root: Path, *, hook: str) -> dict[str, str]:
+    """Six films in root/films, the fourth with a mark in its bytes; the environment of processes that run `hook`."""
+    (root / "sitecustomize.py").write_text(hook)
+    (root / "films").mkdir()
     for number in range(6):
         data = png(grey("covid", height=24, width=24, seed=number))
-        (films / f"{number}.png").write_bytes(
-            data[:-12] + chunk(b"tEXt", b"k\0POISON") + data[-12:] if number == 3 else data
-        )
-    command = [sys.executable, "-m", "covid_xray", "predict", films, "-o", tmp_path / "out", "--untrusted", "--bundle"]
-    ran = subprocess.run(
-        [str(part) for part in [*command, make_bundle(tmp_path / "bundle")]],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        marked = data[:-12] + chunk(b"tEXt", b"k\0POISON") + data[-12:]
+        (root / "films" / f"{number}.png").write_bytes(marked if number == 3 else data)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
+
+
+def predict(root: Path, *options: str, environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
+    if not (root / "bundle").exists():
+        make_bundle(root / "bundle")
+    command = [sys.executable, "-m", "covid_xray", "predict", root / "films", "-o", root / "out", *options]
+    return subprocess.run(
+        [str(part) for part in [*command, "--bundle", root / "bundle"]],
+        env=environment,
         capture_output=True,
-        timeout=120,
+        timeout=170,
         check=False,
     )
+
+
+def errors(root: Path) -> list[str]:
+    text = (root / "out" / "predictions.csv").read_text()
+    found = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [Path(row["image"]).name for row in found] == [f"{number}.png" for number in range(len(found))]
+    return [f"{row['error']} {row['reasons']}" if row["error"] else "" for row in found]
+
+
+# A decoder that dies of one mark in the bytes, as one with a hole would.
+DEADLY_DECODER = """
+import os, PIL.Image as I
+whole = I.open
+def dies(stream, *a, **k):
+    if b'POISON' in stream.getvalue(): os.abort()
+    return whole(stream, *a, **k)
+I.open = dies
+"""
+# The command itself is killed while it writes the picture of one image, half of it on disk.
+DEADLY_PICTURE = """
+import os, PIL.Image as I
+whole = I.Image.save
+def dies(self, where, *a, **k):
+    if '-3-' in os.path.basename(str(where)):
+        open(where, 'wb').write(b'half')
+        os.kill(os.getpid(), 9)
+    return whole(self, where, *a, **k)
+I.Image.save = dies
+"""
+
+
+def test_a_poison_file_fails_and_the_others_are_answered(tmp_path: Path) -> None:
+    ran = predict(tmp_path, "--untrusted", environment=poisoned(tmp_path, hook=DEADLY_DECODER))
     assert ran.returncode == 4, ran.stderr.decode()
-    found = list(csv.DictReader(io.StringIO((tmp_path / "out" / "predictions.csv").read_text(), newline="")))
-    assert [row["error"] for row in found] == ["", "", "", "decode-crashed", "", ""]
+    found = errors(tmp_path)
+    assert found[3].startswith("decode-crashed")
+    assert "in 3 of 3 tries" in found[3]
+    assert found[:3] + found[4:] == [""] * 5
+
+
+def test_a_poison_file_stops_a_trusting_command_once(tmp_path: Path) -> None:
+    """Without --untrusted the command dies; resumed, it decodes what was under way in children."""
+    environment = poisoned(tmp_path, hook=DEADLY_DECODER)
+    assert predict(tmp_path, environment=environment).returncode == -signal.SIGABRT
+    ran = predict(tmp_path, "--resume", environment=environment)
+    assert ran.returncode == 4, ran.stderr.decode()
+    found = errors(tmp_path)
+    assert found[3].startswith("decode-crashed")
+    assert found[:3] + found[4:] == [""] * 5
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_an_image_at_which_the_command_dies_is_given_up_and_no_other(tmp_path: Path) -> None:
+    environment = poisoned(tmp_path, hook=DEADLY_PICTURE)
+    for _ in range(3):
+        ran = predict(tmp_path, "--heatmap", "--resume", environment=environment)
+        assert ran.returncode == -signal.SIGKILL, ran.stderr.decode()
+        litter = [path.name for path in (tmp_path / "out" / "heatmaps").glob(".partial-*")]
+        assert len(litter) == 1, "what this run left; that of the run before is gone"
+    ran = predict(tmp_path, "--heatmap", "--resume", environment=environment)
+    assert ran.returncode == 4, ran.stderr.decode()
+    found = errors(tmp_path)
+    assert found[3].startswith("gave-up")
+    assert "3 runs" in found[3]
+    assert found[:3] + found[4:] == [""] * 5
+    pictures = sorted(path.name for path in (tmp_path / "out" / "heatmaps").iterdir())
+    assert [name[:2] for name in pictures] == ["0-", "1-", "2-", "4-", "5-"]

@@ -25,6 +25,7 @@ class Item:
     path: Path
     entry: str | None = None  # of a zip archive
     problem: str | None = None  # a code: the item is known to fail before it is read
+    apart: bool = False  # decode it in a child process, even where the others are trusted
 
     def read(self, limits: Limits) -> Path | bytes:
         """What `Predictor` takes: the path, or the bytes of the zip entry. Raises `BadImage`."""
@@ -37,6 +38,7 @@ _PROBLEMS = {
     "missing-file": "expected a file, a folder, a glob or a zip archive. Received: nothing of this name",
     "no-images": f"expected images ({', '.join(sorted(SUFFIXES))}) in it. Received: none",
     "bad-zip": "expected a zip archive that can be read. Received: a damaged one",
+    "gave-up": "expected an image that can be answered. Received: one at which the command died in 3 runs",
     "zip-limits": "expected a zip archive within the limits of entries, size and ratio. Received: one beyond them",
 }
 

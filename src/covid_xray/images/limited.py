@@ -29,9 +29,11 @@ from covid_xray.images.radiograph import ImageSource, Radiograph
 from covid_xray.limits import Limits
 
 MAX_WORKERS = 4
+TRIES = 3  # children that one image may cost: one may die of what it did before, or of a machine short of memory
 _RECYCLE_AFTER = 500  # images; decoders may leak, and what they leak counts against the memory limit
 _START_SECONDS = 60.0
 _READY = b"ready\n"
+_CRASHED = "decode-crashed"
 _SIZES = struct.Struct(">II")  # bytes of JSON, bytes of payload
 
 
@@ -40,8 +42,11 @@ def decode_in_worker(data: bytes, *, limits: Limits) -> Radiograph:
 
     Up to `MAX_WORKERS` images are decoded at once; more callers wait for their turn, which does not count as time.
 
+    A child that dies is followed by a fresh one, `TRIES` in all, unless the time is used up; what `decode` refuses, and
+    what takes too long or too much memory, is not tried again.
+
     Raises:
-        BadImage: as `decode`; besides `decode-timeout`, `decode-memory`, `decode-crashed`.
+        BadImage: as `decode`; besides `decode-timeout`, `decode-memory`, and `decode-crashed` with the number of tries.
         CovidXrayError: the child process does not start.
     """
     return _pool().decode(data, limits=limits)
@@ -86,9 +91,7 @@ class _Worker:
         self.close(wait=1.0)
         if self.process.returncode == -signal.SIGXCPU:
             return _timeout()
-        return BadImage(
-            "expected an image that can be decoded. Received: one that made the decoder crash", code="decode-crashed"
-        )
+        return _crashed(1)
 
     def close(self, *, wait: float = 0.0) -> None:
         """Kill the process, after `wait` seconds in which it may end by itself."""
@@ -129,22 +132,35 @@ class _Pool:
 
     def decode(self, data: bytes, *, limits: Limits) -> Radiograph:
         with self.turns:
-            worker = self._take()
-            try:
-                radiograph = worker.decode(data, limits=limits)
-            except BadImage as error:
-                self._give_back(worker, tired=error.code == "decode-memory")
-                raise
-            except TimeoutError:
-                worker.close()
-                raise _timeout() from None
-            except (EOFError, OSError, ValueError, TypeError, KeyError):  # it died, or answers nonsense
-                raise worker.crash() from None
-            except BaseException:
-                worker.close()
-                raise
-            self._give_back(worker)
-            return radiograph
+            spent = 0.0  # by decoders; that a child takes time to start is not the image's doing
+            for tried in range(1, TRIES + 1):
+                worker, began = self._take() if tried == 1 else _Worker(), time.monotonic()
+                try:
+                    return self._try(worker, data, limits=limits)
+                except BadImage as error:
+                    spent += time.monotonic() - began
+                    if error.code != _CRASHED:
+                        raise
+                    if spent > limits.decode_seconds:
+                        break
+        raise _crashed(tried)
+
+    def _try(self, worker: _Worker, data: bytes, *, limits: Limits) -> Radiograph:
+        try:
+            radiograph = worker.decode(data, limits=limits)
+        except BadImage as error:
+            self._give_back(worker, tired=error.code == "decode-memory")
+            raise
+        except TimeoutError:
+            worker.close()
+            raise _timeout() from None
+        except (EOFError, OSError, ValueError, TypeError, KeyError):  # it died, or answers nonsense
+            raise worker.crash() from None
+        except BaseException:
+            worker.close()
+            raise
+        self._give_back(worker)
+        return radiograph
 
     def close(self) -> None:
         if os.getpid() != self.pid:  # a fork of us: the workers are its parent's
@@ -176,6 +192,11 @@ def _pool() -> _Pool:
         if os.getpid() not in _POOLS:
             _POOLS[os.getpid()] = _Pool(min(MAX_WORKERS, os.cpu_count() or 1))
         return _POOLS[os.getpid()]
+
+
+def _crashed(tries: int) -> BadImage:
+    text = "expected an image that can be decoded. Received: one that made the decoder crash"
+    return BadImage(f"{text}, in {tries} of {tries} tries" if tries > 1 else text, code=_CRASHED)
 
 
 def _timeout() -> BadImage:
