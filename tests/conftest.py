@@ -1,6 +1,8 @@
 """Fixtures that all tests share."""
 
 import os
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,25 @@ def real_data(request: pytest.FixtureRequest) -> Path:
     if not folder or not (Path(folder) / "metadata.csv").is_file():
         pytest.skip("the real radiographs are not here: give their folder with --data")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgresql_cluster() -> Iterator[str]:
+    """The URL of a PostgreSQL server that runs while the tests do."""
+    import postgresql
+
+    if postgresql.programs() is None:
+        pytest.skip(postgresql.MISSING)
+    with postgresql.cluster() as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql(postgresql_cluster: str) -> str:
+    """The URL of a fresh, empty database."""
+    import psycopg
+
+    name = f"t{secrets.token_hex(6)}"
+    with psycopg.connect(postgresql_cluster, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return postgresql_cluster.replace("/postgres?", f"/{name}?")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from covid_xray.errors import Busy, CovidXrayError, MissingPackage, StoreFull, UsageError
 
@@ -75,13 +76,9 @@ def sqlite_url(file: Path) -> str:
 
 def insert_once(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> bool:
     """Insert a row unless its primary key is taken; whether it was inserted."""
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql
-
-        return bool(connection.execute(postgresql.insert(table).values(values).on_conflict_do_nothing()).rowcount)
-    from sqlalchemy.dialects import sqlite
-
-    return bool(connection.execute(sqlite.insert(table).values(values).on_conflict_do_nothing()).rowcount)
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).values(values).on_conflict_do_nothing().returning(*table.primary_key)
+    return connection.execute(statement).first() is not None
 
 
 def _engine(url: str) -> sa.Engine:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid_xray.bundle.heatmap import Caption, annotate, normalise, overlay, ramp
+from covid_xray.bundle.heatmap import Caption, annotate, normalise, outlined, overlay, ramp
 from covid_xray.bundle.pictures import display
 from covid_xray.errors import InputRefused
 from covid_xray.images.radiograph import Radiograph
@@ -64,7 +64,13 @@ def heatmap_png(
     grey = display(store.radiograph(study), longest=longest)
     if form == "layer":
         return _png(Image.fromarray(_layer(class_map, height=grey.shape[0], width=grey.shape[1])))
-    return _png(annotate(overlay(grey, class_map), _caption(study, name), evidence=has_evidence(class_map)))
+    return _png(
+        annotate(
+            outlined(overlay(grey, class_map), region_of(study)),
+            _caption(study, name),
+            evidence=has_evidence(class_map),
+        )
+    )
 
 
 def check_class(classes: Collection[str], shown: str | None) -> None:
@@ -83,6 +89,12 @@ def has_evidence(class_map: NDArray[np.float32]) -> bool:
     return normalise(class_map, height=4, width=4) is not None
 
 
+def region_of(study: Study) -> tuple[float, float, float, float]:
+    """What the network saw: top, left, bottom, right in shares of the picture."""
+    top, left, bottom, right = study.finding["region"]
+    return top, left, bottom, right
+
+
 def _caption(study: Study, name: str) -> Caption:
     reasons = study.finding["reasons"]
     return Caption(
@@ -90,6 +102,7 @@ def _caption(study: Study, name: str) -> Caption:
         probability=study.probabilities[name] or 0.0,
         model=f"{study.model.name} {study.model.version}",
         note=f"{study.label}: {'; '.join(reasons)}" if reasons else "",
+        lungs=study.finding["lungs_in_words"],
     )
 
 

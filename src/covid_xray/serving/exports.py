@@ -16,10 +16,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def studies_csv(studies: Iterable[Study], classes: Sequence[str]) -> Iterator[str]:
     """A line for each study; `p_<class>` for each class of the network that answers now."""
     probabilities = [f"p_{name}" for name in classes]
-    facts = ["suspicion", "reasons", "prediction_set", "operating_points", "gate", "verdict", "uploader"]
-    yield csv_line(["id", "created", "name", "label", *probabilities, *facts, "model", "model_version", "model_sha256"])
+    header = ["suspicion", "reasons", "prediction_set", "operating_points", "gate", "lungs", "verdict", "uploader"]
+    yield csv_line(
+        ["id", "created", "name", "label", *probabilities, *header, "model", "model_version", "model_sha256"]
+    )
     for study in studies:
         finding = study.finding
+        told = (finding[name] for name in ("operating_points", "gate", "lungs"))
         numbers = (study.probabilities.get(name) for name in classes)
         yield csv_line(
             [
@@ -31,7 +34,7 @@ def studies_csv(studies: Iterable[Study], classes: Sequence[str]) -> Iterator[st
                 f"{study.suspicion:.6f}",
                 "; ".join(finding["reasons"]),
                 "|".join(finding["prediction_set"] or []),
-                *(json.dumps(finding[name]) if finding.get(name) else "" for name in ("operating_points", "gate")),
+                *(json.dumps(facts) if facts else "" for facts in told),
                 study.verdict or "",
                 plain(study.uploader),
                 study.model.name,

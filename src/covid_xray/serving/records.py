@@ -1,14 +1,18 @@
 """What the store takes and gives: studies, feedback, lines of the audit log; and their rows in the database."""
 
 import secrets
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from covid_xray.bundle.finding import Finding, ModelIdentity
+from covid_xray.bundle.lung_facts import in_words
+from covid_xray.bundle.lungs import WHOLE
 from covid_xray.bundle.results import as_dict
 from covid_xray.images.radiograph import ImageSource
 
@@ -74,7 +78,8 @@ class Study:
     """A stored study.
 
     `finding` holds what `bundle.results.as_dict` says of a `Finding` (probabilities, label, reasons, prediction_set,
-    operating_points, gate) and `thresholds`: class to operating point to probability, or `None`.
+    operating_points, gate, lungs), `thresholds` (class to operating point to probability, or `None`), `region` (what
+    the network saw: top, left, bottom, right in shares of the picture) and `lungs_in_words`.
     """
 
     id: str
@@ -161,11 +166,11 @@ def suspicion(probabilities: Mapping[str, float | None]) -> float:
 
 def study_row(new: NewStudy) -> dict[str, Any]:
     """The row of a new study."""
-    facts = as_dict(new.finding, identity=new.finding.model)
-    finding = {key: value for key, value in facts.items() if key not in ("image", "model", "error")}
-    maps = new.finding.class_maps
-    if maps is None:
-        raise ValueError("expected a finding with class maps. Received: none")
+    finding = new.finding
+    facts = as_dict(finding, identity=finding.model)
+    told = {key: value for key, value in facts.items() if key not in ("image", "model", "error")}
+    more = {"thresholds": new.thresholds, "region": list(finding.region)}
+    lungs = in_words(finding.lungs, cropped=finding.region != WHOLE)
     return {
         "id": new.id,
         "created": now(),
@@ -178,16 +183,32 @@ def study_row(new: NewStudy) -> dict[str, Any]:
         "bits": new.bits,
         "format": new.source.format,
         "view": clean_text(new.source.view, longest=16) if new.source.view else None,
-        "label": new.finding.label,
+        "label": finding.label,
         "suspicion": suspicion(facts["probabilities"]),
-        "finding": {**finding, "thresholds": new.thresholds},
-        "class_maps": np.ascontiguousarray(maps, "<f4").tobytes(),
-        "class_maps_shape": list(maps.shape),
-        **model_columns(new.finding.model),
+        "finding": {**told, **more, "lungs_in_words": lungs},
+        **packed_maps(finding.class_maps),
+        **model_columns(finding.model),
         "study_uid": new.study_uid,
         "sop_uid": new.sop_uid,
         "origin": new.origin,
     }
+
+
+def packed_maps(maps: NDArray[np.float32] | None) -> dict[str, Any]:
+    """C x h x w class maps as columns: 256 levels below each map's largest value, which is as fine as colours are."""
+    if maps is None:
+        raise ValueError("expected a finding with class maps. Received: none")
+    known = np.where(np.isfinite(maps).all(axis=(1, 2), keepdims=True), maps, 0.0)
+    peaks = known.max(axis=(1, 2), initial=0.0)
+    levels = np.rint(255 * known / np.maximum(peaks, 1e-30)[:, None, None]).astype(np.uint8)
+    about = {"shape": list(maps.shape), "peaks": [float(peak) for peak in peaks]}
+    return {"class_maps": zlib.compress(levels.tobytes(), 1), "class_maps_about": about}
+
+
+def unpacked_maps(data: bytes, about: Mapping[str, Any]) -> NDArray[np.float32]:
+    """The class maps of `packed_maps`."""
+    levels = np.frombuffer(zlib.decompress(data), np.uint8).reshape(about["shape"])
+    return (levels / 255 * np.array(about["peaks"])[:, None, None]).astype(np.float32)
 
 
 def as_study(row: Mapping[Any, Any]) -> Study:

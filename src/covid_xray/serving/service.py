@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from covid_xray.bundle.finding import Finding
 from covid_xray.bundle.predictor import Predictor, open_source
+from covid_xray.bundle.view import View
 from covid_xray.config import Serving
 from covid_xray.errors import CovidXrayError
 from covid_xray.files import folder_lock, replacing, sha256_bytes
@@ -41,7 +39,7 @@ class _Read:
     """An upload that is decoded and on the shelf: what the network and the database need of it."""
 
     id: str
-    pixels: NDArray[np.uint8]
+    view: View
     bytes: int
     shape: tuple[int, int]
     bits: int
@@ -62,7 +60,7 @@ class Service:
         self.gate = Gate(concurrency=predictor.limits.concurrency, queue=predictor.limits.queue)
         self.jobs = Jobs(self, settings.store.expanduser() / "inbox")
         self._readers = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="read")
-        self._network: Batcher[NDArray[np.uint8], Finding] = Batcher(
+        self._network: Batcher[View, Finding] = Batcher(
             self._find, largest=settings.batch, name="network", seen=self.gauges.batches.observe
         )
         self._writer: Batcher[NewStudy, Study] = Batcher(store.add_many, largest=64, name="writer")
@@ -89,7 +87,7 @@ class Service:
         if isinstance(found, Study):
             return found
         try:
-            finding = await self._network.submit(found.pixels)
+            finding = await self._network.submit(found.view)
             study = await self._writer.submit(self._new(found, finding, upload, uploader, key, job_item))
         except Exception:  # not when cancelled: the writer may be at it; an orphan is cleared at the next start
             await loop.run_in_executor(self._readers, self.store.shelf.remove, found.id)
@@ -104,20 +102,14 @@ class Service:
         if known:
             return self.store.study(known)
         radiograph = open_source(data, limits=self.predictor.limits, untrusted=True)
+        view = self.predictor.view(radiograph)
         identity = new_id()
         size = self.store.shelf.put(identity, radiograph)
-        return _Read(
-            id=identity,
-            pixels=self.predictor.read(radiograph),
-            bytes=size,
-            shape=(radiograph.pixels.shape[0], radiograph.pixels.shape[1]),
-            bits=radiograph.bits,
-            source=radiograph.source,
-            sha256=sha256,
-        )
+        height, width = radiograph.pixels.shape
+        return _Read(identity, view, size, (height, width), radiograph.bits, radiograph.source, sha256)
 
-    def _find(self, inputs: list[NDArray[np.uint8]]) -> list[Finding | Exception]:
-        return [*self.predictor.answers([""] * len(inputs), np.stack(inputs), class_maps=True)]
+    def _find(self, views: list[View]) -> list[Finding | Exception]:
+        return [*self.predictor.answers([""] * len(views), views, class_maps=True)]
 
     def _new(
         self,

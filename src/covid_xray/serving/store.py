@@ -30,6 +30,7 @@ from covid_xray.serving.records import (
     model_columns,
     now,
     study_row,
+    unpacked_maps,
 )
 from covid_xray.serving.shelf import Shelf
 
@@ -94,11 +95,11 @@ class Store:
         """C x h x w class maps of a study, classes in the order of its probabilities. Raises `NotFound`."""
         columns = tables.studies.c
         with self.database.reading() as connection:
-            query = sa.select(columns.class_maps, columns.class_maps_shape).where(columns.id == study.id)
+            query = sa.select(columns.class_maps, columns.class_maps_about).where(columns.id == study.id)
             row = connection.execute(query).one_or_none()
         if row is None:
             raise _gone()
-        return np.frombuffer(row.class_maps, "<f4").astype(np.float32).reshape(row.class_maps_shape)
+        return unpacked_maps(row.class_maps, row.class_maps_about)
 
     def delete(self, identity: str) -> None:
         """Delete a study, its feedback and its image; all are gone from disk when this returns. Raises `NotFound`."""

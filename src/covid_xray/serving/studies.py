@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
-from covid_xray.serving import drawings, exports, worklist
+from covid_xray.serving import drawings, exports, printing, worklist
 from covid_xray.serving.access import Admin, Reader, Server
 from covid_xray.serving.api import Shown, png, problems
 from covid_xray.serving.records import Study
@@ -42,6 +42,7 @@ def router() -> APIRouter:
     _lists(api)
     _one(api)
     _pictures(api)
+    _report(api)
     return api
 
 
@@ -143,6 +144,20 @@ def _pictures(api: APIRouter) -> None:
         found = _seen(service.store.study(id), service, who)
         picture = drawings.heatmap_png(service.store, found, shown=shown, form=form, longest=longest)
         return Response(picture, media_type="image/png")
+
+
+def _report(api: APIRouter) -> None:
+    pdf: dict[int | str, dict[str, Any]] = {
+        200: {"description": "One page.", "content": {"application/pdf": {"schema": {"type": "string"}}}}
+    }
+
+    @api.get("/studies/{id}/report.pdf", response_class=Response, responses={**problems(404, 422), **pdf})
+    def report(service: Server, who: Reader, id: StudyId) -> Response:
+        """The radiograph, its heat map and the figures on a page to print."""
+        found = _seen(service.store.study(id), service, who)
+        disposition = f'inline; filename="covid-xray-{found.id}.pdf"'
+        headers = {"Content-Disposition": disposition}
+        return Response(printing.report_pdf(service.store, found), media_type="application/pdf", headers=headers)
 
 
 def _seen(study: Study, service: Server, who: Reader) -> Study:

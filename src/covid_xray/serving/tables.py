@@ -42,8 +42,8 @@ studies = sa.Table(
     sa.Column("label", sa.String(64), nullable=False, index=True),
     sa.Column("suspicion", sa.Float, nullable=False, index=True),  # 0..1, see store.suspicion
     sa.Column("finding", sa.JSON, nullable=False),  # all of Finding but its arrays
-    sa.Column("class_maps", sa.LargeBinary, nullable=False),  # float32, little-endian
-    sa.Column("class_maps_shape", sa.JSON, nullable=False),
+    sa.Column("class_maps", sa.LargeBinary, nullable=False),  # of records.packed_maps
+    sa.Column("class_maps_about", sa.JSON, nullable=False),
     sa.Column("model_name", sa.String(128), nullable=False),
     sa.Column("model_version", sa.String(64), nullable=False),
     sa.Column("model_sha256", sa.String(64), nullable=False),

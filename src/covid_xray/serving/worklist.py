@@ -82,7 +82,7 @@ def labels(database: Database) -> list[str]:
 
 def _select(query: Query, where: sa.ColumnElement[bool]) -> sa.Select[tuple[object, ...]]:
     columns = tables.studies.c
-    wanted = [column for column in columns if column.name not in ("class_maps", "class_maps_shape")]
+    wanted = [column for column in columns if column.name not in ("class_maps", "class_maps_about")]
     column = columns[query.sort]
     falling = (query.sort in ("suspicion", "created")) != query.reverse
     order = column.desc() if falling else column.asc()

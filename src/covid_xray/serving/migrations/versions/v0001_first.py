@@ -48,7 +48,7 @@ def _studies() -> None:
         sa.Column("suspicion", sa.Float(), nullable=False),
         sa.Column("finding", sa.JSON(), nullable=False),
         sa.Column("class_maps", sa.LargeBinary(), nullable=False),
-        sa.Column("class_maps_shape", sa.JSON(), nullable=False),
+        sa.Column("class_maps_about", sa.JSON(), nullable=False),
         sa.Column("model_name", sa.String(length=128), nullable=False),
         sa.Column("model_version", sa.String(length=64), nullable=False),
         sa.Column("model_sha256", sa.String(length=64), nullable=False),
