@@ -133,7 +133,7 @@ def prepared(data: Path, work: Path, precision: str):
     from covid_xray.config import Training
     from covid_xray.training.batches import Part
     from covid_xray.training.cache import build_cache
-    from covid_xray.training.train import build_model
+    from covid_xray.training.network import build_model
 
     settings = Training(batch_size=BATCH, precision=precision)
     manifest = files(data)
@@ -142,7 +142,7 @@ def prepared(data: Path, work: Path, precision: str):
     decode = time.perf_counter() - started
     classes = manifest.classes
     labels = np.array([classes.index(label) for label in manifest.table["label"]])
-    part = Part(tuple(manifest.table["image"]), labels, classes, cache)
+    part = Part(tuple(manifest.table["image"]), labels, classes, cache, labels)
     return (
         part,
         settings,

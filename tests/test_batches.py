@@ -22,7 +22,7 @@ def part(count: int = 50, *, size: int = 16) -> Part:
     images = tuple(f"{i}.png" for i in range(count))
     pixels = np.stack([np.full((size, size), 2 * i, np.uint8) for i in range(count)])
     row = {image: index for index, image in enumerate(images)}
-    return Part(images, np.arange(count) % 3, CLASSES, PixelCache(pixels, row))
+    return Part(images, np.arange(count) % 3, CLASSES, PixelCache(pixels, row), np.arange(count) % 3)
 
 
 def test_every_image_once_with_its_own_pixels_and_label() -> None:

@@ -28,7 +28,7 @@ def test_validation_pairs_each_label_with_its_own_image(tmp_path: Path) -> None:
 
     shuffled = np.random.default_rng(0).permutation(len(labels))
     images = tuple(manifest.table["image"].iloc[i] for i in shuffled)
-    part = batches.Part(images, labels[shuffled], CLASSES, cache)
+    part = batches.Part(images, labels[shuffled], CLASSES, cache, labels[shuffled])
     loss, accuracy, f1 = epoch.validate(Perfect(), part, batch_size=7)
     assert (round(loss, 6), accuracy, f1) == (0, 1, 1)
 
@@ -37,7 +37,8 @@ def test_means_are_over_images_not_batches() -> None:
     """17 images in batches of 8: the last batch holds one image and counts as one."""
     pixels = np.arange(17, dtype=np.uint8)[:, None, None].repeat(8, 1).repeat(8, 2)
     images = tuple(f"{i}.png" for i in range(17))
-    part = batches.Part(images, np.arange(17) % 3, CLASSES, PixelCache(pixels, {im: i for i, im in enumerate(images)}))
+    cache = PixelCache(pixels, {im: i for i, im in enumerate(images)})
+    part = batches.Part(images, np.arange(17) % 3, CLASSES, cache, np.arange(17) % 3)
 
     class Counting:
         def reset_metrics(self) -> None: ...

@@ -69,8 +69,12 @@ class Training(Settings):
     """One training run: the original network and recipe by default."""
 
     model: str = "vgg"
-    weights: Literal["imagenet"] | None = None  # for keras.applications networks
+    weights: Literal["imagenet"] | None = None  # for efficientnet_lite0 and keras.applications networks
+    train_from: str = ""  # efficientnet_lite0: layers before the first one of this prefix, such as block12, stay as is
     image_size: int = pydantic.Field(224, ge=32, le=1024)  # rows and columns of the network's input
+    crop: Literal["none", "lungs"] = "none"  # what the network sees: the whole picture, or the lungs with a margin
+    lungs: Path | None = None  # folder of a lung network: a run of train-lungs, a training run, or a bundle
+    storage: Literal["float32", "float16"] = "float32"  # of the exported weights; the arithmetic is float32
     blocks: tuple[int, ...] = (32, 64, 128, 256)  # vgg: filters of each block
     convolutions: int = pydantic.Field(2, ge=1)  # vgg: 3x3 convolutions in a block
     dense: tuple[int, ...] = (512, 512)  # vgg: units of the hidden layers; () for global average pooling
@@ -79,6 +83,14 @@ class Training(Settings):
     epochs: int = pydantic.Field(30, ge=1)
     batch_size: int = pydantic.Field(32, ge=1)
     learning_rate: float = pydantic.Field(1e-3, gt=0)
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = pydantic.Field(0.0, ge=0)  # adamw
+    schedule: Literal["plateau", "cosine"] = "plateau"  # cosine: falls to 0 over `epochs`, and the last epoch is kept
+    average_decay: float = pydantic.Field(0.0, ge=0, lt=1)  # of the running average of the weights, each step; 0: none
+    label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
+    sampling: Literal["plain", "balanced"] = "plain"  # balanced over class and source (`training.sampling`)
+    samples_per_epoch: int = pydantic.Field(0, ge=0)  # balanced: images drawn for an epoch; 0: as many as there are
+    worst_group: float = pydantic.Field(0.0, ge=0)  # step of group DRO over (class, source); 0: the plain mean
     early_stopping_patience: int = pydantic.Field(5, ge=1)  # epochs without a better validation loss
     reduce_lr_patience: int = pydantic.Field(2, ge=1)
     reduce_lr_factor: float = pydantic.Field(0.2, gt=0, lt=1)
@@ -86,11 +98,13 @@ class Training(Settings):
     class_weights: bool = True  # n / (classes * n_class), from the training part
     augment: bool = True
     augmentation: Augmentation = Augmentation()
+    appearance: Appearance = Appearance()  # off: its probability is 0
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
     deterministic: bool = False  # same machine, same seed: the same weights; slower
     seed: int = pydantic.Field(0, ge=0)
     val_fraction: float = pydantic.Field(0.15, gt=0, lt=1)
     test_fraction: float = pydantic.Field(0.15, ge=0, lt=1)
+    calibration_fraction: float = pydantic.Field(0.10, ge=0, lt=1)  # for temperature, sets, operating points; 0: none
     decode_workers: int = pydantic.Field(0, ge=0)  # 0: one for each core
 
 

@@ -17,29 +17,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.config import Augmentation, Training
+from covid_xray.training.appearance import change
 from covid_xray.training.cache import PixelCache
+from covid_xray.training.sampling import epoch_order
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Keys, inputs N x H x W x 1 float32 in 0..255, one-hot labels N x C float32, and sample weights N float32."""
+    """Keys, inputs N x H x W x 1 float32 in 0..255, one-hot labels N x C float32, sample weights N float32, groups N."""
 
     images: tuple[str, ...]
     x: NDArray[np.float32]
     y: NDArray[np.float32]
     weight: NDArray[np.float32]
+    groups: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One side of a split: image keys, their labels as class numbers, the class names, and the pixels of all images."""
+    """One side of a split: image keys, labels as class numbers, class names, pixels of all images, (class, source)."""
 
     images: tuple[str, ...]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     cache: PixelCache
+    groups: NDArray[np.int64]  # number of the (class, source) group of each image
 
     def __len__(self) -> int:
         return len(self.images)
@@ -52,13 +56,15 @@ def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32
 
 
 def training_batches(part: Part, *, settings: Training, epoch: int) -> Iterator[Batch]:
-    """The batches of one epoch in shuffled order, augmented; the last one may be smaller."""
-    order = np.random.default_rng((settings.seed, epoch)).permutation(len(part))
+    """The batches of one epoch in the order of `sampling.epoch_order`, augmented; the last one may be smaller."""
+    order = epoch_order(part.groups, part.labels, settings=settings, epoch=epoch)
     weights = class_weights(part.labels, len(part.classes)) if settings.class_weights else None
-    augmentation = settings.augmentation if settings.augment else None
     for start in range(0, len(order), settings.batch_size):
         chosen = order[start : start + settings.batch_size]
-        pixels = [_pixels(part, index, augmentation, (settings.seed, epoch, index)) for index in chosen.tolist()]
+        # An image that is drawn twice in an epoch is changed in two ways: its place in the order is part of the seed.
+        places = range(start, start + len(chosen)) if settings.sampling == "balanced" else chosen.tolist()
+        seeds = [(settings.seed, epoch, place) for place in places]
+        pixels = [_altered(part, index, settings, seed) for index, seed in zip(chosen.tolist(), seeds, strict=True)]
         yield _batch(part, chosen, pixels, weights)
 
 
@@ -66,7 +72,7 @@ def plain_batches(part: Part, *, batch_size: int) -> Iterator[Batch]:
     """The batches of a part in its own order, as they are: for validation."""
     for start in range(0, len(part), batch_size):
         chosen = np.arange(start, min(start + batch_size, len(part)))
-        yield _batch(part, chosen, [_pixels(part, index, None, ()) for index in chosen.tolist()], None)
+        yield _batch(part, chosen, [_pixels(part, index) for index in chosen.tolist()], None)
 
 
 def prefetch(items: Iterator[T], *, depth: int = 2) -> Iterator[T]:
@@ -119,9 +125,18 @@ def _relight(a: Augmentation, random: np.random.Generator) -> NDArray[np.uint8]:
     return np.clip(levels.round(), 0, 255).astype(np.uint8)
 
 
-def _pixels(part: Part, index: int, augmentation: Augmentation | None, seed: Sequence[int]) -> NDArray[np.uint8]:
-    pixels = np.asarray(part.cache.pixels[part.cache.row[part.images[index]]])
-    return augment(pixels, augmentation, seed) if augmentation else pixels
+def _pixels(part: Part, index: int) -> NDArray[np.uint8]:
+    return np.asarray(part.cache.pixels[part.cache.row[part.images[index]]])
+
+
+def _altered(part: Part, index: int, settings: Training, seed: tuple[int, ...]) -> NDArray[np.uint8]:
+    pixels = _pixels(part, index)
+    if not settings.augment:
+        return pixels
+    pixels = augment(pixels, settings.augmentation, seed)
+    if settings.appearance.probability:
+        pixels = change(pixels, settings.appearance, np.random.default_rng((*seed, 1)))
+    return pixels
 
 
 def _batch(
@@ -133,4 +148,5 @@ def _batch(
         x=np.stack(pixels)[..., None].astype(np.float32),
         y=np.eye(len(part.classes), dtype=np.float32)[labels],
         weight=np.ones(len(chosen), np.float32) if weights is None else weights[labels],
+        groups=part.groups[chosen],
     )

@@ -36,6 +36,8 @@ def start(settings: Training) -> Schedule:
 def after_epoch(schedule: Schedule, *, val_loss: float, settings: Training) -> Schedule:
     """The schedule after one more epoch with this validation loss; a loss that is not a number counts as no better."""
     epoch = schedule.epoch + 1
+    if settings.schedule == "cosine":
+        return _cosine(schedule, epoch=epoch, val_loss=val_loss, settings=settings)
     if math.isfinite(val_loss) and (schedule.best_loss is None or val_loss < schedule.best_loss):
         return dataclasses.replace(
             schedule, epoch=epoch, best_loss=val_loss, best_epoch=epoch, since_best=0, since_reduced=0
@@ -49,9 +51,16 @@ def after_epoch(schedule: Schedule, *, val_loss: float, settings: Training) -> S
     )
 
 
+def _cosine(schedule: Schedule, *, epoch: int, val_loss: float, settings: Training) -> Schedule:
+    """The rate falls by half a cosine to 0 (Loshchilov and Hutter 2017); the last finite epoch is the one to keep."""
+    rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / settings.epochs)))
+    kept = (epoch, val_loss) if math.isfinite(val_loss) else (schedule.best_epoch, schedule.best_loss)
+    return dataclasses.replace(schedule, epoch=epoch, learning_rate=rate, best_epoch=kept[0], best_loss=kept[1])
+
+
 def finished(schedule: Schedule, settings: Training) -> str | None:
     """Why training ends now, or `None` when it goes on."""
-    if schedule.since_best >= settings.early_stopping_patience:
+    if settings.schedule == "plateau" and schedule.since_best >= settings.early_stopping_patience:
         return f"no better validation loss for {schedule.since_best} epochs"
     if schedule.epoch >= settings.epochs:
         return f"{settings.epochs} epochs done"

@@ -24,7 +24,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covid_xray import partial
-from covid_xray.config import Training, to_yaml
+from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.config import Training, load, to_yaml
 from covid_xray.data.manifest import Manifest
 from covid_xray.data.split import check_split, write_split
 from covid_xray.errors import CovidXrayError, UsageError
@@ -33,9 +34,12 @@ from covid_xray.models import zoo
 from covid_xray.training import checkpoint, precision, schedule
 from covid_xray.training.batches import Part
 from covid_xray.training.cache import PixelCache, build_cache
-from covid_xray.training.epoch import train_epoch, validate
+from covid_xray.training.epoch import steps_of, train_epoch, validate
 from covid_xray.training.export import export
-from covid_xray.training.run import describe_data, write_run_manifest
+from covid_xray.training.lung_crop import kept_network
+from covid_xray.training.network import averaged, build_model
+from covid_xray.training.run import calibrate_bundle, describe_data, write_run_manifest
+from covid_xray.training.sampling import group_numbers
 from covid_xray.training.schedule import Schedule
 
 # stage ("decode", "epoch 3/30", "export"), done, total, note ("loss 0.31 accuracy 0.88")
@@ -61,6 +65,7 @@ class _Run:
     train: Part
     val: Part
     identity: str
+    lungs: LungNetwork | None
     progress: Progress
 
 
@@ -112,7 +117,7 @@ def _claim(out: Path, settings: Training, *, resume: bool) -> bool:
     if resume and not config.exists() and not (out / "cache").exists():
         raise UsageError(f"expected an unfinished run in {out}. Received: none there")
     finished = (out / "manifest.json").exists()  # it is written last
-    if finished and config.read_text(encoding="utf-8") != to_yaml(settings):
+    if finished and load(Training, file=config) != settings:
         raise UsageError(f"expected an unfinished run in {out}. Received: a finished one, of other settings")
     partial.clear(out)
     checkpoint.clear_leftovers(out / "checkpoint")
@@ -126,11 +131,13 @@ def _prepare(
 ) -> _Run:
     split = split.reindex(manifest.table["image"])
     used = manifest.take(split.isin(["train", "val"]).to_numpy())
+    lungs = kept_network(settings, out)
     cache = cache or build_cache(
         used,
         folder=out / "cache",
         height=settings.image_size,
         width=settings.image_size,
+        lungs=lungs if settings.crop == "lungs" else None,
         workers=settings.decode_workers,
         progress=lambda done, total: progress("decode", done, total, ""),
     )
@@ -138,36 +145,21 @@ def _prepare(
     for name in ("train", "val"):
         part = manifest.take((split == name).to_numpy()).table
         codes = np.array([manifest.classes.index(label) for label in part["label"]], dtype=np.int64)
-        parts[name] = Part(tuple(part["image"]), codes, manifest.classes, cache)
+        sources = list(part["source"]) if "source" in part else [""] * len(part)
+        groups = group_numbers(codes.tolist(), sources)
+        parts[name] = Part(tuple(part["image"]), codes, manifest.classes, cache, groups)
     write_text(out / "config.yaml", to_yaml(settings))
     write_split(out / "split.csv", split, manifest)
     model = build_model(settings, len(manifest.classes))
-    identity = _identity(settings, split, manifest.classes)
-    return _Run(settings, out, model, parts["train"], parts["val"], identity, progress)
+    identity = _identity(settings, split, manifest.classes, lungs)
+    return _Run(settings, out, model, parts["train"], parts["val"], identity, lungs, progress)
 
 
-def build_model(settings: Training, classes: int) -> keras.Model:
-    """The compiled network of `settings`, seeded, in the precision that the machine is best at."""
-    keras.utils.set_random_seed(settings.seed)
-    if settings.deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    with precision.policy(precision.choose(settings.precision)):
-        model = zoo.build(settings, classes)
-    model.compile(
-        optimizer=keras.optimizers.Adam(settings.learning_rate),
-        loss="categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    return model
-
-
-def _identity(settings: Training, split: pd.Series, classes: tuple[str, ...]) -> str:
+def _identity(settings: Training, split: pd.Series, classes: tuple[str, ...], lungs: LungNetwork | None) -> str:
     """Hash of everything a checkpoint depends on, the number of epochs aside: a run may be prolonged."""
-    facts = settings.model_dump(mode="json", exclude={"epochs", "decode_workers"})
+    facts = settings.model_dump(mode="json", exclude={"epochs", "decode_workers", "calibration_fraction", "lungs"})
     rows = sorted((str(image), str(part)) for image, part in split.items())
-    return sha256_bytes(json.dumps([facts, classes, rows]).encode())
+    return sha256_bytes(json.dumps([facts, classes, rows, lungs and lungs.facts["sha256"]]).encode())
 
 
 def _epochs(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
@@ -178,10 +170,10 @@ def _epochs(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
     # Saving may overlap the next epoch: a third of a gigabyte takes a second or two to hash and fsync.
     with ThreadPoolExecutor(1, thread_name_prefix="checkpoint") as writer:
         while not schedule.finished(state, run.settings):
-            state, row = _epoch(run, state)
+            state, row, weights = _epoch(run, state)
             variables = [np.array(keras.ops.convert_to_numpy(v)) for v in _variables(run.model)]
             if state.is_best:
-                best = [np.array(keras.ops.convert_to_numpy(w)) for w in run.model.weights]
+                best = weights
             if saved:
                 saved.result()
             _append_history(run.out / "history.csv", row)
@@ -220,7 +212,7 @@ def _variables(model: keras.Model) -> list[Any]:
     return [*model.variables, *model.optimizer.variables]
 
 
-def _epoch(run: _Run, state: Schedule) -> tuple[Schedule, dict[str, float]]:
+def _epoch(run: _Run, state: Schedule) -> tuple[Schedule, dict[str, float], checkpoint.Arrays]:
     number, started = state.epoch + 1, time.perf_counter()
     run.model.optimizer.learning_rate.assign(state.learning_rate)
     stage = f"epoch {number}/{run.settings.epochs}"
@@ -231,14 +223,16 @@ def _epoch(run: _Run, state: Schedule) -> tuple[Schedule, dict[str, float]]:
         epoch=number,
         watch=lambda step, steps, note: run.progress(stage, step, steps, note),
     )
-    val_loss, val_accuracy, val_f1 = validate(run.model, run.val, batch_size=run.settings.batch_size)
+    with averaged(run.model):
+        val_loss, val_accuracy, val_f1 = validate(run.model, run.val, batch_size=run.settings.batch_size)
+        best = [np.array(keras.ops.convert_to_numpy(w)) for w in run.model.weights]
     after = schedule.after_epoch(state, val_loss=val_loss, settings=run.settings)
     values = (number, logs["loss"], logs["accuracy"], val_loss, val_accuracy, val_f1)
     row = dict(zip(COLUMNS, (*values, state.learning_rate, time.perf_counter() - started), strict=True))
-    steps = -(-len(run.train) // run.settings.batch_size)
+    steps = steps_of(run.train, run.settings)
     note = f"loss {logs['loss']:.3f}, validation: loss {val_loss:.3f}, accuracy {val_accuracy:.3f}, F1 {val_f1:.3f}"
     run.progress(stage, steps, steps, note + (" (best)" if after.is_best else ""))
-    return after, row
+    return after, row, best
 
 
 def _append_history(path: Path, row: dict[str, float]) -> None:
@@ -275,12 +269,13 @@ def _finish(
         "version": run.identity[:12],
         "classes": list(manifest.classes),
         "training_data": describe_data(manifest, split),
-        "training": {"settings": run.settings.model_dump(mode="json"), **dataclasses.asdict(last)},
+        "training": {"settings": run.settings.model_dump(mode="json", exclude={"lungs"}), **dataclasses.asdict(last)},
     }
-    parity = export(model, run.out / "bundle", facts=facts, images=_samples(run.val))
+    parity = export(model, run.out / "bundle", facts=facts, images=_samples(run.val), lungs=run.lungs)
     run.progress("export", 1, 1, f"parity with Keras: {max(parity.values()):.1e}")
     reason = schedule.finished(last, run.settings) or ""
-    write_run_manifest(run.out, facts=facts, parity=parity, seconds=seconds, ended=reason)
+    calibrated = calibrate_bundle(run.out / "bundle", manifest, split, progress=run.progress)
+    write_run_manifest(run.out, facts=facts, parity=parity, seconds=seconds, ended=reason, calibrated=calibrated)
     _remove_scratch(run.out)
     return run.out / "bundle"
 

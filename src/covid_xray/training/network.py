@@ -1,0 +1,54 @@
+"""Settings in, a compiled network out; and the running average of its weights, put in place and taken out again."""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from covid_xray.config import Training
+from covid_xray.models import zoo
+from covid_xray.training import precision
+
+
+def build_model(settings: Training, classes: int) -> keras.Model:
+    """The compiled network of `settings`, seeded, in the precision that the machine is best at."""
+    keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    with precision.policy(precision.choose(settings.precision)):
+        model = zoo.build(settings, classes)
+    model.compile(optimizer=_optimizer(settings), loss=_loss(settings), metrics=["accuracy"])
+    return model
+
+
+@contextlib.contextmanager
+def averaged(model: keras.Model) -> Iterator[None]:
+    """Inside, the trained weights are their running averages, where the optimiser keeps such; afterwards as before.
+
+    One epoch's last steps decide the threshold of a fine-tuned network as much as all the others; the average does not
+    swing with them.
+    """
+    if not model.optimizer.use_ema:
+        yield
+        return
+    kept = [np.array(keras.ops.convert_to_numpy(v)) for v in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, kept, strict=True):
+            variable.assign(value)
+
+
+def _optimizer(settings: Training) -> keras.optimizers.Optimizer:
+    average = {"use_ema": settings.average_decay > 0, "ema_momentum": settings.average_decay or 0.99}
+    if settings.optimizer == "adamw":
+        return keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay, **average)
+    return keras.optimizers.Adam(settings.learning_rate, **average)
+
+
+def _loss(settings: Training) -> keras.losses.Loss:
+    return keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing)
