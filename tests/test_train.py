@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from datasets import CLASSES, draw_folders
 
 pytest.importorskip("tensorflow")
 
+from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Training
 from covid_xray.data.manifest import Manifest, read_manifest
@@ -35,6 +37,9 @@ SETTINGS = Training(
     precision="float32",
     deterministic=True,
 )
+
+
+FITTED = ("temperature", "calibration", "conformal", "operating_points")
 
 
 def history(run: Path) -> list[dict[str, str]]:
@@ -108,6 +113,61 @@ def test_only_the_training_part_is_trained_on(
     monkeypatch.setattr(epoch, "training_batches", spy)
     train(manifest, split, settings=SETTINGS.model_copy(update={"epochs": 2}), out=tmp_path / "r")
     assert trained == set(split.index[split == "train"])
+
+
+def test_a_calibration_part_ends_calibrated_and_is_never_trained_on(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = make_split(manifest, calibration_fraction=0.3, seed=1)
+    seen: set[str] = set()
+    original = batches.training_batches
+
+    def spy(*args, **kwargs):
+        for batch in original(*args, **kwargs):
+            seen.update(batch.images)
+            yield batch
+
+    monkeypatch.setattr(epoch, "training_batches", spy)
+    short = SETTINGS.model_copy(update={"epochs": 4})
+    for name in ("a", "b"):
+        train(manifest, parts, settings=short, out=tmp_path / name)
+    assert not seen & set(parts.index[parts == "calibration"])
+    bundle = load_bundle(tmp_path / "a" / "bundle")
+    count = int((parts == "calibration").sum())
+    assert bundle.facts["calibration"]["part"] == bundle.facts["conformal"]["part"] == "calibration"
+    assert bundle.facts["conformal"]["images"] == bundle.facts["operating_points"]["covid"]["images"] == count
+    assert bundle.temperature == bundle.facts["calibration"]["temperature"]
+    said = json.loads((tmp_path / "a" / "manifest.json").read_text())["calibrated"]
+    assert said.startswith(f"temperature {bundle.temperature:.3f}")
+    again = load_bundle(tmp_path / "b" / "bundle").facts
+    assert {name: again[name] for name in FITTED} == {name: bundle.facts[name] for name in FITTED}
+
+
+def test_without_or_with_too_few_calibration_images_the_bundle_says_so(
+    run: Path, manifest: Manifest, split: pd.Series, tmp_path: Path
+) -> None:
+    facts = json.loads((run / "manifest.json").read_text())
+    assert facts["calibrated"] == "not calibrated: the split has no calibration part"
+    few = split.copy()
+    few[[few.index[(few == "train") & few.index.str.contains(name)][0] for name in CLASSES]] = "calibration"
+    train(manifest, few, settings=SETTINGS.model_copy(update={"epochs": 1}), out=tmp_path / "r")
+    bundle = load_bundle(tmp_path / "r" / "bundle")
+    assert (bundle.temperature, bundle.facts["conformal"]) == (1.0, None)
+    said = json.loads((tmp_path / "r" / "manifest.json").read_text())["calibrated"]
+    assert "at least 20 images" in said
+    assert said.endswith("Received: 3")
+
+
+def test_a_run_begun_before_there_was_a_setting_can_be_resumed(
+    run: Path, manifest: Manifest, split: pd.Series, tmp_path: Path
+) -> None:
+    """A setting that a file does not name has its default; the finished run is still that run."""
+    shutil.copytree(run, tmp_path / "r")
+    text = (tmp_path / "r" / "config.yaml").read_text()
+    (tmp_path / "r" / "config.yaml").write_text(text.replace("calibration_fraction: 0.1\n", ""))
+    assert train(manifest, split, settings=SETTINGS, out=tmp_path / "r", resume=True) == tmp_path / "r" / "bundle"
+    with pytest.raises(UsageError, match="other settings"):
+        train(manifest, split, settings=SETTINGS.model_copy(update={"seed": 5}), out=tmp_path / "r", resume=True)
 
 
 class Stopped(Exception):

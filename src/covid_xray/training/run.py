@@ -1,10 +1,10 @@
-"""What a run knows about itself (versions, machine, data, command line), written to its `manifest.json`."""
+"""The end of a run: its bundle calibrated, and what the run knows about itself written to its `manifest.json`."""
 
 import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import keras
 import pandas as pd
 
 from covid_xray.data.manifest import Manifest, fingerprint
+from covid_xray.evaluation.fitted import fit_or_say
 from covid_xray.files import write_json
 from covid_xray.training import precision
 
@@ -42,8 +43,27 @@ def describe_data(manifest: Manifest, split: pd.Series) -> dict[str, Any]:
     return facts
 
 
+def calibrate_bundle(
+    folder: Path, manifest: Manifest, split: pd.Series, *, progress: Callable[[str, int, int, str], None]
+) -> str:
+    """Fit the bundle on the calibration part of the run; returns in words what was done, or why not.
+
+    Temperature, conformal sets and operating points need images that neither trained the network nor chose its epoch.
+    Without such a part, or with too few images in it, the bundle stays as it is.
+    """
+    rows = split.reindex(manifest.table["image"]).eq("calibration").to_numpy()
+    if not rows.any():
+        return "not calibrated: the split has no calibration part"
+    held = manifest.take(rows)
+    said = fit_or_say(
+        folder, held, part="calibration", progress=lambda done, total: progress("calibrate", done, total, "")
+    )
+    progress("calibrate", len(held.table), len(held.table), said)
+    return said
+
+
 def write_run_manifest(
-    out: Path, *, facts: Mapping[str, Any], parity: Mapping[str, float], seconds: float, ended: str
+    out: Path, *, facts: Mapping[str, Any], parity: Mapping[str, float], seconds: float, ended: str, calibrated: str
 ) -> None:
     """Write `manifest.json`: everything needed to say how this run came about."""
     write_json(
@@ -52,6 +72,7 @@ def write_run_manifest(
             "bundle": dict(facts),
             "parity": dict(parity),
             "ended": ended,
+            "calibrated": calibrated,
             "seconds": round(seconds, 1),
             "precision": precision.choose(facts["training"]["settings"]["precision"]),
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
