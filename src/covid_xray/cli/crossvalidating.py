@@ -9,6 +9,7 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
+from covid_xray.cli.training import LungRun, quiet_tensorflow, settings_of, with_lungs
 from covid_xray.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,10 +34,13 @@ def crossval(
         str | None, typer.Option("--leave-out", help="source: hold each source out once, instead of folds.")
     ] = None,
     images: Images = None,
-    model: Annotated[str | None, typer.Option("--model", help="vgg, or a network of keras.applications.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="vgg, efficientnet_lite0 or a Keras application.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most this many epochs a fold.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
+    lungs: LungRun = None,
     label: Labels = None,
     where: Where = None,
     duplicates: Duplicates = None,
@@ -47,9 +51,8 @@ def crossval(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished study in OUTPUT.")] = False,
 ) -> None:
     """Train and evaluate in folds by patient (or image, or source), and pool the answers of all folds."""
-    from covid_xray.cli.training import quiet_tensorflow, settings_of
-
-    chosen = settings_of(output, config=config, overrides=settings, model=model, epochs=epochs, resume=resume)
+    overrides = with_lungs(settings, lungs)
+    chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
     protocol = _protocol(folds=folds, group=group, leave_out=leave_out)
     quiet_tensorflow()
     # Each fold builds its network anew, which TensorFlow takes for a mistake and reports at length.

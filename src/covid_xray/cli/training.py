@@ -1,7 +1,9 @@
 """Commands that make and judge a network: train, export, evaluate."""
 
 import contextlib
+import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,13 +12,19 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
-from covid_xray.errors import UsageError
+from covid_xray.errors import BadSplit, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from covid_xray.config import Training
     from covid_xray.data.manifest import Manifest
+
+
+LungRun = Annotated[
+    Path | None,
+    typer.Option("--lungs", help="Crop every image to the lungs that the network in this run or bundle finds."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,18 +38,22 @@ def train(
     data: Data,
     output: Annotated[Path, typer.Option("--output", "-o", help="The run folder.")],
     images: Images = None,
-    model: Annotated[str | None, typer.Option("--model", help="vgg, or a network of keras.applications.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="vgg, efficientnet_lite0 or a Keras application.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most this many epochs.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
     split: Annotated[Path | None, typer.Option("--split", help="A split.csv to use as it is.")] = None,
+    lungs: LungRun = None,
     label: Labels = None,
     where: Where = None,
     duplicates: Duplicates = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUTPUT.")] = False,
 ) -> None:
     """Train a network on a folder or CSV of chest X-rays, choose its best epoch, and export it as a bundle."""
-    chosen = settings_of(output, config=config, overrides=settings, model=model, epochs=epochs, resume=resume)
+    overrides = with_lungs(settings, lungs)
+    chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
     quiet_tensorflow()
     from covid_xray.data.manifest import require_classes
 
@@ -76,12 +88,13 @@ def evaluate(
     prevalence: Annotated[
         str | None, typer.Option("--prevalence", help="What holds in another population: covid=0.05,virus=0.1.")
     ] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf, the report for print.")] = False,
 ) -> None:
     """Score a bundle on labelled images: metrics with intervals, figures and report.html."""
     from covid_xray.cli.evaluating import Study, run_study
 
     manifest = selection.read(data, images=images, labels=label, where=where, show=False)
-    study = Study(run=run, output=output, part=part, baselines=baselines, rounds=rounds, prevalence=prevalence)
+    study = Study(run, output, part=part, baselines=baselines, rounds=rounds, prevalence=prevalence, pdf=pdf)
     run_study(study, manifest)
 
 
@@ -98,11 +111,14 @@ def export(
     if int8 and data is None:
         raise UsageError("expected --data for --int8, which is calibrated on training images. Received: none")
     quiet_tensorflow()
+    from covid_xray.bundle.bundle import read_facts
     from covid_xray.training.export import export_run
 
     target = output or run / "bundle"
     parity = export_run(run, target)
     out.print(f"bundle: {target} (parity with Keras: {max(parity.values()):.1e})", highlight=False, soft_wrap=True)
+    if not read_facts(target).get("calibration"):
+        out.print("not calibrated; covid-xray calibrate does it", highlight=False)
     if int8 and data is not None:
         _export_int8(run, target, selection.read(data, images=images, show=False))
 
@@ -119,6 +135,11 @@ def _export_int8(run: Path, bundle: Path, manifest: "Manifest") -> None:
             f"macro-F1 {facts['macro_f1_difference']:+.4f}"
         )
     out.print(text, highlight=False, soft_wrap=True)
+
+
+def with_lungs(overrides: list[str] | None, lungs: Path | None) -> list[str]:
+    """The overrides and those that --lungs stands for."""
+    return [*(overrides or ()), *([f"lungs={json.dumps(str(lungs))}", "crop=lungs"] if lungs else ())]
 
 
 def settings_of(
@@ -142,14 +163,36 @@ def settings_of(
 
 
 def split_for(manifest: "Manifest", settings: "Training", *, given: Path | None) -> "pd.Series":
-    """The split in the file `given`, or a new one by the fractions of the settings."""
-    from covid_xray.data.split import make_split, read_split
+    """The split in the file `given`, or a new one by the fractions of the settings.
 
-    if given is None:
-        return make_split(
-            manifest, val_fraction=settings.val_fraction, test_fraction=settings.test_fraction, seed=settings.seed
+    Where a calibration part would be too small to be of use, its images train.
+    """
+    from covid_xray.data.split import make_split, read_split
+    from covid_xray.evaluation.subgroups import SMALLEST
+
+    if given is not None:
+        return read_split(given)
+    split_into = partial(
+        make_split,
+        manifest,
+        val_fraction=settings.val_fraction,
+        test_fraction=settings.test_fraction,
+        seed=settings.seed,
+    )
+    if settings.calibration_fraction:
+        try:
+            split = split_into(calibration_fraction=settings.calibration_fraction)
+        except BadSplit:  # too few patients for one part more; if the reason is another, it comes again below
+            pass
+        else:
+            if (split == "calibration").sum() >= SMALLEST:
+                return split
+        err.print(
+            f"no calibration part: it would need {SMALLEST} images, some of each class. The bundle will have no "
+            "temperature, no sets and no operating points",
+            highlight=False,
         )
-    return read_split(given)
+    return split_into()
 
 
 def print_parts(manifest: "Manifest", split: "pd.Series") -> None:

@@ -18,7 +18,9 @@ Builder = Callable[[Training, int], "keras.Model"]
 
 MODELS: dict[str, str] = {
     "vgg": "covid_xray.models.vgg:build",
+    "efficientnet_lite0": "covid_xray.models.efficientnet_lite:build",
 }
+PRETRAINED = ("efficientnet_lite0",)  # those of ours that have ImageNet weights
 
 # Class name in keras.applications -> its module, which holds the matching preprocess_input.
 APPLICATIONS: dict[str, str] = {
@@ -60,7 +62,9 @@ def build(settings: Training, classes: int) -> "keras.Model":
     """
     if settings.model not in names():
         raise UsageError(f"expected a model of {', '.join(names())}. Received: {settings.model!r}")
-    if settings.model in MODELS and settings.weights:
+    if settings.train_from and settings.model not in PRETRAINED:
+        raise UsageError(f"expected train_from for {', '.join(PRETRAINED)}. Received: model={settings.model!r}")
+    if settings.model in MODELS and settings.model not in PRETRAINED and settings.weights:
         raise UsageError(f"expected weights=null for {settings.model!r}. Received: weights={settings.weights!r}")
     target = MODELS.get(settings.model, "covid_xray.models.applications:build")
     return _load(target)(settings, classes)

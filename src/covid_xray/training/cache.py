@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.view import Viewer
 from covid_xray.config import Limits
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadImage, BadManifest
 from covid_xray.files import read_bounded, sha256_bytes, sha256_file, write_json, write_text
 from covid_xray.images.decode import decode
-from covid_xray.images.pixels import PIXELS_VERSION, to_input
 
 Progress = Callable[[int, int], None]
 NAMED = 100  # refused images in a message
@@ -34,16 +35,26 @@ class PixelCache:
 
 
 def build_cache(
-    manifest: Manifest, *, folder: Path, height: int, width: int, workers: int = 0, progress: Progress | None = None
+    manifest: Manifest,
+    *,
+    folder: Path,
+    height: int,
+    width: int,
+    lungs: LungNetwork | None = None,
+    workers: int = 0,
+    progress: Progress | None = None,
 ) -> PixelCache:
     """Decode every image of `manifest` into `folder`/pixels.npy, or open what is there if it holds the same images.
+
+    With `lungs` each image is cropped to what that network finds, by the code of the bundle that will answer.
 
     Raises:
         BadManifest: a file is missing, unreadable, or not the one that was indexed; all such files are named before
             any training, the first 100 in the message and every one in `folder`/refused.txt.
     """
     images = list(manifest.table["image"])
-    facts = {"pixels_version": PIXELS_VERSION, "height": height, "width": width, "images": _identities(manifest)}
+    viewer = Viewer(height=height, width=width, lungs=lungs, crop=lungs is not None)
+    facts = {**viewer.identity, "images": _identities(manifest)}
     path, facts_path = folder / "pixels.npy", folder / "pixels.json"
     row = {image: index for index, image in enumerate(images)}
     if _same(facts_path, facts, path):
@@ -51,7 +62,7 @@ def build_cache(
     folder.mkdir(parents=True, exist_ok=True)
     facts_path.unlink(missing_ok=True)  # from here until the end the cache is not valid
     pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (len(images), height, width))
-    refused = _fill(pixels, manifest, workers=workers, progress=progress)
+    refused = _fill(pixels, manifest, viewer, workers=workers, progress=progress)
     if refused:
         raise _not_as_indexed(refused, len(images), folder)
     pixels.flush()
@@ -60,7 +71,9 @@ def build_cache(
     return PixelCache(np.load(path, mmap_mode="r"), row)
 
 
-def _fill(pixels: NDArray[np.uint8], manifest: Manifest, *, workers: int, progress: Progress | None) -> list[str]:
+def _fill(
+    pixels: NDArray[np.uint8], manifest: Manifest, viewer: Viewer, *, workers: int, progress: Progress | None
+) -> list[str]:
     """Decode into `pixels`; returns the images that were refused, each with its reason."""
     images = list(manifest.table["image"])
     expected = _identities(manifest)
@@ -68,7 +81,7 @@ def _fill(pixels: NDArray[np.uint8], manifest: Manifest, *, workers: int, progre
 
     def load(index: int) -> str | None:
         try:
-            pixels[index] = _load(manifest.path(images[index]), expected[index][1], pixels.shape[1:])
+            pixels[index] = _load(manifest.path(images[index]), expected[index][1], viewer)
         except (BadImage, BadManifest, OSError) as error:
             reason = error.message if isinstance(error, BadImage | BadManifest) else "the file cannot be read"
             return f"{images[index]}: {reason}"
@@ -92,11 +105,11 @@ def _not_as_indexed(refused: list[str], total: int, folder: Path) -> BadManifest
     )
 
 
-def _load(path: Path, sha256: str | None, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _load(path: Path, sha256: str | None, viewer: Viewer) -> NDArray[np.uint8]:
     data = read_bounded(path, limit=Limits().upload_bytes)
     if sha256 and sha256_bytes(data) != sha256:
         raise BadManifest("the file has changed since it was indexed")
-    return to_input(decode(data), height=shape[0], width=shape[1])
+    return viewer.view(decode(data)).pixels
 
 
 def _identities(manifest: Manifest) -> list[list[str | None]]:

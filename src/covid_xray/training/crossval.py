@@ -26,6 +26,7 @@ from covid_xray.evaluation.predictions import FAILED, Predictions, predict_manif
 from covid_xray.files import folder_lock, sha256_file, write_json, write_text
 from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.folds import Fold, Protocol, plan_folds, write_folds
+from covid_xray.training.lung_crop import network_of
 from covid_xray.training.pooled import pool, write_study
 from covid_xray.training.train import Progress, train
 
@@ -141,6 +142,7 @@ def _decoded(manifest: Manifest, folder: Path, settings: Training, progress: Pro
         folder=folder,
         height=settings.image_size,
         width=settings.image_size,
+        lungs=network_of(settings) if settings.crop == "lungs" else None,
         workers=settings.decode_workers,
         progress=lambda done, total: progress("decode", done, total, ""),
     )

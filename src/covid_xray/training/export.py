@@ -17,48 +17,67 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.bundle import MODEL_FILE, OUTPUTS, identity_of, unsealed, write_bundle
-from covid_xray.bundle.onnx_file import ALIGNED, largest_weight
+from covid_xray.bundle.bundle import MODEL_FILE, OUTPUTS, identity_of, read_facts, unsealed, write_bundle
+from covid_xray.bundle.lung_network import read_network
+from covid_xray.bundle.lungs import LungNetwork
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.bundle.selftest import references
-from covid_xray.errors import CovidXrayError, InputRefused
+from covid_xray.errors import BadBundle, InputRefused
+from covid_xray.files import sha256_bytes
 from covid_xray.images.pixels import PIXELS_VERSION
 from covid_xray.models.heatmap_head import with_class_maps
+from covid_xray.training.canonical import canonical
+from covid_xray.training.lung_crop import FOLDER
+from covid_xray.training.storage import ExportFailed, aligned, stored
 
 TOLERANCE = 1e-4
-
-
-class ExportFailed(CovidXrayError):
-    """The exported graph is not what Keras computes, or not what a bundle needs."""
-
-    default_code = "export-failed"
+FITTED = ("temperature", "calibration", "conformal", "operating_points", "gate", "metrics")  # on this very network
 
 
 def export(
-    model: keras.Model, folder: Path, *, facts: Mapping[str, Any], images: NDArray[np.uint8]
+    model: keras.Model,
+    folder: Path,
+    *,
+    facts: Mapping[str, Any],
+    images: NDArray[np.uint8],
+    lungs: LungNetwork | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Write the bundle of `model` to `folder` and return the parity: the largest difference of each output.
 
     Args:
         model: a float32 network of `zoo.build`, trained.
         folder: of the bundle; it appears complete, or stays as it was.
-        facts: for bundle.json: `name`, `version`, `classes` and whatever else is known.
+        facts: for bundle.json: `name`, `version`, `classes` and whatever else is known; of the settings under
+            `training` the crop and the storage of the weights are followed.
         images: N x height x width uint8 to prove parity on, some tens of real inputs.
+        lungs: the lung network that goes into the bundle.
+        before: `bundle.json` of an earlier export. When it is of the same network and input (same SHA-256 of the ONNX
+            files, same crop), what was fitted and measured on it is kept: `FITTED`.
 
     Raises:
-        ExportFailed: no parity, external data, or a graph without the three outputs.
+        ExportFailed: no parity, external data, a graph without the three outputs, or weights that cannot be stored
+            in 16 bits.
     """
     outputs = with_class_maps(model)
     height, width = model.input.shape[1:3]
     data = to_onnx(outputs, inputs=("image",), outputs=OUTPUTS)
     parity = _parity(outputs, data, images)
-    known = {**_defaults(height, width), **facts, "parity": parity}
-    write_bundle(folder, model=data, facts={**known, "reference": _references(known, data)})
+    settings = facts.get("training", {}).get("settings", {})
+    data, storage = stored(data, images, precision=settings.get("storage", "float32"))
+    known = {**_defaults(height, width, crop=settings.get("crop", "none")), **facts}
+    known |= {"parity": parity, "storage": storage} | ({"lungs": dict(lungs.facts)} if lungs else {})
+    lung_model = lungs.model if lungs else None
+    known |= _kept(before or {}, known["input"], data, lung_model)
+    known["reference"] = _references(known, data, lung_model)
+    write_bundle(folder, model=data, facts=known, lungs=lung_model)
     return parity
 
 
 def export_run(run: Path, folder: Path) -> dict[str, float]:
     """Write the bundle of the finished run `run` anew to `folder`; returns the parity.
+
+    Temperature, sets, operating points, gate and metrics of the run's bundle are kept when the network is the same.
 
     Raises:
         InputRefused: `run` is not a finished run folder.
@@ -72,7 +91,9 @@ def export_run(run: Path, folder: Path) -> dict[str, float]:
     # compile=False and safe_mode: weights and layers of ours, nothing that runs code from the archive.
     model = keras.saving.load_model(run / "model.keras", compile=False, safe_mode=True)
     height, width = model.input.shape[1:3]
-    return export(model, folder, facts=facts, images=probe_images(height, width))
+    lungs = read_network(run / FOLDER) if (run / FOLDER).is_dir() else None
+    images, before = probe_images(height, width), _before(run / "bundle")
+    return export(model, folder, facts=facts, images=images, lungs=lungs, before=before)
 
 
 def probe_images(height: int, width: int, *, count: int = 8, seed: int = 0) -> NDArray[np.uint8]:
@@ -84,9 +105,9 @@ def probe_images(height: int, width: int, *, count: int = 8, seed: int = 0) -> N
     return np.clip(fields.round(), 0, 255).astype(np.uint8)
 
 
-def _defaults(height: int, width: int) -> dict[str, Any]:
+def _defaults(height: int, width: int, *, crop: str) -> dict[str, Any]:
     """Facts that every bundle holds; the later ones are filled by calibration and evaluation."""
-    size = {"height": height, "width": width, "channels": 1, "range": [0, 255]}
+    size = {"height": height, "width": width, "channels": 1, "range": [0, 255], "crop": crop}
     resize = "bilinear with antialiasing to height x width, aspect ratio not kept"
     return {
         "input": {**size, "resize": resize, "pixels_version": PIXELS_VERSION},
@@ -97,6 +118,20 @@ def _defaults(height: int, width: int) -> dict[str, Any]:
         "gate": None,
         "metrics": None,
     }
+
+
+def _before(folder: Path) -> dict[str, Any]:
+    try:
+        return read_facts(folder)
+    except BadBundle:  # none, or a damaged one: this export replaces it
+        return {}
+
+
+def _kept(before: Mapping[str, Any], about: Any, data: bytes, lungs: bytes | None) -> dict[str, Any]:
+    """What was fitted on the same network and the same input: a crop to the lungs, or another lung network, is another."""
+    same = (before.get("model") or {}).get("sha256") == sha256_bytes(data) and before["input"] == about
+    same = same and (before.get("lungs") or {}).get("sha256") == (sha256_bytes(lungs) if lungs else None)
+    return {name: before[name] for name in FITTED if name in before} if same else {}
 
 
 def to_onnx(model: keras.Model, *, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
@@ -115,14 +150,14 @@ def _exported(outputs: keras.Model) -> bytes:
         return path.read_bytes()
 
 
-def _references(facts: Mapping[str, Any], data: bytes) -> dict[str, Any]:
+def _references(facts: Mapping[str, Any], data: bytes, lungs: bytes | None) -> dict[str, Any]:
     """Answers to the drawn images of `covid-xray selftest`, by the same code that will check them."""
     identity = identity_of(data, MODEL_FILE)
-    return references(Predictor(unsealed({**facts, "model": identity}, data, folder=Path())))
+    return references(Predictor(unsealed({**facts, "model": identity}, data, folder=Path(), lungs=lungs)))
 
 
 def _tidy(data: bytes, *, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
-    """Name the batch axis, drop what names the machine, check the graph, align the largest weight."""
+    """Name the batch axis, drop what names the machine or the process, check the graph, align the largest weight."""
     import onnx
 
     proto = onnx.load_from_string(data)
@@ -132,20 +167,8 @@ def _tidy(data: bytes, *, inputs: Sequence[str], outputs: Sequence[str]) -> byte
     if names != set(outputs) or {tensor.name for tensor in proto.graph.input} != set(inputs):
         raise ExportFailed(f"expected a graph from image to {', '.join(outputs)}. Received: outputs {sorted(names)}")
     proto.doc_string = ""
+    canonical(proto.graph)
     return aligned(proto)
-
-
-def aligned(proto: Any) -> bytes:
-    """The checked bytes of an ONNX model, with its largest weight where ONNX Runtime can use it as it lies."""
-    import onnx
-
-    onnx.checker.check_model(proto)
-    # The comment stands before the graph in the file: as many spaces as bring the largest weight to a multiple of 16
-    # bytes, where ONNX Runtime can use it as it is (see `bundle.onnx_file`).
-    proto.doc_string = " "
-    at = largest_weight(proto.SerializeToString())
-    proto.doc_string = " " * (1 + (-at) % ALIGNED)
-    return bytes(proto.SerializeToString())
 
 
 def _parity(outputs: keras.Model, data: bytes, images: NDArray[np.uint8]) -> dict[str, float]:

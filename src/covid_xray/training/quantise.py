@@ -59,7 +59,8 @@ def add_int8(
     quantised = Predictor(_with_int8(bundle, model, facts))
     facts |= compare(plain, quantised, manifest.take(part == "val"))
     facts["reference"] = references(quantised)
-    write_bundle(folder, model=bundle.model, facts={**bundle.facts, "int8": facts}, int8=model)
+    lungs = bundle.lungs.model if bundle.lungs else None
+    write_bundle(folder, model=bundle.model, facts={**bundle.facts, "int8": facts}, int8=model, lungs=lungs)
     return facts
 
 
@@ -159,7 +160,8 @@ def _kept_in_float(graph: Any) -> list[str]:
 
 def _with_int8(bundle: Bundle, model: bytes, facts: dict[str, Any]) -> Bundle:
     known = {**bundle.facts, "int8": {**facts, **identity_of(model, INT8_FILE)}}
-    return unsealed(known, model, folder=bundle.folder, int8=True)
+    lungs = bundle.lungs.model if bundle.lungs else None
+    return unsealed(known, model, folder=bundle.folder, int8=True, lungs=lungs)
 
 
 def _most_probable(finding: Finding) -> str:

@@ -1,15 +1,51 @@
-"""An ONNX file in, the same network with its weights stored in 16 bits out: half the size on disk and in the wheel.
+"""An ONNX file in, the file as it is stored out: checked, aligned, and where it is wanted with its weights in 16 bits.
 
-The arithmetic stays in float32: each weight is widened once, when the network is opened.
+Weights in 16 bits halve the file on disk and in the wheel. The arithmetic stays in float32: each weight is widened
+once, when the network is opened.
 """
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from covid_xray.training.export import aligned
+from covid_xray.bundle.onnx_file import ALIGNED, largest_weight
+from covid_xray.errors import CovidXrayError
 
 SMALLEST = 256  # elements; what is smaller (biases, constants of the preprocessing) stays as it is
+TOLERANCE = 2e-3  # largest change of a probability that 16 bits may make
+
+
+class ExportFailed(CovidXrayError):
+    """The exported graph is not what Keras computes, or not what a bundle needs."""
+
+    default_code = "export-failed"
+
+
+def stored(data: bytes, images: NDArray[np.uint8], *, precision: str) -> tuple[bytes, dict[str, Any]]:
+    """The ONNX file of a bundle as it is stored, and what `bundle.json` says about that.
+
+    Args:
+        data: a network whose parity with Keras is proved, weights in float32.
+        images: N x height x width uint8, the images of that proof.
+        precision: `float32`, which changes nothing, or `float16`.
+
+    Returns:
+        The file, and `weights`; for float16 also `largest_difference` of a probability and `checked_images`.
+
+    Raises:
+        ExportFailed: float16 changes a probability by more than 2e-3.
+    """
+    if precision == "float32":
+        return data, {"weights": "float32"}
+    smaller = half_precision(data)
+    difference = float(np.abs(_probabilities(data, images) - _probabilities(smaller, images)).max())
+    if not difference <= TOLERANCE:
+        raise ExportFailed(
+            f"expected probabilities within {TOLERANCE} with weights in float16. Received: a difference of "
+            f"{difference:.2e}; export with storage=float32"
+        )
+    return smaller, {"weights": "float16", "largest_difference": difference, "checked_images": len(images)}
 
 
 def half_precision(data: bytes) -> bytes:
@@ -34,6 +70,27 @@ def half_precision(data: bytes) -> bytes:
     proto.graph.node.extend([*widened, *nodes])  # a weight is widened before it is used
     proto.doc_string = ""
     return aligned(proto)
+
+
+def aligned(proto: Any) -> bytes:
+    """The checked bytes of an ONNX model, with its largest weight where ONNX Runtime can use it as it lies."""
+    import onnx
+
+    onnx.checker.check_model(proto)
+    # The comment stands before the graph in the file: as many spaces as bring the largest weight to a multiple of 16
+    # bytes, where ONNX Runtime can use it as it is (see `bundle.onnx_file`).
+    proto.doc_string = " "
+    at = largest_weight(proto.SerializeToString())
+    proto.doc_string = " " * (1 + (-at) % ALIGNED)
+    return bytes(proto.SerializeToString())
+
+
+def _probabilities(data: bytes, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    (probabilities,) = session.run(["probabilities"], {"image": images[..., None].astype(np.float32)})
+    return np.asarray(probabilities, np.float32)
 
 
 def _widen(onnx: Any, stored: str, name: str) -> Any:

@@ -1,0 +1,44 @@
+"""Settings in, the lung network by which a run crops its images out. The run keeps its own copy."""
+
+from pathlib import Path
+
+from covid_xray.bundle.lung_network import read_network, write_network
+from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.config import Training
+from covid_xray.errors import UsageError
+
+FOLDER = "lungs"
+
+
+def network_of(settings: Training) -> LungNetwork | None:
+    """The lung network that the settings name; `None` when they name none.
+
+    Raises:
+        UsageError: lungs are to be cropped, and no network is named.
+        InputRefused, BadBundle: there is none where they say.
+    """
+    if settings.lungs is not None:
+        return read_network(settings.lungs)
+    if settings.crop == "lungs":
+        raise UsageError("expected --lungs RUN (or lungs=RUN) for crop=lungs. Received: no lung network")
+    return None
+
+
+def kept_network(settings: Training, out: Path) -> LungNetwork | None:
+    """As `network_of`, from the copy in the run folder `out`, which is made on the first call.
+
+    Raises:
+        UsageError: the run was started with another lung network.
+    """
+    folder = out / FOLDER
+    if not folder.is_dir():
+        network = network_of(settings)
+        if network is not None:
+            write_network(folder, network)
+        return network
+    network = read_network(folder)
+    if settings.lungs is not None and settings.lungs.is_dir():
+        named = read_network(settings.lungs)
+        if named.facts["sha256"] != network.facts["sha256"]:
+            raise UsageError(f"expected the lung network that {out} was started with. Received: another")
+    return network
