@@ -1,10 +1,12 @@
 """Names in every tag that can hold one, and in file names: none comes out but where the user asked for it.
 
-The tags are the 900 text, date and UID elements that pydicom knows outside the image itself, the identifying ones of
-PS3.15 table E.1-1 among them. What may hold a file name: the results file, the
+The tags are every attribute of PS3.15 table E.1-1 (edition 2026c, the 655 rows of `ps3_15_table_e1_1.csv`, as the
+package dicom-anonymizer 2.1.0 lists them), numbers, times, sequences and bytes among them, and besides the 900 text,
+date and UID elements that pydicom knows outside the image itself. What may hold a file name: the results file, the
 report and the failures named on the terminal.
 """
 
+import csv
 import io
 import logging
 from collections.abc import Iterator
@@ -21,13 +23,30 @@ from bundles import facts, make_bundle
 from commands import run
 
 CANARY, DATE, UID, AGE = "CANARYQUILL", "19370113", "1.2.826.4711.815.42", "093Y"
-SECRETS = [CANARY.encode(), DATE.encode(), UID.encode()]
+# Where text cannot go: numbers that nothing else here has.
+DECIMAL, INTEGER, SHORT, TIME = "7319.418731", "731941873", 47113, "074113.731941"
+SECRETS = [text.encode() for text in (CANARY, DATE, UID, AGE, DECIMAL, INTEGER, str(SHORT), TIME)]
 BY_VR = {
     **dict.fromkeys(("PN", "LO", "SH", "ST", "LT", "UT", "UC"), CANARY),
     **dict.fromkeys(("DA", "DT"), DATE),
     "UI": UID,
     "AS": AGE,
 }
+ITEM = pydicom.Dataset()
+ITEM.PatientName = ITEM.PatientID = CANARY
+OF_TABLE = {
+    **BY_VR,
+    **dict.fromkeys(("AE", "CS"), CANARY),
+    **dict.fromkeys(("OB", "UN"), CANARY.encode() + b" "),
+    "UR": f"http://{CANARY}",
+    "DS": DECIMAL,
+    "IS": INTEGER,
+    "US": SHORT,
+    "TM": TIME,
+    "SQ": [ITEM],
+}
+# Elements of commands and of media directories: no file of an image has them.
+NOT_IN_FILES = {0x0000, 0x0004}
 # What decides how the pixels are read stays as it is.
 KEPT_GROUPS = {0x0000, 0x0002, 0x0028, 0x7FE0, 0xFFFC, 0xFFFE, 0x0004}
 
@@ -41,14 +60,23 @@ def full_of_names(**tags: object) -> bytes:
             dataset.add_new(tag, vr, BY_VR[vr])
             count += 1
     assert count > 900
-    item = pydicom.Dataset()
-    item.PatientName = item.PatientID = CANARY
-    dataset.OtherPatientIDsSequence = [item]
+    for row in table():
+        tag = int(row["tag"][:8], 16) + (0x3000 if row["name"] == "Curve Data" else 0)
+        if tag >> 16 == 0x0002:
+            dataset.file_meta[tag] = pydicom.DataElement(tag, row["vr"], OF_TABLE[row["vr"]])
+        elif tag >> 16 not in NOT_IN_FILES:
+            dataset.add_new(tag, row["vr"], OF_TABLE[row["vr"]])
     dataset.private_block(0x0009, CANARY, create=True).add_new(1, "LO", CANARY)
     dataset.ImageComments = CANARY
     stream = io.BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
+
+
+def table() -> list[dict[str, str]]:
+    """PS3.15 table E.1-1: tag (repeating groups as tag/mask), name, value representation, action of the profile."""
+    with Path(__file__).with_name("ps3_15_table_e1_1.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 def spoilt(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -57,6 +85,10 @@ def spoilt(data: bytes) -> Iterator[tuple[str, bytes]]:
     yield "cut", data[: len(data) - 300]
     yield "cut-early", data[: len(data) // 2]
     yield "bad-date", data.replace(DATE.encode(), CANARY[:8].encode())
+    numbers = data
+    for number in (DECIMAL, INTEGER, TIME):  # a name where a number should be: readers like to quote what they refuse
+        numbers = numbers.replace(number.encode(), CANARY.encode()[: len(number)].ljust(len(number)))
+    yield "bad-numbers", numbers
     yield "bad-vr", data.replace(b"PN\x0b\0", b"DA\x0b\0").replace(b"LO\x0c\0", b"IS\x0c\0")
     for keyword, tag in (("rows", b"\x28\0\x10\0US"), ("bits", b"\x28\0\0\1US"), ("colour", b"\x28\0\x04\0CS")):
         at = data.index(tag)
@@ -102,6 +134,24 @@ def written(*folders: Path) -> list[bytes]:
     files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
     assert files
     return [path.read_bytes() for path in files]
+
+
+def test_the_canaries_are_in_every_attribute_of_the_table() -> None:
+    dataset = pydicom.dcmread(io.BytesIO(full_of_names()))
+    held = {int(element.tag) for part in (dataset, dataset.file_meta) for element in part}
+    rows = table()
+    assert len(rows) == 655
+    absent = [row for row in rows if not any(_is(row["tag"], tag) for tag in held)]
+    assert {row["tag"][:4] for row in absent} == {"0000", "0004"}, [row["name"] for row in absent]
+    assert {row["vr"] for row in rows} <= set(OF_TABLE)
+    data = full_of_names()
+    assert all(secret in data for secret in SECRETS if secret != str(SHORT).encode())
+    assert dataset.PregnancyStatus == SHORT
+
+
+def _is(row: str, tag: int) -> bool:
+    wanted, _, mask = row.partition("/")
+    return tag & int(mask or "ffffffff", 16) == int(wanted, 16)
 
 
 def test_tags_come_out_nowhere(folder: Path, bundle: Path, tmp_path: Path, log, capsysbinary) -> None:
