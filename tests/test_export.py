@@ -1,5 +1,6 @@
 """A Keras network becomes a bundle only when ONNX Runtime gives the same answers, and knows its own references."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ pytest.importorskip("tensorflow")
 import keras
 
 from covid_xray.bundle import selftest
-from covid_xray.bundle.bundle import load_bundle
+from covid_xray.bundle.bundle import load_bundle, record
 from covid_xray.bundle.onnx_file import ALIGNED, has_external_data, largest_weight
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Training
@@ -56,3 +57,36 @@ def test_no_parity_no_bundle(model: keras.Model, tmp_path: Path, monkeypatch: py
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match=r"manifest\.json"):
         export_run(tmp_path, tmp_path / "bundle")
+
+
+def finished(model: keras.Model, run: Path) -> Path:
+    run.mkdir()
+    model.save(run / "model.keras")
+    (run / "manifest.json").write_text(json.dumps({"bundle": FACTS}))
+    export(model, run / "bundle", facts=FACTS, images=probe_images(32, 32))
+    return run
+
+
+def test_the_same_weights_are_the_same_file_and_keep_what_was_fitted_on_it(model: keras.Model, tmp_path: Path) -> None:
+    run = finished(model, tmp_path / "run")
+    fitted = {
+        "temperature": 1.5, "calibration": {"part": "val"}, "conformal": {"method": "lac"},
+        "operating_points": {"covid": {"points": {}}}, "metrics": {"part": "test"},
+    }  # fmt: skip
+    record(run / "bundle", **fitted)
+    before = load_bundle(run / "bundle")
+    for target in (tmp_path / "elsewhere", run / "bundle"):
+        export_run(run, target)
+        after = load_bundle(target)
+        assert after.sha256 == before.sha256
+        assert {name: after.facts[name] for name in fitted} == fitted
+
+
+def test_other_weights_keep_nothing_that_was_fitted(model: keras.Model, tmp_path: Path) -> None:
+    run = finished(model, tmp_path / "run")
+    record(run / "bundle", temperature=1.5, operating_points={"covid": {"points": {}}})
+    other = keras.models.clone_model(model)  # new weights
+    other.save(run / "model.keras")
+    export_run(run, run / "bundle")
+    after = load_bundle(run / "bundle")
+    assert (after.temperature, after.facts["operating_points"], after.facts["metrics"]) == (1.0, {}, None)

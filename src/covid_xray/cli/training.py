@@ -1,6 +1,7 @@
 """Commands that make and judge a network: train, export, evaluate."""
 
 import contextlib
+import json
 import os
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from covid_xray.data.manifest import Manifest
 
 
+LungRun = Annotated[
+    Path | None,
+    typer.Option("--lungs", help="Crop every image to the lungs that the network in this run or bundle finds."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     app.command()(train)
@@ -31,18 +38,22 @@ def train(
     data: Data,
     output: Annotated[Path, typer.Option("--output", "-o", help="The run folder.")],
     images: Images = None,
-    model: Annotated[str | None, typer.Option("--model", help="vgg, or a network of keras.applications.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="vgg, efficientnet_lite0 or a Keras application.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most this many epochs.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
     split: Annotated[Path | None, typer.Option("--split", help="A split.csv to use as it is.")] = None,
+    lungs: LungRun = None,
     label: Labels = None,
     where: Where = None,
     duplicates: Duplicates = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUTPUT.")] = False,
 ) -> None:
     """Train a network on a folder or CSV of chest X-rays, choose its best epoch, and export it as a bundle."""
-    chosen = settings_of(output, config=config, overrides=settings, model=model, epochs=epochs, resume=resume)
+    overrides = with_lungs(settings, lungs)
+    chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
     quiet_tensorflow()
     from covid_xray.data.manifest import require_classes
 
@@ -77,12 +88,13 @@ def evaluate(
     prevalence: Annotated[
         str | None, typer.Option("--prevalence", help="What holds in another population: covid=0.05,virus=0.1.")
     ] = None,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf, the report for print.")] = False,
 ) -> None:
     """Score a bundle on labelled images: metrics with intervals, figures and report.html."""
     from covid_xray.cli.evaluating import Study, run_study
 
     manifest = selection.read(data, images=images, labels=label, where=where, show=False)
-    study = Study(run=run, output=output, part=part, baselines=baselines, rounds=rounds, prevalence=prevalence)
+    study = Study(run, output, part=part, baselines=baselines, rounds=rounds, prevalence=prevalence, pdf=pdf)
     run_study(study, manifest)
 
 
@@ -123,6 +135,11 @@ def _export_int8(run: Path, bundle: Path, manifest: "Manifest") -> None:
             f"macro-F1 {facts['macro_f1_difference']:+.4f}"
         )
     out.print(text, highlight=False, soft_wrap=True)
+
+
+def with_lungs(overrides: list[str] | None, lungs: Path | None) -> list[str]:
+    """The overrides and those that --lungs stands for."""
+    return [*(overrides or ()), *([f"lungs={json.dumps(str(lungs))}", "crop=lungs"] if lungs else ())]
 
 
 def settings_of(

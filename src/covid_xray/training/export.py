@@ -128,7 +128,7 @@ def _before(folder: Path) -> dict[str, Any]:
 
 
 def _kept(before: Mapping[str, Any], about: Any, data: bytes, lungs: bytes | None) -> dict[str, Any]:
-    """What was fitted on the same network and the same input: a crop to the lungs, or another lung network, is another."""
+    """What was fitted on the same network and input; a crop, or another lung network, is another input."""
     same = (before.get("model") or {}).get("sha256") == sha256_bytes(data) and before["input"] == about
     same = same and (before.get("lungs") or {}).get("sha256") == (sha256_bytes(lungs) if lungs else None)
     return {name: before[name] for name in FITTED if name in before} if same else {}
