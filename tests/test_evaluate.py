@@ -12,9 +12,9 @@ from covid_xray.evaluation.metrics import compute
 from covid_xray.evaluation.predictions import read_predictions
 
 FILES = {
-    "metrics.json", "predictions.csv", "classification_report.txt", "model_card.md", "report.html",
+    "metrics.json", "predictions.csv", "classification_report.txt", "model_card.md", "checklist.md", "report.html",
     "figures/confusion_matrix.png", "figures/roc.png", "figures/precision_recall.png", "figures/reliability.png",
-    "figures/by_source.png", "figures/cases.png",
+    "figures/by_source.png", "figures/cases.png", "figures/decision_curve.png",
 }  # fmt: skip
 
 
@@ -140,5 +140,6 @@ def test_the_page_shows_temperature_and_coverage_where_the_bundle_has_them(done,
     page = (tmp_path / "report.html").read_text()
     assert "Sets of classes" in page
     assert "fitted on 40 images of the val part" in page
-    assert "Without the temperature of 1.500" in page
-    assert "Sets of classes" not in (done[0] / "report.html").read_text()
+    assert "A temperature of 1.500, fitted on other images, is in use" in page
+    assert "without the temperature" in page
+    assert "The bundle has none: covid-xray calibrate fits them" in (done[0] / "report.html").read_text()

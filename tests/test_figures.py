@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from brightness import Brightness, Described, manifest
-from covid_xray.evaluation.figures import DARK, LIGHT, charts, read_history, render, short
+from covid_xray.evaluation.charts import charts
+from covid_xray.evaluation.figures import DARK, LIGHT, read_history, render, short
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.predictions import predict_manifest
 

@@ -21,6 +21,16 @@ TESTED_ELSEWHERE = {
     "fold_chart": "test_pooled",
     "fold_page": "test_pooled",
     "run": "test_train",
+    "sections": "test_report",
+    "report_summary": "test_report",
+    "report_results": "test_report",
+    "report_about": "test_report",
+    "markdown": "test_report",
+    "checks": "test_checklist",
+    "checks_of_trust": "test_checklist",
+    "checklist_items": "test_checklist",
+    "pdf_text": "test_pdf",
+    "pdf_table": "test_pdf",
 }
 
 

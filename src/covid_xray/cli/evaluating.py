@@ -12,8 +12,11 @@ from covid_xray.data.split import read_split
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.calibration import read_prevalence
 from covid_xray.evaluation.evaluate import evaluate
+from covid_xray.evaluation.run_facts import read_run
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from covid_xray.data.manifest import Manifest
 
 
@@ -26,6 +29,7 @@ class Study:
     part: str | None = None
     baselines: Path | None = None
     rounds: int = 1000
+    pdf: bool = False
     banner: str | None = None
     prevalence: str | None = None
 
@@ -49,6 +53,9 @@ def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
             history=study.run / "history.csv" if (study.run / "history.csv").is_file() else None,
             baselines=_read_baselines(study.baselines) if study.baselines else None,
             banner=study.banner,
+            run=read_run(study.run, manifest, split_of(study.run)) if is_run else None,
+            part=part,
+            pdf=study.pdf,
             title=f"{predictor.identity.name} on {len(chosen.table):,} images ({part} part)",
             prevalence=study.prevalence,
             rounds=study.rounds,
@@ -56,7 +63,7 @@ def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
         )
     if is_run and part == "test":
         record(study.run / "bundle", metrics={"part": part, **metrics["figures"]})
-    _print(metrics, target)
+    _print(metrics, target, pdf=study.pdf)
     return metrics
 
 
@@ -90,6 +97,11 @@ def choose(manifest: "Manifest", split_file: Path, *, part: str | None) -> tuple
     return manifest.take(rows.to_numpy()), part
 
 
+def split_of(run: Path) -> "pd.Series | None":
+    """The split.csv of a run, or `None` where it has none."""
+    return read_split(run / "split.csv") if (run / "split.csv").is_file() else None
+
+
 def _read_baselines(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -116,9 +128,10 @@ def _check_labels(manifest: "Manifest", predictor: Predictor) -> None:
         )
 
 
-def _print(metrics: dict[str, Any], target: Path) -> None:
+def _print(metrics: dict[str, Any], target: Path, *, pdf: bool) -> None:
     for name in ("accuracy", "macro_f1", "auroc_macro", "ece"):
         figure = metrics["figures"].get(name)
         if figure:
             out.print(f"{name:12} {show(figure)}", highlight=False)
-    out.print(f"report: {target / 'report.html'}", highlight=False, soft_wrap=True)
+    for name in ("report.html", *(["report.pdf"] if pdf else [])):
+        out.print(f"report: {target / name}", highlight=False, soft_wrap=True)

@@ -1,20 +1,24 @@
 """A predictor and a manifest in, a folder with the whole study out: figures, tables, pictures and one page to read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from covid_xray.config import Limits
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import InputRefused
-from covid_xray.evaluation.cases import draw, sheet
+from covid_xray.evaluation.cases import Case, draw, sheet
+from covid_xray.evaluation.charts import charts
+from covid_xray.evaluation.checklist import assess, checklist_markdown
 from covid_xray.evaluation.decision_figures import decision_charts
-from covid_xray.evaluation.figures import DARK, LIGHT, charts, read_history, render
+from covid_xray.evaluation.figures import DARK, LIGHT, Chart, read_history, render
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.metrics import classification_report
 from covid_xray.evaluation.no_lung import compared
+from covid_xray.evaluation.pdf import report_pdf
 from covid_xray.evaluation.predictions import Answering, Predictions, Progress, predict_manifest, write_predictions
-from covid_xray.evaluation.report import Drawn, model_card, report_html
+from covid_xray.evaluation.report import model_card, report_html, sections
+from covid_xray.evaluation.sections import Drawn
 from covid_xray.files import replacing, write_json, write_text
 
 
@@ -26,13 +30,16 @@ def evaluate(
     history: Path | None = None,
     baselines: Mapping[str, Any] | None = None,
     banner: str | None = None,
+    run: Mapping[str, Any] | None = None,
+    part: str = "all",
+    pdf: bool = False,
     title: str,
     prevalence: str | None = None,
     rounds: int = 1000,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write metrics.json, predictions.csv, classification_report.txt, figures/, model_card.md and report.html to `out`.
+    """Write metrics.json, predictions.csv, figures/, model_card.md, checklist.md, report.html and more to `out`.
 
     Args:
         predictor: of a bundle, or anything that answers like one.
@@ -41,6 +48,9 @@ def evaluate(
         history: `history.csv` of the training run, for the training curves.
         baselines: content of the baselines.json that `covid-xray baselines` wrote for this data set.
         banner: a warning printed in red on top of the report.
+        run: what lies beside the bundle (`run_facts.read_run`), for the checklists and the audit.
+        part: name of the part of the data that this is.
+        pdf: also write report.pdf.
         title: of the report.
         prevalence: the mix of classes of a population, as `covid=0.05,virus=0.1`, to say what holds there.
         rounds, seed: of the bootstrap.
@@ -54,48 +64,58 @@ def evaluate(
         InputRefused: not one image could be scored.
     """
     yardstick = compared(baselines, predictor.classes)
+    predictions = _answered(predictor, manifest, out / "predictions.csv", progress=progress)
+    metrics = {
+        "title": title,
+        "banner": banner,
+        "part": part,
+        **measure(predictions, manifest, predictor.bundle, rounds=rounds, seed=seed, prevalence=prevalence),
+        "baselines": yardstick,
+        "run": dict(run) if run else None,
+    }
+    drawings = [*charts(predictions, metrics, read_history(history)), *decision_charts(metrics)]
+    cases = draw(predictor, predictions, manifest, limits=Limits())
+    _write(out, metrics, drawings, cases, predictions=predictions, facts=predictor.bundle.facts, pdf=pdf)
+    return metrics
+
+
+def _answered(predictor: Answering, manifest: Manifest, path: Path, *, progress: Progress | None) -> Predictions:
+    """The predictions, written to `path` even where none of them is of use."""
     predictions = predict_manifest(predictor, manifest, progress=progress)
-    write_predictions(out / "predictions.csv", predictions)
+    write_predictions(path, predictions)
     if predictions.table.empty:
         first = predictions.failures.iloc[0]
         raise InputRefused(
             f"expected at least one image that can be scored. Received: {len(predictions.failures)} failures, "
             f"the first {first['code']}: {first['message']}"
         )
-    metrics = {
-        "title": title,
-        "banner": banner,
-        **measure(predictions, manifest, predictor.bundle, rounds=rounds, seed=seed, prevalence=prevalence),
-        "baselines": yardstick,
-    }
-    _write(out, metrics=metrics, predictions=predictions, manifest=manifest, predictor=predictor, history=history)
-    return metrics
+    return predictions
 
 
 def _write(
     out: Path,
-    *,
     metrics: dict[str, Any],
+    drawings: Sequence[Chart],
+    cases: Sequence[Case],
+    *,
     predictions: Predictions,
-    manifest: Manifest,
-    predictor: Answering,
-    history: Path | None,
+    facts: Mapping[str, Any],
+    pdf: bool,
 ) -> None:
     text = classification_report(predictions.labels, predictions.predicted, predictions.classes)
-    cases = draw(predictor, predictions, manifest, limits=Limits())
-    drawn = [
-        Drawn(chart, render(chart, LIGHT), render(chart, DARK))
-        for chart in [*charts(predictions, metrics, read_history(history)), *decision_charts(metrics)]
-    ]
+    drawn = [Drawn(chart, render(chart, LIGHT), render(chart, DARK)) for chart in drawings]
     for picture in drawn:
         write_bytes(out / "figures" / f"{picture.chart.name}.png", picture.light)
     if cases:
         write_bytes(out / "figures" / "cases.png", sheet(cases))
     write_text(out / "classification_report.txt", text)
     write_json(out / "metrics.json", metrics)
-    facts = predictor.bundle.facts
     write_text(out / "model_card.md", model_card(metrics, facts=facts))
-    write_text(out / "report.html", report_html(metrics, drawn=drawn, cases=cases, text=text, facts=facts))
+    write_text(out / "checklist.md", checklist_markdown(assess(metrics, facts), title=metrics["title"]))
+    parts = sections(metrics, drawn=drawn, cases=cases, text=text, facts=facts)
+    if pdf:
+        write_bytes(out / "report.pdf", report_pdf(metrics, parts=parts))
+    write_text(out / "report.html", report_html(metrics, parts=parts))
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -54,41 +54,10 @@ class Chart:
     draw: Callable[[Theme], Figure]
 
 
-def charts(predictions: Predictions, metrics: Facts, history: pd.DataFrame | None) -> list[Chart]:
-    """The charts that these results allow, in the order of the report.
-
-    Args:
-        predictions: scored images.
-        metrics: content of metrics.json.
-        history: rows of history.csv, or `None`.
-    """
-    figures = metrics["figures"]
-    found = [
-        Chart("confusion_matrix", "Confusion matrix", "Counts and row percentages of true against predicted class",
-              lambda theme: confusion_matrix(metrics, theme)),
-        Chart("reliability", "Reliability", "Share of right answers against the probability given, with a diagonal",
-              lambda theme: reliability(predictions, figures, theme)),
-    ]  # fmt: skip
-    if any(name.startswith("auroc/") for name in figures):
-        found[1:1] = [
-            Chart("roc", "ROC, one class against the rest", "Sensitivity against false alarms for each class",
-                  lambda theme: roc(predictions, figures, theme)),
-            Chart("precision_recall", "Precision and recall", "Precision against recall for each class",
-                  lambda theme: precision_recall(predictions, figures, theme)),
-        ]  # fmt: skip
-    if sum(1 for facts in metrics["by_source"].values() if facts["figures"]) > 0:
-        found.append(Chart("by_source", "Accuracy by source", "Share of right answers in each source, with intervals",
-                           lambda theme: by_source(metrics, theme)))  # fmt: skip
-    if history is not None:
-        found.append(Chart("training_curves", "Training", "Loss and scores over the epochs of training",
-                           lambda theme: training_curves(history, theme)))  # fmt: skip
-    return found
-
-
-def render(chart: Chart, theme: Theme) -> bytes:
+def render(chart: Chart, theme: Theme, *, dpi: int = DPI) -> bytes:
     """The chart as PNG bytes."""
     with drawing(theme):
-        return png(chart.draw(theme))
+        return png(chart.draw(theme), dpi=dpi)
 
 
 @contextlib.contextmanager
@@ -107,10 +76,10 @@ def drawing(theme: Theme) -> Iterator[None]:
         yield
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: Figure, *, dpi: int = DPI) -> bytes:
     """The figure as PNG bytes."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI)
+    figure.savefig(stream, format="png", dpi=dpi)
     return stream.getvalue()
 
 

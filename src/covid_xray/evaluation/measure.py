@@ -13,9 +13,10 @@ from covid_xray.evaluation.conformal import coverage_facts
 from covid_xray.evaluation.decisions import decisions
 from covid_xray.evaluation.gaps import by_attribute
 from covid_xray.evaluation.intervals import bootstrap
+from covid_xray.evaluation.markdown import shown
 from covid_xray.evaluation.metrics import ECE_BINS, confusion
 from covid_xray.evaluation.predictions import Identity, Predictions
-from covid_xray.evaluation.subgroups import CONFOUNDED, SMALLEST, by_column, patients, worst
+from covid_xray.evaluation.subgroups import CONFOUNDED, NOT_STATED, SMALLEST, by_column, patients, worst
 
 LEVEL = 0.95
 WORST_BY = "accuracy"  # every source has it; in a source of one class it is the sensitivity of that class
@@ -47,10 +48,8 @@ def measure(
         UsageError: a prevalence that is none.
     """
     groups = patients(predictions, manifest)
-    found = bootstrap(
-        predictions.labels, predictions.probabilities, predictions.classes,
-        groups=groups, rounds=rounds, seed=seed, level=LEVEL,
-    )  # fmt: skip
+    labels, p = predictions.labels, predictions.probabilities
+    found = bootstrap(labels, p, predictions.classes, groups=groups, rounds=rounds, seed=seed, level=LEVEL)
     table = predictions.table
     sources = list(table["source"]) if "source" in table and (table["source"] != "").any() else None
     by_source = by_column(predictions, sources, groups=groups, rounds=rounds, seed=seed) if sources else {}
@@ -60,6 +59,7 @@ def measure(
         "n_images": len(table),
         "n_patients": None if groups is None else len(set(groups)),
         "labels": _labels(predictions, groups),
+        "trained_sources": _trained_sources(model),
         "figures": {name: interval.as_dict() for name, interval in found.items()},
         "calibration": before_and_after(predictions, temperature=float(model.facts.get("temperature", 1.0))),
         "conformal": _conformal(predictions, model, sources),
@@ -82,9 +82,9 @@ def images(count: int) -> str:
     return "1 image" if count == 1 else f"{count:,} images"
 
 
-def shown(text: object) -> str:
-    """Text that can be written as UTF-8: file names may hold bytes that are no character."""
-    return str(text).encode("utf-8", errors="backslashreplace").decode("utf-8")
+def _trained_sources(model: Identity) -> list[str]:
+    told = (model.facts.get("training_data") or {}).get("source") or {}
+    return sorted(name for name in told if name and name != NOT_STATED)
 
 
 def _cramers_v(table: pd.DataFrame) -> float | None:

@@ -6,105 +6,90 @@ The page loads nothing from outside and runs no script; every value in it is esc
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from covid_xray.evaluation.cases import RULE, Case
-from covid_xray.evaluation.figures import Chart
-from covid_xray.evaluation.measure import images, shown
-from covid_xray.evaluation.subgroups import SMALLEST
+from covid_xray.evaluation import report_about, report_evidence, report_groups, report_results
+from covid_xray.evaluation.cases import Case
+from covid_xray.evaluation.checklist import assess, checklist_section
+from covid_xray.evaluation.markdown import markdown, shown
+from covid_xray.evaluation.measure import images
+from covid_xray.evaluation.report_summary import RESEARCH, cannot, summary
+from covid_xray.evaluation.sections import Drawn, Section, kind, percent, plain, span, with_span
 
 TEMPLATES = Path(__file__).parent / "templates"
-NBSP = "\N{NO-BREAK SPACE}"  # a number and its % stay on one line
 LISTED = 200  # rows of failed or quarantined files on the page; the rest is in the CSV files
 Facts = Mapping[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """A chart as PNG bytes for light and for dark pages."""
-
-    chart: Chart
-    light: bytes
-    dark: bytes
-
-
-def report_html(
-    metrics: Facts, *, drawn: Sequence[Drawn], cases: Sequence[Case], text: str, facts: Mapping[str, Any]
-) -> str:
-    """The page.
+def sections(
+    metrics: Facts, *, drawn: Sequence[Drawn], cases: Sequence[Case], text: str, facts: Facts
+) -> list[Section]:
+    """What the report says, in its order; the page and the document are two ways to show it.
 
     Args:
         metrics: content of metrics.json.
-        drawn: the charts.
+        drawn: the charts; each goes to the section that it belongs to.
         cases: the grid of right and wrong answers.
         text: scikit-learn's classification report.
         facts: of the bundle (`bundle.json`): training data, settings.
     """
+
+    def charts(*names: str) -> tuple[Drawn, ...]:
+        return tuple(picture for picture in drawn if picture.chart.name in names)
+
+    def charts_like(start: str, *, stated: bool) -> tuple[Drawn, ...]:
+        names = [picture.chart.name for picture in drawn if picture.chart.name.startswith(start)]
+        return charts(*(name for name in names if name.endswith("_stated") == stated))
+
+    found = [
+        summary(metrics),
+        report_results.figures(metrics, charts("roc", "precision_recall")),
+        report_results.confusion(metrics, text, charts("confusion_matrix")),
+        report_about.cases(tuple(cases)),
+        report_results.sources(metrics, charts("by_source")),
+        report_groups.subgroups(metrics, charts("subgroups")),
+        report_evidence.baselines(metrics),
+        report_evidence.audit(metrics),
+        report_evidence.saliency(metrics),
+        report_results.calibration(metrics, charts("reliability")),
+        report_evidence.operating_points(metrics),
+        report_evidence.decision(metrics, charts_like("decision_curve", stated=False)),
+        report_evidence.prevalence(metrics, charts_like("decision_curve", stated=True)),
+        report_results.prediction_sets(metrics),
+        report_results.people(metrics),
+        report_results.files(metrics, listed=LISTED),
+        checklist_section(assess(metrics, facts)),
+        report_about.limits(),
+        report_about.model(metrics, facts, charts("training_curves")),
+    ]
+    return [section for section in found if section]
+
+
+def report_html(metrics: Facts, *, parts: Sequence[Section]) -> str:
+    """The page.
+
+    Args:
+        metrics: content of metrics.json; its title and network head the page.
+        parts: of `sections`.
+    """
     template = _environment(escape=True).get_template("report.html")
     return template.render(
         m=metrics,
-        sentences=sentences(metrics),
-        drawn=drawn,
-        cases=cases,
-        rule=RULE,
-        text=text,
-        facts=facts,
-        listed=LISTED,
-        smallest=SMALLEST,
+        parts=parts,
+        research=RESEARCH,
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 our own file
     )
 
 
-def model_card(metrics: Facts, *, facts: Mapping[str, Any]) -> str:
+def model_card(metrics: Facts, *, facts: Facts) -> str:
     """The model card (Mitchell and others 2019) as Markdown, filled from the bundle and this evaluation."""
-    text = _environment(escape=False).get_template("model_card.md").render(m=metrics, facts=facts, smallest=SMALLEST)
+    template = _environment(escape=False).get_template("model_card.md")
+    text = template.render(m=metrics, facts=facts, cannot=cannot(metrics))
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
-
-
-def sentences(metrics: Facts) -> list[str]:
-    """What the figures say of each class, in whole people out of a hundred, for readers who are no statisticians."""
-    found = []
-    for name in metrics["classes"]:
-        hit, kept = (metrics["figures"].get(f"{kind}/{name}") for kind in ("sensitivity", "specificity"))
-        parts = []
-        if hit:
-            parts.append(f"of 100 images of {name} it names {100 * hit['value']:.0f} as {name}")
-        if kept:
-            parts.append(f"of 100 images of the other classes it calls {100 * (1 - kept['value']):.0f} {name} wrongly")
-        if parts:
-            sentence = "; ".join(parts)
-            found.append(sentence[0].upper() + sentence[1:] + ".")
-    return found
-
-
-def percent(value: float | None) -> str:
-    """0.843 -> `84.3 %`."""
-    return "–" if value is None else f"{100 * value:.1f}{NBSP}%"
-
-
-def plain(value: float | None) -> str:
-    """0.8431 -> `0.843`."""
-    return "–" if value is None else f"{value:.3f}"
-
-
-def span(figure: Facts | None, *, as_percent: bool = False) -> str:
-    """The interval of a figure as `0.801 to 0.880`, or "" where there is none."""
-    if not figure or figure.get("ci_low") is None:
-        return ""
-    if as_percent:
-        return f"{100 * figure['ci_low']:.1f} to {100 * figure['ci_high']:.1f}{NBSP}%"
-    return f"{figure['ci_low']:.3f} to {figure['ci_high']:.3f}"
-
-
-def markdown(value: object) -> str:
-    """Text that stays text in Markdown: one line, its signs of markup escaped."""
-    line = " ".join(shown(value).split())
-    return re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", line)
 
 
 def data_uri(data: bytes, kind: str) -> Markup:
@@ -129,6 +114,9 @@ def _environment(*, escape: bool) -> jinja2.Environment:
         "md": markdown,
         "uri": data_uri,
         "images": images,
+        "kind": kind,
+        "figure": with_span,
+        "figure_name": report_groups.figure_name,
     }
     return environment
 

@@ -1,0 +1,92 @@
+"""A run folder in, what lies in it beside the bundle out: who is in which part, how it was made, its audit."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from covid_xray.data.groups import groups
+from covid_xray.data.manifest import Manifest
+from covid_xray.data.split import PARTS, overlaps
+from covid_xray.data.tables import number_column
+from covid_xray.evaluation.attributes import attributes
+from covid_xray.evaluation.subgroups import SMALLEST
+
+KEPT = ("packages", "machine", "precision", "seconds", "ended", "parity", "python", "keras_backend")
+Facts = dict[str, Any]
+
+
+def read_run(folder: Path, manifest: Manifest, split: pd.Series | None) -> Facts:
+    """What metrics.json holds under `run`; every part of it is `None` where the folder does not know it.
+
+    Args:
+        folder: of the run.
+        manifest: all images of the data set, not those of one part alone.
+        split: part of each image of the manifest, by its name; `None` where there is no split.
+
+    Returns:
+        `parts` (name to `images`, `patients`, `unnamed`, `labels`, `sources`, `sex`, `age`), `overlaps` (sentences:
+        what two parts share), `made` (packages, machine, seconds of the training), and `audit` (audit.json).
+    """
+    known = None if split is None else split.reindex(manifest.table["image"]).dropna()
+    whole = known is not None and len(known) == len(manifest.table)
+    made = read_json(folder / "manifest.json")
+    return {
+        "parts": _parts(manifest, known) if known is not None and len(known) else None,
+        "overlaps": overlaps(manifest, known) if known is not None and whole else None,
+        "made": {key: made[key] for key in KEPT if key in made} if made else None,
+        "audit": read_json(folder / "audit.json"),
+    }
+
+
+def read_json(path: Path) -> Facts | None:
+    """The object in a JSON file, or `None` where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _parts(manifest: Manifest, split: pd.Series) -> dict[str, Facts]:
+    table = manifest.table.set_index("image", drop=False).loc[list(split.index)]
+    people = groups(manifest).loc[table.index].to_numpy()
+    named = "patient_id" in table and bool((table["patient_id"] != "").any())
+    column = split.to_numpy()
+    return {
+        name: _part(table[column == name], people[column == name] if named else None)
+        for name in PARTS
+        if (column == name).any()
+    }
+
+
+def _part(rows: pd.DataFrame, people: Any) -> Facts:
+    sex = next(a for a in attributes(rows) if a.name == "sex")
+    return {
+        "images": len(rows),
+        "patients": None if people is None else len(set(people)),
+        "unnamed": int((rows["patient_id"] == "").sum()) if "patient_id" in rows else len(rows),
+        "labels": _counted(rows["label"]),
+        "sources": _counted(rows["source"]) if "source" in rows else {},
+        "sex": {name: _hidden(int((sex.groups == name).sum())) for name in sex.order},
+        "age": _ages(rows),
+    }
+
+
+def _counted(column: pd.Series) -> dict[str, int]:
+    return {str(name): int(n) for name, n in column.value_counts().sort_index().items() if name}
+
+
+def _hidden(count: int) -> int | None:
+    return count if count >= SMALLEST else None
+
+
+def _ages(rows: pd.DataFrame) -> Mapping[str, float] | None:
+    ages = number_column(rows, "age").dropna()
+    if len(ages) < SMALLEST:
+        return None
+    low, middle, high = np.quantile(ages, [0.25, 0.5, 0.75])
+    return {"stated": len(ages), "median": float(middle), "quartile_1": float(low), "quartile_3": float(high)}
