@@ -37,7 +37,7 @@ class Evidence:
         values: the measured ones, by check.
         thresholds: the stored ones, by check.
         best: what was done to the picture, as far as can be told: a key of `WAYS`.
-        restored: `layout` value of the picture with that undone.
+        restored: `layout` value of the picture with that undone, or of its mirror image if that is less.
     """
 
     look: Look
@@ -129,7 +129,9 @@ class Gate:
         logits = self.turns[:, :-1] @ greys(thumbnail)[0] + self.turns[:, -1]
         best = list(WAYS)[int(np.argmax(logits))]
         undone = thumbnail if best == "as it is" else WAYS[UNDONE_BY.get(best, best)](thumbnail)
-        shown, restored = self.layout.distances(layout(np.concatenate([thumbnail, undone])))
+        # What was flipped top to bottom is a mirrored chest once it is turned.
+        three = np.concatenate([thumbnail, undone, undone[:, :, ::-1]])
+        shown, *restored = self.layout.distances(layout(three))
         values = {
             "contrast": look.contrast,
             "extremes": look.extremes,
@@ -139,12 +141,13 @@ class Gate:
             "layout": float(shown),
             "likeness": self._likeness(features),
         }
-        return Evidence(look, features, values, self.thresholds, best, float(restored))
+        return Evidence(look, features, values, self.thresholds, best, float(min(restored)))
 
     def _likeness(self, features: Array) -> float:
         if features.shape != self.likeness.centre.shape or not np.isfinite(features).all():
             return float("nan")
-        return float(self.likeness.values(features[None])[0])
+        with np.errstate(over="ignore", invalid="ignore"):  # an infinite distance is an objection like any other
+            return float(self.likeness.values(features[None])[0])
 
 
 def open_gate(facts: Mapping[str, Any] | None) -> Gate | None:
@@ -159,9 +162,11 @@ def open_gate(facts: Mapping[str, Any] | None) -> Gate | None:
             layout=Gaussian(unpacked(place["means"]), unpacked(place["precision"])),
             turns=unpacked(facts["turns"]),
             likeness=Likeness(
-                *(unpacked(like[name]) for name in ("centre", "scale", "basis")),
-                Gaussian(unpacked(like["means"]), unpacked(like["precision"])),
-                (float(like["usual"][0]), float(like["usual"][1])),
+                centre=unpacked(like["centre"]),
+                scale=unpacked(like["scale"]),
+                basis=unpacked(like["basis"]),
+                inside=Gaussian(unpacked(like["means"]), unpacked(like["precision"])),
+                usual=(float(like["usual"][0]), float(like["usual"][1])),
             ),
             thresholds={name: thresholds[name] for name in MEASURED},
         )

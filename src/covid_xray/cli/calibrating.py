@@ -36,10 +36,15 @@ def calibrate(
         list[str] | None,
         typer.Option("--positive", help="Class to choose operating points for; repeatable; default: covid."),
     ] = None,
+    gate_rate: Annotated[
+        float,
+        typer.Option("--gate-rate", min=0.0, max=0.5, help="Share of good images the gate may refuse; 0 makes none."),
+    ] = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was stored as JSON.")] = False,
 ) -> None:
-    """Fit temperature, sets and operating points on the calibration or val part of a run; store them in its bundle."""
+    """Fit temperature, sets, operating points and the input gate on a run's own images; store them in its bundle."""
     from covid_xray.bundle.bundle import read_facts
+    from covid_xray.cli.gating import store_gate, summary
     from covid_xray.evaluation.fitted import Wishes, fit
 
     part = _part(run, part)
@@ -48,11 +53,15 @@ def calibrate(
     wishes = Wishes(coverage=coverage, method=method, positive=tuple(positive or ()))
     with bar("calibrate") as progress:
         facts = fit(run / "bundle", manifest, part=part, wishes=wishes, progress=progress)
+    gate = store_gate(run, data, images=images, part=part, rate=gate_rate) if gate_rate else None
     if as_json:
         shown = {**facts["calibration"], "conformal": facts["conformal"], "operating_points": facts["operating_points"]}
+        shown["gate"] = gate
         typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
         _print(facts)
+        if gate:
+            out.print(summary(gate), highlight=False, markup=False, soft_wrap=True)
     if before.get("metrics"):
         err.print(f"the stored figures are of before; next: covid-xray evaluate {run} --data {data}", soft_wrap=True)
 
