@@ -42,7 +42,7 @@ class Gate:
     async def place(self) -> AsyncIterator[None]:
         """Hold a place. Raises `Busy` at once: there is none (`queue-full`), or the server is `stopping`."""
         if self.closed:
-            raise Busy("expected a server that goes on. Received: it is being stopped", code="stopping", retry_after=5)
+            raise stopping()
         if self.admitted >= self.concurrency + self.queue:
             raise Busy(
                 f"expected at most {self.queue} requests to wait. Received: one more", code="queue-full", retry_after=1
@@ -83,22 +83,25 @@ class Batcher(Generic[Item, Result]):
         seen: Callable[[int], Any] = lambda size: None,
     ) -> None:
         self._function, self._largest, self._seen = function, largest, seen
-        self._waiting: asyncio.Queue[tuple[Item, asyncio.Future[Result]]] = asyncio.Queue()
+        self._waiting: asyncio.Queue[tuple[Item, asyncio.Future[Result]] | None] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
     async def __aenter__(self) -> "Batcher[Item, Result]":
         self._task = asyncio.create_task(self._work())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop; what still waits is refused."""
+        """Stop: the call under way ends and its items have their results; what still waits is refused."""
+        self._stopped = True
+        for _ in range(self._waiting.qsize()):
+            waiting = self._waiting.get_nowait()
+            if waiting and not waiting[1].done():
+                waiting[1].set_exception(stopping())
+        self._waiting.put_nowait(None)
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        while not self._waiting.empty():
-            self._waiting.get_nowait()[1].cancel()
+            await self._task
         await asyncio.to_thread(self._thread.shutdown)
 
     @property
@@ -107,16 +110,22 @@ class Batcher(Generic[Item, Result]):
         return self._waiting.qsize()
 
     async def submit(self, item: Item) -> Result:
-        """The result for one item. Raises what `function` gave or raised for it."""
+        """The result for one item. Raises what `function` gave or raised for it, and `Busy` (`stopping`)."""
+        if self._stopped:
+            raise stopping()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.put_nowait((item, future))
         return await future
 
     async def _work(self) -> None:
-        while True:
-            batch = [await self._waiting.get()]
+        while first := await self._waiting.get():
+            batch = [first]
             while len(batch) < self._largest and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
+                more = self._waiting.get_nowait()
+                if more is None:
+                    self._waiting.put_nowait(None)
+                    break
+                batch.append(more)
             self._seen(len(batch))
             await self._answer(batch)
 
@@ -134,3 +143,8 @@ class Batcher(Generic[Item, Result]):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+
+def stopping() -> Busy:
+    """What is said while the server is being stopped."""
+    return Busy("expected a server that goes on. Received: it is being stopped", code="stopping", retry_after=5)

@@ -1,0 +1,110 @@
+"""Users, sessions and tokens: secrets are kept as hashes, end when they should, and tell nothing by their failure."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from covid_xray.errors import InputRefused, NotFound, NotLoggedIn
+from covid_xray.serving import tables
+from covid_xray.serving.accounts import Accounts, User, as_role, same
+from covid_xray.serving.database import Database, sqlite_url
+from covid_xray.serving.records import now
+
+PASSWORD = "ten letters or more"
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> Iterator[Accounts]:
+    database = Database(sqlite_url(tmp_path / "a.sqlite"))
+    yield Accounts(database)
+    database.close()
+
+
+def everything(accounts: Accounts) -> str:
+    with accounts._database.reading() as connection:
+        return "\n".join(str(connection.execute(sa.select(table)).all()) for table in tables.metadata.sorted_tables)
+
+
+def test_passwords_are_argon2id_and_verified(accounts: Accounts) -> None:
+    assert accounts.add("doe", password=PASSWORD, role="reader") == User("doe", "reader")
+    cookie = accounts.log_in("doe", PASSWORD, hours=1)
+    assert accounts.of_session(cookie) == User("doe", "reader")
+    assert "$argon2id$" in everything(accounts)
+    assert PASSWORD not in everything(accounts)
+    assert cookie not in everything(accounts)
+
+
+@pytest.mark.parametrize(("name", "password"), [("doe", "another password"), ("roe", PASSWORD), ("", ""), ("doe", "")])
+def test_another_pair_is_refused_alike(accounts: Accounts, name: str, password: str) -> None:
+    accounts.add("doe", password=PASSWORD, role="reader")
+    with pytest.raises(NotLoggedIn) as refusal:
+        accounts.log_in(name, password, hours=1)
+    assert refusal.value.code == "bad-login"
+    assert refusal.value.message == "expected a user name and its password. Received: another pair"
+
+
+def test_sessions_end(accounts: Accounts) -> None:
+    accounts.add("doe", password=PASSWORD, role="admin")
+    first, second = (accounts.log_in("doe", PASSWORD, hours=1) for _ in range(2))
+    accounts.log_out(first)
+    assert accounts.of_session(first) is None
+    assert accounts.of_session(second) == User("doe", "admin")
+    with accounts._database.writing() as connection:
+        connection.execute(sa.update(tables.sessions).values(expires=now() - timedelta(seconds=1)))
+    assert accounts.of_session(second) is None
+
+
+def test_tokens_are_shown_once(accounts: Accounts) -> None:
+    accounts.add("doe", password=PASSWORD, role="reader")
+    token = accounts.new_token("doe")
+    assert accounts.of_token(token) == User("doe", "reader")
+    assert accounts.of_token(token + "x") is None
+    assert token not in everything(accounts)
+    with pytest.raises(NotFound):
+        accounts.new_token("roe")
+
+
+def test_a_removed_user_is_out_at_once(accounts: Accounts) -> None:
+    accounts.add("doe", password=PASSWORD, role="reader")
+    cookie, token = accounts.log_in("doe", PASSWORD, hours=1), accounts.new_token("doe")
+    accounts.remove("doe")
+    assert accounts.of_session(cookie) is None
+    assert accounts.of_token(token) is None
+    assert accounts.all() == []
+    with pytest.raises(NotFound):
+        accounts.remove("doe")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x" * 65, "local", "token", "dœ", "a\0"])
+def test_names_that_are_none(accounts: Accounts, name: str) -> None:
+    with pytest.raises(InputRefused):
+        accounts.add(name, password=PASSWORD, role="reader")
+
+
+def test_a_name_is_taken_once_and_passwords_are_long(accounts: Accounts) -> None:
+    accounts.add("doe", password=PASSWORD, role="reader")
+    with pytest.raises(InputRefused, match="there already"):
+        accounts.add("doe", password=PASSWORD, role="admin")
+    with pytest.raises(InputRefused, match="at least 10"):
+        accounts.add("roe", password="short", role="reader")
+    with pytest.raises(InputRefused, match="reader, admin"):
+        as_role("root")
+
+
+def test_the_first_user_is_noticed(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Accounts(accounts._database)
+    assert not other.any()
+    accounts.add("doe", password=PASSWORD, role="reader")
+    assert accounts.any()
+    monkeypatch.setattr("covid_xray.serving.accounts._ANY_SECONDS", 0.0)
+    assert other.any()
+
+
+def test_secrets_are_compared_whole() -> None:
+    assert same("abc", "abc")
+    assert not same("abc", "abd")
+    assert not same("", "a")
+    assert not same("ä", "a")
