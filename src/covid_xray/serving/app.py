@@ -15,6 +15,7 @@ from covid_xray.bundle.heatmap import DISCLAIMER
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.serving import api, batches, health, pages, problems, sessions, studies
+from covid_xray.serving.error_pages import ErrorPages
 from covid_xray.serving.patience import Patience
 from covid_xray.serving.service import running
 from covid_xray.serving.shields import Shield
@@ -57,5 +58,6 @@ def create_app(settings: Serving, predictor: Predictor) -> FastAPI:
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     problems.install(app)
     app.add_middleware(Patience, settings=settings)
+    app.add_middleware(ErrorPages)
     app.add_middleware(Shield)
     return app

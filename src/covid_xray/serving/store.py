@@ -82,6 +82,11 @@ class Store:
             raise _gone()
         return found[identity]
 
+    def studies(self, ids: Sequence[str]) -> dict[str, Study]:
+        """Those of these studies that are there, by id."""
+        with self.database.reading() as connection:
+            return _studies(connection, ids)
+
     def of_key(self, key: Key) -> str | None:
         """Id of the study or job that this key gave before. Raises `InputRefused` (`key-reused`) for another body."""
         with self.database.reading() as connection:

@@ -21,6 +21,7 @@ Share = Annotated[float, Query(ge=-4, le=4, allow_inf_nan=False, description="Sh
 def wanted(
     q: Annotated[str, Query(max_length=200, description="Text in the file name, or the beginning of an id.")] = "",
     label: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
+    origin: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
     feedback: worklist.FeedbackState | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -29,7 +30,14 @@ def wanted(
 ) -> worklist.Query:
     """The query of the worklist, from the address."""
     return worklist.Query(
-        search=q, label=label, feedback=feedback, since=utc(since), until=utc(until), sort=sort, reverse=reverse
+        search=q,
+        label=label,
+        origin=origin,
+        feedback=feedback,
+        since=utc(since),
+        until=utc(until),
+        sort=sort,
+        reverse=reverse,
     )
 
 

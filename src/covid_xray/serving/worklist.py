@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -23,6 +23,7 @@ class Query:
     Args:
         search: text in the file name, or the beginning of an id; letters of either case.
         label: this label only.
+        origin: only what came from there (the name of a PACS).
         feedback: studies with `none`, with `any`, or with this newest verdict.
         since, until: when they were stored.
         sort: `suspicion` begins with the most suspicious, `created` with the newest; names and labels with A.
@@ -31,6 +32,7 @@ class Query:
 
     search: str = ""
     label: str | None = None
+    origin: str | None = None
     feedback: FeedbackState | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -75,9 +77,17 @@ def neighbours(database: Database, query: Query, identity: str) -> tuple[str | N
 
 def labels(database: Database) -> list[str]:
     """The labels that stored studies have, for a choice."""
-    column = tables.studies.c.label
+    return _values(database, tables.studies.c.label)
+
+
+def origins(database: Database) -> list[str]:
+    """Where stored studies came from, for a choice; empty when all were uploaded."""
+    return _values(database, tables.studies.c.origin)
+
+
+def _values(database: Database, column: sa.Column[Any]) -> list[str]:
     with database.reading() as connection:
-        return list(connection.scalars(sa.select(column).distinct().order_by(column)))
+        return list(connection.scalars(sa.select(column).where(column.is_not(None)).distinct().order_by(column)))
 
 
 def _select(query: Query, where: sa.ColumnElement[bool]) -> sa.Select[tuple[object, ...]]:
@@ -98,6 +108,8 @@ def _where(query: Query) -> sa.ColumnElement[bool]:
         )
     if query.label is not None:
         found.append(columns.label == query.label)
+    if query.origin is not None:
+        found.append(columns.origin == query.origin)
     if query.feedback == "none":
         found.append(columns.verdict.is_(None))
     elif query.feedback == "any":

@@ -1,0 +1,130 @@
+"""The pages of one study: the viewer with the answer, the printable report, feedback, the question before deleting."""
+
+import threading
+from collections import OrderedDict
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from covid_xray.bundle.finding import CANNOT_SAY
+from covid_xray.serving import drawings, words, worklist
+from covid_xray.serving.access import Admin, Reader, Server
+from covid_xray.serving.records import Study
+from covid_xray.serving.rendering import is_partial, page
+from covid_xray.serving.service import Service
+from covid_xray.serving.store import Store
+from covid_xray.serving.studies import StudyId
+from covid_xray.serving.words import bars as bars_of
+from covid_xray.serving.worklist_pages import Choice, query_string
+
+__all__ = ["StudyId", "bars_of", "router"]
+THUMBNAIL = 144  # pixels of the longer side
+
+
+class Thumbnails:
+    """The last few hundred small pictures, so that a list is not drawn anew from whole radiographs. Thread-safe."""
+
+    def __init__(self, *, most: int = 512) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+
+    def of(self, store: Store, study: Study) -> bytes:
+        """The PNG of a study that is there. Raises `NotFound` when it has gone meanwhile."""
+        with self._lock:
+            if study.id in self._kept:
+                self._kept.move_to_end(study.id)
+                return self._kept[study.id]
+        drawn = drawings.image_png(store, study, longest=THUMBNAIL)
+        with self._lock:
+            self._kept[study.id] = drawn
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return drawn
+
+
+def router() -> APIRouter:
+    """The routes."""
+    pages = APIRouter()
+    thumbnails = Thumbnails()
+
+    @pages.get("/studies/{id}/thumb.png")
+    def thumb(service: Server, who: Reader, id: StudyId) -> Response:
+        """A small picture for lists; the list is what is audited."""
+        return Response(thumbnails.of(service.store, service.store.study(id)), media_type="image/png")
+
+    _show(pages)
+    _change(pages)
+    return pages
+
+
+def _show(pages: APIRouter) -> None:
+    @pages.get("/studies/{id}")
+    def study(service: Server, request: Request, who: Reader, id: StudyId, choice: Choice) -> Response:
+        """The viewer. The query is that of the worklist it was opened from, for its neighbours."""
+        found = service.store.study(id)
+        service.audit.record(who, "view", id)
+        before, after = worklist.neighbours(service.store.database, choice.query, id)
+        facts = {"before": before, "after": after, "query": query_string(choice.given)}
+        return page(request, "study.html", {**_facts(service, found), **facts}, who=who)
+
+    @pages.get("/studies/{id}/report")
+    def report(service: Server, request: Request, who: Reader, id: StudyId) -> Response:
+        """Everything on paper."""
+        found = service.store.study(id)
+        service.audit.record(who, "view", id)
+        return page(request, "report.html", _facts(service, found), who=who)
+
+    @pages.get("/studies/{id}/delete")
+    def ask(service: Server, request: Request, who: Admin, id: StudyId) -> Response:
+        """Are you sure?"""
+        return page(request, "delete.html", {"study": service.store.study(id)}, who=who)
+
+
+def _change(pages: APIRouter) -> None:
+    @pages.post("/studies/{id}/delete")
+    def delete(service: Server, request: Request, who: Admin, id: StudyId) -> Response:
+        """Delete it."""
+        service.store.delete(id)
+        service.audit.record(who, "delete", id)
+        return RedirectResponse("/worklist", status_code=303)
+
+    @pages.post("/studies/{id}/feedback")
+    def give(
+        service: Server,
+        request: Request,
+        who: Reader,
+        id: StudyId,
+        verdict: Annotated[Literal["agree", "disagree", "correct"], Form()],
+        label: Annotated[str, Form(max_length=64)] = "",
+        note: Annotated[str, Form(max_length=4000)] = "",
+    ) -> Response:
+        """Agree, disagree or correct; the label counts only with `correct`."""
+        found = service.store.study(id)
+        right = (label or None) if verdict == "correct" else None
+        service.store.add_feedback(found, reader=who.name, verdict=verdict, label=right, note=note)
+        service.audit.record(who, "feedback", id)
+        if not is_partial(request):
+            return RedirectResponse(f"/studies/{id}#feedback", status_code=303)
+        facts = {"study": found, "feedback": service.store.feedback(id), "said": True}
+        return page(request, "feedback.html", facts, who=who)
+
+
+def _facts(service: Service, study: Study) -> dict[str, Any]:
+    """What viewer and report say of a study."""
+    maps = service.store.class_maps(study)
+    with_evidence = [name for name, it in zip(study.probabilities, maps, strict=True) if drawings.has_evidence(it)]
+    shown = drawings.most_probable(study)
+    return {
+        "study": study,
+        "cannot_say": study.label == CANNOT_SAY,
+        "bars": bars_of(study),
+        "checks": words.checks(study),
+        "warnings": words.warnings(study, facts=service.predictor.bundle.facts, now=service.predictor.identity),
+        "conformal": service.predictor.bundle.facts.get("conformal"),
+        "feedback": service.store.feedback(study.id),
+        "said": False,
+        "with_evidence": with_evidence,
+        "shown": shown,
+    }

@@ -1,0 +1,30 @@
+// Light, dark or as the system: applied before the first paint, kept in this browser only.
+(function () {
+  "use strict";
+  const names = { auto: "as the system", light: "light", dark: "dark" };
+  const root = document.documentElement;
+  let theme = "auto";
+  try { theme = localStorage.getItem("theme") || "auto"; } catch { /* storage is off: as the system */ }
+  if (!(theme in names)) theme = "auto";
+
+  function apply() {
+    if (theme === "auto") delete root.dataset.theme;
+    else root.dataset.theme = theme;
+    const said = document.querySelector("#theme span");
+    if (said) said.textContent = names[theme];
+  }
+
+  apply();
+  document.addEventListener("DOMContentLoaded", () => {
+    const button = document.getElementById("theme");
+    if (!button) return;
+    button.hidden = false;
+    apply();
+    button.addEventListener("click", () => {
+      const order = Object.keys(names);
+      theme = order[(order.indexOf(theme) + 1) % order.length];
+      try { localStorage.setItem("theme", theme); } catch { /* for this page only, then */ }
+      apply();
+    });
+  });
+})();
