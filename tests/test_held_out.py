@@ -1,40 +1,51 @@
-"""Leave-one-source-out beside the audit."""
+"""Train and test by patient; images that may only test take their whole group with them."""
 
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 import pytest
 
-from covid_xray.errors import BadManifest
-from covid_xray.evaluation.held_out import sources_left_out
-
-FIGURE = {"value": 0.6, "ci_low": 0.5, "ci_high": 0.7, "n": 40, "unit": "patients"}
-STUDY = {
-    "protocol": {"leave_out": "source"},
-    "classes": ["normal", "covid"],
-    "n_images": 60,
-    "figures": {"macro_f1": FIGURE, "ece": FIGURE},
-    "by_source": {
-        "north": {"n_images": 50, "figures": {"accuracy": FIGURE}},
-        "south": {"n_images": 10, "figures": None},
-    },
-}
+from covid_xray.data.held_out import held_out, not_to_be_built_on
+from covid_xray.data.manifest import Manifest, quarantine_table
+from covid_xray.errors import BadSplit
 
 
-def test_sources_and_pooled_figures_are_taken_over():
-    found = sources_left_out(STUDY, ("covid", "normal"))
-    assert found["images"] == 60
-    assert found["figures"] == {"macro_f1": {"value": 0.6, "ci_low": 0.5, "ci_high": 0.7}}
-    assert [row["accuracy"] and row["accuracy"]["value"] for row in found["rows"]] == [0.6, None]
-    assert sources_left_out(None, ("covid",)) is None
+def manifest(licenses: list[str], *, each: int = 3) -> Manifest:
+    """`each` images of one patient for each licence."""
+    rows = [
+        {"image": f"{n}-{i}.png", "label": "covid", "patient_id": f"p{n}", "license": text if i == 0 else "CC BY"}
+        for n, text in enumerate(licenses)
+        for i in range(each)
+    ]
+    return Manifest(pd.DataFrame(rows, dtype=str), Path(), quarantine_table([]))
 
 
-@pytest.mark.parametrize(
-    ("study", "words"),
-    [
-        ({**STUDY, "protocol": {"leave_out": None}}, "one of folds"),
-        ({**STUDY, "classes": ["cat", "dog"]}, "cat, dog"),
-        ({"figures": {}}, "something else"),
-        ({**STUDY, "by_source": [1]}, "something else"),
-    ],
-)
-def test_other_content_is_refused(study, words):
-    with pytest.raises(BadManifest, match=words):
-        sources_left_out(study, ("covid", "normal"))
+def test_patients_stay_together_and_the_share_is_of_patients() -> None:
+    some = manifest(["CC BY"] * 20)
+    split = held_out(some, share=0.25, seed=1)
+    by_patient = split.groupby(some.table.set_index("image")["patient_id"]).nunique()
+    assert (by_patient == 1).all()
+    assert (split == "test").sum() == 15
+    pd.testing.assert_series_equal(split, held_out(some, share=0.25, seed=1))
+    assert not split.equals(held_out(some, share=0.25, seed=2))
+
+
+def test_one_image_that_may_only_test_binds_its_patient() -> None:
+    some = manifest(["CC BY-NC-ND", "", *["CC BY"] * 8])
+    split = held_out(some, share=0.25, test_only=not_to_be_built_on(some))
+    assert set(split[["0-0.png", "0-1.png", "1-2.png"]]) == {"test"}
+    assert (split == "test").sum() == 3 * (2 + 2)
+
+
+def test_a_table_without_licences_may_only_test() -> None:
+    some = manifest(["CC BY"] * 4)
+    bare = Manifest(some.table.drop(columns="license"), Path(), some.quarantine)
+    assert not_to_be_built_on(bare).all()
+    with pytest.raises(BadSplit, match="train"):
+        held_out(bare, share=0.5, test_only=not_to_be_built_on(bare))
+
+
+def test_no_empty_test_part() -> None:
+    with pytest.raises(BadSplit, match="test"):
+        held_out(manifest(["CC BY"] * 4), share=0.05, test_only=np.zeros(12, dtype=bool))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from covid_xray.data.licenses import allow_licenses, license_class
+from covid_xray.data.licenses import allow_licenses, license_class, may_be_built_on
 from covid_xray.data.manifest import Manifest, quarantine_table
 from covid_xray.errors import BadManifest, UsageError
 
@@ -44,3 +44,16 @@ def test_no_licence_column_and_nothing_left_are_errors():
         allow_licenses(without, "open")
     with pytest.raises(UsageError, match="'mine'"):
         allow_licenses(licensed("CC0"), "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"),
+    [
+        ("CC BY 4.0", True), ("CC BY-NC-SA", True), ("CC0", True), ("NIH: free to use, acknowledgement asked", True),
+        ("CC BY-NC-ND 4.0", False), ("CC BY-ND", False), ("CC Attribution-NoDerivatives", False),
+        ("free to use, no derivatives", False), ("", False), ("Elsevier", False),
+        ("unclear (the collectors state CC BY 4.0)", False),
+    ],
+)  # fmt: skip
+def test_what_networks_may_be_made_from(text, allowed):
+    assert may_be_built_on(text) is allowed

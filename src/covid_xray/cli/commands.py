@@ -14,6 +14,7 @@ from covid_xray.cli import (
     data,
     demo,
     duplicates,
+    lungs,
     serving,
     training,
 )
@@ -28,6 +29,7 @@ app = typer.Typer(
 data.register(app)
 duplicates.register(app)
 training.register(app)
+lungs.register(app)
 calibrating.register(app)
 crossvalidating.register(app)
 comparing.register(app)

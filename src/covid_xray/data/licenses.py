@@ -17,11 +17,21 @@ RULES = (
     (r"\bnc\b|\bnd\b|non-?commercial|research (use|purposes?)|academic", "noncommercial"),
     (r"\bcc[ -]?(by|0)\b|\bcc0|public domain|free to use|creative commons attribution|apache|mit licen", "open"),
 )
+NO_DERIVATIVES = r"\bnd\b|no[ -]?deriv"
 
 
 def license_class(text: str) -> str:
     """`open`, `noncommercial` or `unknown` for a licence as the sources write it; an empty text is `unknown`."""
     return next((kind for pattern, kind in RULES if re.search(pattern, text.lower())), "unknown")
+
+
+def may_be_built_on(text: str) -> bool:
+    """Whether a licence as the sources write it lets others pass on what they made from the image.
+
+    A network is made from its training images. "No derivatives" forbids that, and where nothing is stated nobody has
+    allowed it; such images can still test a network.
+    """
+    return license_class(text) != "unknown" and not re.search(NO_DERIVATIVES, text.lower())
 
 
 def allow_licenses(manifest: Manifest, allow: str) -> Manifest:

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid_xray.bundle.lungs import LUNGS_FILE, LungFinder
+from covid_xray.bundle.lungs import LUNGS_FILE, LUNGS_VERSION, MARGIN, LungFinder
 from covid_xray.config import LungTraining
 from covid_xray.data.manifest import Manifest
 from covid_xray.data.split import write_split
@@ -29,6 +29,7 @@ from covid_xray.models import lung_unet
 from covid_xray.training.appearance import change
 from covid_xray.training.batches import affine
 from covid_xray.training.export import to_onnx
+from covid_xray.training.run import describe_data
 from covid_xray.training.storage import half_precision
 
 Progress = Callable[[str, int, int, str], None]
@@ -74,10 +75,13 @@ def train_lungs(
         )
         facts = {
             "image_size": settings.image_size,
+            "margin": MARGIN,
+            "version": LUNGS_VERSION,
             "settings": settings.model_dump(mode="json"),
             "sha256": sha256_bytes(data),
             "bytes": len(data),
             "images": {"train": len(chosen), "test": len(held)},
+            "training_data": describe_data(manifest, split),
         }
         facts["test"] = _measure(data, manifest.take(part == "test"), masks, size=settings.image_size)
         write_split(out / "split.csv", split, manifest)
