@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from mapie.classification import SplitConformalClassifier
+from mapie.conformity_scores import APSConformityScore, LACConformityScore, RAPSConformityScore
+from mapie.utils import _compute_classification_quantile
 from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
 
-from covid_xray.bundle.prediction_sets import METHODS, prediction_sets
+from covid_xray.bundle.prediction_sets import FREE_RANKS, METHODS, PENALTY, nonconformity, prediction_sets
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.conformal import band, conformal_facts, conformal_quantile, coverage_facts, rank
 from test_comparison import CLASSES, answers
@@ -82,3 +86,71 @@ def test_facts_count_each_class_and_source():
 def test_sets_are_never_promised_from_too_few_images():
     with pytest.raises(InputRefused):
         conformal_facts(answers(np.arange(15) % 3, np.ones(15, dtype=bool)))
+
+
+class Given(ClassifierMixin, BaseEstimator):
+    """A classifier for mapie whose input are the probabilities themselves."""
+
+    def fit(self, X, y):
+        self.classes_ = np.arange(X.shape[1])
+        return self
+
+    def predict_proba(self, X):
+        return X
+
+    def predict(self, X):
+        return X.argmax(axis=1)
+
+
+class NoChance(np.random.RandomState):
+    """mapie takes a random part of the true class off the APS score; ours is the score without that step."""
+
+    def uniform(self, low=0.0, high=1.0, size=None):
+        return np.zeros(size)
+
+
+class OurRaps(RAPSConformityScore):
+    """mapie chooses rank and penalty on a part of the images; ours are fixed, and all images make the quantile."""
+
+    def split_data(self, X, y, y_enc, sample_weight=None, groups=None):
+        found = super().split_data(X, y, y_enc, sample_weight, groups)
+        self.n_samples_ = len(y)
+        return X, y, y_enc, *found[3:]
+
+    def get_conformity_score_quantiles(self, conformity_scores, alpha_np, cv, **others):
+        self.k_star, self.lambda_star = np.full(len(alpha_np), FREE_RANKS), PENALTY
+        scores = self._regularize_conformity_score(self.k_star, self.lambda_star, conformity_scores, self.cutoff)
+        return _compute_classification_quantile(scores, alpha_np)
+
+
+SCORES = {"lac": LACConformityScore, "aps": APSConformityScore, "raps": OurRaps}
+
+
+def mapie_sets(method, labels, p, tested, coverage):
+    model = SplitConformalClassifier(
+        Given().fit(p, labels), coverage, conformity_score=SCORES[method](), random_state=NoChance(0)
+    )
+    model.conformalize(p, labels)
+    others = {} if method == "lac" else {"include_last_label": False}
+    return model.predict_set(tested, conformity_score_params=others)[1][:, :, 0]
+
+
+@pytest.mark.parametrize("coverage", [0.9, 0.95])
+@pytest.mark.parametrize("spread", [3.0, 4.0])  # mixed, and as sure as trained networks mostly are
+@pytest.mark.parametrize("method", METHODS)
+def test_the_sets_are_those_of_mapie(method, spread, coverage):
+    """Two differences: ours always keep the most probable class, which LAC may leave out; and mapie takes differences
+    below 1e-8 for none, so that pairs so near to the border are not compared.
+    """
+    random = np.random.default_rng(3)
+    p = softmax(random.normal(0, spread, (1400, 3)), axis=1)
+    labels = (random.random((1400, 1)) > p.cumsum(axis=1)).sum(axis=1).clip(max=2)
+    tested = p[400:]
+    q = conformal_quantile(labels[:400], p[:400], coverage=coverage, method=method)
+    expected = mapie_sets(method, labels[:400], p[:400], tested, coverage)
+    expected[np.arange(1000), tested.argmax(axis=1)] = True
+    clear = (np.abs(nonconformity(tested, method=method) - q) > 1e-7) & (tested > 1e-7)
+    received = prediction_sets(tested, quantile=q, method=method)
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(received[clear], expected[clear])
+    assert 1 < expected.sum(axis=1).mean() < 2.9
