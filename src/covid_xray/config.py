@@ -87,6 +87,7 @@ class Training(Settings):
     weight_decay: float = pydantic.Field(0.0, ge=0)  # adamw
     schedule: Literal["plateau", "cosine"] = "plateau"  # cosine: falls to 0 over `epochs`, and the last epoch is kept
     average_decay: float = pydantic.Field(0.0, ge=0, lt=1)  # of the running average of the weights, each step; 0: none
+    probe: float = pydantic.Field(0.0, ge=0)  # C of the logistic regression that sets the head before; 0: none
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
     sampling: Literal["plain", "balanced"] = "plain"  # balanced over class and source (`training.sampling`)
     samples_per_epoch: int = pydantic.Field(0, ge=0)  # balanced: images drawn for an epoch; 0: as many as there are

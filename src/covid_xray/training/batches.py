@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Keys, inputs N x H x W x 1 float32 in 0..255, one-hot labels N x C float32, sample weights N float32, groups N."""
+    """Keys, inputs N x H x W x 1 float32 in 0..255, one-hot labels N x C, sample weights N float32, groups N."""
 
     images: tuple[str, ...]
     x: NDArray[np.float32]
@@ -64,7 +64,7 @@ def training_batches(part: Part, *, settings: Training, epoch: int) -> Iterator[
         # An image that is drawn twice in an epoch is changed in two ways: its place in the order is part of the seed.
         places = range(start, start + len(chosen)) if settings.sampling == "balanced" else chosen.tolist()
         seeds = [(settings.seed, epoch, place) for place in places]
-        pixels = [_altered(part, index, settings, seed) for index, seed in zip(chosen.tolist(), seeds, strict=True)]
+        pixels = [altered(part, index, settings, seed) for index, seed in zip(chosen.tolist(), seeds, strict=True)]
         yield _batch(part, chosen, pixels, weights)
 
 
@@ -129,9 +129,10 @@ def _pixels(part: Part, index: int) -> NDArray[np.uint8]:
     return np.asarray(part.cache.pixels[part.cache.row[part.images[index]]])
 
 
-def _altered(part: Part, index: int, settings: Training, seed: tuple[int, ...]) -> NDArray[np.uint8]:
+def altered(part: Part, index: int, settings: Training, seed: tuple[int, ...] | None) -> NDArray[np.uint8]:
+    """H x W uint8 of one image, changed as the settings say and as a function of `seed`; as it is without a seed."""
     pixels = _pixels(part, index)
-    if not settings.augment:
+    if seed is None or not settings.augment:
         return pixels
     pixels = augment(pixels, settings.augmentation, seed)
     if settings.appearance.probability:

@@ -38,6 +38,7 @@ from covid_xray.training.epoch import steps_of, train_epoch, validate
 from covid_xray.training.export import export
 from covid_xray.training.lung_crop import kept_network
 from covid_xray.training.network import averaged, build_model
+from covid_xray.training.probe import probe_head
 from covid_xray.training.run import calibrate_bundle, describe_data, write_run_manifest
 from covid_xray.training.sampling import group_numbers
 from covid_xray.training.schedule import Schedule
@@ -195,6 +196,9 @@ def _restore(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
     folder = run.out / "checkpoint"
     if not checkpoint.exists(folder):
         (run.out / "history.csv").unlink(missing_ok=True)
+        if run.settings.probe:
+            run.progress("probe", 0, 1, "")
+            probe_head(run.model, run.train, settings=run.settings)
         return schedule.start(run.settings), []
     generation = checkpoint.load(folder)
     if generation.run != run.identity:
