@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from bundles import CLASSES, SIZE, grey, make_bundle, network
+from commands import run
 from covid_xray.bundle import selftest
 from covid_xray.bundle.bundle import load_bundle, record
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import Manifest, read_manifest
-from covid_xray.errors import BadSplit
+from covid_xray.errors import BadBundle, BadSplit
 from covid_xray.training.quantise import add_int8, choose
 
 
@@ -61,6 +62,34 @@ def test_it_really_is_int8(tmp_path: Path, manifest: Manifest, split: pd.Series)
     kinds = {tensor.data_type for tensor in model.graph.initializer}
     assert onnx.TensorProto.INT8 in kinds
     assert "DequantizeLinear" in {node.op_type for node in model.graph.node}
+
+
+def test_a_flipped_byte_in_int8_is_refused_everywhere(
+    tmp_path: Path, manifest: Manifest, split: pd.Series, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    folder = make_bundle(tmp_path / "bundle", model=network(sharpness=0.3))
+    add_int8(folder, manifest, split)
+    path, film = folder / "model_int8.onnx", manifest.path(manifest.table["image"][0])
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    places = [0, len(whole) - 1, *range(50, len(whole), 97)]
+    for at in places:
+        broken = bytearray(whole)
+        broken[at] ^= int(random.integers(1, 256))
+        path.write_bytes(broken)
+        with pytest.raises(BadBundle, match=r"model_int8\.onnx"):
+            load_bundle(folder, int8=True)
+        load_bundle(folder)  # float32 has a hash of its own
+    for spoilt in (b"", whole[:-1], whole + b"\0", (folder / "model.onnx").read_bytes()):
+        path.write_bytes(spoilt)
+        with pytest.raises(BadBundle):
+            Predictor(folder, precision="int8")
+    ran = run(capsysbinary, "predict", film, "--bundle", folder, "--precision", "int8", "--csv")
+    assert ran.code == 3
+    assert b"model_int8.onnx" in ran.err
+    assert ran.out == b"", "never an answer"
+    path.write_bytes(whole)
+    assert run(capsysbinary, "predict", film, "--bundle", folder, "--precision", "int8", "--csv").code == 0
 
 
 def test_only_training_images_calibrate(manifest: Manifest, split: pd.Series) -> None:
