@@ -95,8 +95,9 @@ class Accounts:
     def log_in(self, name: str, password: str, *, hours: float) -> str:
         """A new session of this user; returns its cookie. Raises `NotLoggedIn`, after the same work for any name."""
         users = tables.users.c
+        query = sa.select(users.password).where(users.name == (name if _NAME.fullmatch(name) else ""))
         with self._database.reading() as connection:
-            stored = connection.execute(sa.select(users.password).where(users.name == name)).scalar_one_or_none()
+            stored = connection.execute(query).scalar_one_or_none()
         if not _verify(stored or _nobodys_password(), password) or stored is None:
             raise NotLoggedIn("expected a user name and its password. Received: another pair", code="bad-login")
         cookie = secrets.token_urlsafe(32)

@@ -1,4 +1,4 @@
-"""Who sends too slowly is sent away: a body must arrive in its time, and a connection without a request soon ends.
+"""Who sends too slowly or too much is sent away: bodies have their time, and connections without a request soon end.
 
 uvicorn waits for ever for either. The time of a body begins when somebody starts to read it.
 """
@@ -12,8 +12,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from covid_xray.config import Serving
 from covid_xray.errors import TooSlow
+from covid_xray.serving.problems import problem
 
 Message = MutableMapping[str, Any]
+_TOO_LARGE = "expected a smaller body. Received: one over the limit of this address"
 IDLE_SECONDS = 10.0  # in which a request must have begun, headers included
 
 
@@ -32,11 +34,22 @@ class Patience:
         body = _Body(scope, receive, seconds=self.settings.batch_seconds if many else self.settings.body_seconds)
 
         async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start" and "covid_xray.late" in scope:
-                MutableHeaders(scope=message)["Connection"] = "close"
-            await send(message)
+            if message["type"] == "http.response.start":
+                if "covid_xray.late" in scope:
+                    MutableHeaders(scope=message)["Connection"] = "close"
+                if _is_bare_413(message):
+                    scope["covid_xray.replaced"] = True
+                    await problem(413, "too-large", _TOO_LARGE)(scope, receive, send)
+            if "covid_xray.replaced" not in scope:
+                await send(message)
 
         await self.app(scope, body.receive, closing)
+
+
+def _is_bare_413(message: Message) -> bool:
+    """Whether Starlette refuses a body for the length that it declares, in plain text."""
+    about = MutableHeaders(scope=message).get("content-type", "")
+    return bool(message["status"] == 413) and about.startswith("text/plain")
 
 
 class _Body:

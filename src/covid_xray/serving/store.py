@@ -68,6 +68,7 @@ class Store:
             if known != new.id:
                 return known
         connection.execute(sa.insert(tables.studies).values(study_row(new)))
+        _log(connection, new.uploader, "upload", new.id)
         if new.job_item:
             job, number = new.job_item
             where = (tables.items.c.job_id == job) & (tables.items.c.number == number)
@@ -179,8 +180,7 @@ class Store:
     def record(self, who: str, action: str, what: str | None = None) -> None:
         """Add a line to the audit log."""
         with self.database.writing() as connection:
-            values = {"created": now(), "who": who, "action": action, "what": what}
-            connection.execute(sa.insert(tables.audit).values(values))
+            _log(connection, who, action, what)
 
     def audit(self, *, limit: int = 100, offset: int = 0) -> list[AuditEntry]:
         """The audit log, newest first."""
@@ -222,6 +222,11 @@ def result_of(connection: sa.Connection, key: Key) -> str | None:
             "expected a new Idempotency-Key for another request. Received: a used one", code="key-reused"
         )
     return str(row.result_id)
+
+
+def _log(connection: sa.Connection, who: str, action: str, what: str | None) -> None:
+    values = {"created": now(), "who": who, "action": action, "what": what}
+    connection.execute(sa.insert(tables.audit).values(values))
 
 
 def _gone() -> NotFound:

@@ -107,9 +107,9 @@ def _where(query: Query) -> sa.ColumnElement[bool]:
             columns.name.icontains(text, autoescape=True) | columns.id.startswith(text.lower(), autoescape=True)
         )
     if query.label is not None:
-        found.append(columns.label == query.label)
+        found.append(columns.label == clean_text(query.label))
     if query.origin is not None:
-        found.append(columns.origin == query.origin)
+        found.append(columns.origin == clean_text(query.origin))
     if query.feedback == "none":
         found.append(columns.verdict.is_(None))
     elif query.feedback == "any":
