@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covid_xray.evaluation.audit_figures import LABELS, audit_charts, examples, survival_bars
+from covid_xray.evaluation.audit_figures import LABELS, audit_charts, cascade_lines, curves, examples, survival_bars
 from covid_xray.evaluation.figures import DARK, LIGHT, render
 from covid_xray.evaluation.interventions import INTERVENTIONS, whole_input
 from watching import chest
@@ -36,6 +36,24 @@ def test_every_intervention_has_its_bar_and_label():
 def test_charts_are_pictures(theme):
     (chart,) = audit_charts(FACTS)
     assert np.asarray(Image.open(io.BytesIO(render(chart, theme)))).std() > 10
+
+
+def figure(value):
+    return {"value": value, "ci_low": value - 0.1, "ci_high": value + 0.1}
+
+
+def test_cascade_and_curves_show_the_figures():
+    steps = [{"layer": f"layer{n}", "spearman": figure(0.8 - 0.2 * n), "ssim": figure(0.5)} for n in range(3)]
+    cascade = {"steps": steps, "unrelated": {"spearman": figure(0.3), "ssim": figure(0.2)}}
+    methods = [{"shows": "Grad-CAM", "curves": {"insertion": [0.1, 0.5, 0.9], "deletion": [0.9, 0.2, 0.1]}}]
+    facts = {**FACTS, "heatmaps": {"cascade": cascade, "methods": methods}}
+    assert [chart.name for chart in audit_charts(facts)] == ["audit_conditions", "audit_cascade", "audit_curves"]
+    axes = cascade_lines(cascade, LIGHT).axes[0]
+    assert list(axes.lines[0].get_ydata()) == pytest.approx([0.8, 0.6, 0.4])
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["layer0", "layer1", "layer2"]
+    above, below = curves(facts["heatmaps"], LIGHT).axes
+    assert list(above.lines[0].get_ydata()) == [0.1, 0.5, 0.9]
+    assert list(below.lines[0].get_ydata()) == [0.9, 0.2, 0.1]
 
 
 def test_the_sheet_has_a_row_for_each_picture():

@@ -16,7 +16,7 @@ def chests(tmp_path_factory):
 
 
 def call(*words: object):
-    return CliRunner().invoke(app, ["audit", *map(str, words), "--rounds", "40"], terminal_width=200)
+    return CliRunner().invoke(app, ["audit", "--rounds", "40", "--heatmaps", "0", *map(str, words)], terminal_width=200)
 
 
 def test_a_run_folder_gets_the_audit(chests, tmp_path):
@@ -28,6 +28,17 @@ def test_a_run_folder_gets_the_audit(chests, tmp_path):
     assert facts["verdict"]["kind"] == "shortcut"
     assert facts["verdict"]["line"] in result.stdout.replace("\n", " ")
     assert (tmp_path / "run" / "audit.md").is_file()
+
+
+def test_heat_maps_are_tested_unless_told_otherwise(chests, tmp_path):
+    data, masks = chests
+    make_bundle(tmp_path / "run" / "bundle", CORNER)
+    make_bundle(tmp_path / "other" / "bundle", CORNER, seed=1)
+    result = call(tmp_path / "run", "--data", data, "--masks", masks, "--other", tmp_path / "other", "--heatmaps", 4)
+    assert result.exit_code == 0, result.output
+    assert "not a localisation" in result.stdout
+    maps = json.loads((tmp_path / "run" / "audit.json").read_text())["heatmaps"]
+    assert (maps["images"], maps["seeds"]["networks"]) == (4, 2)
 
 
 def test_a_bundle_alone_needs_a_folder_to_write_to(chests, tmp_path):

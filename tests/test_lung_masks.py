@@ -26,14 +26,6 @@ class Drawn:
         return mask
 
 
-@dataclass(frozen=True)
-class Finder:
-    found: Drawn = Drawn()
-
-    def find(self, radiograph: Radiograph) -> Drawn:
-        return self.found
-
-
 def write(path: Path, size: tuple[int, int] = (30, 40)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     mask = np.zeros(size[::-1], np.uint8)
@@ -69,15 +61,16 @@ def test_one_study_uses_one_kind_of_mask(tmp_path):
     assert choose_masks(["x/a.jpg"], folder=tmp_path).kind == "files"
     # A file for one image only: outlines for some and boxes for the rest would tell the classes apart.
     assert choose_masks(["x/a.jpg", "x/b.jpg"], folder=tmp_path).kind == "box"
-    assert choose_masks(["x/a.jpg", "x/b.jpg"], folder=tmp_path, finder=Finder()).kind == "network"
+    assert choose_masks(["x/a.jpg", "x/b.jpg"], folder=tmp_path, network=True).kind == "network"
     assert choose_masks(["x/a.jpg", "x/b.jpg"], folder=tmp_path, wish="files").kind == "files"
-    assert choose_masks(["x/a.jpg"], folder=tmp_path, finder=Finder(), wish="box").kind == "box"
+    assert choose_masks(["x/a.jpg"], folder=tmp_path, network=True, wish="box").kind == "box"
 
 
 def test_implausible_lungs_are_no_mask():
-    good = choose_masks(["a"], finder=Finder(), wish="network")
-    assert good.mask("a", BLANK).sum() == 10 * 30
-    assert choose_masks(["a"], finder=Finder(Drawn(False)), wish="network").mask("a", BLANK) is None
+    masks = choose_masks(["a"], network=True, wish="network")
+    assert masks.mask("a", BLANK, Drawn()).sum() == 10 * 30
+    assert masks.mask("a", BLANK, Drawn(plausible=False)) is None
+    assert masks.mask("a", BLANK, None) is None
 
 
 def test_the_box_leaves_a_border():

@@ -1,5 +1,7 @@
 """What the network sees of each image, and where the lungs are in it."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,6 +82,32 @@ def test_masks_are_held_against_files(chests, predictor):
     assert said["area"] == pytest.approx(0.765, abs=0.03)
 
 
+def test_what_a_cropping_network_sees_is_decided_on_the_untouched_radiograph(tmp_path):
+    from bundles import facts as about
+    from chests import chest, lung_facts, lung_network
+    from covid_xray.bundle.bundle import write_bundle
+    from covid_xray.bundle.lungs import WHOLE
+    from covid_xray.evaluation.interventions import INTERVENTIONS, whole_input
+    from watching import network
+
+    known = about(size=SIZE)
+    known |= {"classes": ["covid", "normal"], "lungs": lung_facts(), "input": {**known["input"], "crop": "lungs"}}
+    write_bundle(tmp_path / "bundle", model=network(CORNER), facts=known, lungs=lung_network())
+    predictor = Predictor(tmp_path / "bundle")
+    Image.fromarray(chest()).save(tmp_path / "a.png")
+    manifest = Manifest(pd.DataFrame({"image": ["a.png"], "label": ["covid"]}), tmp_path, pd.DataFrame())
+    seen = predictor.view(tmp_path / "a.png")
+    assert seen.region != WHOLE
+    scenes = read_scenes(predictor, manifest, choose_masks(["a.png"], network=True))
+    assert np.array_equal(scenes.pixels[0], seen.pixels)
+    # Dark is lung in this picture: in the crop the mask lies on the dark pixels, and they fill most of it.
+    assert scenes.pixels[0][scenes.lungs[0]].max() < 120 < scenes.pixels[0][~scenes.lungs[0]].max()
+    assert scenes.lungs.mean() > 0.5
+    black = next(way for way in INTERVENTIONS if way.name == "lungs_black")
+    assert black.change(whole_input(scenes.pixels, scenes.lungs))[0].shape == (SIZE, SIZE)
+    assert predictor.view(tmp_path / "a.png").region == seen.region
+
+
 def test_no_lungs_at_all_is_refused(chests, predictor, tmp_path):
     manifest = read_manifest(chests[0])
     with pytest.raises(InputRefused, match="known lungs"):
@@ -92,7 +120,7 @@ def table(**counts):
         for name, count in counts.items()
         for i in range(count)
     ]
-    return Manifest(pd.DataFrame(rows), __import__("pathlib").Path(), pd.DataFrame())
+    return Manifest(pd.DataFrame(rows), Path(), pd.DataFrame())
 
 
 def test_a_sample_keeps_the_shares_and_is_the_same_each_time():

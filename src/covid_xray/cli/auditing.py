@@ -1,7 +1,7 @@
 """The command that asks how much of a network's score is real, and whether its heat maps mean anything: audit."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -10,8 +10,19 @@ from covid_xray.cli.console import Data, Images, err, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.errors import InputRefused, UsageError
 
-if TYPE_CHECKING:
-    from covid_xray.evaluation.lung_masks import LungFinder
+Masks = Annotated[
+    Path | None, typer.Option("--masks", help="Folder of lung masks named like the images; bright is lung.")
+]
+Lungs = Annotated[
+    str, typer.Option("--lungs", help="files, network or box; auto takes the first of them that covers every image.")
+]
+Crossval = Annotated[Path | None, typer.Option("--crossval", help="crossval.json with sources left out in turn.")]
+Heatmaps = Annotated[
+    int, typer.Option("--heatmaps", min=0, help="Images that the heat maps are tested on; 0 for no such test.")
+]
+Others = Annotated[
+    list[Path] | None, typer.Option("--other", help="A run of another seed, whose heat maps should agree; repeatable.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -30,48 +41,44 @@ def audit(
     label: Labels = None,
     where: Where = None,
     duplicates: Duplicates = None,
-    masks: Annotated[
-        Path | None, typer.Option("--masks", help="Folder of lung masks named like the images; bright is lung.")
-    ] = None,
-    lungs: Annotated[
-        str,
-        typer.Option("--lungs", help="files, network or box; auto takes the first of them that covers every image."),
-    ] = "auto",
+    masks: Masks = None,
+    lungs: Lungs = "auto",
     baselines: Annotated[Path | None, typer.Option("--baselines", help="baselines.json of this data set.")] = None,
-    crossval: Annotated[
-        Path | None, typer.Option("--crossval", help="crossval.json with sources left out in turn.")
-    ] = None,
+    crossval: Crossval = None,
     sample: Annotated[int, typer.Option("--sample", min=40, help="Look at most at so many images.")] = 800,
+    heatmaps: Heatmaps = 24,
+    others: Others = None,
     rounds: Annotated[int, typer.Option("--rounds", min=10, help="Bootstrap rounds of the intervals.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Of sampling, bootstrap and random weights.")] = 0,
 ) -> None:
     """Hide the lungs, or all but the lungs, and measure what is left of the score; then test the heat maps."""
+    from covid_xray.bundle.bundle import load_bundle
     from covid_xray.bundle.predictor import Predictor
     from covid_xray.cli.evaluating import choose
     from covid_xray.evaluation.audit import Plan, write_audit
     from covid_xray.evaluation.audit import audit as audited
 
-    is_run = (run / "bundle").is_dir()
-    if output is None and not is_run:
+    bundle = _bundle(run)
+    if output is None and bundle == run:
         raise UsageError(f"expected -o FOLDER for a bundle without a run folder. Received: {run} alone")
-    predictor = Predictor(run / "bundle" if is_run else run)
+    predictor = Predictor(bundle)
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates, show=False)
     chosen, name = choose(manifest, run / "split.csv", part=part)
     plan = Plan(
         part=name, masks=masks, lungs=lungs, images=sample, rounds=rounds, seed=seed,
         baselines=_json(baselines, "covid-xray baselines"), crossval=_json(crossval, "covid-xray crossval"),
+        heatmaps=heatmaps, others=tuple(load_bundle(_bundle(other)) for other in others or ()),
     )  # fmt: skip
     with stages() as progress:
-        result = audited(predictor, chosen, plan, finder=_finder(predictor), progress=progress)
+        result = audited(predictor, chosen, plan, progress=progress)
     target = output or run
     write_audit(result, target)
     _print(result.facts)
     err.print(f"written: {target / 'audit.md'}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _finder(predictor: Any) -> "LungFinder | None":
-    """The lung network of the bundle, where it has one."""
-    return None
+def _bundle(run: Path) -> Path:
+    return run / "bundle" if (run / "bundle").is_dir() else run
 
 
 def _json(path: Path | None, command: str) -> dict[str, Any] | None:
@@ -89,13 +96,16 @@ def _json(path: Path | None, command: str) -> dict[str, Any] | None:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    from covid_xray.evaluation.audit_page import interval
+    from covid_xray.evaluation.audit_page import NO_LOCALISATION, interval
     from covid_xray.evaluation.shortcuts import HEADLINE
     from covid_xray.evaluation.verdict import NAMES
 
     for row in facts["conditions"]:
         figure = interval(row["figures"][HEADLINE])
         out.print(f"{NAMES[HEADLINE]} {figure}  {row['shows']}", highlight=False, markup=False, soft_wrap=True)
-    verdict = facts["verdict"]
-    for text in (verdict["line"], verdict["means"], *facts["notes"]):
+    verdict, maps = facts["verdict"], facts["heatmaps"]
+    said = [verdict["line"], *([verdict["means"]] if verdict["means"] != verdict["line"] else [])]
+    if maps:
+        said += [f"Heat maps, layers made random: {maps['cascade']['line']}", maps["faithful"], NO_LOCALISATION]
+    for text in (*said, *facts["notes"]):
         out.print(text, highlight=False, markup=False, soft_wrap=True)

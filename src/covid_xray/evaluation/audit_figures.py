@@ -72,7 +72,7 @@ def cascade_lines(cascade: Mapping[str, Any], theme: Theme) -> Figure:
         axes.fill_between(range(len(steps)), ends[:, 0], ends[:, 1], color=theme.series[number], alpha=0.2, linewidth=0)
         axes.axhline(cascade["unrelated"][key]["value"], linewidth=0.9, **style)
     axes.set_xticks(range(len(steps)), [step["layer"] for step in steps], rotation=40, ha="right", fontsize=8)
-    axes.set(ylim=(-0.35, 1.05), ylabel="agreement with the trained network's map", xlabel="made random down to")
+    axes.set(ylim=(-0.35, 1.05), ylabel="agreement with the trained map", xlabel="made random down to")
     axes.legend(loc="upper right", title="thin lines: maps of two different images")
     return figure
 

@@ -35,12 +35,6 @@ class Found(Protocol):
     def at_size(self, height: int, width: int) -> Mask: ...  # noqa: D102
 
 
-class LungFinder(Protocol):
-    """A network that finds lungs; `bundle.lungs.LungFinder` is one."""
-
-    def find(self, radiograph: Radiograph) -> Found: ...  # noqa: D102
-
-
 class LungMasks(Protocol):
     """Where the lungs of the images of one study are."""
 
@@ -54,8 +48,11 @@ class LungMasks(Protocol):
         """What the masks are, as the end of a sentence."""
         ...
 
-    def mask(self, image: str, radiograph: Radiograph) -> Mask | None:
-        """H x W at the radiograph's size; `None` where the lungs of this image are not known."""
+    def mask(self, image: str, radiograph: Radiograph, found: Found | None) -> Mask | None:
+        """H x W at the radiograph's size; `None` where the lungs of this image are not known.
+
+        `found` is what the bundle's lung network took for lungs, where it has one.
+        """
         ...
 
 
@@ -68,7 +65,7 @@ class MaskFiles:
     kind: str = "files"
     says: str = "mask files"
 
-    def mask(self, image: str, radiograph: Radiograph) -> Mask | None:
+    def mask(self, image: str, radiograph: Radiograph, found: Found | None = None) -> Mask | None:
         """As `LungMasks.mask`; a mask of another shape than the picture is none."""
         path = self.files.get(image)
         if path is None:
@@ -85,16 +82,14 @@ class MaskFiles:
 
 @dataclass(frozen=True)
 class NetworkMasks:
-    """Masks that a lung network draws."""
+    """What the lung network of the bundle takes for lungs."""
 
-    finder: LungFinder
     kind: str = "network"
-    says: str = "the outlines that the lung network draws"
+    says: str = "the outlines that the lung network of the bundle draws"
 
-    def mask(self, image: str, radiograph: Radiograph) -> Mask | None:
+    def mask(self, image: str, radiograph: Radiograph, found: Found | None = None) -> Mask | None:
         """As `LungMasks.mask`; `None` where what was found cannot be a pair of lungs."""
-        found = self.finder.find(radiograph)
-        return found.at_size(*radiograph.pixels.shape) if found.plausible else None
+        return found.at_size(*radiograph.pixels.shape) if found is not None and found.plausible else None
 
 
 @dataclass(frozen=True)
@@ -107,7 +102,7 @@ class BoxMasks:
         "which holds the heart and spine as well"
     )
 
-    def mask(self, image: str, radiograph: Radiograph) -> Mask | None:
+    def mask(self, image: str, radiograph: Radiograph, found: Found | None = None) -> Mask | None:
         """As `LungMasks.mask`; never `None`."""
         height, width = radiograph.pixels.shape
         top, bottom, left, right = BOX
@@ -117,14 +112,14 @@ class BoxMasks:
 
 
 def choose_masks(
-    images: Sequence[str], *, folder: Path | None = None, finder: LungFinder | None = None, wish: str = "auto"
+    images: Sequence[str], *, folder: Path | None = None, network: bool = False, wish: str = "auto"
 ) -> LungMasks:
     """The best kind of mask that there is for every image: files, else the lung network, else the box.
 
     Args:
         images: of the manifest.
         folder: of mask files, or `None`.
-        finder: lung network of the bundle, or `None`.
+        network: whether the bundle has a lung network.
         wish: `auto`, or the kind to use; with `files`, images without one are left out of the study.
 
     Raises:
@@ -135,15 +130,15 @@ def choose_masks(
         raise UsageError(f"expected lungs of the kind {', '.join(KINDS)}. Received: {wish!r}")
     if wish == "files" and folder is None:
         raise UsageError("expected --masks DIR for --lungs files. Received: no folder")
-    if wish == "network" and finder is None:
+    if wish == "network" and not network:
         raise InputRefused("expected a bundle with a lung network for --lungs network. Received: one without")
     files = mask_files(images, folder) if folder is not None else {}
     if wish == "files" and not files:
         raise InputRefused(f"expected masks named like the images in {folder}. Received: none that fits")
     if wish == "files" or (wish == "auto" and len(files) == len(images)):
         return MaskFiles(files)
-    if finder is not None and wish in ("auto", "network"):
-        return NetworkMasks(finder)
+    if network and wish in ("auto", "network"):
+        return NetworkMasks()
     return BoxMasks()
 
 

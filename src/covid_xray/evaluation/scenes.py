@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from covid_xray.bundle.lungs import cropped
 from covid_xray.bundle.predictor import Predictor, open_source
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadImage, InputRefused
@@ -142,19 +143,14 @@ def _scene(predictor: Predictor, image: str, path: Path, masks: LungMasks, files
         radiograph = open_source(path, limits=predictor.limits)
     except BadImage as error:
         return error.message
-    mask = masks.mask(image, radiograph)
+    seen = predictor.viewer.view(radiograph)
+    mask = masks.mask(image, radiograph, seen.lungs)
     if mask is None:
         return f"the lungs are not known ({masks.kind})"
-    pixels = predictor.read(radiograph)
-    lungs = _same_way(predictor, radiograph, mask)
+    # The mask goes the way that the picture went: into the region that was chosen on the untouched radiograph.
+    drawn = cropped(Radiograph(mask.astype(np.uint8) * np.uint8(255)), seen.region)
+    lungs = to_input(drawn, height=predictor.bundle.height, width=predictor.bundle.width) > 127
     if lungs.mean() < SMALLEST_LUNGS:
         return f"the lungs take {lungs.mean():.1%} of the picture, too little to hide or show"
     other = files.mask(image, radiograph) if files is not None and masks.kind != "files" else None
-    return _Seen(pixels, lungs, None if other is None else dice(mask, other))
-
-
-def _same_way(predictor: Predictor, radiograph: Radiograph, mask: Mask) -> Mask:
-    """The mask as the predictor would read it if it were the picture: height x width."""
-    bundle = predictor.bundle
-    drawn = Radiograph(mask.astype(np.uint8) * np.uint8(255))
-    return to_input(drawn, height=bundle.height, width=bundle.width) > 127
+    return _Seen(seen.pixels, lungs, None if other is None else dice(mask, other))

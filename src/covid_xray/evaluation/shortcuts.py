@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.bundle.predictor import Predictor
-from covid_xray.evaluation.intervals import ENOUGH, group_codes, resamples
+from covid_xray.evaluation.intervals import group_codes, percentiles, resamples
 from covid_xray.evaluation.interventions import INTERVENTIONS, WHOLE, Intervention, whole_input
 from covid_xray.evaluation.metrics import Floats, prepare, weighted
 from covid_xray.evaluation.predictions import Predictions, probability_columns
@@ -155,11 +155,8 @@ class _Draws:
         return {"value": float(value), **self._ends(shares), "condition": best}
 
     def _ends(self, drawn: Floats) -> Facts:
-        defined = drawn[np.isfinite(drawn)]
-        if len(defined) < ENOUGH * len(drawn):
-            return {"ci_low": None, "ci_high": None}
-        low, high = np.quantile(defined, [(1 - self.level) / 2, (1 + self.level) / 2])
-        return {"ci_low": float(low), "ci_high": float(high)}
+        low, high = percentiles(drawn, self.level)
+        return {"ci_low": low, "ci_high": high}
 
 
 def codes_of(scenes: Scenes, classes: tuple[str, ...]) -> NDArray[np.int64]:
