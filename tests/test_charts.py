@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from covid_xray.evaluation.charts import charts
-from covid_xray.evaluation.figures import DARK, LIGHT, render
+from covid_xray.evaluation.figures import DARK, LIGHT, render, roc
 from test_figures import study
 
 
@@ -38,3 +38,14 @@ def test_twice_the_resolution_is_twice_the_pixels(tmp_path):
     chart = charts(predictions, metrics, None)[0]
     once, twice = (Image.open(io.BytesIO(render(chart, LIGHT, dpi=dpi))).size for dpi in (144, 288))
     assert twice == (2 * once[0], 2 * once[1])
+
+
+def test_operating_points_are_marked_on_the_roc(tmp_path):
+    predictions, metrics = study(tmp_path)
+    share = {"value": 0.5}
+    point = {"sensitivity": share, "specificity": share}
+    marked = {**metrics, "operating_points": {"covid": {"points": {"rule-in": point, "rule-out": {"threshold": None}}}}}
+    axes = roc(predictions, marked, LIGHT).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["rule-in"]
+    assert (0.5, 0.5) in [tuple(line.get_xydata()[0]) for line in axes.lines if len(line.get_xydata()) == 1]
+    assert not roc(predictions, metrics, LIGHT).axes[0].texts

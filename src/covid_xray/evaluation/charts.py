@@ -39,7 +39,7 @@ def charts(predictions: Predictions, metrics: Facts, history: pd.DataFrame | Non
     if any(name.startswith("auroc/") for name in figures):
         found[1:1] = [
             Chart("roc", "ROC, one class against the rest", "Sensitivity against false alarms for each class",
-                  lambda theme: roc(predictions, figures, theme)),
+                  lambda theme: roc(predictions, metrics, theme)),
             Chart("precision_recall", "Precision and recall", "Precision against recall for each class",
                   lambda theme: precision_recall(predictions, figures, theme)),
         ]  # fmt: skip

@@ -47,11 +47,9 @@ def evaluate(
         out: folder; files of an earlier evaluation in it are replaced one by one, report.html last.
         history: `history.csv` of the training run, for the training curves.
         baselines: content of the baselines.json that `covid-xray baselines` wrote for this data set.
-        banner: a warning printed in red on top of the report.
-        run: what lies beside the bundle (`run_facts.read_run`), for the checklists and the audit.
-        part: name of the part of the data that this is.
+        title, banner: of the report; the banner is a warning in red.
+        run, part: what lies beside the bundle (`run_facts.read_run`), and the name of these images' part.
         pdf: also write report.pdf.
-        title: of the report.
         prevalence: the mix of classes of a population, as `covid=0.05,virus=0.1`, to say what holds there.
         rounds, seed: of the bootstrap.
         progress: called with (images done, images in all).
@@ -65,14 +63,9 @@ def evaluate(
     """
     yardstick = compared(baselines, predictor.classes)
     predictions = _answered(predictor, manifest, out / "predictions.csv", progress=progress)
-    metrics = {
-        "title": title,
-        "banner": banner,
-        "part": part,
-        **measure(predictions, manifest, predictor.bundle, rounds=rounds, seed=seed, prevalence=prevalence),
-        "baselines": yardstick,
-        "run": dict(run) if run else None,
-    }
+    found = measure(predictions, manifest, predictor.bundle, rounds=rounds, seed=seed, prevalence=prevalence)
+    told = {"title": title, "banner": banner, "part": part}
+    metrics = {**told, **found, "baselines": yardstick, "run": dict(run) if run else None}
     drawings = [*charts(predictions, metrics, read_history(history)), *decision_charts(metrics)]
     cases = draw(predictor, predictions, manifest, limits=Limits())
     _write(out, metrics, drawings, cases, predictions=predictions, facts=predictor.bundle.facts, pdf=pdf)

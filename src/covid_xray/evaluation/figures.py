@@ -115,13 +115,15 @@ def confusion_matrix(metrics: Facts, theme: Theme) -> Figure:
     return figure
 
 
-def roc(predictions: Predictions, figures: Facts, theme: Theme) -> Figure:
-    """One line for each class, with AUROC and interval."""
+def roc(predictions: Predictions, metrics: Facts, theme: Theme) -> Figure:
+    """One line for each class, with AUROC and interval; the operating points are marked where they fall on it."""
+    figures, points = metrics["figures"], metrics.get("operating_points") or {}
     figure, axes = _square()
     axes.plot([0, 1], [0, 1], color=theme.faint, linewidth=1)
     for code, style in _each(predictions, figures, "auroc", theme):
         alarms, hits, _ = roc_curve(predictions.labels == code, predictions.probabilities[:, code])
         axes.plot(alarms, hits, **style)
+        _mark(axes, (points.get(predictions.classes[code]) or {"points": {}})["points"], style["color"], theme)
     axes.set(xlabel="1 - specificity (false alarms)", ylabel="sensitivity")
     axes.legend(loc="lower right", title="AUROC (95 % interval)")
     return figure
@@ -235,6 +237,15 @@ def _each(predictions: Predictions, figures: Facts, kind: str, theme: Theme) -> 
             colour, line = theme.series[code % len(theme.series)], LINES[code % len(LINES)]
             styles.append((code, {"label": label, "color": colour, "linestyle": line, "linewidth": 2}))
     return styles
+
+
+def _mark(axes: Axes, points: Facts, colour: str, theme: Theme) -> None:
+    """Operating points on a ROC; their names stand beside them, below the line."""
+    for name, point in points.items():
+        if point.get("sensitivity") and point.get("specificity"):
+            x, y = 1 - point["specificity"]["value"], point["sensitivity"]["value"]
+            axes.plot(x, y, "o", color=colour, markeredgecolor=theme.paper, markersize=9, zorder=4)
+            axes.annotate(name, (x, y), xytext=(9, -12), textcoords="offset points", color=theme.ink, fontsize=10)
 
 
 def _wilson(share: np.ndarray, n: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:

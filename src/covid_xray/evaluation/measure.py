@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from covid_xray.data.association import cramers_v
 from covid_xray.data.manifest import Manifest
+from covid_xray.evaluation.abstention import abstention
 from covid_xray.evaluation.calibration import before_and_after
 from covid_xray.evaluation.conformal import coverage_facts
 from covid_xray.evaluation.decisions import decisions
@@ -70,6 +71,7 @@ def measure(
         "subgroups": by_attribute(predictions, groups=groups, rounds=rounds, seed=seed, level=LEVEL),
         "confounding": {"cramers_v": _cramers_v(table) if sources else None},
         "cannot_say": int((table["reasons"] != "").sum()),
+        "abstention": abstention(predictions, groups=groups, rounds=rounds, seed=seed),
         "failures": _records(predictions.failures),
         "quarantined": _records(manifest.quarantine),
         "settings": {"rounds": rounds, "seed": seed, "level": LEVEL, "ece_bins": ECE_BINS},

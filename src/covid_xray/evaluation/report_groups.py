@@ -100,7 +100,8 @@ def _gap(gap: Facts | None) -> tuple[Cell, ...]:
 def _title(attribute: Facts) -> str:
     names = ", ".join(attribute["groups"])
     title = attribute["title"]
-    return f"{title[0].upper()}{title[1:]}: {names if len(names) < 90 else str(len(attribute['groups'])) + ' groups'}"
+    told = names if len(names) < 50 else f"{len(attribute['groups'])} groups"
+    return f"{title[0].upper()}{title[1:]}: {told}"
 
 
 def _groups(m: Facts, attribute: Facts) -> Table:

@@ -121,6 +121,40 @@ def prediction_sets(m: Facts) -> Section | None:
                                                Text(note, "soft")))  # fmt: skip
 
 
+def abstention(m: Facts, facts: Facts) -> Section:
+    """How many images it would not answer, why, and what the gate of the bundle refuses."""
+    found, gate = m["abstention"], facts.get("gate")
+    share = found["withheld"] / m["n_images"]
+    few = f"{whole(found['withheld'])} of {whole(m['n_images'])} images ({percent(share)})"
+    told = f'{few} would be answered "cannot say".'
+    rates = [
+        cells(f"right of those {name}", cell(figure, as_percent=True)) for name, figure in found["accuracy"].items()
+    ]
+    rates += [
+        cells(f"withheld of {name}", cell(figure, as_percent=True))
+        for kind in ("label", "source")
+        for name, figure in found["rates"][kind].items()
+    ]
+    why = [cells(reason, whole(count)) for reason, count in found["reasons"].items()]
+    blocks = joined(
+        Text(told), _gate(gate),
+        Table("Why", ("reason (an image may have several)", "images"), tuple(why)) if why else None,
+        Table("Shares", ("share", "value"), tuple(rates)) if found["withheld"] else None,
+    )  # fmt: skip
+    return Section("gate", "What it would not answer", blocks)
+
+
+def _gate(gate: Facts | None) -> Text:
+    if not gate:
+        return Text("The bundle has no gate for images of another kind: covid-xray calibrate fits one.")
+    shares = [f"{percent(share)} ({name})" for name, share in gate["refused"].items() if share is not None]
+    return Text(
+        f"The gate asks whether an image is a frontal chest X-ray like those trained on. Fitted on "
+        f"{whole(gate['images']['train'])} training images, it refuses {' and '.join(shares)} of good images; at most "
+        f"{percent(gate['rate'])} was asked for. How well it finds bad ones these images do not show."
+    )
+
+
 def files(m: Facts, *, listed: int) -> Section:
     """What got no score, and what was refused before."""
     blocks: list[Block] = []
