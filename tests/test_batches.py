@@ -1,126 +1,113 @@
-"""Batches: each image once an epoch with its own label, the same for the same seed and epoch."""
+"""Batches over HTTP: 202 when they are on disk, then one row for each image, study or refusal; hostile archives."""
 
-import threading
+import io
+import stat
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
-import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
-pytest.importorskip("cv2")
-
-from covid_xray.config import Augmentation, Training
-from covid_xray.training import batches
-from covid_xray.training.batches import Part
-from covid_xray.training.cache import PixelCache
-
-CLASSES = ("covid", "normal", "virus")
-STILL = Augmentation(rotation=0, shear=0, zoom=0, shift=0, brightness=0, contrast=0)
+from bundles import grey
+from covid_xray.limits import Limits
+from drawing import png
+from servers import COVID, NORMAL, client, service_of, wait_for_job
 
 
-def part(count: int = 50, *, size: int = 16) -> Part:
-    """Image i is a flat picture of grey 2i and its label is i % 3: any mix-up shows."""
-    images = tuple(f"{i}.png" for i in range(count))
-    pixels = np.stack([np.full((size, size), 2 * i, np.uint8) for i in range(count)])
-    row = {image: index for index, image in enumerate(images)}
-    return Part(images, np.arange(count) % 3, CLASSES, PixelCache(pixels, row), np.arange(count) % 3)
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with client(tmp_path_factory.mktemp("batches")) as inside:
+        yield inside
 
 
-def test_every_image_once_with_its_own_pixels_and_label() -> None:
-    settings = Training(batch_size=8, augmentation=STILL, class_weights=False)
-    seen = []
-    for batch in batches.training_batches(part(), settings=settings, epoch=1):
-        assert batch.x.shape[1:] == (16, 16, 1)
-        assert batch.x.dtype == np.float32
-        for image, x, y, weight in zip(batch.images, batch.x, batch.y, batch.weight, strict=True):
-            number = int(image.removesuffix(".png"))
-            assert x.mean() == 2 * number
-            assert y.tolist() == np.eye(3)[number % 3].tolist()
-            assert weight == 1
-            seen.append(number)
-    assert sorted(seen) == list(range(50))
-    assert seen != sorted(seen)
+def archive(entries: dict[str, bytes], *, links: dict[str, str] | None = None) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in entries.items():
+            packed.writestr(name, data)
+        for name, target in (links or {}).items():
+            link = zipfile.ZipInfo(name)
+            link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+            packed.writestr(link, target)
+    return stream.getvalue()
 
 
-def test_epochs_differ_and_repeat_with_the_seed() -> None:
-    def order(seed: int, epoch: int) -> list[str]:
-        settings = Training(seed=seed, batch_size=8)
-        return [i for b in batches.training_batches(part(), settings=settings, epoch=epoch) for i in b.images]
-
-    assert order(0, 1) == order(0, 1)
-    assert order(0, 1) != order(0, 2)
-    assert order(0, 1) != order(1, 1)
+def send(api: TestClient, *files: tuple[str, bytes], **headers: str) -> dict:
+    answer = api.post("/api/v1/batch", files=[("file", part) for part in files], headers=headers)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["location"] == f"/api/v1/jobs/{answer.json()['id']}"
+    return wait_for_job(api, answer.headers["location"])
 
 
-def test_plain_batches_keep_the_order_and_the_pixels() -> None:
-    chosen = part(10)
-    joined = list(batches.plain_batches(chosen, batch_size=4))
-    assert [len(b.images) for b in joined] == [4, 4, 2]
-    assert tuple(i for b in joined for i in b.images) == chosen.images
-    np.testing.assert_array_equal(np.concatenate([b.x for b in joined])[..., 0], chosen.cache.pixels)
+def outcome(job: dict) -> dict[str, str]:
+    """Name to label or code."""
+    return {item["name"]: item["code"] or "answered" for item in job["items"]}
 
 
-def test_class_weights_balance_the_classes() -> None:
-    labels = np.array([0] * 6 + [1] * 3 + [2])
-    weights = batches.class_weights(labels, 3)
-    sums = [weights[labels[labels == c]].sum() for c in range(3)]
-    np.testing.assert_allclose(sums, [10 / 3] * 3, rtol=1e-6)
+def test_every_file_ends_in_one_row(api: TestClient) -> None:
+    job = send(api, ("a.png", COVID), ("b.txt", b"hello"), ("c.png", NORMAL))
+    assert (job["total"], job["answered"], job["failed"], job["state"]) == (3, 2, 1, "done")
+    assert outcome(job) == {"a.png": "answered", "b.txt": "not-an-image", "c.png": "answered"}
+    labels = [api.get(f"/api/v1/studies/{item['study_id']}").json()["label"] for item in job["items"][::2]]
+    assert labels == ["covid", "normal"]
+    assert list(service_of(api).jobs.inbox.iterdir()) == []
 
 
-def spot(*, row: int, column: int, size: int = 65) -> np.ndarray:
-    pixels = np.zeros((size, size), np.uint8)
-    pixels[row - 2 : row + 3, column - 2 : column + 3] = 200
-    return pixels
+def test_zip_archives_are_read_where_they_lie(api: TestClient) -> None:
+    packed = archive({"scans/a.png": COVID, "b.png": NORMAL, "notes.txt": b"x", "__MACOSX/._a.png": b"x"})
+    job = send(api, ("scans.zip", packed), ("single.png", COVID))
+    assert outcome(job) == {"scans/a.png": "answered", "b.png": "answered", "single.png": "answered"}
 
 
-def centre(pixels: np.ndarray) -> tuple[float, float]:
-    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
-    return (rows * pixels).sum() / pixels.sum(), (columns * pixels).sum() / pixels.sum()
+def test_names_that_lead_outside_and_links_lead_nowhere(api: TestClient, tmp_path: Path) -> None:
+    before = {path for path in tmp_path.parent.rglob("*") if "evil" in path.name}
+    packed = archive({"../../evil.png": COVID, "/etc/evil.png": NORMAL}, links={"link.png": "/etc/passwd"})
+    job = send(api, ("a.zip", packed))
+    assert outcome(job) == {"../../evil.png": "answered", "/etc/evil.png": "answered", "link.png": "not-an-image"}
+    assert {path for path in tmp_path.parent.rglob("*") if "evil" in path.name} == before
 
 
-def test_augmentation_is_really_applied_and_bounded() -> None:
-    source = spot(row=32, column=48)
-    moved = []
-    for seed in range(60):
-        turned = batches.augment(source, STILL.model_copy(update={"rotation": 10.0}), (seed,))
-        row, column = centre(turned)
-        assert np.hypot(row - 32, column - 32) == pytest.approx(16, abs=0.6)  # a rotation keeps the distance
-        moved.append(np.degrees(np.arctan2(row - 32, column - 32)))
-    assert max(np.abs(moved)) <= 10.5
-    assert min(moved) < -5
-    assert max(moved) > 5
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (archive({"a.png": bytes(30_000_000)}), "zip-limits"),  # ratio 1,000
+        (archive({f"{n}.png": b"" for n in range(1001)}), "zip-limits"),
+        (archive({"a.txt": b"x"}), "no-images"),
+        (archive({"a.png": COVID})[:-30], "bad-zip"),
+        (b"PK\x03\x04 and nothing", "bad-zip"),
+    ],
+)
+def test_archives_beyond_the_limits_are_one_refusal(api: TestClient, data: bytes, code: str) -> None:
+    assert outcome(send(api, ("bomb.zip", data))) == {"bomb.zip": code}
 
 
-@pytest.mark.parametrize("amount", ["shear", "zoom", "shift", "brightness", "contrast"])
-def test_each_amount_changes_the_picture(amount: str) -> None:
-    source = np.random.default_rng(0).integers(40, 200, (32, 32), dtype=np.uint8)
-    changed = batches.augment(source, STILL.model_copy(update={amount: 0.2 if amount != "shear" else 10.0}), (1,))
-    assert changed.shape == source.shape
-    assert changed.dtype == np.uint8
-    assert np.abs(changed.astype(int) - source).mean() > 1
-    np.testing.assert_array_equal(batches.augment(source, STILL, (1,)), source)
+def test_a_zip_bomb_that_lies_about_its_size_is_read_under_limits(api: TestClient) -> None:
+    packed = bytearray(archive({"a.png": bytes(25 << 20), "b.png": bytes(range(256)) * 4000}))
+    for mark in (b"PK\x03\x04", b"PK\x01\x02"):  # declare 1,000 bytes for the first entry
+        at = packed.find(mark) + (22 if mark[2] == 3 else 24)
+        packed[at : at + 4] = (1000).to_bytes(4, "little")
+    job = send(api, ("a.zip", bytes(packed)))
+    assert set(outcome(job).values()) <= {"bad-zip", "too-large", "zip-limits", "not-an-image"}
 
 
-def test_the_heart_keeps_its_side_by_default() -> None:
-    source = spot(row=32, column=52)
-    columns = [centre(batches.augment(source, Augmentation(), (seed,)))[1] for seed in range(40)]
-    assert min(columns) > 32
-    flipped = Augmentation(horizontal_flip=True)
-    columns = [centre(batches.augment(source, flipped, (seed,)))[1] for seed in range(40)]
-    assert min(columns) < 32 < max(columns)
+def test_the_same_key_gives_the_same_job(api: TestClient) -> None:
+    first = send(api, ("a.png", COVID), **{"Idempotency-Key": "b1"})
+    assert send(api, ("a.png", COVID), **{"Idempotency-Key": "b1"}) == first
+    reused = api.post("/api/v1/batch", files={"file": ("a.png", NORMAL)}, headers={"Idempotency-Key": "b1"})
+    assert (reused.status_code, reused.json()["code"]) == (422, "key-reused")
+    assert list(service_of(api).jobs.inbox.iterdir()) == []
 
 
-def test_prefetch_keeps_order_stops_early_and_hands_errors_on() -> None:
-    assert list(batches.prefetch(iter(range(100)))) == list(range(100))
-    taken = batches.prefetch(iter(range(10**9)))
-    assert [next(taken), next(taken)] == [0, 1]
-    taken.close()  # type: ignore[attr-defined]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
+def test_too_many_images_are_refused_whole(tmp_path: Path) -> None:
+    with client(tmp_path, limits=Limits(zip_entries=3)) as inside:
+        packed = archive({f"{n}.png": png(grey("covid", seed=n)) for n in range(3)})
+        files = [("file", ("a.zip", packed)), ("file", ("b.png", COVID))]
+        answer = inside.post("/api/v1/batch", files=files)
+        assert (answer.status_code, answer.json()["code"]) == (422, "too-many")
+        assert list(service_of(inside).jobs.inbox.iterdir()) == []
 
-    def broken() -> Iterator[int]:
-        yield 1
-        raise ValueError("no third")
 
-    received = batches.prefetch(broken())
-    assert next(received) == 1
-    with pytest.raises(ValueError, match="no third"):
-        next(received)
+def test_a_job_that_is_none(api: TestClient) -> None:
+    assert api.get(f"/api/v1/jobs/{'0' * 32}").json()["code"] == "not-found"
+    assert api.get("/api/v1/jobs/x").status_code == 422

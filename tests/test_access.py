@@ -1,0 +1,144 @@
+"""Who may do what: local only until there are users, then sessions and tokens; other sites are refused."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from servers import HOST, client, file, service_of, upload
+
+PASSWORD = "ten letters or more"
+FOREIGN = {"Origin": "http://evil.example"}
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[TestClient]:
+    with client(tmp_path) as inside:
+        yield inside
+
+
+@pytest.fixture
+def locked(api: TestClient) -> TestClient:
+    """With a reader and an admin."""
+    for name, role in (("reader", "reader"), ("admin", "admin")):
+        service_of(api).accounts.add(name, password=PASSWORD, role=role)
+    return api
+
+
+def log_in(api: TestClient, name: str, password: str = PASSWORD) -> dict[str, str]:
+    """A session; returns the header for changing requests."""
+    assert api.post("/api/v1/login", json={"name": name, "password": password}).status_code == 204
+    return {"X-CSRF-Token": api.get("/api/v1/me").json()["csrf_token"]}
+
+
+def test_whoever_sits_here_is_local(api: TestClient) -> None:
+    me = api.get("/api/v1/me").json()
+    assert (me["name"], me["role"], me["how"]) == ("local", "admin", "local")
+
+
+def test_the_first_user_locks_the_door(locked: TestClient) -> None:
+    for method, path in (
+        ("GET", "/api/v1/studies"),
+        ("POST", "/api/v1/predict"),
+        ("GET", "/api/v1/model"),
+        ("GET", "/metrics"),
+        ("POST", "/api/v1/batch"),
+        ("GET", "/api/v1/audit"),
+        ("DELETE", f"/api/v1/studies/{'0' * 32}"),
+    ):
+        answer = locked.request(method, path)
+        assert (answer.status_code, answer.json()["code"]) == (401, "not-logged-in"), path
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert locked.get("/healthz").status_code == 200
+    assert locked.get("/readyz").status_code == 200
+
+
+def test_every_route_of_the_api_asks_who(locked: TestClient) -> None:
+    """None is forgotten: whatever is not open on purpose answers 401."""
+    open_to_all = {"/healthz", "/readyz", "/api/v1/login"}
+    for path, methods in locked.get("/api/v1/openapi.json").json()["paths"].items():
+        for method in methods:
+            if path not in open_to_all:
+                answer = locked.request(method.upper(), path.replace("{id}", "0" * 32))
+                assert answer.status_code == 401, (method, path)
+
+
+def test_roles(locked: TestClient) -> None:
+    token = log_in(locked, "reader")
+    study = upload(locked, headers=token)
+    assert study["uploader"] == "reader"
+    for method, path in (("DELETE", f"/api/v1/studies/{study['id']}"), ("GET", "/api/v1/audit")):
+        refused = locked.request(method, path, headers=token)
+        assert (refused.status_code, refused.json()["code"]) == (403, "not-allowed")
+    locked.cookies.clear()
+    token = log_in(locked, "admin")
+    assert locked.get("/api/v1/audit").status_code == 200
+    assert locked.delete(f"/api/v1/studies/{study['id']}", headers=token).status_code == 204
+
+
+def test_bearer_tokens_have_the_rights_of_their_user(locked: TestClient) -> None:
+    reader = {"Authorization": f"Bearer {service_of(locked).accounts.new_token('reader')}"}
+    study = upload(locked, headers=reader)
+    assert study["uploader"] == "reader"
+    assert locked.delete(f"/api/v1/studies/{study['id']}", headers=reader).status_code == 403
+    wrong = locked.get("/api/v1/me", headers={"Authorization": "Bearer nonsense"})
+    assert (wrong.status_code, wrong.json()["code"]) == (401, "bad-token")
+    for header in ("Basic YTpi", "Bearer", "Bearer "):
+        assert locked.get("/api/v1/me", headers={"Authorization": header}).status_code == 401
+
+
+def test_the_token_of_the_server(tmp_path: Path) -> None:
+    with client(tmp_path, token="a long secret of the server") as api:
+        assert api.get("/api/v1/studies").status_code == 401
+        me = api.get("/api/v1/me", headers={"Authorization": "Bearer a long secret of the server"}).json()
+        assert (me["name"], me["role"], me["how"]) == ("token", "admin", "token")
+
+
+def test_a_browser_needs_origin_and_token(locked: TestClient) -> None:
+    token = log_in(locked, "admin")
+    own = {"Origin": HOST}
+    for headers in ({}, own, {"X-CSRF-Token": "0" * 64}, {**FOREIGN, **token}, {"Origin": "null", **token}):
+        refused = locked.post("/api/v1/predict", files=file(), headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (403, "cross-site"), headers
+    for headers in (token, {**own, **token}):
+        assert locked.post("/api/v1/predict", files=file(), headers=headers).status_code == 200
+
+
+def test_another_sites_page_cannot_use_a_local_server(api: TestClient) -> None:
+    """A form of another site sends no cookie of ours (SameSite) and no token, but the server has no login."""
+    for headers in (FOREIGN, {"Sec-Fetch-Site": "cross-site"}, {**FOREIGN, "Sec-Fetch-Site": "cross-site"}):
+        assert api.post("/api/v1/predict", files=file(), headers=headers).status_code == 403
+    assert api.post("/api/v1/predict", files=file()).status_code == 200  # no browser: curl
+    assert api.get("/api/v1/me").status_code == 200
+    login = api.post("/api/v1/login", json={"name": "a", "password": "b"}, headers=FOREIGN)
+    assert login.status_code == 403
+
+
+def test_a_token_belongs_to_its_session(locked: TestClient) -> None:
+    first = log_in(locked, "admin")
+    locked.cookies.clear()
+    log_in(locked, "admin")
+    assert locked.post("/api/v1/predict", files=file(), headers=first).status_code == 403
+
+
+def test_forms_bring_the_token_as_a_field(locked: TestClient) -> None:
+    token = log_in(locked, "admin")["X-CSRF-Token"]
+    fine = locked.post("/api/v1/logout", data={"csrf_token": token})
+    assert fine.status_code == 204
+    log_in(locked, "admin")
+    assert locked.post("/api/v1/logout", data={"csrf_token": token}).status_code == 403
+
+
+def test_the_rate_is_limited(tmp_path: Path) -> None:
+    with client(tmp_path, requests_per_minute=5) as api:
+        answers = [api.get("/api/v1/model") for _ in range(7)]
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
+        assert answers[-1].json()["code"] == "too-often"
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
+        assert api.get("/healthz").status_code == 200
+
+
+def test_a_server_that_others_reach_is_locked_whatever_its_users(tmp_path: Path) -> None:
+    with client(tmp_path, host="0.0.0.0") as api:
+        assert api.get("/api/v1/studies").status_code == 401
