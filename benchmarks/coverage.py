@@ -3,7 +3,7 @@
 Each study has 120 patients with one to four films; what is hard about a patient is hard in all films. The truth is the
 same figure on 400,000 patients, or the number that the simulation was made with.
 
-    python benchmarks/coverage.py [--studies 1000] [--rounds 400]
+    python benchmarks/coverage.py [--studies 1000] [--rounds 1000]
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> None:
     """Simulate everything and write docs/results/coverage."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--studies", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=400)
+    parser.add_argument("--rounds", type=int, default=1000)
     options = parser.parse_args()
     started = time.perf_counter()
     intervals = of_intervals(options.studies, options.rounds)

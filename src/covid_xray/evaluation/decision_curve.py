@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from covid_xray.evaluation.intervals import ENOUGH, resampled_sums
+from covid_xray.evaluation.intervals import ENOUGH, expanded, group_codes, quantiles, resampled_sums
 from covid_xray.evaluation.metrics import Floats, ratio
 from covid_xray.evaluation.operating_points import Side
 
@@ -53,7 +53,8 @@ def decision_curve(
     columns = _columns(about, each)
     value = _curves(columns.sum(axis=0)[None], prevalence)
     drawn = _curves(resampled_sums(columns, groups=about.groups, rounds=rounds, seed=seed), prevalence)
-    bands = {name: _band(drawn[name]) for name in ("model", "gain")}
+    count = int(group_codes(about.groups, count=len(each)).max()) + 1
+    bands = {name: _band(drawn[name], count) for name in ("model", "gain")}
     held = [low is not None and low > 0 for low in bands["gain"]["ci_low"]]
     share = float(each[about.positive].sum() / each.sum()) if prevalence is None else prevalence
     return {
@@ -91,12 +92,12 @@ def _curves(sums: Floats, prevalence: float | None) -> dict[str, Floats]:
     return {"model": model, "treat_all": treat_all, "gain": model - np.maximum(treat_all, 0)}
 
 
-def _band(drawn: Floats) -> dict[str, Any]:
+def _band(drawn: Floats, count: int) -> dict[str, Any]:
     # A resample without a positive or a negative is NaN at every threshold.
     defined = drawn[np.isfinite(drawn).all(axis=1)]
     if len(defined) < ENOUGH * len(drawn):
         return {"ci_low": [None] * drawn.shape[1], "ci_high": [None] * drawn.shape[1]}
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    low, high = quantiles(defined, expanded(LEVEL, count))
     return {"ci_low": _rounded(low), "ci_high": _rounded(high)}
 
 

@@ -26,8 +26,8 @@ class Interval:
             a class of one or two patients: what is left is no sample of anything.
         n: how many units were drawn from.
         unit: "patients" or "images".
-        method: "bootstrap" (percentile), or "exact" (Clopper-Pearson) for a proportion of exactly 0 or 1, of which
-            every resample is the same, so that the bootstrap would claim certainty.
+        method: "bootstrap" (expanded percentile), or "exact" (Clopper-Pearson) for a proportion of exactly 0 or 1, of
+            which every resample is the same, so that the bootstrap would claim certainty.
     """
 
     value: float
@@ -109,7 +109,10 @@ def summarised(
         level: share of the distribution inside the interval.
     """
     count = len(np.unique(codes))
-    found = {name: Interval(value, *percentiles(drawn[name], level), count, unit) for name, value in values.items()}
+    found = {
+        name: Interval(value, *percentiles(drawn[name], level, count=count), count, unit)
+        for name, value in values.items()
+    }
     return {name: _not_certain(interval, sides.get(name), codes, level) for name, interval in found.items()}
 
 
@@ -188,13 +191,41 @@ def group_codes(groups: ArrayLike | None, *, count: int) -> NDArray[np.int64]:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def percentiles(drawn: Floats, level: float = 0.95) -> tuple[float | None, float | None]:
-    """Ends of the percentile interval, or two `None` where over 5 % of the rounds are NaN."""
+def percentiles(drawn: Floats, level: float = 0.95, *, count: int | None = None) -> tuple[float | None, float | None]:
+    """Ends of the percentile interval, or two `None` where over 5 % of the rounds are NaN.
+
+    Args:
+        drawn: a figure in R rounds.
+        level: share of the distribution inside the interval.
+        count: of the units that were drawn; the interval is `expanded` for it.
+    """
     defined = drawn[np.isfinite(drawn)]
     if len(defined) < ENOUGH * len(drawn):
         return None, None
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    low, high = quantiles(defined, expanded(level, count) if count else level)
     return float(low), float(high)
+
+
+def quantiles(drawn: Floats, level: float) -> Floats:
+    """Ends between which `level` of the distribution lies, over the first axis of R rounds.
+
+    Between the k-th and l-th of R draws lie (l - k) / (R + 1) of it on average; NumPy's default takes R - 1, and with
+    400 rounds gives intervals that hold half a per cent too little.
+    """
+    return np.asarray(np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull"))
+
+
+def expanded(level: float, count: int) -> float:
+    """The level to take so that the interval of `count` units holds `level` (Hesterberg 2015, "expanded percentile").
+
+    The bootstrap's own spread is too small by sqrt((n - 1) / n), and it takes normal for what has the t distribution.
+    """
+    from scipy.stats import norm, t
+
+    if count < 2:
+        return level
+    reach = t.ppf((1 + level) / 2, count - 1) * np.sqrt(count / (count - 1))
+    return float(2 * norm.cdf(reach) - 1)
 
 
 def denominators(

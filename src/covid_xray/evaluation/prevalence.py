@@ -56,11 +56,12 @@ def at_prevalences(
     value = _sides(totals[None])
     certain = bool({float(v[0]) for v in value} & {0.0, 1.0})
     ends = _ends(about, threshold, rounds=rounds, seed=seed) if certain else None
+    count = int(group_codes(about.groups, count=len(called)).max()) + 1
     rows = []
     for share in prevalences:
         values = predictive_values(*value, prevalence=share)
         if ends is None:
-            spans = [percentiles(v) for v in predictive_values(*drawn, prevalence=share)]
+            spans = [percentiles(v, count=count) for v in predictive_values(*drawn, prevalence=share)]
         else:
             low, high = (predictive_values(*side, prevalence=share) for side in ends)
             spans = [(_number(a), _number(b)) for a, b in zip(low, high, strict=True)]
