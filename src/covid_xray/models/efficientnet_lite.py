@@ -2,7 +2,7 @@
 
 Tan and Le 2019 (arXiv:1905.11946) and the Lite variants of the TensorFlow TPU models. Input as everywhere in the house:
 N x H x W x 1 grey values in 0..255; the network's own scaling to -1..1 is part of the graph. Every layer has a name.
-3,371,024 parameters below the head; batch normalisation stays as ImageNet left it (see `build`).
+3,371,008 parameters below the head; batch normalisation stays as ImageNet left it (see `build`).
 """
 
 import keras
@@ -13,7 +13,8 @@ from covid_xray.errors import UsageError
 from covid_xray.models.vgg import grey_input, to_rgb
 
 # repeats, kernel, expansion, filters, stride of the first: the seven stages
-STAGES = ((1, 3, 1, 16, 1), (2, 3, 6, 24, 2), (2, 5, 6, 40, 2), (3, 3, 6, 80, 2), (3, 5, 6, 112, 1), (4, 5, 6, 192, 2), (1, 3, 6, 320, 1))  # fmt: skip
+STAGES = ((1, 3, 1, 16, 1), (2, 3, 6, 24, 2), (2, 5, 6, 40, 2), (3, 3, 6, 80, 2),
+          (3, 5, 6, 112, 1), (4, 5, 6, 192, 2), (1, 3, 6, 320, 1))  # fmt: skip
 STEM, HEAD = 32, 1280  # filters; the Lite variants do not scale them
 EPSILON = 1e-3
 
@@ -23,7 +24,7 @@ def build(settings: Training, classes: int) -> keras.Model:
 
     Batch normalisation runs with its stored statistics in training too: under strong augmentation running statistics
     drift away from those of clean images, and the decision threshold with them. With `weights="imagenet"` the layers
-    before `settings.train_from` (a layer-name prefix such as `block4`) are frozen as well.
+    before `settings.train_from` (a layer-name prefix such as `block04`) are frozen as well.
 
     Raises:
         UsageError: `train_from` names no layer.

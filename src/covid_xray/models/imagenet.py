@@ -86,9 +86,11 @@ def read_tensors(data: bytes) -> Arrays:
             at = stream.tell()
             storages[key] = (at, count)  # type: ignore[assignment]
             stream.seek(count * _item_size(lazy, key), io.SEEK_CUR)
-    except (pickle.UnpicklingError, struct.error, EOFError, ValueError) as error:
-        raise InputRefused("expected a state dict in PyTorch's old format. Received: another file") from error
-    return {name: t.array(data, storages) for name, t in lazy.items() if t.dtype == "FloatStorage"}
+        return {name: t.array(data, storages) for name, t in lazy.items() if t.dtype == "FloatStorage"}
+    except InputRefused:
+        raise
+    except Exception:  # a pickle can be wrong in any way
+        raise InputRefused("expected a state dict in PyTorch's old format. Received: another file") from None
 
 
 class _Tensor:
@@ -132,7 +134,8 @@ def _item_size(lazy: dict[str, _Tensor], key: str) -> int:
 
 def _torch_name(layer: str) -> str | None:
     """`block03_expand_norm` -> `_blocks.2._bn0`; `None` for layers without weights of ImageNet."""
-    fixed = {"stem_conv": "_conv_stem", "stem_norm": "_bn0", "head_conv": "_conv_head", "head_norm": "_bn1", "probabilities": "_fc"}  # fmt: skip
+    fixed = {"stem_conv": "_conv_stem", "stem_norm": "_bn0", "head_conv": "_conv_head", "head_norm": "_bn1",
+             "probabilities": "_fc"}  # fmt: skip
     if layer in fixed:
         return fixed[layer]
     parts = {"expand_conv": "_expand_conv", "expand_norm": "_bn0", "depthwise_conv": "_depthwise_conv",

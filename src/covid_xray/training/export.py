@@ -56,8 +56,7 @@ def export(
             files, same crop), what was fitted and measured on it is kept: `FITTED`.
 
     Raises:
-        ExportFailed: no parity, external data, a graph without the three outputs, or weights that cannot be stored
-            in 16 bits.
+        ExportFailed: no parity, external data, or a graph without the three outputs.
     """
     outputs = with_class_maps(model)
     height, width = model.input.shape[1:3]
