@@ -24,7 +24,8 @@ def fold_chart(facts: Mapping[str, Any], theme: Theme) -> Figure:
             axes.axvline(pooled["value"], color=colour, linewidth=1.5, linestyle=("-", "--")[number])
         known = [(row["figures"][name], place) for place, row in enumerate(rows) if name in row["figures"]]
         if known:
-            axes.scatter(*zip(*known, strict=True), color=colour, marker=marker, s=46, label=label, zorder=3)
+            values, places = zip(*known, strict=True)
+            axes.scatter(values, places, color=colour, marker=marker, s=46, label=label, zorder=3)
     what = "" if facts["protocol"]["leave_out"] else "fold "
     axes.set_yticks(range(len(rows)), [f"{what}{short(row['name'], 22)}\nn = {row['scored']:,}" for row in rows])
     axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel="marks: each fold; lines and bands: pooled, 95 % interval")

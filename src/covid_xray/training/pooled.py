@@ -15,7 +15,8 @@ import pandas as pd
 from covid_xray.config import Training
 from covid_xray.data.manifest import Manifest, fingerprint
 from covid_xray.errors import CovidXrayError, InputRefused
-from covid_xray.evaluation.figures import LIGHT, Chart, charts, render
+from covid_xray.evaluation.charts import charts
+from covid_xray.evaluation.figures import LIGHT, Chart, render
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.metrics import compute
 from covid_xray.evaluation.predictions import Predictions, probability_columns, write_predictions
