@@ -95,7 +95,7 @@ class Batcher(Generic[Item, Result]):
     async def __aexit__(self, *_: object) -> None:
         """Stop: the call under way ends and its items have their results; what still waits is refused."""
         self._stopped = True
-        for _ in range(self._waiting.qsize()):
+        while not self._waiting.empty():
             waiting = self._waiting.get_nowait()
             if waiting and not waiting[1].done():
                 waiting[1].set_exception(stopping())

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 
@@ -52,7 +53,16 @@ def serve(settings: Serving, predictor: Predictor, *, ready: Callable[[str], Non
             ssl_keyfile=settings.key,
         )
         ready(address(settings, listener))
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which ends well when it is told to end, where uvicorn kills itself by the signal once more."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; the second Ctrl-C stops at once."""
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
 
 
 def check_settings(settings: Serving) -> None:
