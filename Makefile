@@ -21,11 +21,13 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/write_cli_reference.py --check
+	$(BIN)/python scripts/write_api_reference.py --check
 	$(BIN)/bandit --quiet --recursive src -ll
 	$(BIN)/python scripts/audit.py
 
 docs: $(STAMP)
 	$(BIN)/python scripts/write_cli_reference.py
+	$(BIN)/python scripts/write_api_reference.py
 
 setup: $(STAMP)
 
@@ -37,5 +39,5 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $@
 
 lock:
-	uv pip compile pyproject.toml --extra train --extra dicom --extra openvino --group dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra train --extra dicom --extra openvino --extra serve --extra postgresql --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" --quiet -o requirements.lock

@@ -6,6 +6,7 @@ The service (store, network, queues) is in `app.state.service` while the applica
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -14,7 +15,7 @@ from covid_xray import __version__
 from covid_xray.bundle.heatmap import DISCLAIMER
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
-from covid_xray.serving import api, batches, health, pages, problems, sessions, studies
+from covid_xray.serving import api, batches, health, pages, problems, schemas, sessions, studies
 from covid_xray.serving.error_pages import ErrorPages
 from covid_xray.serving.patience import Patience
 from covid_xray.serving.service import running
@@ -57,7 +58,24 @@ def create_app(settings: Serving, predictor: Predictor) -> FastAPI:
     app.include_router(pages.router(), include_in_schema=False, max_body_size=_SMALL_BODY)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     problems.install(app)
+    _describe(app)
     app.add_middleware(Patience, settings=settings)
     app.add_middleware(ErrorPages)
     app.add_middleware(Shield)
     return app
+
+
+def _describe(app: FastAPI) -> None:
+    """OpenAPI with whole examples: FastAPI drops every null from them, and with it required fields."""
+    whole = app.openapi
+
+    def described() -> dict[str, Any]:
+        known = app.openapi_schema is not None
+        document = whole()
+        for name, schema in document["components"]["schemas"].items() if not known else ():
+            model = getattr(schemas, name, None)
+            if model is not None and "examples" in schema:
+                schema["examples"] = model.model_config["json_schema_extra"]["examples"]
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]

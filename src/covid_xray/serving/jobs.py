@@ -194,7 +194,7 @@ class Jobs:
                 f"expected at most {MOST_OPEN} open batches. Received: one more", code="queue-full", retry_after=30
             )
         shelf = self._service.store.shelf
-        if shelf.used + sum(path.stat().st_size for path in self.inbox.iterdir()) >= shelf.quota:
+        if shelf.used + sum(map(_size, self.inbox.iterdir())) >= shelf.quota:
             raise StoreFull(f"expected at most {shelf.quota:,} bytes in the store. Received: more")
 
     def _keep(self, job: str, number: int, stream: BinaryIO) -> Path:
@@ -249,6 +249,13 @@ class Jobs:
         for path in self.inbox.iterdir():
             if path.name.partition("-")[0] not in still:
                 path.unlink()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # its job has just ended
+        return 0
 
 
 def _items(name: str, path: Path, limits: Limits) -> Iterator[Item]:

@@ -89,8 +89,9 @@ def _gone(request: Request, error: Exception) -> Response:
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    _LOG.error("unforeseen %s at %s:%s", type(error).__name__, frame.filename.rpartition("/")[2], frame.lineno)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "covid_xray" in f.filename]
+    place = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames[::-1])
+    _LOG.error("unforeseen %s at %s", type(error).__name__, place)
     _count(request, "failed")
     return problem(500, "failed", "expected to answer. Received: an unforeseen error, which the server's log names")
 

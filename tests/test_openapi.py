@@ -1,0 +1,128 @@
+"""OpenAPI says what the server does: complete, its examples valid, and requests made from it never end in a 5xx.
+
+A few dozen requests for each operation by default; `COVID_XRAY_REQUESTS=1000` is the long version.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import jsonschema_rs
+import pytest
+import schemathesis
+import write_api_reference
+from fastapi.testclient import TestClient
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
+
+from servers import Process, client, service_of, upload
+
+REQUESTS = int(os.environ.get("COVID_XRAY_REQUESTS", "25"))
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with client(tmp_path_factory.mktemp("openapi"), requests_per_minute=0) as inside:
+        upload(inside)
+        yield inside
+
+
+@pytest.fixture(scope="module")
+def document(api: TestClient) -> dict[str, Any]:
+    return api.get("/api/v1/openapi.json").json()
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def test_every_operation_says_what_it_does_and_how_it_fails(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        assert operation["description"], (method, path)
+        assert operation["tags"]
+        if path.startswith("/api/"):
+            assert {"401", "403", "429", "503"} <= set(operation["responses"]), (method, path)
+        for status, response in operation["responses"].items():
+            content = response.get("content", {})
+            if int(status) >= 400 and not path.endswith("z"):
+                assert list(content) == ["application/problem+json"], (method, path, status)
+            elif status not in ("204",):
+                assert content, (method, path, status)
+
+
+def test_uploads_are_described(document: dict[str, Any]) -> None:
+    for path in ("predict", "explain", "batch"):
+        body = document["paths"][f"/api/v1/{path}"]["post"]["requestBody"]
+        assert body["required"]
+        assert body["content"]["multipart/form-data"]["schema"]["required"] == ["file"]
+
+
+def test_examples_are_valid(document: dict[str, Any]) -> None:
+    shown = 0
+    for name, schema in document["components"]["schemas"].items():
+        resolvable = {**schema, "components": document["components"]}
+        for example in schema.get("examples", []):
+            jsonschema_rs.Draft202012Validator(resolvable).validate(example)
+            shown += 1
+        leaf = name in ("ImageOut", "ItemOut", "HTTPValidationError", "ValidationError", "ModelOut")
+        assert schema.get("examples") or leaf, name
+    assert shown >= 10
+
+
+def test_answers_have_the_form_that_openapi_says(api: TestClient, document: dict[str, Any]) -> None:
+    study = upload(api)
+    for path in ("/api/v1/studies", f"/api/v1/studies/{study['id']}", "/api/v1/model", "/api/v1/audit", "/api/v1/me"):
+        template = path.replace(study["id"], "{id}")
+        content = document["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]
+        schema = {**content["schema"], "components": document["components"]}
+        jsonschema_rs.Draft202012Validator(schema).validate(api.get(path).json())
+
+
+def test_no_request_ends_in_a_5xx(tmp_path: Path, postgresql: str) -> None:
+    """On PostgreSQL, which is the stricter of the two databases about what it takes."""
+    settings = ["--set", "requests_per_minute=0", "--set", "logins_per_minute=1000000", "--set", "body_seconds=5"]
+    tested = 0
+    with Process(tmp_path, *settings, COVID_XRAY_DATABASE=postgresql) as server:
+        with server.client() as inside:
+            study = upload(inside)["id"]
+        schema = schemathesis.openapi.from_url(f"{server.address}/api/v1/openapi.json")
+        for result in schema.get_all_operations():
+            _try(result.ok(), study)
+            tested += 1
+        log = server.text()
+    assert tested >= 19
+    assert "unforeseen" not in log
+    assert "Traceback" not in log
+
+
+def _try(operation: Any, study: str) -> None:
+    """Send what the schema allows and what it does not; half of the ids are of a study that is there."""
+
+    @hypothesis.given(case=operation.as_strategy(), there=hypothesis.strategies.booleans())
+    @hypothesis.settings(
+        max_examples=REQUESTS,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    def send(case: Any, there: bool) -> None:
+        if there and "id" in (case.path_parameters or {}) and case.method != "DELETE":
+            case.path_parameters["id"] = study
+        response = case.call()
+        case.validate_response(response, checks=[not_a_server_error, status_code_conformance, content_type_conformance])
+
+    send()
+
+
+def test_the_reference_page_is_what_openapi_says() -> None:
+    assert write_api_reference.PAGE.read_text(encoding="utf-8") == write_api_reference.page(), "run `make docs`"
+
+
+def test_the_service_is_whole_after_all_that(api: TestClient) -> None:
+    gate = service_of(api).gate
+    assert (gate.admitted, gate.working) == (0, 0)
