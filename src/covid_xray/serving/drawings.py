@@ -16,6 +16,7 @@ from covid_xray.serving.records import Study
 from covid_xray.serving.store import Store
 
 LONGEST = 2048  # pixels of the longer side, unless asked for
+_NARROWEST = 1e-5  # of white: less than one of 65,536 levels
 Form = Literal["layer", "picture"]
 
 
@@ -30,9 +31,9 @@ def image_png(store: Store, study: Study, *, longest: int = LONGEST, low: float 
 
     Raises:
         NotFound: the study has gone.
-        InputRefused: `low` is not below `high`.
+        InputRefused: `low` is not below `high` (`bad-window`).
     """
-    if not low < high:
+    if high - low < _NARROWEST:
         raise InputRefused("expected low below high. Received: a window without width", code="bad-window")
     radiograph = store.radiograph(study)
     if (low, high) != (0.0, 1.0):

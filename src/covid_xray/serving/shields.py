@@ -77,7 +77,10 @@ def _answers_to(scope: MutableMapping[str, Any]) -> bool:
     service = getattr(scope["app"].state, "service", None) if "app" in scope else None
     if service is None or locked(service):
         return True
-    name = urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname or ""
+    try:
+        name = urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname or ""
+    except ValueError:  # half an IPv6 address
+        return False
     public = urlsplit(service.settings.public_url or "").hostname
     return is_loopback(name) or name in (service.settings.host, public)
 

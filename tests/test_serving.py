@@ -1,0 +1,75 @@
+"""The commands serve and user: settings from file, environment and options; users with a password from stdin."""
+
+import io
+import stat
+from pathlib import Path
+
+import pytest
+
+from bundles import make_bundle
+from commands import run
+from covid_xray.cli import serving
+from servers import COVID, Process, file
+
+PASSWORD = "ten letters or more"
+
+
+def test_options_win_over_environment_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = tmp_path / "serve.yaml"
+    settings.write_text("host: 192.0.2.1\nport: 1\nquota_bytes: 2000000\n")
+    monkeypatch.setenv("COVID_XRAY_TOKEN", "secret: {x}")
+    monkeypatch.setenv("COVID_XRAY_DATABASE", "postgresql://a:b@c/d")
+    found = serving._settings(tmp_path / "store", settings, ['host="::1"', "port=2"])
+    assert (found.host, found.port, found.quota_bytes, found.store) == ("::1", 2, 2000000, tmp_path / "store")
+    assert found.token.get_secret_value() == "secret: {x}"
+    assert found.database == "postgresql://a:b@c/d"
+    assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "options", [["--set", "colour=red"], ["--set", "port=99999"], ["--log-level", "loud"], ["--config", "nowhere.yaml"]]
+)
+def test_settings_that_are_none(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path, options: list[str]) -> None:
+    ran = run(capsysbinary, "serve", "--store", tmp_path / "store", *options)
+    assert ran.code == 2
+    assert b"Received" in ran.err
+
+
+def test_users(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ("--store", tmp_path / "store")
+
+    def add(name: str, password: str, *options: str):
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{password}\n"))
+        return run(capsysbinary, "user", "add", name, "--password-stdin", *options, *store)
+
+    assert add("doe", PASSWORD).code == 0
+    assert add("roe", PASSWORD, "--role", "admin").code == 0
+    assert add("doe", PASSWORD).code == 3
+    assert add("moe", "short").code == 3
+    assert add("moe", PASSWORD, "--role", "root").code == 3
+    assert run(capsysbinary, "user", "list", *store).out == b"doe\treader\nroe\tadmin\n"
+    token = run(capsysbinary, "user", "token", "doe", *store).out.strip()
+    assert len(token) >= 43
+    assert run(capsysbinary, "user", "remove", "doe", *store).code == 0
+    assert run(capsysbinary, "user", "remove", "doe", *store).code == 3
+    assert run(capsysbinary, "user", "token", "doe", *store).code == 3
+    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
+
+
+def test_a_bundle_that_is_none_is_told(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
+    ran = run(capsysbinary, "serve", "--bundle", tmp_path / "nowhere", "--store", tmp_path / "store")
+    assert ran.code == 3
+    assert b"expected a bundle" in ran.err
+
+
+def test_serve_answers_with_its_options(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "bundle")
+    with (
+        Process(tmp_path, "--set", "requests_per_minute=1", "--host", "localhost") as server,
+        server.client() as client,
+    ):
+        assert server.address.startswith("http://localhost:")
+        assert client.post("/api/v1/predict", files=file(COVID)).status_code == 200
+        assert client.post("/api/v1/predict", files=file(COVID)).status_code == 429
+        assert server.stop() == 0
+    assert "research use, not for diagnosis" in server.text()
