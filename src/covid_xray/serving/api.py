@@ -56,8 +56,15 @@ def key_of(who: Principal, request: Request, key: str | None) -> str | None:
 def router(limits: Limits) -> APIRouter:
     """The routes; `limits` say how large a body may be."""
     api = APIRouter(tags=["answers"])
+    _answers(api, limits)
+    _about(api)
+    return api
+
+
+def _answers(api: APIRouter, limits: Limits) -> None:
     upload: dict[str, Any] = {"max_body_size": limits.upload_bytes + OVERHEAD, "openapi_extra": body()}
     refused = problems(400, 408, 413, 422, 507)
+    drawn = png("The radiograph with the heat map, a colour bar and a caption.")
 
     @api.post("/predict", response_model=StudyOut, status_code=200, responses=refused, **upload)
     async def predict(
@@ -68,12 +75,7 @@ def router(limits: Limits) -> APIRouter:
         headers = {"Location": f"/api/v1/studies/{study.id}"}
         return JSONResponse(study_out(study).model_dump(mode="json"), headers=headers)
 
-    @api.post(
-        "/explain",
-        response_class=Response,
-        responses={**refused, **png("The radiograph with the heat map, a colour bar and a caption.")},
-        **upload,
-    )
+    @api.post("/explain", response_class=Response, responses={**refused, **drawn}, **upload)
     async def explain(
         request: Request,
         service: Server,
@@ -87,6 +89,8 @@ def router(limits: Limits) -> APIRouter:
         picture = await run_in_threadpool(drawings.heatmap_png, service.store, study, shown=shown, form="picture")
         return Response(picture, media_type="image/png", headers={"Location": f"/api/v1/studies/{study.id}"})
 
+
+def _about(api: APIRouter) -> None:
     @api.get("/model", response_model=BundleOut, responses=problems())
     def model(service: Server, who: Reader) -> BundleOut:
         """The network that answers, and what its bundle says of it."""
@@ -102,8 +106,6 @@ def router(limits: Limits) -> APIRouter:
         """Who did what and saw whom, newest first; for admins."""
         entries = service.store.audit(limit=limit, offset=offset)
         return [AuditOut.model_validate(entry) for entry in entries]
-
-    return api
 
 
 def bundle_out(service: Service) -> BundleOut:
