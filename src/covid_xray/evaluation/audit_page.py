@@ -149,6 +149,10 @@ def _limits(facts: Facts) -> Iterator[str]:
         "picture has also become a stranger one. What survives is a lower bound, and the best of the ways of hiding "
         "counts in the verdict."
     )
+    yield (
+        "- Where the mean picture stands in for the lungs, their outline still shows faintly; outside the fixed box "
+        "nothing of it shows."
+    )
     yield "- Heart, spine, devices and letters over the lungs count as lungs where a mask covers them."
     for note in facts["notes"]:
         yield f"- {note}"

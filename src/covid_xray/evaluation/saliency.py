@@ -104,7 +104,8 @@ def _cascade(
     steps: Sequence[tuple[Layer, ...]], tell: Callable[[], None],
 ) -> Facts:  # fmt: skip
     """Cascading randomisation (Adebayo and others 2018): from the output down, layer after layer, all kept random."""
-    rows, random = [], []
+    rows: list[Facts] = []
+    random: list[Layer] = []
     for group in steps:
         random += group
         weights = network.graph.randomised(random, seed=looked.seed)
