@@ -80,7 +80,7 @@ class Training(Settings):
     dense: tuple[int, ...] = (512, 512)  # vgg: units of the hidden layers; () for global average pooling
     dropout: float = pydantic.Field(0.3, ge=0, lt=1)
     initializer: Literal["glorot_uniform", "he_normal"] = "glorot_uniform"  # vgg: he_normal starts sooner on small sets
-    epochs: int = pydantic.Field(30, ge=1)
+    epochs: int = pydantic.Field(30, ge=0)  # 0: the probe alone
     batch_size: int = pydantic.Field(32, ge=1)
     learning_rate: float = pydantic.Field(1e-3, gt=0)
     optimizer: Literal["adam", "adamw"] = "adam"
@@ -107,6 +107,12 @@ class Training(Settings):
     test_fraction: float = pydantic.Field(0.15, ge=0, lt=1)
     calibration_fraction: float = pydantic.Field(0.10, ge=0, lt=1)  # for temperature, sets, operating points; 0: none
     decode_workers: int = pydantic.Field(0, ge=0)  # 0: one for each core
+
+    @pydantic.model_validator(mode="after")
+    def _something_is_trained(self) -> "Training":
+        if not self.epochs and not self.probe:
+            raise ValueError("expected epochs of 1 or more, or a probe")
+        return self
 
 
 class Serving(Settings):

@@ -2,9 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from covid_xray.config import Training
 from covid_xray.models import zoo
@@ -22,6 +24,11 @@ def build_model(settings: Training, classes: int) -> keras.Model:
         model = zoo.build(settings, classes)
     model.compile(optimizer=_optimizer(settings), loss=_loss(settings), metrics=["accuracy"])
     return model
+
+
+def weights_of(model: keras.Model) -> list[NDArray[Any]]:
+    """Copies of all weights of `model`, in its order."""
+    return [np.array(keras.ops.convert_to_numpy(w)) for w in model.weights]
 
 
 @contextlib.contextmanager

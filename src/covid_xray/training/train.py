@@ -37,7 +37,7 @@ from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.epoch import steps_of, train_epoch, validate
 from covid_xray.training.export import export
 from covid_xray.training.lung_crop import kept_network
-from covid_xray.training.network import averaged, build_model
+from covid_xray.training.network import averaged, build_model, weights_of
 from covid_xray.training.probe import probe_head
 from covid_xray.training.run import calibrate_bundle, describe_data, write_run_manifest
 from covid_xray.training.sampling import group_numbers
@@ -183,7 +183,7 @@ def _epochs(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
             wait([saved], timeout=max(SAVING_SECONDS, SAVING_SHARE * row["seconds"]))
         if saved:
             saved.result()
-    if not state.best_epoch:
+    if run.settings.epochs and not state.best_epoch:
         raise TrainingDiverged(
             f"expected an epoch with a finite validation loss. Received: none in {state.epoch}; "
             "a smaller learning_rate or precision=float32 may help"
@@ -199,7 +199,8 @@ def _restore(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
         if run.settings.probe:
             run.progress("probe", 0, 1, "")
             probe_head(run.model, run.train, settings=run.settings)
-        return schedule.start(run.settings), []
+        # Without an epoch the probe is the result.
+        return schedule.start(run.settings), [] if run.settings.epochs else weights_of(run.model)
     generation = checkpoint.load(folder)
     if generation.run != run.identity:
         raise UsageError(f"expected the settings and data that {run.out} was started with. Received: others")
@@ -229,7 +230,7 @@ def _epoch(run: _Run, state: Schedule) -> tuple[Schedule, dict[str, float], chec
     )
     with averaged(run.model):
         val_loss, val_accuracy, val_f1 = validate(run.model, run.val, batch_size=run.settings.batch_size)
-        best = [np.array(keras.ops.convert_to_numpy(w)) for w in run.model.weights]
+        best = weights_of(run.model)
     after = schedule.after_epoch(state, val_loss=val_loss, settings=run.settings)
     values = (number, logs["loss"], logs["accuracy"], val_loss, val_accuracy, val_f1)
     row = dict(zip(COLUMNS, (*values, state.learning_rate, time.perf_counter() - started), strict=True))

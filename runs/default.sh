@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# The network that ships: the figures of docs/results/default and the bundle in src/covid_xray/bundle/default.
+# usage: runs/default.sh FOLDER_OF_THE_RADIOGRAPHS LUNGS_RUN [RUN_FOLDER] [SEED]     (LUNGS_RUN: made by runs/lungs.sh)
+set -euo pipefail
+data=$1 lungs=$2 run=${3:-runs/default} seed=${4:-0}
+mkdir -p "$(dirname "$run")"
+python scripts/curate_cxr.py "$data" "$run.csv" "$run-curation.json"
+covid-xray train --data "$run.csv" --images "$data" -o "$run" --lungs "$lungs" --config runs/default.yaml --set seed="$seed"
+covid-xray evaluate "$run" --data "$run.csv" --images "$data" \
+  --baselines docs/results/baselines/three-classes/baselines.json

@@ -1,0 +1,96 @@
+"""The public radiographs in, the table that the shipped network is trained from out: what is used where, and why not.
+
+usage: curate_cxr.py FOLDER_OF_THE_RADIOGRAPHS TABLE.csv FACTS.json
+
+Rules, decided on training images only; an image that breaks one is left out of the parts named:
+    two-labels    one radiograph under two labels                             of every part
+    misfit        CT scouts, a shoulder, an upside-down film                  of every part
+    copied-normal "normal" of ieee8023: mostly films of covid patients        of every part
+    licence       none stated, or no derivatives: others may not build on it  of all but test
+    nothing-seen  covid whose film shows nothing abnormal, by its collectors  of all but test
+    pcr-negative  covid whose PCR test was negative                           of all but test
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from covid_xray.data.groups import COPIES, groups, with_duplicates
+from covid_xray.data.licenses import may_be_built_on
+from covid_xray.data.manifest import Manifest, read_manifest
+from covid_xray.data.split import make_split
+
+CLASSES = ("covid", "normal", "virus")
+MISFITS = ("cxnet/040", "cxnet/041", "cxnet/042", "cxnet/445", "darkcovidnet/00003490_011")
+EVERYWHERE = ("two-labels", "misfit", "copied-normal")
+FRACTIONS = {"val_fraction": 0.10, "calibration_fraction": 0.15, "test_fraction": 0.20}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("table", type=Path)
+    parser.add_argument("facts", type=Path)
+    parser.add_argument("--duplicates", type=Path, default=Path("docs/results/cxr-duplicates.csv"))
+    chosen = parser.parse_args()
+    manifest = with_duplicates(read_manifest(chosen.data), pd.read_csv(chosen.duplicates, dtype=str))
+    table, facts = curate(manifest)
+    table.to_csv(chosen.table, index=False)
+    chosen.facts.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(facts["parts"], indent=1))
+
+
+def curate(manifest: Manifest, *, seed: int = 0) -> tuple[pd.DataFrame, dict]:
+    """The rows that are used, with `split` and the hospital as `source`, and counts of what was left out and why."""
+    reason = reasons(manifest)
+    rows = manifest.table.assign(source=hospitals(manifest.table), reason=reason)
+    usable = (rows["label"].isin(CLASSES) & ~reason.isin(EVERYWHERE)).to_numpy()
+    kept = replace(manifest.take(usable), notes=())
+    # Stratified by hospital and class, so that the calibration part holds every source.
+    strata = kept.table.assign(label=hospitals(kept.table) + ":" + kept.table["label"])
+    split = make_split(replace(kept, table=strata), seed=seed, **FRACTIONS)
+    rows = rows[usable].assign(split=split.reindex(rows[usable]["image"]).to_numpy())
+    left_out = (rows["reason"] != "") & (rows["split"] != "test")
+    used = rows[~left_out].drop(columns="reason")
+    count = lambda frame, by: frame.groupby(by).size().to_dict()  # noqa: E731
+    facts = {
+        "left_out_of_every_part": count(manifest.table.assign(reason=reason)[reason.isin(EVERYWHERE)], "reason"),
+        "left_out_of_all_but_test": count(rows[left_out], "reason"),
+        "parts": {part: {" ".join(k): n for k, n in count(frame, ["source", "label"]).items()}
+                  for part, frame in used.groupby("split")},
+        "licences_in_training": count(used[used["split"] == "train"], "license"),
+    }  # fmt: skip
+    return used, facts
+
+
+def reasons(manifest: Manifest) -> pd.Series:
+    """The first rule that each image breaks; "" for none."""
+    table = manifest.table
+    radiograph = groups(manifest, by=COPIES).loc[table["image"]].to_numpy()
+    labels = table.groupby(radiograph)["label"].transform("nunique")
+    stem = table["image"].str.replace(r"^images/|\.\w+$", "", regex=True)
+    broken = {
+        "two-labels": labels > 1,
+        "misfit": stem.isin(MISFITS),
+        "copied-normal": (table["source"] == "ieee8023") & (table["label"] == "normal"),
+        # COVID-CXNet's own words are "unclear": its collectors offer the set under CC BY 4.0, and we take them at that.
+        "licence": ~table["license"].map(may_be_built_on) & (table["source"] != "cxnet"),
+        "nothing-seen": table["finding"].str.contains("nothing abnormal"),
+        "pcr-negative": table["finding"].str.contains("PCR negative"),
+    }
+    return pd.Series(np.select(list(broken.values()), list(broken), default=""), index=table.index)
+
+
+def hospitals(table: pd.DataFrame) -> pd.Series:
+    """Where an image is from: the NIH half of darkcovidnet is NIH's, the other half is ieee8023's."""
+    covid = table["label"] == "covid"
+    dark = table["source"] == "darkcovidnet"
+    return table["source"].mask(dark & ~covid, "nih").mask(dark & covid, "ieee8023")
+
+
+if __name__ == "__main__":
+    main()
