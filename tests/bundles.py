@@ -67,7 +67,14 @@ def network(*, classes: int = 3, size: int = SIZE, sharpness: float = 1.0, extra
 
 def facts(*, size: int = SIZE, **others: Any) -> dict[str, Any]:
     """What `bundle.json` of the network says."""
-    about = {"height": size, "width": size, "channels": 1, "range": [0, 255], "pixels_version": PIXELS_VERSION}
+    about = {
+        "height": size,
+        "width": size,
+        "channels": 1,
+        "range": [0, 255],
+        "pixels_version": PIXELS_VERSION,
+        "resize": "bilinear",
+    }
     return {
         "name": "small",
         "version": "1",

@@ -156,3 +156,31 @@ def test_patients_and_copies_that_the_split_kept_together_are_drawn_together(run
     facts = json.loads(call(run, "--json").stdout)["operating_points"]["covid"]
     assert facts["patients"] is not None
     assert facts["patients"] <= 6  # images 000 to 059 of six patients, some of them joined
+
+
+def test_the_study_tells_what_the_points_achieve_and_what_holds_elsewhere(run, tmp_path):
+    pd.read_csv(run / "split.csv").assign(split=["calibration", "test"] * 30).to_csv(run / "split.csv", index=False)
+    split = pd.read_csv(run / "split.csv")
+    split.loc[split["image"].str.startswith("covid"), "split"] = ["calibration"] * 10 + ["test"] * 10
+    split.to_csv(run / "split.csv", index=False)
+    evaluate = [
+        "evaluate",
+        str(run),
+        "--data",
+        str(run.parent / "data"),
+        "--rounds",
+        "20",
+        "-o",
+        str(tmp_path / "study"),
+    ]
+    wrong = CliRunner().invoke(app, [*evaluate, "--prevalence", "flu=0.1"])
+    assert isinstance(wrong.exception, UsageError)
+    assert not (tmp_path / "study").exists()  # told before the long part
+    assert call(run).exit_code == 0
+    result = CliRunner().invoke(app, [*evaluate, "--prevalence", "covid=0.05"])
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((tmp_path / "study" / "metrics.json").read_text())
+    assert metrics["prevalence"]["stated"]["covid"] == 0.05
+    assert metrics["operating_points"]["covid"]["chosen_on"]["part"] == "calibration"
+    assert metrics["decision_curve"]["covid"]["stated"]["prevalence"] == 0.05
+    assert (tmp_path / "study" / "figures" / "decision_curve_stated.png").stat().st_size > 1000
