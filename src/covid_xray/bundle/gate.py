@@ -225,7 +225,7 @@ def _extremes(evidence: Evidence) -> Verdict:
 
 def _aspect(evidence: Evidence) -> Verdict:
     value, (least, most) = evidence.values["aspect"], evidence.thresholds["aspect"]
-    words = f"has an odd shape for a chest X-ray: {value:.2g} times as wide as high"
+    words = f"has an odd shape for a chest X-ray: much too {'wide' if value > most else 'narrow'}"
     return verdict(value, [least, most], ok=least <= value <= most, words=words)
 
 

@@ -44,8 +44,9 @@ def calibrate(
 ) -> None:
     """Fit temperature, sets, operating points and the input gate on a run's own images; store them in its bundle."""
     from covid_xray.bundle.bundle import read_facts
-    from covid_xray.cli.gating import store_gate, summary
+    from covid_xray.cli.gating import fit_gate
     from covid_xray.evaluation.fitted import Wishes, fit
+    from covid_xray.evaluation.gate_store import summary
 
     part = _part(run, part)
     before = read_facts(run / "bundle")
@@ -53,7 +54,7 @@ def calibrate(
     wishes = Wishes(coverage=coverage, method=method, positive=tuple(positive or ()))
     with bar("calibrate") as progress:
         facts = fit(run / "bundle", manifest, part=part, wishes=wishes, progress=progress)
-    gate = store_gate(run, data, images=images, part=part, rate=gate_rate) if gate_rate else None
+    gate = fit_gate(run, data, images=images, part=part, rate=gate_rate) if gate_rate else None
     if as_json:
         shown = {**facts["calibration"], "conformal": facts["conformal"], "operating_points": facts["operating_points"]}
         shown["gate"] = gate

@@ -13,6 +13,7 @@ import pandas as pd
 
 from covid_xray.data.manifest import Manifest, fingerprint
 from covid_xray.evaluation.fitted import fit_or_say
+from covid_xray.evaluation.gate_store import store_gate, summary
 from covid_xray.files import write_json
 from covid_xray.training import precision
 
@@ -59,7 +60,11 @@ def calibrate_bundle(
         folder, held, part="calibration", progress=lambda done, total: progress("calibrate", done, total, "")
     )
     progress("calibrate", len(held.table), len(held.table), said)
-    return said
+    gate = store_gate(
+        folder, manifest, split, part="calibration", progress=lambda done, total: progress("gate", done, total, "")
+    )
+    progress("gate", len(held.table), len(held.table), summary(gate))
+    return f"{said}; {summary(gate)}"
 
 
 def write_run_manifest(
