@@ -74,6 +74,7 @@ class Training(Settings):
     image_size: int = pydantic.Field(224, ge=32, le=1024)  # rows and columns of the network's input
     crop: Literal["none", "lungs"] = "none"  # what the network sees: the whole picture, or the lungs with a margin
     lungs: Path | None = None  # folder of a lung network: a run of train-lungs, a training run, or a bundle
+    crop_margin: float | None = pydantic.Field(None, ge=0, le=1)  # share of the lungs' size; null: the network's own
     storage: Literal["float32", "float16"] = "float32"  # of the exported weights; the arithmetic is float32
     blocks: tuple[int, ...] = (32, 64, 128, 256)  # vgg: filters of each block
     convolutions: int = pydantic.Field(2, ge=1)  # vgg: 3x3 convolutions in a block

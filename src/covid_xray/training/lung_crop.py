@@ -11,14 +11,16 @@ FOLDER = "lungs"
 
 
 def network_of(settings: Training) -> LungNetwork | None:
-    """The lung network that the settings name; `None` when they name none.
+    """The lung network that the settings name, with the margin that they wish; `None` when they name none.
 
     Raises:
         UsageError: lungs are to be cropped, and no network is named.
         InputRefused, BadBundle: there is none where they say.
     """
     if settings.lungs is not None:
-        return read_network(settings.lungs)
+        network = read_network(settings.lungs)
+        wished = {} if settings.crop_margin is None else {"margin": settings.crop_margin}
+        return LungNetwork(network.model, {**network.facts, **wished})
     if settings.crop == "lungs":
         raise UsageError("expected --lungs RUN (or lungs=RUN) for crop=lungs. Received: no lung network")
     return None
