@@ -19,7 +19,7 @@ AUDIT = {
     "conditions": [{"shows": "only the lungs", "figures": {"auroc_macro": SCORE, "macro_f1": SCORE},
                     "retained": {"auroc_macro": SCORE}}],
     "source_from_embedding": {"classes": {"covid": {"images": 40, "balanced_accuracy": SCORE, "chance": 0.5}}},
-    "leave_one_source_out": {"figures": {"macro_f1": SCORE},
+    "sources_left_out": {"figures": {"macro_f1": SCORE},
                              "rows": [{"source": "site 0", "images": 9, "accuracy": None}]},
     "heatmaps": {"images": 20, "cascade": {"line": "The map changes.", "steps": [{"layer": "dense", "spearman": SCORE,
                  "ssim": SCORE}], "unrelated": {"spearman": SCORE, "ssim": SCORE}}, "seeds": None, "faithful": "It is.",

@@ -5,7 +5,8 @@ import json
 import pandas as pd
 
 from brightness import CLASSES, manifest
-from covid_xray.evaluation.run_facts import read_run
+from covid_xray.evaluation.audit import FORMAT
+from covid_xray.evaluation.run_facts import AUDIT_FORMAT, AUDIT_KEYS, read_run
 
 
 def study(root, **columns):
@@ -60,5 +61,12 @@ def test_an_audit_and_the_making_are_read_where_they_are_and_the_command_line_is
     found = read_run(tmp_path, data, None)
     assert found["audit"] is None
     assert found["made"] == {"packages": {"numpy": "2"}}
-    (tmp_path / "audit.json").write_text('{"verdict": 1}')
-    assert read_run(tmp_path, data, None)["audit"] == {"verdict": 1}
+    (tmp_path / "audit.json").write_text('{"format": 1, "verdict": 1}')  # of another version
+    assert read_run(tmp_path, data, None)["audit"] is None
+    whole = {"format": 1, **dict.fromkeys(AUDIT_KEYS)}
+    (tmp_path / "audit.json").write_text(json.dumps(whole))
+    assert read_run(tmp_path, data, None)["audit"] == whole
+
+
+def test_the_format_read_is_the_one_that_audit_writes():
+    assert AUDIT_FORMAT == FORMAT

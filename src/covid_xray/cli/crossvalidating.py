@@ -13,6 +13,7 @@ from covid_xray.cli.training import LungRun, quiet_tensorflow, settings_of, with
 from covid_xray.errors import UsageError
 
 if TYPE_CHECKING:
+    from covid_xray.data.manifest import Manifest
     from covid_xray.training.folds import Protocol
 
 MAIN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro", "ece")
@@ -55,30 +56,25 @@ def crossval(
     chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
     protocol = _protocol(folds=folds, group=group, leave_out=leave_out)
     quiet_tensorflow()
-    # Each fold builds its network anew, which TensorFlow takes for a mistake and reports at length.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from covid_xray.data.manifest import require_classes
 
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)
+    how = {"out": output, "resume": resume, "keep_models": keep_models, "rounds": rounds}
+    _print(_run(manifest, settings=chosen, protocol=protocol, **how), output)
+
+
+def _run(manifest: "Manifest", **how: Any) -> dict[str, Any]:
     from covid_xray.training.crossval import crossval as run
 
+    # Each fold builds its network anew, which TensorFlow takes for a mistake and reports at length.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         with stages() as progress:
-            facts = run(
-                manifest,
-                settings=chosen,
-                protocol=protocol,
-                out=output,
-                resume=resume,
-                keep_models=keep_models,
-                rounds=rounds,
-                progress=progress,
-            )
+            return run(manifest, **how, progress=progress)
     except KeyboardInterrupt:
         err.print("stopped; every epoch that ended is kept. Go on with the same command and --resume", highlight=False)
         raise typer.Exit(130) from None
-    _print(facts, output)
 
 
 def _protocol(*, folds: int, group: str, leave_out: str | None) -> "Protocol":

@@ -19,7 +19,6 @@ from reportlab.platypus import (
     Flowable,
     Frame,
     Image,
-    KeepTogether,
     ListFlowable,
     ListItem,
     PageTemplate,
@@ -142,7 +141,8 @@ def _foot(canvas: Canvas, title: str, number: int, count: int) -> None:
 
 
 def _section(part: Section) -> Iterator[Flowable]:
-    yield CondPageBreak(45 * mm)
+    tall = isinstance(part.blocks[0], Table)  # which may stay in one piece, and its heading with it
+    yield CondPageBreak((90 if tall else 45) * mm)
     yield _Heading(escaped(part.title), style("heading"), key=part.key, title=one_line(part.title))
     for block in part.blocks:
         yield from _block(block)
@@ -249,14 +249,15 @@ def _code(block: Code) -> Iterator[Flowable]:
 
 
 def _fold(block: Fold) -> Iterator[Flowable]:
-    inside = [flowable for inner in block.blocks for flowable in _block(inner)]
-    heading = Paragraph(escaped(block.title), style("strong"))
-    if inside and isinstance(inside[0], KeepTogether):
-        yield KeepTogether([heading, inside.pop(0)])
+    first, *rest = block.blocks
+    if isinstance(first, Table):  # its title stays with it
+        yield from table(first, title=block.title)
     else:
         yield CondPageBreak(60 * mm)
-        yield heading
-    yield from inside
+        yield Paragraph(escaped(block.title), style("strong"))
+        rest = [first, *rest]
+    for inner in rest:
+        yield from _block(inner)
 
 
 def _box(inside: list[Flowable], tone: str) -> Flowable:

@@ -18,8 +18,8 @@ WIDTH = A4[0] - 2 * MARGIN
 SHORT = 12  # rows that are kept on one page
 
 
-def table(block: Table) -> Iterator[Flowable]:
-    """Its caption, and the table with its head repeated on each page."""
+def table(block: Table, *, title: str = "") -> Iterator[Flowable]:
+    """Its caption, below a title where one is given, and the table with its head repeated on each page."""
     small = 7.0 if len(block.head) <= 7 else 6.2
     rows: list[list[Any]] = [
         [Paragraph(escaped(name), _cell_style(small, "head", first=not place or block.words))
@@ -35,12 +35,13 @@ def table(block: Table) -> Iterator[Flowable]:
         ("TOPPADDING", (0, 0), (-1, -1), 2), ("BOTTOMPADDING", (0, 0), (-1, -1), 2.5),
     ]  # fmt: skip
     grid.setStyle(TableStyle(looks))
-    caption = Paragraph(escaped(block.caption), style("caption"))
+    above = [Paragraph(escaped(title), style("strong"))] if title else []
+    above.append(Paragraph(escaped(block.caption), style("caption")))
     if len(rows) <= SHORT:
-        yield KeepTogether([caption, grid])
+        yield KeepTogether([*above, grid])
     else:
-        yield CondPageBreak(45 * mm)
-        yield caption
+        yield CondPageBreak(50 * mm)
+        yield from above
         yield grid
     yield Spacer(0, 6)
 

@@ -213,7 +213,7 @@ def _probe(found: Facts) -> list[Block]:
 
 
 def _left_out(found: Facts) -> list[Block]:
-    held = found["leave_one_source_out"]
+    held = found["sources_left_out"]
     if not held:
         return []
     rows = [

@@ -16,6 +16,11 @@ from covid_xray.evaluation.attributes import attributes
 from covid_xray.evaluation.subgroups import SMALLEST
 
 KEPT = ("packages", "machine", "precision", "seconds", "ended", "parity", "python", "keras_backend")
+AUDIT_FORMAT = 1
+AUDIT_KEYS = {
+    "model", "part", "images", "verdict", "masks", "chance", "conditions", "source_from_embedding", "sources_left_out",
+    "heatmaps", "notes",
+}  # fmt: skip
 Facts = dict[str, Any]
 
 
@@ -38,7 +43,7 @@ def read_run(folder: Path, manifest: Manifest, split: pd.Series | None) -> Facts
         "parts": _parts(manifest, known) if known is not None and len(known) else None,
         "overlaps": overlaps(manifest, known) if known is not None and whole else None,
         "made": {key: made[key] for key in KEPT if key in made} if made else None,
-        "audit": read_json(folder / "audit.json"),
+        "audit": _audit(folder / "audit.json"),
     }
 
 
@@ -49,6 +54,12 @@ def read_json(path: Path) -> Facts | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+def _audit(path: Path) -> Facts | None:
+    """An audit that the report can show; one of another version of this software is none."""
+    found = read_json(path)
+    return found if found and found.get("format") == AUDIT_FORMAT and found.keys() >= AUDIT_KEYS else None
 
 
 def _parts(manifest: Manifest, split: pd.Series) -> dict[str, Facts]:
