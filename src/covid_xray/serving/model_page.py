@@ -1,6 +1,6 @@
 """The model card as a page: what bundle.json says of the network that answers in, its facts and its evaluation out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from covid_xray.bundle.gate import MEASURED
 from covid_xray.bundle.thresholds import POINTS
 from covid_xray.serving.access import Reader, Server
-from covid_xray.serving.rendering import NAMES, page
+from covid_xray.serving.rendering import page
 from covid_xray.serving.words import CHECKS
 
 Facts = Mapping[str, Any]
@@ -72,6 +72,7 @@ def router() -> APIRouter:
             "gate_checks": [CHECKS[name] for name in MEASURED] if facts.get("gate") else [],
             "points": points(facts.get("operating_points")),
             "figures": figures(facts.get("metrics")),
+            "by_class": by_class(facts.get("metrics"), predictor.bundle.classes),
             "part": (facts.get("metrics") or {}).get("part", ""),
         }
         return page(request, "model.html", shown, who=who)
@@ -80,11 +81,19 @@ def router() -> APIRouter:
 
 
 def figures(metrics: Facts | None) -> list[Figure]:
-    """The recorded figures: those of the whole first, then by class."""
-    found = [
-        (name, value) for name, value in (metrics or {}).items() if isinstance(value, Mapping) and "value" in value
-    ]
-    return [_figure(_title(name), value) for name, value in sorted(found, key=lambda it: "/" in it[0])]
+    """The recorded figures of the whole."""
+    found = _recorded(metrics)
+    return [_figure(FIGURES.get(name, name.replace("_", " ")), it) for name, it in found.items() if "/" not in name]
+
+
+def by_class(metrics: Facts | None, classes: Sequence[str]) -> dict[str, list[Figure | None]]:
+    """The recorded figures by class: kind to one figure for each class, in the order of `classes`."""
+    found = _recorded(metrics)
+    kinds = dict.fromkeys(name.partition("/")[0] for name in found if "/" in name)
+    return {
+        KINDS.get(kind, kind): [_figure(of, it) if (it := found.get(f"{kind}/{of}")) else None for of in classes]
+        for kind in sorted(kinds, key=lambda kind: list(KINDS).index(kind) if kind in KINDS else len(KINDS))
+    }
 
 
 def points(stored: Facts | None) -> list[Point]:
@@ -107,9 +116,8 @@ def _figure(name: str, it: Facts) -> Figure:
     return Figure(name, it.get("value"), it.get("ci_low"), it.get("ci_high"), it.get("n"))
 
 
-def _title(name: str) -> str:
-    kind, slash, of = name.partition("/")
-    return f"{KINDS.get(kind, kind)}, {NAMES.get(of, of)}" if slash else FIGURES.get(name, name.replace("_", " "))
+def _recorded(metrics: Facts | None) -> dict[str, Facts]:
+    return {name: it for name, it in (metrics or {}).items() if isinstance(it, Mapping) and "value" in it}
 
 
 def _rank(point: str) -> int:

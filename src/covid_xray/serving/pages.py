@@ -10,12 +10,14 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from covid_xray.errors import NotLoggedIn
-from covid_xray.serving import access, admin_pages, model_page, sessions, study_pages, worklist_pages
+from covid_xray.serving import access, admin_pages, model_page, sessions, study_pages, worklist, worklist_pages
 from covid_xray.serving.access import Reader, Server
 from covid_xray.serving.batches import JobId, job_out
 from covid_xray.serving.rendering import page
 from covid_xray.serving.study_pages import StudyId, bars_of
 from covid_xray.serving.words import ADVICE
+
+NEWEST = 4  # studies on the start page
 
 
 def router() -> APIRouter:
@@ -32,8 +34,10 @@ def _start(pages: APIRouter) -> None:
     @pages.get("/")
     def start(service: Server, request: Request, who: Reader) -> Response:
         """Drop images, see their results."""
-        limits = service.predictor.limits
-        return page(request, "start.html", {"limits": limits, "advice": ADVICE}, who=who)
+        newest = worklist.page(service.store.database, worklist.Query(sort="created"), limit=NEWEST).studies
+        service.audit.record(who, "list")
+        facts = {"limits": service.predictor.limits, "advice": ADVICE, "newest": newest}
+        return page(request, "start.html", {**facts, "bars_of": bars_of}, who=who)
 
     @pages.get("/studies/{id}/row")
     def row(service: Server, request: Request, who: Reader, id: StudyId) -> Response:

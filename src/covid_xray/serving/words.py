@@ -41,6 +41,7 @@ ADVICE = {
     "decode-timeout": ("The file takes too long to read.", _ANOTHER),
     "decode-memory": ("The file needs too much memory to read.", _ANOTHER),
     "decoder-failed": ("The file cannot be decoded.", _ANOTHER),
+    "decode-crashed": ("The file makes the decoder crash.", _ANOTHER),
     "missing-decoder": ("This kind of compressed DICOM cannot be read here.", "Export it uncompressed."),
     "unsupported-transfer-syntax": ("This kind of compressed DICOM is not supported.", "Export it uncompressed."),
     "unsupported-photometric": ("The colours of this DICOM file are not supported.", "Export it in shades of grey."),
