@@ -1,0 +1,90 @@
+"""Files into the start page, as a person would drop or choose them."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from bundles import grey
+from drawing import dicom, jpeg, picture, png
+
+
+def chosen(*files: tuple[str, bytes]) -> list[dict[str, Any]]:
+    return [{"name": name, "mimeType": "application/octet-stream", "buffer": data} for name, data in files]
+
+
+def drop(page: Page, name: str, data: bytes = b"", *, size: int | None = None) -> None:
+    """Drop a file somewhere on the page; with `size`, one of so many zeros."""
+    page.evaluate(
+        """([name, bytes, size]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([size ? new Uint8Array(size) : new Uint8Array(bytes)], name));
+            const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
+            document.body.dispatchEvent(new DragEvent("drop", options));
+        }""",
+        [name, list(data), size],
+    )
+
+
+def test_results_come_one_by_one_with_an_answer_or_advice(visit: Callable[..., Any]) -> None:
+    page = visit("/")
+    files = [
+        ("bright.png", png(grey("covid"))),
+        ("dark.jpg", jpeg(grey("normal"))),
+        ("chest.dcm", dicom(picture(bits=12), ViewPosition="PA")),
+        ("letter.pdf", b"%PDF-1.7"),
+        ("empty.png", b""),
+    ]
+    page.set_input_files("#files", chosen(*files))
+    expect(page.locator("#count")).to_have_text("5 of 5 done, 2 refused")
+    results = page.locator("#results > li")
+    expect(results.filter(has_text="bright.png").locator("strong")).to_have_text("COVID-19")
+    expect(results.filter(has_text="dark.jpg").locator("strong")).to_have_text("Normal")
+    expect(results.filter(has_text="letter.pdf")).to_contain_text("This is no PNG, JPEG or DICOM file.")
+    expect(results.filter(has_text="letter.pdf")).to_contain_text("Export the radiograph in one of these formats.")
+    expect(results.filter(has_text="empty.png")).to_contain_text("The file is empty.")
+    results.filter(has_text="chest.dcm").get_by_role("link", name="chest.dcm").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("chest.dcm")
+    expect(page.locator(".panel")).to_contain_text("12 bits")
+
+
+def test_an_archive_becomes_a_batch(visit: Callable[..., Any]) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, data in (("one.png", png(grey("covid"))), ("two.png", png(grey("virus"))), ("three.png", b"")):
+            archive.writestr(name, data)
+    page = visit("/")
+    page.set_input_files("#files", chosen(("scans.zip", stream.getvalue())))
+    batch = page.locator(".batch")
+    expect(batch).to_contain_text("3 of 3 done, that is all, 1 refused.")
+    expect(batch.locator("li").filter(has_text="two.png")).to_contain_text("Viral pneumonia")
+    expect(batch.locator("li").filter(has_text="three.png")).to_contain_text("The file is empty.")
+    assert not batch.get_attribute("hx-get")  # it asks no more
+
+
+def test_a_file_above_the_limit_is_not_even_sent(visit: Callable[..., Any]) -> None:
+    page = visit("/")
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    drop(page, "large.png", size=20 * 2**20 + 1)
+    expect(page.locator("#results")).to_contain_text("The file is too large.")
+    assert not sent
+
+
+def test_dropping_anywhere_is_dropping_here(visit: Callable[..., Any]) -> None:
+    page = visit("/")
+    drop(page, "dropped.png", png(grey("normal")))
+    expect(page.locator("#results").get_by_role("link", name="dropped.png")).to_be_visible()
+
+
+def test_nothing_comes_from_elsewhere(visit: Callable[..., Any], study: str) -> None:
+    page = visit("/")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in ("/", study, "/worklist", "/model", f"{study}/report"):
+        page.goto(path, wait_until="networkidle")
+    own = page.url.split("/studies")[0]
+    assert len(asked) > 20
+    assert all(url.startswith((own, "blob:")) for url in asked)

@@ -1,0 +1,163 @@
+"""The page of one study: what it says, and what slider, mouse, keys and buttons do to the picture."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from servers import Process
+
+FILM, LAYER = ".pane.mapped .film", ".pane.mapped .layer"
+
+
+def slope(page: Page) -> float:
+    return float(page.locator("#window feFuncG").get_attribute("slope") or "nan")
+
+
+def transform(page: Page) -> str:
+    return str(page.locator(".pane.mapped .sheet").evaluate("sheet => sheet.style.transform"))
+
+
+def drag(page: Page, dx: int, dy: int, *, button: str = "left") -> None:
+    box = page.locator("#frame").bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down(button=button)
+    page.mouse.move(x + dx, y + dy, steps=4)
+    page.mouse.up(button=button)
+
+
+def test_it_says_what_the_network_says(visit: Callable[..., Any], server: Process, study: str) -> None:
+    with server.client() as http:
+        found = http.get(f"/api/v1{study}").json()
+    page = visit(study)
+    expect(page.locator(".answer h2")).to_have_text("COVID-19")
+    covid = page.locator(".bar").filter(has_text="COVID-19")
+    expect(covid.locator("output")).to_have_text(f"{100 * found['probabilities']['covid']:.1f} %")
+    expect(covid.locator(".marks li")).to_have_text(
+        ["rule-out 10.0 % reached", "balanced 50.0 % reached", "rule-in 99.5 % not reached"]
+    )
+    expect(page.locator(".set b")).to_have_text(["COVID-19"])
+    expect(page.locator(".warnings")).to_contain_text("This network does not check its input")
+    expect(page.locator(".research")).to_contain_text("Research use, not for diagnosis.")
+    page.mouse.wheel(0, 4000)
+    expect(page.locator(".research")).to_be_in_viewport()
+    about = page.locator("section", has=page.get_by_role("heading", name="File and network"))
+    expect(about).to_contain_text(found["model"]["sha256"])
+
+
+def test_an_adult_called_virus_is_warned_of(visit: Callable[..., Any]) -> None:
+    page = visit("/worklist")
+    page.get_by_role("link", name="virus-1.png", exact=True).click()
+    expect(page.locator(".warnings")).to_contain_text("no adult viral class to speak of in the training data")
+
+
+def test_slider_switch_and_legend_of_the_heat_map(visit: Callable[..., Any], study: str) -> None:
+    page = visit(study)
+    layer = page.locator(LAYER)
+    expect(layer).to_have_css("opacity", "0.6")
+    page.get_by_label("Opacity").fill("25")
+    expect(layer).to_have_css("opacity", "0.25")
+    page.get_by_role("checkbox", name="Heat map").uncheck()
+    expect(layer).to_have_css("opacity", "0")
+    with page.expect_response(lambda answer: "heatmap.png?class=normal" in answer.url) as answer:
+        page.get_by_role("radio", name="Normal").click()
+    assert answer.value.ok
+    expect(page.locator("#empty")).to_have_text("Nothing speaks for Normal: its map is empty.")
+
+
+def test_dragging_windows_the_picture(visit: Callable[..., Any], study: str) -> None:
+    page = visit(study)
+    assert slope(page) == 1
+    drag(page, -150, 0)
+    width = float(page.get_by_label("Width").input_value())
+    assert width == pytest.approx(50)
+    assert slope(page) == pytest.approx(100 / width, abs=0.01)
+    expect(page.locator(FILM)).to_have_css("filter", 'url("#window")')
+    drag(page, 0, 60)
+    assert page.get_by_label("Level").input_value() == "60"
+    page.get_by_role("button", name="Invert").click()
+    assert slope(page) == pytest.approx(-100 / width, abs=0.01)
+    page.get_by_role("button", name="Reset").click()
+    assert slope(page) == 1
+    expect(page.get_by_role("button", name="Invert")).to_have_attribute("aria-pressed", "false")
+
+
+def test_the_wheel_zooms_and_the_right_button_moves(visit: Callable[..., Any], study: str) -> None:
+    page = visit(study)
+    drag(page, 40, 0, button="right")
+    assert "translate(0px, 0px) scale(1)" in transform(page)  # nothing to move before it is enlarged
+    page.mouse.wheel(0, -300)
+    expect(page.locator("#zoom")).not_to_have_text("100 %")
+    before = transform(page)
+    drag(page, 40, 20, button="right")
+    assert transform(page) != before
+    page.get_by_label("Zoom in").click()
+    page.get_by_role("radio", name="Move").click()
+    before, window = transform(page), slope(page)
+    drag(page, -30, -10)
+    assert (transform(page) != before, slope(page)) == (True, window)
+
+
+def test_all_of_it_from_the_keyboard(visit: Callable[..., Any], study: str) -> None:
+    page = visit(study)
+    page.keyboard.press("h")
+    expect(page.locator(LAYER)).to_have_css("opacity", "0")
+    page.keyboard.press("s")
+    expect(page.locator(".pane.plain")).to_be_visible()
+    page.keyboard.press("i")
+    page.keyboard.press("Shift+W")
+    assert slope(page) == pytest.approx(-100 / 96, abs=0.01)
+    page.keyboard.press("+")
+    expect(page.locator("#zoom")).to_have_text("125 %")
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    page.get_by_label("Use these keys").uncheck()
+    page.keyboard.press("0")
+    expect(page.locator("#zoom")).to_have_text("125 %")
+    page.get_by_label("Note").fill("h i s")
+    expect(page.locator(".pane.plain")).to_be_visible()
+
+
+def test_sixteen_bits_are_windowed_by_the_server(visit: Callable[..., Any], deep_study: str) -> None:
+    page = visit(deep_study)
+    with page.expect_response(lambda answer: "image.png?low=" in answer.url) as answer:
+        page.get_by_label("Width").fill("10")
+    assert answer.value.ok
+    expect(page.locator(FILM)).to_have_css("filter", "none")  # the picture has that window now
+    assert "low=0.4500&high=0.5500" in str(page.locator(FILM).get_attribute("src"))
+
+
+def test_agree_disagree_correct(visit: Callable[..., Any], study: str) -> None:
+    page = visit(study)
+    feedback = page.locator("#feedback")
+    feedback.get_by_label("Correct label").select_option("normal")
+    expect(feedback.get_by_label("Correct it to")).to_be_checked()
+    feedback.get_by_label("Note").fill("old scar <b>known</b>")
+    feedback.get_by_role("button", name="Keep").click()
+    said = page.locator(".said li")
+    expect(said).to_have_count(1)
+    expect(said).to_contain_text("local corrects it to Normal")
+    expect(said).to_contain_text("old scar <b>known</b>")
+    expect(said).to_contain_text("of small 1")
+    page.reload()
+    expect(said).to_have_count(1)
+    feedback.get_by_label("Disagree").check()
+    feedback.get_by_role("button", name="Keep").click()
+    expect(said).to_have_count(2)
+
+
+def test_report_on_paper_and_as_pdf(visit: Callable[..., Any], study: str) -> None:
+    page = visit(study)
+    page.get_by_role("link", name="Print report").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Chest radiograph, read by a network")
+    expect(page.locator("figure img")).to_have_count(2)
+    link = page.get_by_role("link", name="PDF").get_attribute("href")
+    page.emulate_media(media="print")
+    expect(page.locator(".head")).to_be_hidden()
+    expect(page.locator(".foot")).to_contain_text("Research use, not for diagnosis.")
+    pdf = page.request.get(link)
+    assert pdf.ok, pdf.text()
+    assert pdf.body().startswith(b"%PDF-")

@@ -1,0 +1,97 @@
+"""The worklist: find, sort, page, delete, export; and how it keeps itself up to date."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from bundles import grey
+from drawing import png
+from servers import Process, upload
+
+
+def names(page: Page) -> list[str]:
+    return page.locator(".studies .file a").all_inner_texts()
+
+
+def test_most_suspicious_first_or_as_asked(visit: Callable[..., Any]) -> None:
+    page = visit("/worklist?q=-1.png")
+    assert names(page) == ["covid-1.png", "virus-1.png", "normal-1.png"]
+    page.get_by_role("combobox", name="Order").select_option("name")
+    expect(page.locator(".studies .file a").last).to_have_text("virus-1.png")
+    assert names(page) == ["covid-1.png", "normal-1.png", "virus-1.png"]
+    page.get_by_label("Reversed").check()
+    expect(page.locator(".studies .file a").first).to_have_text("virus-1.png")
+    assert "sort=name" in page.url
+    page.reload()
+    assert names(page) == ["virus-1.png", "normal-1.png", "covid-1.png"]
+
+
+def test_search_and_filter_narrow_it(visit: Callable[..., Any]) -> None:
+    page = visit("/worklist")
+    page.get_by_label("Search").press_sequentially("normal-")
+    expect(page.locator(".studies .file a")).to_have_text(["normal-2.png", "normal-1.png"])
+    page.get_by_role("combobox", name="Answer").select_option("covid")
+    expect(page.locator("#studies")).to_contain_text("No study fits.")
+    page.get_by_role("link", name="clear it").click()
+    page.get_by_label("From").fill("2999-01-01")
+    expect(page.locator("#studies")).to_contain_text("No study fits.")
+
+
+def test_reviewed_or_not(visit: Callable[..., Any], study: str) -> None:
+    page = visit(study)
+    page.get_by_label("Agree", exact=True).check()
+    page.get_by_role("button", name="Keep").click()
+    expect(page.locator(".said li")).to_have_count(1)
+    page.goto("/worklist?q=fresh&feedback=agree")
+    row = page.locator(f"#s-{study.rpartition('/')[2]}")
+    expect(row).to_contain_text("agreed")
+    page.get_by_role("combobox", name="Review").select_option("none")
+    expect(row).to_have_count(0)
+
+
+def test_delete_asks_first(visit: Callable[..., Any], study: str) -> None:
+    page = visit("/worklist?q=fresh")
+    row = page.locator(f"#s-{study.rpartition('/')[2]}")
+    row.get_by_role("link", name="Delete").click()
+    page.get_by_role("link", name="Keep it").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("fresh.png")
+    page.get_by_role("link", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page).to_have_url(re.compile("/worklist$"))
+    expect(row).to_have_count(0)
+    page.goto(study)
+    expect(page.get_by_role("heading", level=1)).to_have_text("There is nothing here.")
+
+
+def test_what_is_shown_is_what_is_exported(visit: Callable[..., Any]) -> None:
+    page = visit("/worklist?q=-2.png&since=2020-01-01&sort=name")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as CSV").click()
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
+    assert [row["name"] for row in rows] == names(page) == ["covid-2.png", "normal-2.png", "virus-2.png"]
+
+
+def test_it_shows_what_came_meanwhile(visit: Callable[..., Any], server: Process) -> None:
+    page = visit("/worklist?q=meanwhile")
+    expect(page.locator("#studies")).to_contain_text("No study fits.")
+    with server.client() as http:
+        upload(http, png(grey("virus", seed=77)), "meanwhile.png")
+    # The clock of the page would take ten seconds; this is what it does then.
+    page.locator("#studies").dispatch_event("refresh-studies")
+    expect(page.locator(".studies .file a")).to_have_text(["meanwhile.png"])
+
+
+def test_next_and_previous_follow_its_order(visit: Callable[..., Any]) -> None:
+    page = visit("/worklist?q=-1.png&sort=name")
+    page.get_by_role("link", name="covid-1.png", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("covid-1.png")
+    expect(page.locator("#before")).to_have_count(0)
+    page.keyboard.press("n")
+    expect(page.get_by_role("heading", level=1)).to_have_text("normal-1.png")
+    page.get_by_role("link", name="Previous").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("covid-1.png")
