@@ -1,0 +1,320 @@
+"""`covid-xray serve` against the usual Flask app with `model.predict`: same network, images and machine, in turns.
+
+16 clients for the throughput, then 200 against ours alone: what they get, what memory does, how soon all is well.
+
+    python benchmarks/serving.py --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER
+      [--rounds 5] [--seconds 20] [--flood-seconds 120] [--engine openvino --precision bfloat16 ...]
+
+The run folder holds `model.keras` for Flask and `bundle/` for ours, exported from it.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from common import load_note, markdown_table, write_results
+from serving_load import BOUNDARY, multipart
+
+CLIENTS, FLOOD = 16, 200
+ALLOWED = {"200", "202", "429", "503"}
+# The app that one finds in tutorials.
+PEER = """
+import io, sys
+import numpy as np
+import tensorflow as tf
+from flask import Flask, jsonify, request
+from PIL import Image
+
+model = tf.keras.models.load_model(sys.argv[1])
+height, width = model.input_shape[1:3]
+app = Flask(__name__)
+
+@app.get("/healthz")
+def healthz():
+    return "ok"
+
+@app.post("/predict")
+def predict():
+    image = Image.open(io.BytesIO(request.files["file"].read())).convert("L").resize((width, height), Image.BILINEAR)
+    x = np.asarray(image, dtype="float32")[None, ..., None]
+    return jsonify(probabilities=model.predict(x, verbose=0)[0].tolist())
+
+import logging
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+app.run(port=int(sys.argv[2]), threaded=True)
+"""
+
+
+def main() -> None:
+    """Measure and write docs/results/serving."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--flood-seconds", type=float, default=120)
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--port", type=int, default=8765)
+    args = parser.parse_args()
+    found = sorted((args.data / "images").rglob("*.jpg"))
+    images = found[:: max(1, len(found) // args.images)][: args.images]
+    before = os.getloadavg()[0]
+    runs = throughput(args, images)
+    report(args, runs, flood(args, images), before=before)
+
+
+def variants(run: Path) -> dict[str, list[str]]:
+    """Name -> options of `covid-xray serve`, for what this machine and this bundle have."""
+    found: dict[str, list[str]] = {"covid-xray serve": []}
+    if (run / "bundle" / "model_int8.onnx").is_file():
+        found["covid-xray serve --precision int8"] = ["--precision", "int8"]
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    with contextlib.suppress(ImportError):
+        import openvino  # noqa: F401
+
+        if "avx512_bf16" in flags or "amx_bf16" in flags:
+            options = ["--engine", "openvino", "--precision", "bfloat16"]
+            found[f"covid-xray serve {' '.join(options)}"] = options
+    return found
+
+
+def throughput(args: argparse.Namespace, images: list[Path]) -> dict[str, list[dict]]:
+    """Name -> one measurement for each round; the servers take turns, each alone on the machine."""
+    options = variants(args.run)
+    names = ["flask + model.predict", *options]
+    runs: dict[str, list[dict]] = {name: [] for name in names}
+    for turn in range(args.rounds):
+        for name in names:
+            if name in options:
+                with ours(args, options[name], unlimited=True) as server:
+                    measured = drive(server.address, images, seconds=args.seconds, path="/api/v1/predict")
+                    answers = ask(server.address + "/api/v1/predict", images[:8])
+            else:
+                with flask(args) as server:
+                    measured = drive(server.address, images, seconds=args.seconds, path="/predict")
+                    answers = ask(server.address + "/predict", images[:8])
+            runs[name].append({**summary(measured), "answers": answers})
+            print(f"round {turn + 1}: {name}: {runs[name][-1]['per_second']:.1f}/s", flush=True)
+    check_same_answers(runs)
+    return runs
+
+
+class Server:
+    """A process and where it listens."""
+
+    def __init__(self, process: subprocess.Popen, address: str) -> None:
+        self.process, self.address = process, address
+
+    def memory(self) -> float:
+        """MiB that it and its children hold."""
+        total, waiting = 0.0, [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            with contextlib.suppress(OSError):
+                status = Path(f"/proc/{pid}/status").read_text()
+                total += int(status.partition("VmRSS:")[2].split()[0]) / 1024
+                waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return total
+
+
+@contextlib.contextmanager
+def ours(args: argparse.Namespace, options: list[str], *, unlimited: bool) -> Iterator[Server]:
+    """Our server on a fresh store; `unlimited` lifts the limit of requests a minute from one address."""
+    with tempfile.TemporaryDirectory(dir=".") as store:
+        command = [Path(sys.executable).parent / "covid-xray", "serve", "--bundle", args.run / "bundle"]
+        command += ["--store", store, "--port", args.port, "--log-level", "warning", *options]
+        if unlimited:
+            command += ["--set", "requests_per_minute=0"]
+        with running(command, args.port) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def flask(args: argparse.Namespace) -> Iterator[Server]:
+    """The peer."""
+    with running([sys.executable, "-c", PEER, args.run / "model.keras", args.port], args.port) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(command: list[object], port: int) -> Iterator[Server]:
+    """The process while the block lasts, once it answers."""
+    process = subprocess.Popen(
+        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(1200):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/healthz", timeout=5):
+                break
+            if process.poll() is not None:
+                raise SystemExit(f"expected a server. Received: exit code {process.returncode} of {command[:3]}")
+            time.sleep(0.1)
+        yield Server(process, address)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=30)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def drive(
+    address: str, images: list[Path], *, seconds: float, path: str, clients: int = CLIENTS, batches: int = 0
+) -> dict:
+    """What `clients` saw; a few seconds to warm up do not count."""
+    command = [sys.executable, Path(__file__).parent / "serving_load.py", address, *images, "--path", path]
+    many = ["--clients", clients, "--batches", batches]
+    if not batches:
+        _json([*command, *many, "--seconds", min(5.0, seconds)])
+    return _json([*command, *many, "--seconds", seconds])
+
+
+def ask(address: str, images: list[Path]) -> list[list[float]]:
+    """Probabilities of a few images, one after the other."""
+    found = []
+    for image in images:
+        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+        request = urllib.request.Request(address, data=multipart([image.read_bytes()]), headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            probabilities = json.load(response)["probabilities"]
+        found.append(list(probabilities.values()) if isinstance(probabilities, dict) else probabilities)
+    return found
+
+
+def summary(measured: dict) -> dict:
+    """Throughput and latencies of the answers with 200."""
+    latencies = sorted(measured["latencies"])
+    if not latencies:
+        raise SystemExit(f"expected answers. Received: {measured['statuses']}")
+    return {
+        "per_second": len(latencies) / measured["seconds"],
+        "p50": latencies[len(latencies) // 2],
+        "p95": latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))],
+        "statuses": measured["statuses"],
+        "hanging": measured["hanging"],
+    }
+
+
+def check_same_answers(runs: dict[str, list[dict]]) -> None:
+    """Both must answer alike, or the comparison means nothing; int8 and a temperature may differ a little."""
+    theirs, ours_ = runs["flask + model.predict"][0]["answers"], runs["covid-xray serve"][0]["answers"]
+    pairs = list(zip(theirs, ours_, strict=True))
+    difference = max(abs(a - b) for one, other in pairs for a, b in zip(one, other, strict=True))
+    same = [one.index(max(one)) == other.index(max(other)) for one, other in pairs]
+    print(f"largest difference of a probability: {difference:.4f}; same class in {sum(same)} of {len(same)}")
+    if not all(same):
+        raise SystemExit("expected the same classes from both. Received: different ones")
+
+
+def flood(args: argparse.Namespace, images: list[Path]) -> dict:
+    """200 clients against ours as it comes: statuses, memory, and when a lone request is as fast as before."""
+    with ours(args, [], unlimited=False) as server:
+        quiet = [alone(server.address, images[n % len(images)]) for n in range(20)]
+        memory, done = [server.memory()], threading.Event()
+
+        def watch() -> None:
+            while not done.wait(1.0):
+                memory.append(server.memory())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        path = "/api/v1/predict"
+        seen = drive(server.address, images, seconds=args.flood_seconds, path=path, clients=FLOOD, batches=10)
+        normal, waited = 2 * max(quiet), None
+        ended = time.perf_counter()
+        while waited is None and time.perf_counter() - ended < 60:
+            time.sleep(0.2)
+            if alone(server.address, images[0]) <= normal:
+                waited = time.perf_counter() - ended
+        done.set()
+        watcher.join()
+        memory.append(server.memory())
+    half = len(memory) // 2
+    return {
+        **summary(seen),
+        "quiet_seconds": median(quiet),
+        "back_to_normal_seconds": waited,
+        "memory_before_mib": memory[0],
+        "memory_peak_mib": max(memory),
+        "memory_peak_first_half_mib": max(memory[:half] or memory),
+        "memory_after_mib": memory[-1],
+        "only_allowed": set(seen["statuses"]) <= ALLOWED and not seen["hanging"],
+    }
+
+
+def alone(address: str, image: Path) -> float:
+    """Seconds that one request takes; for ever when it is refused."""
+    started = time.perf_counter()
+    try:
+        ask(f"{address}/api/v1/predict", [image])
+    except OSError:
+        return float("inf")
+    return time.perf_counter() - started
+
+
+def report(args: argparse.Namespace, runs: dict[str, list[dict]], flooded: dict, *, before: float) -> None:
+    """Medians, ratios, and the page; a goal that was missed is said to be missed."""
+    peer = runs["flask + model.predict"]
+    rows, ratios = [], {}
+    for name, turns in runs.items():
+        speed = median(a["per_second"] / b["per_second"] for a, b in zip(turns, peer, strict=True))
+        wait = median(a["p95"] / b["p95"] for a, b in zip(turns, peer, strict=True))
+        ratios[name] = {"throughput": speed, "p95": wait}
+        cells = [f"{median(turn[key] for turn in turns):.3g}" for key in ("per_second", "p50", "p95")]
+        rows.append([name, *cells, f"{speed:.2f}", f"{wait:.3f}"])
+    table = markdown_table(["server", "images/s", "p50 s", "p95 s", "x throughput", "x p95"], rows)
+    goals = []
+    for name, ratio in ratios.items():
+        if name != "flask + model.predict":
+            met = ratio["throughput"] >= 5 and ratio["p95"] <= 1 / 3
+            goals.append(f"{name}: {ratio['throughput']:.2f} x and {ratio['p95']:.3f}, {'met' if met else 'missed'}")
+    back = flooded["back_to_normal_seconds"]
+    flood_rows = [
+        ["statuses", ", ".join(f"{status}: {count:,}" for status, count in sorted(flooded["statuses"].items()))],
+        ["only 200, 202, 429, 503", "yes" if flooded["only_allowed"] else "no: missed"],
+        ["memory before, peak of the first half, peak, after (MiB)", ", ".join(
+            f"{flooded[key]:.0f}" for key in
+            ("memory_before_mib", "memory_peak_first_half_mib", "memory_peak_mib", "memory_after_mib"))],
+        ["a lone request as fast as before after (goal: 10 s)", "never: missed" if back is None else f"{back:.1f} s"],
+    ]  # fmt: skip
+    text = (
+        f"{CLIENTS} clients, {args.rounds} rounds of {args.seconds:g} s, medians; ratios to Flask in the same round"
+        ".\n\n"
+        f"{table}\n\nGoals: at least 5 x the throughput and at most 1/3 of the p95. {'; '.join(goals)}.\n\n"
+        f"{FLOOD} clients (10 of them with batches) for {args.flood_seconds:g} s against the default settings:\n\n"
+        f"{markdown_table(['what', 'result'], flood_rows)}"
+    )
+    for turns in runs.values():
+        for turn in turns:
+            del turn["answers"]
+    write_results(
+        "serving",
+        {"rounds": args.rounds, "load_before": before, "runs": runs, "ratios": ratios, "flood": flooded},
+        text,
+        command=f"python benchmarks/serving.py --data DATA --run RUN --rounds {args.rounds} --seconds {args.seconds:g} "
+        f"--flood-seconds {args.flood_seconds:g}",
+        note=load_note(before) + " Clients ran on the same cores as the servers.",
+    )
+
+
+def _json(command: list[object]) -> dict:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
+    found: dict = json.loads(done.stdout)
+    return found
+
+
+if __name__ == "__main__":
+    main()
