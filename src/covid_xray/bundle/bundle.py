@@ -253,9 +253,10 @@ def _check_lungs(path: Path, facts: Mapping[str, Any]) -> None:
     _expect(crop == "none" or known is not None, f"expected {path} to name {LUNGS_FILE} to crop by. Received: none")
     if known is None:
         return
-    numbers = [known.get(name) for name in ("image_size", "margin")] if isinstance(known, dict) else [None]
+    told = [known.get(name) for name in ("image_size", "margin")] if isinstance(known, dict) else []
+    numbers = [number for number in told if isinstance(number, int | float) and number >= 0]
     _expect(
-        all(isinstance(number, int | float) and number >= 0 for number in numbers) and numbers[0] >= 1,
+        len(numbers) == 2 and numbers[0] >= 1,
         f"expected {path} with image_size and margin of {LUNGS_FILE}. Received: lungs={known!r}",
     )
     version = known.get("version")

@@ -130,7 +130,8 @@ def lungs_of(probability: NDArray[np.float32], *, margin: float = MARGIN) -> Lun
 def cropped(radiograph: Radiograph, box: Box) -> Radiograph:
     """The part of `radiograph` inside `box` (top, left, bottom, right in shares of the picture)."""
     rows, columns = box_pixels(box, *radiograph.pixels.shape)
-    return dataclasses.replace(radiograph, pixels=np.ascontiguousarray(radiograph.pixels[rows, columns]))
+    pixels: Any = np.ascontiguousarray(radiograph.pixels[rows, columns])
+    return dataclasses.replace(radiograph, pixels=pixels)
 
 
 def box_pixels(box: Box, height: int, width: int) -> tuple[slice, slice]:

@@ -84,7 +84,7 @@ def read_tensors(data: bytes) -> Arrays:
         for key in storages:
             (count,) = struct.unpack("<q", stream.read(8))
             at = stream.tell()
-            storages[key] = (at, count)  # type: ignore[assignment]
+            storages[key] = (at, count)
             stream.seek(count * _item_size(lazy, key), io.SEEK_CUR)
         return {name: t.array(data, storages) for name, t in lazy.items() if t.dtype == "FloatStorage"}
     except InputRefused:

@@ -154,7 +154,7 @@ def _batches(
             x, y = _altered(pixels[i], truth[i], settings, np.random.default_rng((settings.seed, epoch, i)))
             xs.append(x)
             ys.append(cv2.resize(y, (half, half), interpolation=cv2.INTER_AREA))
-        yield np.stack(xs)[..., None].astype(np.float32), np.stack(ys)[..., None].astype(np.float32) / 255
+        yield np.stack(xs)[..., None].astype(np.float32), np.stack(ys)[..., None].astype(np.float32) / np.float32(255)
 
 
 def _altered(x: Pixels, y: Pixels, settings: LungTraining, random: np.random.Generator) -> tuple[Pixels, Pixels]:

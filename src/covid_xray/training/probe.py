@@ -4,6 +4,8 @@ Fine-tuning from a random head distorts the features that ImageNet taught (Kumar
 and what is distorted first is what unseen hospitals would have needed. The L2 penalty is strong for the same reason.
 """
 
+from collections.abc import Iterator
+
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +55,7 @@ def _both(found: LogisticRegression) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def _embed(trunk: keras.Model, part: Part, settings: Training, copy: int) -> NDArray[np.float32]:
-    def batches():  # type: ignore[no-untyped-def]
+    def batches() -> Iterator[NDArray[np.uint8]]:
         for start in range(0, len(part), BATCH):
             chosen = range(start, min(start + BATCH, len(part)))
             yield np.stack([altered(part, i, settings, (settings.seed, 0, i) if copy else None) for i in chosen])
