@@ -13,4 +13,4 @@ for group in image patient; do
     -o "$runs/$group" --folds 5 --group "$group" "${recipe[@]}" "${resume[@]}"
 done
 covid-xray compare "$runs/image" "$runs/patient" -o "$runs/comparison.json"
-python scripts/publish_crossval.py "$runs" darkcovidnet --command "runs/darkcovidnet.sh FOLDER${3:+ RUNS ${*:3}}"
+python scripts/publish_crossval.py darkcovidnet "$runs" --command "runs/darkcovidnet.sh FOLDER${3:+ RUNS ${*:3}}"

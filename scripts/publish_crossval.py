@@ -1,6 +1,6 @@
 """Write DarkCovidNet's protocol as it was run here to docs/results: figures and tables, never a picture of a patient.
 
-python scripts/publish_crossval.py runs/darkcovidnet darkcovidnet --command "runs/darkcovidnet.sh FOLDER"
+python scripts/publish_crossval.py darkcovidnet runs/darkcovidnet [more networks] --command "runs/darkcovidnet.sh FOLDER"
 """
 
 import argparse
@@ -24,28 +24,34 @@ LEFT_OUT = ("failures", "quarantined", "made", "training", "folds")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", type=Path)
     parser.add_argument("name")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders with image/, patient/ and comparison.json")
     parser.add_argument("--command", required=True)
     parser.add_argument("--note", default="", help="what a person saw")
     parser.add_argument("--results", type=Path, default=RESULTS, help="another folder, to look first")
     args = parser.parse_args()
-    studies = {group: read(args.runs / group / "crossval.json") for group in ("image", "patient")}
-    comparison = read(args.runs / "comparison.json")
-    first = studies["image"]
     facts = {
         "command": args.command,
-        "training": first["training"],
-        "made": first["made"],
         "beside": BESIDE,
         "baselines": read(BASELINES)["rows"],
-        "studies": {group: published(study) for group, study in studies.items()},
-        "patient_minus_image": {name: comparison["figures"][name] for name in SHOWN},
+        "networks": [network_of(folder) for folder in args.runs],
         "note": args.note,
     }
     args.results.mkdir(parents=True, exist_ok=True)
     (args.results / f"{args.name}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     (args.results / f"{args.name}.md").write_text(page(args.name, facts), encoding="utf-8")
+
+
+def network_of(folder: Path) -> dict:
+    """Both studies of one network, and their difference."""
+    studies = {group: read(folder / group / "crossval.json") for group in ("image", "patient")}
+    comparison = read(folder / "comparison.json")
+    return {
+        "training": {key: value for key, value in studies["image"]["training"].items() if key != "lungs"},  # a folder
+        "made": studies["image"]["made"],
+        "studies": {group: published(study) for group, study in studies.items()},
+        "patient_minus_image": {name: comparison["figures"][name] for name in SHOWN},
+    }
 
 
 def read(path: Path) -> dict:
@@ -60,23 +66,17 @@ def published(study: dict) -> dict:
 
 
 def page(name: str, facts: dict) -> str:
-    image, patient = facts["studies"]["image"], facts["studies"]["patient"]
-    made, training = facts["made"], facts["training"]
-    minutes = (image["seconds"] + patient["seconds"]) / 60
-    change = facts["patient_minus_image"]["accuracy"]
+    first = facts["networks"][0]["studies"]["image"]
     lines = [
         f"# {name}",
         "",
-        f"DarkCovidNet's protocol on its own {image['n_images']:,} pictures of {image['n_patients']:,} people (covid, no finding, "
-        f"pneumonia), with the network `{training['model']}` at {training['image_size']} pixels, at most {training['epochs']} "
-        f"epochs a fold. Made by `{facts['command']}` on {made['machine']['processor']}, {made['machine']['cores']} cores, "
-        f"{made['precision']}; {minutes:.0f} minutes. All figures: [{name}.json]({name}.json).",
+        f"DarkCovidNet's protocol on its own {first['n_images']:,} pictures of {first['n_patients']:,} people (covid, no "
+        f"finding, pneumonia). Made by `{facts['command']}`. All figures: [{name}.json]({name}.json).",
         "",
-        f"**By patient: accuracy {show(patient['figures']['accuracy'])}, macro-F1 {show(patient['figures']['macro_f1'])}. "
-        f"By image, as published: {show(image['figures']['accuracy'])} and {show(image['figures']['macro_f1'])}. "
-        f"Paired difference in accuracy, by patient - by image: {change['difference']:+.3f} "
-        f"({change['ci_low']:+.3f} to {change['ci_high']:+.3f}). {image['leaking']:,} of the images scored by image had "
-        "another image of their patient, or a copy, on the training side.**",
+        *(f"- {said(network)}" for network in facts["networks"]),
+        "",
+        f"{first['leaking']:,} of the {first['n_images']:,} images scored by image had another image of their patient, or "
+        "a copy, on the training side; by patient none had.",
         "",
         *([facts["note"], ""] if facts["note"] else []),
         "| what | sees | folds | accuracy (95 % interval) | macro-F1 | from |",
@@ -85,24 +85,49 @@ def page(name: str, facts: dict) -> str:
             f"| {row['name']} | {row['sees']} | {row['folds']} | {row['accuracy']:.3f} | | {row['from']} |"
             for row in facts["beside"]
         ),
-        *(network(facts["studies"][group], group, training) for group in ("image", "patient")),
+        *(line(network, group) for network in facts["networks"] for group in ("image", "patient")),
         *(baseline(row) for row in facts["baselines"]),
         "",
         "The published network saw the original files; the pictures here are re-made (grey JPEG, at most 512 pixels), which "
-        "takes away most of what the facts of the files told: the baselines at the end of the table are of the files here. Intervals are over "
-        "patients. The paper trained for 100 epochs.",
+        "takes away most of what the facts of the files told: the baselines at the end of the table are of the files here. "
+        "Intervals are over patients.",
         "",
-        *over_folds(facts["studies"]),
-        "",
+        *(text for network in facts["networks"] for text in [*over_folds(network), ""]),
         "Research use, not for diagnosis.",
         "",
     ]
     return "\n".join(lines)
 
 
-def network(study: dict, group: str, training: dict) -> str:
-    cells = [show(study["figures"][name]) for name in SHOWN]
-    return f"| `{training['model']}` here | whole picture | 5, by {group} | {cells[0]} | {cells[1]} | this run |"
+def called(network: dict) -> str:
+    """The network and what it sees, in a few words."""
+    training = network["training"]
+    seen = "the lungs with a margin" if training["crop"] == "lungs" else "the whole picture"
+    how = "ImageNet's features, linear probe" if training["probe"] and not training["epochs"] else "trained"
+    return f"`{training['model']}`, {how}, {training['image_size']} pixels, {seen}"
+
+
+def said(network: dict) -> str:
+    """The figures of one network in a sentence, and where they were made."""
+    image, patient = network["studies"]["image"], network["studies"]["patient"]
+    change, made = network["patient_minus_image"]["accuracy"], network["made"]
+    machine = made.get("machine") or {}
+    where = [str(machine.get("processor", "")), str(made.get("precision") or "")]
+    minutes = (image["seconds"] + patient["seconds"]) / 60
+    where += [f"{minutes:.0f} minutes"] if minutes >= 1 else []
+    return (
+        f"**{called(network)}: by patient accuracy {show(patient['figures']['accuracy'])}, macro-F1 "
+        f"{show(patient['figures']['macro_f1'])}.** By image, as published: {show(image['figures']['accuracy'])} and "
+        f"{show(image['figures']['macro_f1'])}. Paired difference in accuracy, by patient - by image: "
+        f"{change['difference']:+.3f} ({change['ci_low']:+.3f} to {change['ci_high']:+.3f}). "
+        f"At most {network['training']['epochs']} epochs a fold; {', '.join(filter(None, where))}."
+    )
+
+
+def line(network: dict, group: str) -> str:
+    cells = [show(network["studies"][group]["figures"][name]) for name in SHOWN]
+    sees = "lungs" if network["training"]["crop"] == "lungs" else "whole picture"
+    return f"| `{network['training']['model']}` here | {sees} | 5, by {group} | {cells[0]} | {cells[1]} | this run |"
 
 
 def baseline(row: dict) -> str:
@@ -112,8 +137,10 @@ def baseline(row: dict) -> str:
     return f"| {row['name']} (extra-trees), the files here | {lungs} | 5, by patient | {cells[0]} | {cells[1]} | {origin} |"
 
 
-def over_folds(studies: dict) -> list[str]:
-    lines = ["| figure | by image, mean ± sd over 5 folds | by patient, mean ± sd over 5 folds |", "|---|---|---|"]
+def over_folds(network: dict) -> list[str]:
+    studies = network["studies"]
+    head = f"| {called(network)} | by image, mean ± sd over 5 folds | by patient, mean ± sd over 5 folds |"
+    lines = [head, "|---|---|---|"]
     names = [name for name in studies["image"]["over_folds"] if name in studies["patient"]["over_folds"]]
     for name in names:
         both = [studies[group]["over_folds"][name] for group in ("image", "patient")]

@@ -1,0 +1,158 @@
+"""A cross-validation whose networks are trained by other means or on another machine: its folds out, its answers back in.
+
+    python scripts/pool_crossval.py plan FOLDER runs/x/image --where source=darkcovidnet --group image
+    ... train each fold on its `train` rows, choose the epoch on `val`, answer for `held` ...
+    python scripts/pool_crossval.py pool FOLDER runs/x/image --where source=darkcovidnet --group image \\
+        --config recipe.yaml --made made.json answers/fold-*.csv
+
+`plan` writes the folds that `covid-xray crossval` would make: folds.csv, and roles.csv with one row for each image and a
+column for each fold (train, val or held). `pool` reads CSV files with image, label and p_<class> (further columns are
+left out), finds the fold of each by its images, refuses answers for others, and writes what `covid-xray crossval` writes:
+predictions.csv, crossval.json, crossval.md and figures/. `--made` says how the folds were trained: `precision`, `machine`
+(processor, cores), `packages`, and `folds`: by the name of each, `epochs`, `best_epoch` and `seconds`.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from covid_xray.config import Training, load
+from covid_xray.data.groups import with_duplicates
+from covid_xray.data.manifest import Manifest, read_manifest, select
+from covid_xray.data.tables import read_table
+from covid_xray.errors import BadManifest
+from covid_xray.evaluation.predictions import FAILED, Predictions, probability_columns
+from covid_xray.training.folds import Fold, Protocol, plan_folds, write_folds
+from covid_xray.training.pooled import pool, write_study
+
+SUM = 1e-3  # by how much the probabilities of an image may miss 1: files are often rounded
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("plan", "pool"))
+    parser.add_argument("data", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("answers", type=Path, nargs="*", help="pool: one CSV for each fold")
+    parser.add_argument("--label", action="append")
+    parser.add_argument("--where", action="append", default=[])
+    parser.add_argument("--duplicates", type=Path)
+    parser.add_argument("--group", choices=("image", "patient"), default="patient")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--config", type=Path, help="recipe of the training: YAML or TOML")
+    parser.add_argument("--set", action="append", default=[], help="a setting as key=value")
+    parser.add_argument("--made", type=Path, help="how the folds were trained, as JSON")
+    parser.add_argument("--rounds", type=int, default=1000)
+    args = parser.parse_args()
+    settings = load(Training, file=args.config, overrides=args.set)
+    protocol = Protocol(folds=args.folds, group=args.group, seed=settings.seed, val_fraction=settings.val_fraction)
+    manifest = chosen(args.data, args.label, args.where, args.duplicates)
+    folds = plan_folds(manifest, protocol)
+    args.output.mkdir(parents=True, exist_ok=True)
+    if args.what == "plan":
+        write_folds(args.output / "folds.csv", folds, manifest)
+        roles(folds, manifest).to_csv(args.output / "roles.csv")
+        return
+    made = json.loads(args.made.read_text(encoding="utf-8")) if args.made else {}
+    pooled(
+        manifest, folds, args.answers, made, protocol=protocol, settings=settings, out=args.output, rounds=args.rounds
+    )
+
+
+def chosen(data: Path, labels: list[str] | None, where: list[str], duplicates: Path | None) -> Manifest:
+    """The images of the study, every file checked, as `covid-xray crossval` chooses them."""
+    manifest = read_manifest(data)
+    manifest = select(manifest, labels=labels, where=where) if labels or where else manifest
+    return with_duplicates(manifest, read_table(duplicates, required=("group", "image"))) if duplicates else manifest
+
+
+def roles(folds: list[Fold], manifest: Manifest) -> pd.DataFrame:
+    """image -> label and, for each fold, train, val or held ("" where it is in none)."""
+    table = manifest.table.set_index("image")[["label"]].copy()
+    for fold in folds:
+        held = pd.Series("held", index=fold.held.table["image"])
+        table[f"fold_{fold.name}"] = pd.concat([fold.split, held]).reindex(table.index).fillna("")
+    return table
+
+
+def pooled(
+    manifest: Manifest, folds: list[Fold], files: list[Path], made: dict, *,
+    protocol: Protocol, settings: Training, out: Path, rounds: int,
+) -> dict:  # fmt: skip
+    """Write the study of the answers in `files`; returns crossval.json.
+
+    Raises:
+        BadManifest: a file is of no fold, or answers something else than what its fold holds out.
+    """
+    answers: dict[str, Predictions] = {}
+    for path in files:
+        fold, found = read_answers(path, folds)
+        if fold.name in answers:
+            raise BadManifest(f"expected one file for fold {fold.name}. Received: two; the second is {path.name}")
+        answers[fold.name] = found
+    missing = [fold.name for fold in folds if fold.name not in answers]
+    if missing:
+        raise BadManifest(f"expected answers of every fold. Received: none of {', '.join(missing)}")
+    write_folds(out / "folds.csv", folds, manifest)
+    predictions = pool([answers[fold.name] for fold in folds], folds, manifest)
+    records = [record(fold, answers[fold.name], made) for fold in folds]
+    return write_study(
+        predictions, records, manifest, folds=folds, protocol=protocol, settings=settings, out=out, rounds=rounds
+    )
+
+
+def read_answers(path: Path, folds: list[Fold]) -> tuple[Fold, Predictions]:
+    """The answers of one file, and the fold that holds exactly its images out. Raises `BadManifest`."""
+    table = read_table(path, required=("image", "label"))
+    fold = next((fold for fold in folds if set(fold.held.table["image"]) == set(table["image"])), None)
+    if fold is None:
+        best = max(folds, key=lambda fold: len(set(fold.held.table["image"]) & set(table["image"])))
+        shared = len(set(best.held.table["image"]) & set(table["image"]))
+        raise BadManifest(
+            f"expected in {path.name} the images that one fold holds out. Received: {len(table)} images; the nearest is "
+            f"fold {best.name}, which holds {len(best.held.table)} of which {shared} are here"
+        )
+    named = fold.held.table.set_index("image")["label"].loc[table["image"]].to_numpy()
+    if table["image"].duplicated().any() or (named != table["label"].to_numpy()).any():
+        raise BadManifest(f"expected in {path.name} each image once, with its label of the table. Received: otherwise")
+    columns = probability_columns(fold.classes)
+    absent = [name for name in columns if name not in table]
+    if absent:
+        raise BadManifest(f"expected the columns {', '.join(columns)} in {path.name}. Received: no {', '.join(absent)}")
+    p = table[columns].astype(float).to_numpy()
+    sums = p.sum(axis=1)
+    if not np.isfinite(p).all() or p.min() < 0 or np.abs(sums - 1).max() > SUM:
+        raise BadManifest(f"expected probabilities that sum to 1 in {path.name}. Received: other numbers")
+    p = p / sums[:, None]
+    scored = pd.DataFrame({"image": table["image"], "label": table["label"]})
+    scored["predicted"] = np.array(fold.classes, dtype=object)[p.argmax(axis=1)]
+    scored = scored.assign(**dict(zip(columns, p.T, strict=True)), reasons="")
+    rest = fold.held.table.drop(columns="label")
+    scored = scored.merge(rest, on="image", validate="one_to_one")
+    return fold, Predictions(scored, fold.classes, pd.DataFrame(columns=list(FAILED), dtype=str))
+
+
+def record(fold: Fold, found: Predictions, made: dict) -> dict:
+    """What fold.json would say of the fold, with what `made` knows of it."""
+    own = made.get("folds", {}).get(fold.name, {})
+    return {
+        "name": fold.name,
+        "problem": fold.problem,
+        "classes": list(fold.classes),
+        "images": {"train": int((fold.split == "train").sum()), "val": int((fold.split == "val").sum())},
+        "held_out": len(fold.held.table),
+        "scored": len(found.table),
+        "set_aside": fold.set_aside,
+        "leaking": fold.leaking,
+        "epochs": own.get("epochs"),
+        "best_epoch": own.get("best_epoch", ""),
+        "seconds": float(own.get("seconds", 0)),
+        **{name: made.get(name) for name in ("packages", "machine", "precision")},
+    }
+
+
+if __name__ == "__main__":
+    main()
