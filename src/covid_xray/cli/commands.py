@@ -13,6 +13,7 @@ from covid_xray.cli import (
     crossvalidating,
     data,
     demo,
+    dicom,
     duplicates,
     lungs,
     serving,
@@ -35,6 +36,7 @@ crossvalidating.register(app)
 comparing.register(app)
 auditing.register(app)
 answers.register(app)
+dicom.register(app)
 serving.register(app)
 demo.register(app)
 

@@ -1,0 +1,93 @@
+"""The command `dicom`: DICOM radiographs into result objects of the same study."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from covid_xray.cli.console import BundleFolder
+from covid_xray.cli.terminal import bar, finish, out
+
+if TYPE_CHECKING:
+    from covid_xray.bundle.finding import Failure
+    from covid_xray.bundle.inputs import Item
+    from covid_xray.pacs.objects import Maker, Results
+
+COLUMNS = ("image", "label", "reasons", "sc", "sr", "seg", "gsps", "code", "message")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file to `app`."""
+    app.command()(dicom)
+
+
+def dicom(
+    paths: Annotated[list[str], typer.Argument(help="DICOM files, folders, globs or zip archives.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the objects and results.csv.")],
+    bundle: BundleFolder = None,
+    results: Annotated[
+        str, typer.Option("--results", help="Of sc (Secondary Capture), sr (report), seg (region), gsps (outline).")
+    ] = "sc,sr,seg",
+    share: Annotated[float, typer.Option("--share", help="Of the heat map's maximum, above which it is region.")] = 0.5,
+    untrusted: Annotated[
+        bool, typer.Option("--untrusted", help="Decode in child processes with time and memory limits.")
+    ] = False,
+) -> None:
+    """Make DICOM results of frontal chest radiographs (CR, DX) for a PACS; originals stay as they are."""
+    from covid_xray.bundle.inputs import expand, require_any
+    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.limits import Limits
+    from covid_xray.pacs.objects import Maker, require_packages
+
+    require_packages()
+    items = list(expand(paths, limits=Limits()))
+    require_any(items, paths)
+    kinds = [kind for kind in results.replace(" ", "").split(",") if kind]
+    maker = Maker(Predictor(bundle, untrusted=untrusted), kinds=kinds, share=share)
+    rows, failures = [], []
+    with bar("dicom") as progress:
+        for done, (row, failure) in enumerate(_answered(items, maker, output), start=1):
+            rows.append(row)
+            failures += [failure] if failure else []
+            progress(done, len(items))
+    _write_rows(output / "results.csv", rows)
+    made = sum(bool(row[name]) for row in rows for name in ("sc", "sr", "seg", "gsps"))
+    out.print(
+        f"{made} objects for {len(items) - len(failures)} of {len(items)} files in {output}; "
+        "research use, not for diagnosis",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    finish(failures, len(items))
+
+
+def _answered(items: "list[Item]", maker: "Maker", output: Path) -> Iterator[tuple[dict[str, str], "Failure | None"]]:
+    from covid_xray.bundle.finding import Failure
+    from covid_xray.errors import InputRefused
+    from covid_xray.pacs.objects import write_results
+
+    for item in items:
+        try:
+            made = maker.make(item.read(maker.predictor.limits))
+        except InputRefused as error:
+            row = dict.fromkeys(COLUMNS, "") | {"image": item.name, "code": error.code, "message": error.message}
+            yield row, Failure(item.name, error.code, error.message)
+            continue
+        yield _row(item.name, made, write_results(made, output)), None
+
+
+def _row(name: str, made: "Results", paths: dict[str, Path]) -> dict[str, str]:
+    files = {kind: path.name for kind, path in paths.items()}
+    about = {"image": name, "label": made.finding.label, "reasons": "; ".join(made.finding.reasons)}
+    return dict.fromkeys(COLUMNS, "") | about | files
+
+
+def _write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    from covid_xray.bundle.results import csv_line, encoded
+    from covid_xray.files import replacing
+
+    lines = [csv_line(COLUMNS), *(csv_line([row[name] for name in COLUMNS]) for row in rows)]
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded("".join(lines)))

@@ -1,0 +1,1 @@
+"""Into the hospital's archive: DICOM objects in, result objects in the same study out; a network node."""

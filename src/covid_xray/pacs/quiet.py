@@ -1,0 +1,45 @@
+"""Where DICOM libraries run without telling: their warnings, log lines and exceptions hold names and dates of patients."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from covid_xray.errors import BadImage, CovidXrayError
+from covid_xray.images.decode import contained
+
+_LOGGERS = ("highdicom", "pynetdicom", "dicomweb_client", "dicomanonymizer", "urllib3")
+_SILENT = logging.CRITICAL + 1
+
+
+def silence() -> None:
+    """Silence the libraries of this room for good; none of their lines is free of values."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(_SILENT)
+
+
+@contextlib.contextmanager
+def quietly(expected: str) -> Iterator[None]:
+    """Values of a file pass as they are, and whatever a library says of them stays inside.
+
+    Args:
+        expected: what the block needs, for the message of the refusal.
+
+    Raises:
+        BadImage: `unusable-tags`, in place of any exception that is not ours.
+    """
+    import pydicom
+
+    silence()
+    refusal: CovidXrayError | None = None
+    with contained(), pydicom.config.disable_value_validation():
+        try:
+            yield
+        except (CovidXrayError, OSError, MemoryError):
+            raise
+        except Exception as error:  # libraries raise nearly every type there is
+            refusal = BadImage(
+                f"expected {expected}. Received: an object that no result can be made for ({type(error).__name__})",
+                code="unusable-tags",
+            )
+    if refusal:  # outside the handler: the library's own exception is not even its hidden context
+        raise refusal
