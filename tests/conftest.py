@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import pytest
 # Why a test may skip in continuous integration, where every package is installed. Anything else fails the run.
 MAY_SKIP = ("the real radiographs", "a small disk cannot be mounted", "an empty line is no row", "names in one step")
 SKIPPED: list[str] = []
+
+
+def pytest_configure() -> None:
+    # A shell that starts the tests in the background (`make test &`) lets every child ignore Ctrl-C, which is tested.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -174,6 +174,7 @@ def test_another_study_in_the_same_folder_is_refused(by_patient: Path, faces: Ma
         settings = SETTINGS.model_copy(update=changes)
         crossval(manifest, settings=settings, protocol=protocol, out=out, resume=resume, rounds=50)
 
+    before = {path: path.read_bytes() for path in by_patient.iterdir() if path.is_file()}
     with pytest.raises(UsageError, match="--resume"):
         again(resume=False)
     with pytest.raises(UsageError, match=r"epochs=25\). Received: epochs=26"):
@@ -194,6 +195,7 @@ def test_another_study_in_the_same_folder_is_refused(by_patient: Path, faces: Ma
         again(out=tmp_path / "new")
     with folder_lock(tmp_path / "held"), pytest.raises(Busy):
         again(out=tmp_path / "held", resume=False)
+    assert {path: path.read_bytes() for path in by_patient.iterdir() if path.is_file()} == before
 
 
 def test_answers_that_were_altered_are_refused(by_patient: Path, faces: Manifest) -> None:

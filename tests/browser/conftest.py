@@ -46,8 +46,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
+    """A browser for one file: as long as Playwright runs, `asyncio.run` of other tests refuses to."""
     with sync_playwright() as started:
         # The sandbox of Chromium does not work for root, which is who tests in a container.
         browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

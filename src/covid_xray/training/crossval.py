@@ -100,9 +100,11 @@ def _claim(
         return
     stored = json.loads(plan.read_text(encoding="utf-8"))
     _refuse_another(out, stored, wanted)
-    write_folds(out / "folds.csv", folds, manifest)
-    if sha256_file(out / "folds.csv") != stored["folds_sha256"]:
-        raise UsageError(f"expected the folds that {out} was started with. Received: others; name another folder")
+    with partial.for_file(out / "folds.csv") as anew:  # a refusal leaves the folds of the study as they are
+        write_folds(anew, folds, manifest)
+        if sha256_file(anew) != stored["folds_sha256"]:
+            raise UsageError(f"expected the folds that {out} was started with. Received: others; name another folder")
+        anew.replace(out / "folds.csv")
 
 
 def _refuse_another(out: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
