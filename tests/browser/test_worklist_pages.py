@@ -91,6 +91,7 @@ def test_next_and_previous_follow_its_order(visit: Callable[..., Any]) -> None:
     page.get_by_role("link", name="covid-1.png", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("covid-1.png")
     expect(page.locator("#before")).to_have_count(0)
+    page.wait_for_load_state()  # the script that listens to keys comes last
     page.keyboard.press("n")
     expect(page.get_by_role("heading", level=1)).to_have_text("normal-1.png")
     page.get_by_role("link", name="Previous").click()
