@@ -120,7 +120,7 @@ def test_trained_with_a_lung_crop_stored_small_and_quantised(tmp_path: Path) -> 
     assert loaded.lungs is not None
     assert loaded.facts["storage"]["weights"] == "float16"
     assert 0 < loaded.facts["storage"]["largest_difference"] <= 2e-3
-    assert len(loaded.model) < 7_500_000
+    assert len(loaded.model) < 8_000_000  # 13.5 MB in float32
     assert str(tmp_path) not in (bundle / "bundle.json").read_text()
     assert check(Predictor(bundle)).problems == ()
     row = (out / "history.csv").read_text().splitlines()[1].split(",")
