@@ -16,6 +16,7 @@ from covid_xray.cli import (
     dicom,
     duplicates,
     lungs,
+    scoring,
     serving,
     training,
 )
@@ -36,6 +37,7 @@ crossvalidating.register(app)
 comparing.register(app)
 auditing.register(app)
 answers.register(app)
+scoring.register(app)
 dicom.register(app)
 serving.register(app)
 demo.register(app)

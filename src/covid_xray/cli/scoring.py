@@ -1,0 +1,141 @@
+"""The command that answers archives of any size, on this machine or on a Ray cluster: score."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from covid_xray.cli.console import BundleFolder, err, out
+from covid_xray.errors import InputRefused, PartlyDone, UsageError
+
+if TYPE_CHECKING:
+    from covid_xray.cluster.score import Engine, Job, State
+
+ENGINES = ("local", "ray")
+LINE_SECONDS = 30.0  # between two lines of progress where there is no terminal
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file to `app`."""
+    app.command()(score)
+
+
+def score(
+    source: Annotated[
+        str,
+        typer.Argument(help="A folder, DICOM tree, CSV or Parquet table with image, tar file, s3:// or gs:// address."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The results folder.")],
+    images: Annotated[
+        str | None, typer.Option("--images", help="Folder or address that the names of a table are below.")
+    ] = None,
+    bundle: BundleFolder = None,
+    engine: Annotated[str, typer.Option("--engine", help="local: this machine; ray: a cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of the cluster: auto, HOST:PORT or ray://HOST:PORT.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Workers of one core each; 0: one a core.")] = 0,
+    precision: Annotated[
+        str, typer.Option("--precision", help="float32, or int8 where the bundle has it.")
+    ] = "float32",
+    heatmap: Annotated[bool, typer.Option("--heatmap", help="Also draw heat maps into OUTPUT/heatmaps.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished results in OUTPUT.")] = False,
+) -> None:
+    """Answer every radiograph of an archive, exactly one row each, as partitioned Parquet that can be resumed."""
+    if engine not in ENGINES:
+        raise UsageError(f"expected --engine {' or '.join(ENGINES)}. Received: {engine!r}")
+    if precision not in ("float32", "int8"):
+        raise UsageError(f"expected --precision float32 or int8. Received: {precision!r}")
+    if address and engine != "ray":
+        raise UsageError("expected --engine ray with --address. Received: local")
+    from covid_xray.cluster.score import Job
+
+    job = Job(source, output, images, bundle, precision, heatmap, resume)
+    _report(_run(job, _engine(engine, address=address, workers=workers), engine), output)
+
+
+def _engine(name: str, *, address: str | None, workers: int) -> "Engine":
+    if name == "ray":
+        from covid_xray.cluster import ray_engine
+
+        return partial(ray_engine.answered, address=address, workers=workers)
+    from covid_xray.cluster import local_engine
+
+    return partial(local_engine.answered, workers=workers)
+
+
+def _run(job: "Job", engine: "Engine", name: str) -> "State":
+    from covid_xray.cluster.score import score as run
+
+    try:
+        if not err.console.is_terminal:
+            return run(job, engine=engine, name=name, watch=Lines())
+        with _bar() as watch:
+            return run(job, engine=engine, name=name, watch=watch)
+    except KeyboardInterrupt:
+        err.print("stopped; finished partitions are kept. Go on with the same command and --resume", highlight=False)
+        raise typer.Exit(130) from None
+
+
+class Lines:
+    """Progress for a log: a line every half minute."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now, self._last = now, now()
+
+    def __call__(self, state: "State") -> None:
+        """Print a line if it is time for one."""
+        if self._now() - self._last >= LINE_SECONDS:
+            self._last = self._now()
+            err.print(told(state), highlight=False, soft_wrap=True, markup=False)
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[["State"], None]]:
+    """Progress on a terminal: share of the work, and in words how many, how fast and how long still."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (TextColumn("score"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=err.console, transient=True) as progress:
+        task = progress.add_task("score", total=None, note="")
+        yield lambda state: progress.update(task, completed=state.work_done, total=state.work, note=told(state))
+
+
+def told(state: "State") -> str:
+    """How far a run is, in words."""
+    total = "" if state.plan.shards else f" of {state.plan.inputs:,}"
+    left = state.seconds_left
+    parts = [f"{state.rows:,}{total} inputs", f"{state.rate:.1f} a second"]
+    parts += [f"{duration(left)} left"] if left is not None else []
+    parts += [f"{state.failed.total():,} failed"] if state.failed else []
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a reader wants them: 40 s, 12 min, 5.3 h, 2.1 days."""
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (129_600, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.1f} {unit}" if unit == "h" else f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.1f} days"
+
+
+def _report(state: "State", output: Path) -> None:
+    failed = state.failed.total()
+    out.print(
+        f"{state.rows:,} rows in {output / 'answers'}, {failed:,} of them failed; research use, not for diagnosis",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+    for code, count in state.failed.most_common():
+        err.print(
+            f"{count:,} failed as {code}; each is named in {output / 'quarantine'}", highlight=False, soft_wrap=True
+        )
+    if failed and failed == state.rows:
+        raise InputRefused(f"expected at least one image that can be answered. Received: {failed:,} that cannot")
+    if failed:
+        raise PartlyDone(f"{failed:,} of {state.rows:,} images got no answer; each is named in {output / 'quarantine'}")

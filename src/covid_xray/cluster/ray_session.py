@@ -1,0 +1,151 @@
+"""A running Ray in reach, or started here: connected quietly, without dashboard and without reports to its makers.
+
+Every way in which that fails is one clear message. Nodes of other versions are refused before the first answer, since
+they could give other answers.
+"""
+
+import contextlib
+import logging
+import os
+import platform
+import socket
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from typing import Any
+
+from covid_xray.cluster.extras import need
+from covid_xray.errors import CovidXrayError, UsageError
+
+CONNECT_SECONDS = 5.0
+PACKAGES = ("covid-xray", "onnxruntime", "numpy", "pyarrow", "ray")
+# Set before Ray is imported, and handed to the processes that it starts.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # of its C++ side, which writes to our standard error
+}
+
+
+class Unreachable(CovidXrayError):
+    """No cluster answers at the address."""
+
+    default_code = "unreachable-cluster"
+
+
+class OtherVersions(CovidXrayError):
+    """Driver and workers are not of one version."""
+
+    default_code = "other-versions"
+
+
+@contextlib.contextmanager
+def connected(address: str | None = None, *, cpus: int = 0) -> Iterator[Any]:
+    """Ray, connected; disconnected at the end, and stopped where it was started here.
+
+    Args:
+        address: `auto`, HOST:PORT or ray://HOST:PORT; `None` starts one on this machine for as long as it is needed.
+        cpus: of one that is started here; 0 for all.
+
+    Raises:
+        MissingPackage: Ray is not installed.
+        UsageError: an address of no known form.
+        Unreachable: nothing answers there.
+        OtherVersions: another Ray or Python there, or nodes with other packages.
+    """
+    os.environ.update(QUIET)
+    ray = need("ray")
+    if ray.is_initialized():  # the caller's own, such as a test's
+        check_versions(ray)
+        yield ray
+        return
+    _knock(address)
+    _init(ray, address, cpus)
+    try:
+        check_versions(ray)
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def versions() -> dict[str, str]:
+    """What answers depend on, in this process: package to version."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """What is not the same, as `package 1.0 there, 2.0 here`."""
+    names = [name for name in ours if ours[name] != theirs.get(name)]
+    return [f"{name} {theirs.get(name, 'missing')} there, {ours[name]} here" for name in names]
+
+
+def check_versions(ray: Any) -> None:
+    """Ask every node for its versions. Raises `OtherVersions` naming the node and the packages."""
+    ours, packages = versions(), PACKAGES
+
+    def probe() -> dict[str, str]:  # by value: a node without covid_xray could not import it by name
+        import platform as theirs
+        from importlib import metadata as installed
+
+        found = {"python": ".".join(theirs.python_version_tuple()[:2])}
+        for name in packages:
+            with contextlib.suppress(installed.PackageNotFoundError):
+                found[name] = installed.version(name)
+        return found
+
+    affinity = need("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    task = ray.remote(num_cpus=0, max_retries=2)(probe)
+    asked = {n["NodeID"]: task.options(scheduling_strategy=affinity(n["NodeID"], soft=False)).remote() for n in alive}
+    for node in alive:
+        try:
+            theirs = ray.get(asked[node["NodeID"]], timeout=60)
+        except ray.exceptions.RayError:  # it left meanwhile, or cannot start a process: Ray goes on without it
+            continue
+        if other := differences(ours, theirs):
+            raise OtherVersions(
+                "expected every node to have the versions of this machine. "
+                f"Received from {node['NodeManagerHostname']}: {'; '.join(other)}"
+            )
+
+
+def _knock(address: str | None) -> None:
+    """Try the port first: Ray itself would wait for minutes and then end the process."""
+    if address in (None, "auto", "local"):
+        return
+    host, colon, port = str(address).removeprefix("ray://").rpartition(":")
+    if not colon or not host or not port.isdigit():
+        raise UsageError(f"expected --address auto, HOST:PORT or ray://HOST:PORT. Received: {address}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError):
+        raise _unreachable(address) from None
+
+
+def _init(ray: Any, address: str | None, cpus: int) -> None:
+    here = address in (None, "local")
+    options: dict[str, Any] = {"address": "local" if here else address, "log_to_driver": False}
+    options |= {"logging_level": logging.ERROR}
+    if here:
+        options |= {"include_dashboard": False, "num_cpus": cpus or None}
+    try:
+        ray.init(**options)
+    except (ConnectionError, TimeoutError, OSError):
+        raise _unreachable(address) from None
+    except (RuntimeError, ValueError) as error:
+        if "ersion" in str(error):  # "Version mismatch: The cluster was started with ..."
+            raise OtherVersions(
+                "expected a cluster of the Ray and Python versions of this machine "
+                f"(ray {metadata.version('ray')}, python {platform.python_version()}). Received: others"
+            ) from None
+        raise _unreachable(address) from None
+
+
+def _unreachable(address: str | None) -> Unreachable:
+    return Unreachable(
+        f"expected a Ray cluster at {address}. Received: no answer; "
+        "`ray status` on its head node says whether it runs, and without --address one is started here"
+    )
