@@ -3,8 +3,8 @@
 `bundle.json` names everything an answer depends on: classes in order, input size and preprocessing version,
 temperature, operating points, conformal quantiles, gate statistics, training data, metrics. It carries the SHA-256 of
 `model.onnx` and, in `checksum`, of itself, so that a flipped byte in either file is noticed before the first answer.
-A bundle may hold other forms of the same network, such as `model_int8.onnx`, and a lung network, `lungs.onnx`, each
-under its own hash.
+A bundle may hold other forms of the same network, such as `model_int8.onnx`, a lung network, `lungs.onnx`, and one that
+joins clinical values, `fusion.onnx`, each under its own hash.
 """
 
 import json
@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.bundle.ahead import read_hashed
-from covid_xray.bundle.lungs import LUNGS_FILE, LUNGS_VERSION, LungNetwork
+from covid_xray.bundle.facts import check_facts, check_lungs
+from covid_xray.bundle.fusion_network import FUSION_FILE, FusionNetwork
+from covid_xray.bundle.lungs import LUNGS_FILE, LungNetwork
 from covid_xray.bundle.onnx_file import has_external_data
 from covid_xray.errors import BadBundle
 from covid_xray.files import replacing_folder, sha256_bytes, write_json
-from covid_xray.images.pixels import PIXELS_VERSION
 
 FORMAT = 1
 MODEL_FILE = "model.onnx"
 INT8_FILE = "model_int8.onnx"
 FACTS_FILE = "bundle.json"
 OUTPUTS = ("probabilities", "class_maps", "embedding")
-REQUIRED = ("name", "version", "classes", "input", "outputs", "model", "temperature")
 DEFAULT = Path(__file__).parent / "default"
 
 
@@ -43,7 +43,7 @@ class Bundle:
         facts: all of `bundle.json`.
         model: the bytes of the ONNX file, those that were hashed.
         int8: whether that is the quantised form of the network.
-        lungs: the lung network; `None` where the bundle has none.
+        lungs, fusion: the lung network, and the one that joins clinical values; `None` where the bundle has none.
     """
 
     folder: Path
@@ -58,6 +58,7 @@ class Bundle:
     model: bytes
     int8: bool = False
     lungs: LungNetwork | None = None
+    fusion: FusionNetwork | None = None
 
     @property
     def crop(self) -> bool:
@@ -91,9 +92,13 @@ def load_bundle(
             code="no-int8",
         )
     identity = facts["int8" if int8 else "model"]
-    lungs = _read_model(path / LUNGS_FILE, facts["lungs"], read_hashed) if facts.get("lungs") else None
+    others = {
+        key: _read_model(path / file, facts[key], read_hashed)
+        for key, file in (("lungs", LUNGS_FILE), ("fusion", FUSION_FILE))
+        if facts.get(key)
+    }
     model = _read_model(model_path(folder, int8=int8), identity, read)
-    return unsealed(facts, model, folder=path, int8=int8, lungs=lungs)
+    return unsealed(facts, model, folder=path, int8=int8, **others)
 
 
 def model_path(folder: str | Path | None = None, *, int8: bool = False) -> Path:
@@ -102,7 +107,13 @@ def model_path(folder: str | Path | None = None, *, int8: bool = False) -> Path:
 
 
 def unsealed(
-    facts: Mapping[str, Any], model: bytes, *, folder: Path, int8: bool = False, lungs: bytes | None = None
+    facts: Mapping[str, Any],
+    model: bytes,
+    *,
+    folder: Path,
+    int8: bool = False,
+    lungs: bytes | None = None,
+    fusion: bytes | None = None,
 ) -> Bundle:
     """A bundle in memory, from checked facts and the ONNX files that they are about."""
     return Bundle(
@@ -118,6 +129,7 @@ def unsealed(
         model=model,
         int8=int8,
         lungs=LungNetwork(lungs, facts["lungs"]) if lungs is not None else None,
+        fusion=FusionNetwork(fusion, facts["fusion"]) if fusion is not None else None,
     )
 
 
@@ -135,12 +147,18 @@ def read_facts(folder: str | Path | None = None) -> dict[str, Any]:
         raise BadBundle(f"expected {path} of bundle format {FORMAT}. Received: format {received}", code="format")
     if facts.get("checksum") != _checksum(facts):
         raise BadBundle(f"expected {path} as it was written. Received: another checksum", code="altered")
-    _check_facts(path, facts)
+    check_facts(path, facts)
     return facts
 
 
 def write_bundle(
-    folder: Path, *, model: bytes, facts: Mapping[str, Any], int8: bytes | None = None, lungs: bytes | None = None
+    folder: Path,
+    *,
+    model: bytes,
+    facts: Mapping[str, Any],
+    int8: bytes | None = None,
+    lungs: bytes | None = None,
+    fusion: bytes | None = None,
 ) -> None:
     """Write `model` and `facts` as a bundle; the folder appears complete or not at all.
 
@@ -149,24 +167,33 @@ def write_bundle(
         model: `model.onnx`.
         facts: everything for `bundle.json` but `format`, the hashes and the checksum.
         int8: `model_int8.onnx`, the same network quantised; what is known of it is in `facts["int8"]`.
-        lungs: `lungs.onnx`; what is known of it is in `facts["lungs"]`.
+        lungs, fusion: `lungs.onnx` and `fusion.onnx`; what is known of them is in `facts` under these names.
 
     Raises:
         BadBundle: the facts say that lungs are cropped, and no lung network is given; nothing was written.
     """
     sealed = {**facts, "format": FORMAT, "model": identity_of(model, MODEL_FILE)}
-    others = {"int8": (int8, INT8_FILE), "lungs": (lungs, LUNGS_FILE)}
+    others = {"int8": (int8, INT8_FILE), "lungs": (lungs, LUNGS_FILE), "fusion": (fusion, FUSION_FILE)}
     for key, (data, file) in others.items():
         sealed.pop(key, None)
         if data is not None:
             sealed[key] = {**facts.get(key, {}), **identity_of(data, file)}
-    _check_lungs(folder / FACTS_FILE, sealed)
+    check_lungs(folder / FACTS_FILE, sealed)
     with replacing_folder(folder) as temporary:
         (temporary / MODEL_FILE).write_bytes(model)
         for data, file in others.values():
             if data is not None:
                 (temporary / file).write_bytes(data)
         write_json(temporary / FACTS_FILE, _sealed(sealed))
+
+
+def networks(folder: Path) -> dict[str, bytes]:
+    """The ONNX files of a bundle, verified, by the arguments of `write_bundle`: to write it anew with one changed."""
+    bundle = load_bundle(folder)
+    found = {"model": bundle.model}
+    found |= {"int8": load_bundle(folder, int8=True).model} if "int8" in bundle.facts else {}
+    found |= {key: part.model for key in ("lungs", "fusion") if (part := getattr(bundle, key)) is not None}
+    return found
 
 
 def record(folder: Path, **facts: Any) -> None:
@@ -177,7 +204,7 @@ def record(folder: Path, **facts: Any) -> None:
     """
     bundle = load_bundle(folder)
     changed = {**bundle.facts, **facts}
-    _check_facts(folder / FACTS_FILE, changed)
+    check_facts(folder / FACTS_FILE, changed)
     write_json(folder / FACTS_FILE, _sealed(changed))
 
 
@@ -204,71 +231,6 @@ def _missing(folder: Path, *, shipped: bool) -> str:
     if (folder / "bundle" / FACTS_FILE).is_file():
         return f"expected a bundle in {folder}. Received: a run folder; its bundle is {folder / 'bundle'}"
     return f"expected a bundle ({MODEL_FILE} and {FACTS_FILE}) in {folder}. Received: no {FACTS_FILE} there. {how}"
-
-
-def _check_facts(path: Path, facts: Mapping[str, Any]) -> None:
-    missing = [key for key in REQUIRED if key not in facts]
-    if missing:
-        raise BadBundle(f"expected {path} to hold {', '.join(REQUIRED)}. Received: no {missing[0]}", code="format")
-    classes = facts["classes"]
-    _expect(
-        isinstance(classes, list)
-        and len(classes) >= 2
-        and all(isinstance(name, str) and name for name in classes)
-        and len(set(classes)) == len(classes),
-        f"expected {path} to name two or more different classes. Received: {classes}",
-    )
-    temperature = facts["temperature"]
-    _expect(
-        isinstance(temperature, int | float) and temperature > 0,
-        f"expected {path} with a temperature above 0. Received: temperature={temperature!r}",
-    )
-    _check_input(path, facts["input"])
-    _check_lungs(path, facts)
-    for key in ("model", "int8", "lungs"):
-        identity = facts.get(key, {"sha256": ""})
-        _expect(
-            isinstance(identity, dict) and isinstance(identity.get("sha256"), str),
-            f"expected {path} to hold the sha256 of each network. Received: {key}={identity!r}",
-        )
-
-
-def _check_input(path: Path, about: Any) -> None:
-    _expect(isinstance(about, dict), f"expected {path} to describe the input. Received: input={about!r}")
-    for side in ("height", "width"):
-        value = about.get(side)
-        _expect(
-            isinstance(value, int) and value > 0, f"expected {path} with an input {side}. Received: {side}={value!r}"
-        )
-    version = about.get("pixels_version")
-    _expect(
-        version == PIXELS_VERSION,
-        f"expected {path} made for pixels version {PIXELS_VERSION}. Received: version {version}",
-    )
-
-
-def _check_lungs(path: Path, facts: Mapping[str, Any]) -> None:
-    crop, known = facts["input"].get("crop", "none"), facts.get("lungs")
-    _expect(crop in ("none", "lungs"), f"expected {path} with a crop of none or lungs. Received: crop={crop!r}")
-    _expect(crop == "none" or known is not None, f"expected {path} to name {LUNGS_FILE} to crop by. Received: none")
-    if known is None:
-        return
-    told = [known.get(name) for name in ("image_size", "margin")] if isinstance(known, dict) else []
-    numbers = [number for number in told if isinstance(number, int | float) and number >= 0]
-    _expect(
-        len(numbers) == 2 and numbers[0] >= 1,
-        f"expected {path} with image_size and margin of {LUNGS_FILE}. Received: lungs={known!r}",
-    )
-    version = known.get("version")
-    _expect(
-        version == LUNGS_VERSION,
-        f"expected {path} made for lung crops of version {LUNGS_VERSION}. Received: version {version}",
-    )
-
-
-def _expect(holds: bool, message: str) -> None:
-    if not holds:
-        raise BadBundle(message, code="format")
 
 
 def _read_model(path: Path, identity: Mapping[str, Any], read: Callable[[Path], tuple[bytes, str]]) -> bytes:

@@ -40,6 +40,32 @@ class LungFacts:
     words: str = ""
 
 
+@dataclass(frozen=True)
+class Joint:
+    """The answer from the image and what is known of the patient together; the image's own stands beside it.
+
+    Args:
+        probabilities: class to probability, in the bundle's class order; they sum to 1.
+        label: the most probable class, or `CANNOT_SAY` when there are `reasons`.
+        reasons: why the answer is "cannot say"; empty otherwise.
+        prediction_set: as in `Finding`, at the coverage fitted for joint answers; `None` where none was.
+        known: the clinical values that were given.
+        unused: those of them that cannot change this answer, and why.
+        contributions: field -> class -> how far the field moved its probability (Shapley values, -1..1); over the
+            fields they sum to the joint probability minus the image's.
+        remarks: what should be asked about the values.
+    """
+
+    probabilities: dict[str, float]
+    label: str
+    reasons: tuple[str, ...]
+    prediction_set: tuple[str, ...] | None
+    known: dict[str, float]
+    unused: dict[str, str]
+    contributions: dict[str, dict[str, float]]
+    remarks: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Finding:
     """The answer for one image.
@@ -60,6 +86,7 @@ class Finding:
         embedding: D float32, the network's last hidden features; `None` unless asked for.
         region: the part of the picture that the network saw: top, left, bottom, right in shares of it.
         lungs: what was found of them; `None` when the bundle has no lung network.
+        joint: the answer with clinical values; `None` unless they were given (`Predictor.join`).
     """
 
     image: str
@@ -74,6 +101,7 @@ class Finding:
     operating_points: dict[str, dict[str, bool]] | None = None
     region: Box = WHOLE
     lungs: LungFacts | None = None
+    joint: Joint | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:

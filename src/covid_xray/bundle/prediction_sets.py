@@ -63,3 +63,10 @@ def prediction_set(probabilities: Mapping[str, float], conformal: Mapping[str, A
     quantile = conformal["quantiles"][conformal["method"]][f"{conformal['coverage']:g}"]
     kept = prediction_sets([list(probabilities.values())], quantile=quantile, method=conformal["method"])[0]
     return tuple(name for name, keep in zip(probabilities, kept, strict=True) if keep)
+
+
+def undecided(kept: tuple[str, ...] | None, *, finite: bool) -> tuple[str, ...]:
+    """Why probabilities give no label: they are none, or more than one class is kept; empty where they do."""
+    if not finite:
+        return ("the network gave no finite probabilities",)
+    return (f"the probabilities do not tell {' from '.join(kept)}",) if kept and len(kept) > 1 else ()

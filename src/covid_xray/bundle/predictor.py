@@ -10,8 +10,9 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,19 +20,22 @@ from numpy.typing import NDArray
 from covid_xray.bundle.bundle import Bundle, load_bundle
 from covid_xray.bundle.engines import open_engine
 from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
-from covid_xray.bundle.gate import Verdict, open_gate
+from covid_xray.bundle.gate import open_gate
 from covid_xray.bundle.gate import reasons as objections
 from covid_xray.bundle.gate_picture import look
 from covid_xray.bundle.heatmap import placed
 from covid_xray.bundle.inputs import Item
 from covid_xray.bundle.lung_facts import lung_facts
-from covid_xray.bundle.prediction_sets import prediction_set
+from covid_xray.bundle.prediction_sets import prediction_set, undecided
 from covid_xray.bundle.thresholds import passed
 from covid_xray.bundle.view import View, Viewer
-from covid_xray.errors import BadImage
+from covid_xray.errors import BadImage, UsageError
 from covid_xray.images.decode import decode, decode_limited
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
+
+if TYPE_CHECKING:
+    from covid_xray.bundle.fusion import Fusion
 
 Source = str | Path | bytes | Radiograph | Item
 BATCH = 16
@@ -125,13 +129,41 @@ class Predictor:
         wanted = ["probabilities", "embedding"] + (["class_maps"] if class_maps else [])
         return self._engine.run(pixels[..., None].astype(np.float32), wanted)
 
-    def predict(self, source: Source, *, class_maps: bool = False) -> Finding:
-        """The finding for one image: a path, the bytes of a file, or a `Radiograph`.
+    def predict(
+        self, source: Source, *, class_maps: bool = False, clinical: Mapping[str, float] | None = None
+    ) -> Finding:
+        """The finding for one image: a path, the bytes of a file, or a `Radiograph`; see `join` for `clinical`.
 
         Raises:
             BadImage: the file is not a readable PNG, JPEG or DICOM image within the limits.
+            UsageError: clinical values, and the bundle has no input for them.
         """
-        return self.answers([_name(source)], [self.view(source)], class_maps=class_maps)[0]
+        finding = self.answers([_name(source)], [self.view(source)], class_maps=class_maps)[0]
+        return self.join(finding, clinical) if clinical else finding
+
+    def join(self, finding: Finding, clinical: Mapping[str, float]) -> Finding:
+        """The finding with its `joint` answer; the answer for the image alone stays in it as it was.
+
+        Args:
+            finding: of this predictor.
+            clinical: what is known of the patient, of `covid_xray.clinical.record`; any subset of the fields.
+
+        Raises:
+            UsageError: the bundle has no clinical input, or a field does not exist.
+        """
+        return self.fusion.join(finding, clinical)
+
+    @cached_property
+    def fusion(self) -> "Fusion":
+        """What makes joint answers, opened when it is first asked for. Raises `UsageError` where there is none."""
+        from covid_xray.bundle.fusion import Fusion
+
+        if self.bundle.fusion is None:
+            raise UsageError(
+                "expected a bundle with a clinical input. Received: one for images only; "
+                "`covid-xray fuse BUNDLE --data TABLE` adds it"
+            )
+        return Fusion(self.bundle.fusion, classes=self.classes)
 
     def predict_many(
         self, sources: Iterable[Source], *, class_maps: bool = False, batch: int = BATCH, workers: int = 0
@@ -194,7 +226,7 @@ class Predictor:
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
         finite = all(np.isfinite(list(probabilities.values())))
         kept = prediction_set(probabilities, self.bundle.facts.get("conformal")) if finite else None
-        reasons = _reasons(finite, kept, verdicts)
+        reasons = (*objections(verdicts), *undecided(kept, finite=finite))
         maps = placed(output["class_maps"], seen.region) if "class_maps" in output else None
         return Finding(
             image=name,
@@ -237,18 +269,6 @@ def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDAr
     logits = np.log(np.clip(probabilities, 1e-30, 1.0)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def _reasons(
-    finite: bool, kept: tuple[str, ...] | None, verdicts: Mapping[str, Verdict] | None = None
-) -> tuple[str, ...]:
-    """Why there is no label: no image of this kind, no numbers, or more than one class that they do not rule out."""
-    found = list(objections(verdicts))
-    if not finite:
-        found.append("the network gave no finite probabilities")
-    elif kept and len(kept) > 1:
-        found.append(f"the probabilities do not tell {' from '.join(kept)}")
-    return tuple(found)
 
 
 def _name(source: Source) -> str:

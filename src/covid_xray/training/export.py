@@ -135,7 +135,8 @@ def _kept(before: Mapping[str, Any], about: Any, data: bytes, lungs: bytes | Non
 
 def to_onnx(model: keras.Model, *, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """A Keras model with these names of inputs and outputs as one ONNX file, checked. Raises `ExportFailed`."""
-    model(np.zeros((1, *model.input.shape[1:]), np.float32))  # Keras exports only what was called once
+    empty = {tensor.name: np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs}
+    model(list(empty.values()) if len(empty) > 1 else next(iter(empty.values())))  # Keras exports what was called once
     return _tidy(_exported(model), inputs=inputs, outputs=outputs)
 
 
@@ -164,7 +165,9 @@ def _tidy(data: bytes, *, inputs: Sequence[str], outputs: Sequence[str]) -> byte
         tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
     names = {tensor.name for tensor in proto.graph.output}
     if names != set(outputs) or {tensor.name for tensor in proto.graph.input} != set(inputs):
-        raise ExportFailed(f"expected a graph from image to {', '.join(outputs)}. Received: outputs {sorted(names)}")
+        raise ExportFailed(
+            f"expected a graph from {', '.join(inputs)} to {', '.join(outputs)}. Received: outputs {sorted(names)}"
+        )
     proto.doc_string = ""
     canonical(proto.graph)
     return aligned(proto)

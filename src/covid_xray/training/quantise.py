@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from covid_xray.bundle.bundle import INT8_FILE, Bundle, identity_of, load_bundle, unsealed, write_bundle
+from covid_xray.bundle.bundle import INT8_FILE, Bundle, identity_of, load_bundle, networks, unsealed, write_bundle
 from covid_xray.bundle.finding import Finding
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.bundle.selftest import references
@@ -59,8 +59,7 @@ def add_int8(
     quantised = Predictor(_with_int8(bundle, model, facts))
     facts |= compare(plain, quantised, manifest.take(part == "val"))
     facts["reference"] = references(quantised)
-    lungs = bundle.lungs.model if bundle.lungs else None
-    write_bundle(folder, model=bundle.model, facts={**bundle.facts, "int8": facts}, int8=model, lungs=lungs)
+    write_bundle(folder, **{**networks(folder), "int8": model}, facts={**bundle.facts, "int8": facts})
     return facts
 
 

@@ -1,0 +1,24 @@
+"""The network that joins clinical values to an image's answer, before it is opened: `fusion.onnx` and its facts.
+
+Apart from `bundle.fusion`, so that a bundle is loaded without what only a joint answer needs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FUSION_FILE = "fusion.onnx"
+FUSION_VERSION = 1  # of the way from a record to the graph's input; raise it when a number changes
+
+
+@dataclass(frozen=True, eq=False)
+class FusionNetwork:
+    """A fusion network that is not opened yet.
+
+    Args:
+        model: the bytes of `fusion.onnx`.
+        facts: `fields` in the order of the graph's input and what else `bundle.json` says under `fusion`.
+    """
+
+    model: bytes
+    facts: Mapping[str, Any]
