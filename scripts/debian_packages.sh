@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Debian packages that only tests need: a PostgreSQL to run the store on, a browser to use the pages with. Installs what
-# is missing.
+# Debian packages that only tests need: a PostgreSQL to run the store on, a browser to use the pages with, programs that
+# judge DICOM objects and an archive to send them to. Installs what is missing.
 set -euo pipefail
 missing=()
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
 command -v chromium >/dev/null || missing+=(chromium)
+command -v storescu >/dev/null || missing+=(dcmtk)
+command -v dciodvfy >/dev/null || missing+=(dicom3tools)
+command -v Orthanc >/dev/null || missing+=(orthanc)
+ls /usr/share/orthanc/plugins/libOrthancDicomWeb.so >/dev/null 2>&1 || missing+=(orthanc-dicomweb)
 if ((${#missing[@]})); then
   sudo=$([ "$(id -u)" = 0 ] || echo sudo)
   $sudo apt-get update -qq

@@ -19,9 +19,7 @@ from covid_xray.pacs.making import MANUFACTURER, Result
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-LONGEST = (
-    1536  # pixels of the radiograph's longer side in the picture: 7 MB, uncompressed so that every archive shows it
-)
+LONGEST = 1536  # pixels of the radiograph's longer side: 7 MB, uncompressed so that every archive shows it
 
 
 def secondary_capture(result: Result, *, longest: int = LONGEST) -> "Dataset":

@@ -79,10 +79,7 @@ class Result:
             "instance_number": 1,
             "manufacturer": MANUFACTURER,
             "manufacturer_model_name": self.finding.model.name[:_LONGEST],
-            "software_versions": [
-                f"covid-xray {__version__}"[:_LONGEST],
-                f"model {self.finding.model.version}"[:_LONGEST],
-            ],
+            "software_versions": [f"covid-xray {__version__}", f"model {self.finding.model.version}"[:_LONGEST]],
             "device_serial_number": self.finding.model.sha256,
             "coding_schemes": [scheme],
             "specific_character_set": character_set(self.reference()),

@@ -1,7 +1,7 @@
 """A DICOM file in, its result objects out, or the reason why it gets none.
 
-`Maker` opens, asks the network, and makes Secondary Capture, structured report, segmentation and presentation state, all
-in the study of the original, each in a series of its own.
+`Maker` opens, asks the network, and makes Secondary Capture, structured report, segmentation and presentation state,
+all in the study of the original, each in a series of its own.
 """
 
 import io

@@ -120,8 +120,8 @@ def read_tags(data: bytes) -> Tags:
     """The tags of a DICOM file.
 
     Raises:
-        BadImage: no DICOM file (`not-dicom`), a transfer syntax that is not read, tags that cannot be parsed, or none of
-            the UIDs that every object has (`unusable-tags`).
+        BadImage: no DICOM file (`not-dicom`), a transfer syntax that is not read, tags that cannot be parsed, or none
+            of the UIDs that every object has (`unusable-tags`).
     """
     if data[_DICM_AT : _DICM_AT + 4] != b"DICM":
         raise BadImage("expected a DICOM file. Received: other bytes", code="not-dicom")
@@ -135,6 +135,8 @@ def read_tags(data: bytes) -> Tags:
     with quietly("tags that can be parsed"):
         wanted = [*_IDENTITY, *_STUDY, *_DATES, *_IMAGE]
         found = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=wanted)
+        for element in found.iterall():
+            _ = element.value  # converted here, where what pydicom says of a value stays inside
         tags = Tags(found, sha256_bytes(data[_behind_meta(found) :]))
         for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
             if not pydicom.uid.UID(tags.text(keyword)).is_valid:

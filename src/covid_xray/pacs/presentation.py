@@ -42,8 +42,9 @@ def outline(result: Result, mask: NDArray[np.bool_]) -> "Dataset":
         GraphicObject(GraphicTypeValues.POLYLINE, points, units=AnnotationUnitsValues.PIXEL)
         for points in outlines(mask)
     ]
+    probability = result.finding.probabilities[result.shown]
     words = TextObject(
-        f"{result.shown}: {result.finding.probabilities[result.shown]:.1%}\n{label(result)}\n{result.model}\n{DISCLAIMER}",
+        f"{result.shown}: {probability:.1%}\n{label(result)}\n{result.model}\n{DISCLAIMER}",
         units=AnnotationUnitsValues.DISPLAY,
         bounding_box=(0.02, 0.86, 0.6, 0.99),
     )

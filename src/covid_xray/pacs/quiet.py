@@ -1,4 +1,4 @@
-"""Where DICOM libraries run without telling: their warnings, log lines and exceptions hold names and dates of patients."""
+"""Where DICOM libraries run without telling: their warnings, log lines and exceptions hold values of patients."""
 
 import contextlib
 import logging
@@ -41,5 +41,5 @@ def quietly(expected: str) -> Iterator[None]:
                 f"expected {expected}. Received: an object that no result can be made for ({type(error).__name__})",
                 code="unusable-tags",
             )
-    if refusal:  # outside the handler: the library's own exception is not even its hidden context
-        raise refusal
+    if refusal:
+        raise refusal from None

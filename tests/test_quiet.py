@@ -1,0 +1,41 @@
+"""Nothing that a library says of a file gets out of the block."""
+
+import logging
+import warnings
+
+import pydicom
+import pytest
+
+from covid_xray.errors import BadImage
+from covid_xray.pacs.original import NoResult
+from covid_xray.pacs.quiet import quietly
+
+
+def tell_all() -> None:
+    warnings.warn("CANARY", stacklevel=1)
+    for name in ("highdicom", "pynetdicom", "pydicom", "dicomweb_client"):
+        logging.getLogger(f"{name}.part").error("CANARY")
+    raise KeyError("CANARY")
+
+
+def test_warnings_log_lines_and_exceptions_stay_inside(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(BadImage) as refusal, quietly("sound tags"):
+        tell_all()
+    error = refusal.value
+    assert error.code == "unusable-tags"
+    assert "CANARY" not in f"{error} {error.__cause__} {caplog.text}"
+    assert error.__suppress_context__  # so that no traceback shows it
+    assert "KeyError" in error.message
+
+
+def test_our_own_exceptions_pass(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(NoResult, match="ours"), quietly("sound tags"):
+        raise NoResult("ours")
+
+
+def test_values_beyond_the_standard_pass_inside_and_not_outside() -> None:
+    with quietly("sound tags"):
+        dataset = pydicom.Dataset()
+        dataset.PatientID = "x" * 100
+    assert dataset.PatientID == "x" * 100
+    assert pydicom.config.settings.reading_validation_mode == pydicom.config.WARN
