@@ -151,13 +151,11 @@ def _column(place: Place, name: str) -> Iterator[str]:
 
 
 def _csv_column(stream: Any, name: str) -> Iterator[str]:
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
     try:
-        rows = csv.reader(text)
-        number = _position(next(rows, []), name)
-        for row in rows:
-            if row:
-                yield row[number] if number < len(row) else ""
+        with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+            rows = csv.reader(text)
+            number = _position(next(rows, []), name)
+            yield from (row[number] if number < len(row) else "" for row in rows if row)
     except (csv.Error, UnicodeDecodeError):
         raise BadManifest(f"expected {name} to be CSV in UTF-8. Received: something else") from None
 

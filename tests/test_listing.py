@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from archives import picture
+
+from covid_xray.cluster.listing import is_image_name, list_source
+from covid_xray.errors import BadManifest, InputRefused
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("a/1.png", "a/2.JPG", "dicom/1.2.840.5", "dicom/IM0001", "dicom/DICOMDIR", "notes.txt", "x/s.tar"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(0))
+    return tmp_path
+
+
+def test_a_folder_gives_images_shards_and_counts_what_is_neither(tree: Path) -> None:
+    listing = list_source(str(tree))
+    entries = list(listing.entries)
+    assert [e.name for e in entries] == ["a/1.png", "a/2.JPG", "dicom/1.2.840.5", "dicom/IM0001", "x/s.tar"]
+    assert [e.name for e in entries if e.shard] == ["x/s.tar"]
+    assert listing.passed_over == {".txt": 1, "DICOMDIR": 1}
+    assert entries[0].size == len(picture(0))
+
+
+def test_names_of_images() -> None:
+    assert all(map(is_image_name, ("a.png", "b/IM01", "c/1.2.3", "d.DCM", "e.jpeg")))
+    assert not any(map(is_image_name, ("a.txt", ".a.png", "DICOMDIR", "b.tar", "c.gz")))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "address"])
+def test_a_table_names_its_images_once_each(tree: Path, form: str) -> None:
+    table = pd.DataFrame({"Label": list("xyzw"), "Image": ["a/2.JPG", "a/1.png", "a/2.JPG", ""]})
+    if form == "csv":
+        table.to_csv(tree / "t.csv", index=False)
+    else:
+        table.to_parquet(tree / "t.parquet")
+    source = {"csv": f"{tree}/t.csv", "parquet": f"{tree}/t.parquet", "address": f"file://{tree}/t.parquet"}[form]
+    listing = list_source(source)
+    entries = list(listing.entries)
+    assert [(e.name, e.problem) for e in entries] == [("a/2.JPG", ""), ("a/1.png", ""), ("row 4", "no-image")]
+    assert (listing.repeated, listing.kind) == (1, "table")
+
+
+def test_a_table_may_lie_elsewhere(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (other / "t.csv").write_text("filename\n1.png\n")
+    listing = list_source(str(other / "t.csv"), images=str(tree / "a"))
+    assert [e.name for e in listing.entries] == ["1.png"]
+    assert listing.place == str(tree / "a")
+    with pytest.raises(InputRefused, match="empty or not there"):
+        list_source(str(other / "t.csv"), images=str(tree / "gone"))
+
+
+@pytest.mark.parametrize("name", ["/etc/1.png", "s3://b/1.png", "../1.png", "a/../../1.png", "C:/1.png"])
+def test_a_table_that_leaves_its_folder_is_refused(tree: Path, name: str) -> None:
+    (tree / "t.csv").write_text(f"image\n{name}\n")
+    with pytest.raises(BadManifest, match="expected image paths"):
+        list(list_source(str(tree / "t.csv")).entries)
+
+
+@pytest.mark.parametrize("text", [b"", b"label,view\na,b\n", b"\xff\xfe\x00", b"image\n\xff\n"])
+def test_a_table_that_names_no_images_is_refused(tree: Path, text: bytes) -> None:
+    (tree / "t.csv").write_bytes(text)
+    with pytest.raises(BadManifest):
+        list(list_source(str(tree / "t.csv")).entries)
+    (tree / "t.parquet").write_bytes(text)
+    with pytest.raises(BadManifest):
+        list(list_source(str(tree / "t.parquet")).entries)
+
+
+def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
+    for source in (tmp_path / "gone", tmp_path / "gone.csv"):
+        with pytest.raises(InputRefused, match=r"not there|cannot"):
+            list(list_source(str(source)).entries)
