@@ -17,7 +17,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless, generate_uid
 
 JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 JPEG_LOSSLESS, JPEG_LOSSLESS_SV1 = "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"
-JPEG_LS = "1.2.840.10008.1.2.4.80"
+JPEG_LS, JPEG_LS_NEAR = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"
+NEAR = 3  # the largest error of JPEG-LS near-lossless, in grey levels
 J2K_LOSSLESS, J2K = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"
 
 
@@ -111,6 +112,7 @@ _BY_GDCM = {
     JPEG_LOSSLESS: "JPEGLosslessProcess14",
     JPEG_LOSSLESS_SV1: "JPEGLosslessProcess14_1",
     JPEG_LS: "JPEGLSLossless",
+    JPEG_LS_NEAR: "JPEGLSNearLossless",
 }
 _ENCODED = {*_BY_GDCM, RLELossless, J2K_LOSSLESS}
 
@@ -128,6 +130,11 @@ def _through_gdcm(data: bytes, syntax: str) -> bytes:
         assert reader.Read()
         change = gdcm.ImageChangeTransferSyntax()
         change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, _BY_GDCM[syntax])))
+        near = gdcm.JPEGLSCodec()
+        near.SetLossless(False)
+        near.SetLossyError(NEAR)
+        if syntax == JPEG_LS_NEAR:
+            change.SetUserCodec(near)
         change.SetInput(reader.GetImage())
         assert change.Change()
         writer = gdcm.ImageWriter()

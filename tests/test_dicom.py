@@ -1,15 +1,20 @@
 """One drawn radiograph, written through each transfer syntax and photometric variant, is one grey image."""
 
+from pathlib import Path
+
 import numpy as np
 import pydicom
+import pydicom.data
 import pytest
 from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 import drawing
+import twelve_bits
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
-from covid_xray.images.decode import decode
+from covid_xray.files import sha256_bytes
+from covid_xray.images.decode import decode, decode_limited
 
 TWELVE = drawing.picture(bits=12)
 EIGHT = drawing.picture()
@@ -49,7 +54,7 @@ def test_lossless_transfer_syntaxes_keep_every_grey_level(syntax: str, bits: int
     assert (radiograph.bits, radiograph.pixels.dtype) == (bits, pixels.dtype)
 
 
-@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, RLELossless, drawing.J2K_LOSSLESS, drawing.JPEG_LS])
+@pytest.mark.parametrize("syntax", LOSSLESS)
 def test_monochrome1_is_inverted_in_every_syntax(syntax: str) -> None:
     require_codecs(syntax)
     radiograph = decode(drawing.dicom(4095 - TWELVE, syntax=syntax, photometric="MONOCHROME1"))
@@ -66,6 +71,15 @@ def test_lossy_jpeg_stays_close(syntax: str) -> None:
     assert np.array_equal(pixels, decode(frame).pixels), "the same stream gives the same grey, wrapped or not"
 
 
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_near_lossless_jpeg_ls_keeps_its_word(bits: int) -> None:
+    pytest.importorskip("gdcm", reason="python-gdcm writes this transfer syntax")
+    pixels = drawing.picture(bits=bits)
+    data = drawing.dicom(pixels, syntax=drawing.JPEG_LS_NEAR, bits=bits)
+    error = np.abs(decode(data).pixels.astype(int) - pixels).max()
+    assert 0 < error <= drawing.NEAR
+
+
 def test_lossy_jpeg_2000_stays_close() -> None:
     codec = pytest.importorskip("openjpeg.utils")
     frame = bytes(codec.encode_array(TWELVE, bits_stored=12, photometric_interpretation=2, compression_ratios=[6]))
@@ -73,7 +87,7 @@ def test_lossy_jpeg_2000_stays_close() -> None:
     assert 0 < np.abs(pixels.astype(int) - TWELVE).mean() < 20
 
 
-@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless, drawing.J2K_LOSSLESS])
+@pytest.mark.parametrize("syntax", LOSSLESS)
 def test_signed_pixels(syntax: str) -> None:
     require_codecs(syntax)
     signed = (TWELVE.astype(np.int32) - 2048).astype(np.int16)
@@ -102,6 +116,29 @@ def test_window_comes_before_monochrome1() -> None:
     plain = decode(drawing.dicom(stored, WindowCenter="3000", WindowWidth="1000")).pixels
     inverted = decode(drawing.dicom(stored, photometric="MONOCHROME1", WindowCenter="3000", WindowWidth="1000")).pixels
     assert np.array_equal(inverted, 4095 - plain)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless])
+@pytest.mark.parametrize("function", [None, "LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_windows_of_every_function(syntax: str, function: str | None) -> None:
+    """Held against the formulas of PS3.3 C.11.2.1.2 and C.11.2.1.3, on rescaled values."""
+    x, centre, width = TWELVE * 0.5 - 300, 700.0, 900.0
+    expected = {
+        "LINEAR": ((x - (centre - 0.5)) / (width - 1) + 0.5).clip(0, 1),
+        "LINEAR_EXACT": ((x - centre) / width + 0.5).clip(0, 1),
+        "SIGMOID": 1 / (1 + np.exp(-4 * (x - centre) / width)),
+    }[function or "LINEAR"]
+    tags = {"VOILUTFunction": function} if function else {}
+    data = drawing.dicom(
+        TWELVE,
+        syntax=syntax,
+        RescaleSlope="0.5",
+        RescaleIntercept="-300",
+        WindowCenter="700",
+        WindowWidth="900",
+        **tags,
+    )
+    assert np.array_equal(decode(data).pixels, np.rint(4095 * expected))
 
 
 def test_first_of_several_windows_counts() -> None:
@@ -151,6 +188,22 @@ def test_colour_becomes_luma_as_in_png() -> None:
     ybr = np.array(Image.fromarray(colours).convert("YCbCr"))
     converted = decode(drawing.dicom(ybr, bits=8, photometric="YBR_FULL")).pixels
     assert np.abs(converted.astype(int) - expected).max() <= 3
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_colour_is_the_same_luma_in_every_lossless_syntax(syntax: str) -> None:
+    require_codecs(syntax)
+    colours = np.stack([EIGHT, EIGHT[::-1], 255 - EIGHT], axis=-1)
+    expected = decode(drawing.png(colours)).pixels
+    assert np.array_equal(decode(drawing.dicom(colours, syntax=syntax, bits=8, photometric="RGB")).pixels, expected)
+
+
+def test_colour_of_a_lossy_jpeg_is_as_outside_of_dicom() -> None:
+    colours = np.stack([EIGHT, EIGHT, 255 - EIGHT], axis=-1)
+    frame = drawing.jpeg(colours, quality=95, subsampling=1)  # 4:2:2
+    data = drawing.dicom(colours, syntax=drawing.JPEG_BASELINE, bits=8, photometric="YBR_FULL_422", frame=frame)
+    # Pillow takes the luma of a colour JPEG as it is stored; by way of RGB it is rounded twice.
+    assert np.abs(decode(data).pixels.astype(int) - decode(frame).pixels).max() <= 2
 
 
 def test_grey_in_colour_is_exact() -> None:
@@ -248,13 +301,31 @@ def test_missing_decoder_names_the_package(monkeypatch: pytest.MonkeyPatch) -> N
     assert refusal.value.code == "missing-decoder"
 
 
-def test_twelve_bit_extended_jpeg_names_the_package() -> None:
-    if pytest.importorskip("importlib.util").find_spec("libjpeg"):
-        pytest.skip("pylibjpeg-libjpeg is installed")
-    frame = bytearray(drawing.jpeg(EIGHT))
-    at = frame.index(b"\xff\xc0")
-    frame[at : at + 5] = b"\xff\xc1" + frame[at + 2 : at + 4] + b"\x0c"
-    data = drawing.dicom(TWELVE, syntax=drawing.JPEG_EXTENDED, frame=bytes(frame))
-    with pytest.raises(BadImage, match="pylibjpeg-libjpeg") as refusal:
-        decode(data)
-    assert refusal.value.code == "missing-decoder"
+def with_bits(frame: bytes, bits: int) -> bytes:
+    """The JPEG stream with another depth in its header."""
+    at = frame.index(b"\xff\xc1")
+    return frame[: at + 4] + bytes([bits]) + frame[at + 5 :]
+
+
+def test_extended_jpeg_of_12_bits_keeps_them() -> None:
+    pytest.importorskip("gdcm")
+    data = drawing.dicom(TWELVE, syntax=drawing.JPEG_EXTENDED, frame=twelve_bits.encode(TWELVE))
+    radiograph = decode(data)
+    assert radiograph.bits == 12
+    assert np.abs(radiograph.pixels.astype(int) - TWELVE).max() <= 1
+    assert np.array_equal(decode_limited(data).pixels, radiograph.pixels)
+
+
+@pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
+def test_extended_jpeg_of_12_bits_is_read_as_by_dcmtk(name: str) -> None:
+    pytest.importorskip("gdcm")
+    (path,) = pydicom.data.get_testdata_files(name)
+    # SHA-256 of the pixels that dcmdjpeg of DCMTK 3.6.7 writes
+    expected = "d30242775a414c01d616447854ebe3f2b20259822894bcd6891f879bcdcbf313"
+    assert sha256_bytes(decode(Path(path)).pixels.astype("<u2").tobytes()) == expected
+
+
+@pytest.mark.parametrize(("tags", "bits"), [({}, 13), ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, 12)])
+def test_extended_jpeg_of_other_forms_is_refused(tags: dict, bits: int) -> None:
+    frame = with_bits(twelve_bits.encode(TWELVE), bits)
+    assert code_of(drawing.dicom(TWELVE, syntax=drawing.JPEG_EXTENDED, frame=frame, **tags)) == "unsupported-bits"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.errors import BadImage
-from covid_xray.images import greyscale, headers
+from covid_xray.images import gdcm_codec, greyscale, headers
 from covid_xray.images.radiograph import ImageSource, Radiograph
 from covid_xray.limits import Limits
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})  # implicit and explicit VR, little endian
 _RLE = "1.2.840.10008.1.2.5"
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+_WIDE = "JPEG Extended of 12 bits"
 _JPEG = frozenset(
     {
         "1.2.840.10008.1.2.4.50",  # baseline, 8 bits
@@ -34,6 +35,7 @@ _JPEG = frozenset(
     }
 )
 _J2K = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})  # JPEG 2000 lossless, lossy
+_LOSSY = frozenset({"1.2.840.10008.1.2.4.50", _JPEG_EXTENDED, "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91"})
 # Left out on purpose: deflated (1 MiB becomes 2 GiB), big endian (retired), MPEG and HEVC (films).
 TRANSFER_SYNTAXES = frozenset({*_NATIVE, _RLE, *_JPEG, *_J2K})
 
@@ -58,31 +60,14 @@ _MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1, those of pictures
 )
 _TAGS = [
     # the form of the pixels
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelData",
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
     # what their values mean
-    "RescaleSlope",
-    "RescaleIntercept",
-    "ModalityLUTSequence",
-    "VOILUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTFunction",
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
     *(f"{colour}PaletteColorLookupTable{part}" for colour in greyscale.COLOURS for part in ("Descriptor", "Data")),
     # what goes into ImageSource
-    "Modality",
-    "ViewPosition",
-    "PixelSpacing",
-    "ImagerPixelSpacing",
+    *("Modality", "ViewPosition", "PixelSpacing", "ImagerPixelSpacing"),
 ]
 
 
@@ -180,7 +165,7 @@ def _form(dataset: "Dataset", syntax: str, *, limits: Limits) -> _Form:
 def _check_pixel_data(dataset: "Dataset", form: _Form, *, limits: Limits) -> str:
     """Compare the size in the tags with the pixel data, and with what the compressed stream says of itself.
 
-    Returns the pydicom plug-in that can decode it; empty for uncompressed pixels.
+    Returns the pydicom plug-in that can decode it; empty for uncompressed pixels, `_WIDE` for what GDCM does alone.
     """
     expected = form.rows * form.columns * form.samples * form.allocated // 8
     if expected > limits.decode_bytes:
@@ -193,14 +178,15 @@ def _check_pixel_data(dataset: "Dataset", form: _Form, *, limits: Limits) -> str
         return ""
     if form.syntax == _RLE:
         return _plugin(_RLE)
-    return _plugin(form.syntax, bits=_stream_bits(dataset, form, limits=limits))
+    bits = _stream_bits(dataset, form, limits=limits)
+    if form.syntax == _JPEG_EXTENDED and bits > 8:
+        return _wide(form, bits)
+    return _plugin(form.syntax)
 
 
 def _stream_bits(dataset: "Dataset", form: _Form, *, limits: Limits) -> int:
     """Bits of a sample in a JPEG, JPEG-LS or JPEG 2000 stream, once its size is that of the tags and it is whole."""
-    from pydicom.encaps import get_frame
-
-    stream = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    stream = _stream(dataset)
     header = headers.read_jpeg(stream) if form.syntax in _JPEG else headers.read_j2k(stream)
     headers.check(header, limits=limits)
     if (header.height, header.width) != (form.rows, form.columns):
@@ -210,25 +196,41 @@ def _stream_bits(dataset: "Dataset", form: _Form, *, limits: Limits) -> int:
     return header.bits
 
 
-def _plugin(syntax: str, *, bits: int = 8) -> str:
+def _stream(dataset: "Dataset") -> bytes:
+    from pydicom.encaps import get_frame
+
+    return bytes(get_frame(dataset.PixelData, 0, number_of_frames=1))
+
+
+def _wide(form: _Form, bits: int) -> str:
+    """JPEG Extended of 12 bits: pydicom does not ask GDCM for it, and libjpeg's plug-in is GPL."""
+    if (bits, form.samples, form.allocated) != (12, 1, 16):
+        raise BadImage(
+            f"expected JPEG Extended of 8 bits, or of 12 bits, grey, in 16. "
+            f"Received: {bits} bits, {form.samples} samples, in {form.allocated}",
+            code="unsupported-bits",
+        )
+    if not gdcm_codec.is_installed():
+        raise _missing("python-gdcm")
+    return _WIDE
+
+
+def _plugin(syntax: str) -> str:
     """The pydicom plug-in that decodes `syntax`: always the same one where several are installed, since lossy decoders
     differ by a grey level, and a quiet one before GDCM, which prints to the process's error stream.
     """
     from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
-    wide = syntax == _JPEG_EXTENDED and bits > 8
     installed = get_decoder(syntax).available_plugins
-    order = ("pylibjpeg", "pillow") if wide or syntax in _J2K else ("pydicom", "pillow", "pyjpegls", "pylibjpeg")
-    for plugin in order[:1] if wide else (*order, "gdcm"):
+    order = ("pylibjpeg", "pillow") if syntax in _J2K else ("pydicom", "pillow", "pyjpegls", "pylibjpeg")
+    for plugin in (*order, "gdcm"):
         if plugin in installed:
             return plugin
-    if wide:
-        raise _missing("pip install pylibjpeg pylibjpeg-libjpeg")  # GPL, so no extra of ours brings it
-    package = "pylibjpeg-openjpeg" if syntax in _J2K else "python-gdcm"
-    raise _missing(f'pip install "covid-xray[dicom]", which brings {package}')
+    raise _missing("pylibjpeg-openjpeg" if syntax in _J2K else "python-gdcm")
 
 
-def _missing(remedy: str) -> BadImage:
+def _missing(package: str) -> BadImage:
+    remedy = f'pip install "covid-xray[dicom]", which brings {package}'
     return BadImage(
         f"expected a decoder for this transfer syntax to be installed ({remedy}). Received: none",
         code="missing-decoder",
@@ -239,23 +241,15 @@ def _decoded(dataset: "Dataset", form: _Form, *, plugin: str) -> NDArray[np.gene
     """Pixels as stored: H x W, or H x W x 3 in RGB."""
     from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
-    silence_gdcm()
+    gdcm_codec.silence()
+    if plugin == _WIDE:
+        return gdcm_codec.decode_extended(_stream(dataset), rows=form.rows, columns=form.columns)
     decoder: Any = get_decoder(form.syntax)
     pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin, correct_unused_bits=False)
     expected = (form.rows, form.columns) + ((3,) if form.samples == 3 else ())
     if pixels.shape != expected:
         raise BadImage("expected as many pixels as the tags say. Received: another number", code="damaged")
     return pixels
-
-
-def silence_gdcm() -> None:
-    """GDCM, where it is installed, prints to the process's error stream."""
-    try:
-        import gdcm  # type: ignore[import-untyped]
-    except ImportError:
-        return
-    gdcm.Trace.WarningOff()
-    gdcm.Trace.ErrorOff()
 
 
 def _grey(dataset: "Dataset", form: _Form, pixels: NDArray[np.generic]) -> tuple[greyscale.Levels, int]:
@@ -267,6 +261,10 @@ def _grey(dataset: "Dataset", form: _Form, pixels: NDArray[np.generic]) -> tuple
     else:
         inverted = form.photometric == "MONOCHROME1"
         table = greyscale.grey_table(dataset, bits=form.stored, signed=form.signed, inverted=inverted)
+    if form.syntax in _LOSSY and pixels.itemsize == 2:  # white may have become more than white: 4097 of 12 bits
+        half = 1 << (form.stored - 1)
+        low, high = (-half, half - 1) if pixels.dtype.kind == "i" else (0, 2 * half - 1)
+        pixels = pixels.clip(low, high)
     # Bits outside the stored ones may hold anything, old overlays for instance.
     words: NDArray[np.unsignedinteger] = pixels.view(np.uint8 if pixels.itemsize == 1 else np.uint16)
     return table.levels[(words >> form.shift) & (2**form.stored - 1)], table.bits

@@ -262,7 +262,7 @@ def _warm_up() -> None:
     """Import what decoding needs, so that no image pays for it in time or memory."""
     for module in ("covid_xray.images.raster", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "pydicom.pixels"):
         importlib.import_module(module)
-    importlib.import_module("covid_xray.images.dicom").silence_gdcm()
+    importlib.import_module("covid_xray.images.gdcm_codec").silence()
 
 
 def _mapped_bytes() -> int:
