@@ -16,20 +16,22 @@ from types import TracebackType
 from typing import Any
 
 from covid_xray.bundle.finding import Failure, Finding, LungFacts, ModelIdentity
+from covid_xray.bundle.joint_rows import joint_as_dict, joint_cells, joint_columns
 from covid_xray.errors import Busy, InputRefused, UsageError
 
 Answer = Finding | Failure
 
 
-def as_dict(answer: Answer, *, identity: ModelIdentity) -> dict[str, Any]:
+def as_dict(answer: Answer, *, identity: ModelIdentity, joint: bool = False) -> dict[str, Any]:
     """One answer as plain data; a failure has the same keys, with `error` naming its code.
 
+    The key `joint` is there with a joint answer, or where `joint` asks for it, then perhaps `None`.
     Probabilities are rounded to six digits; one that is not finite becomes `None`, since JSON has no NaN.
     """
     finding = answer if isinstance(answer, Finding) else None
     failure = answer if isinstance(answer, Failure) else None
     kept = finding.prediction_set if finding else None
-    return {
+    facts = {
         "image": answer.image,
         "label": finding.label if finding else None,
         "probabilities": {k: _rounded(v) for k, v in finding.probabilities.items()} if finding else None,
@@ -41,6 +43,9 @@ def as_dict(answer: Answer, *, identity: ModelIdentity) -> dict[str, Any]:
         "model": {"name": identity.name, "version": identity.version, "sha256": identity.sha256},
         "error": failure.code if failure else None,
     }
+    if joint or (finding and finding.joint):
+        facts["joint"] = joint_as_dict(finding.joint) if finding and finding.joint else None
+    return facts
 
 
 def lungs_as_dict(lungs: LungFacts) -> dict[str, Any]:
@@ -58,16 +63,16 @@ def lungs_as_dict(lungs: LungFacts) -> dict[str, Any]:
     }
 
 
-def columns(classes: Sequence[str]) -> list[str]:
-    """Header of the CSV form."""
+def columns(classes: Sequence[str], *, joint: bool = False) -> list[str]:
+    """Header of the CSV form; with `joint` also of the answers with clinical values."""
     probabilities = [f"p_{name}" for name in classes]
     told = ["prediction_set", "operating_points", "gate", "lungs", "reasons", "model", "model_sha256", "error"]
-    return ["image", "label", *probabilities, *told]
+    return ["image", "label", *probabilities, *told, *(joint_columns(classes) if joint else ())]
 
 
-def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str]) -> list[str]:
+def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], joint: bool = False) -> list[str]:
     """One answer as the values of `columns`."""
-    facts = as_dict(answer, identity=identity)
+    facts = as_dict(answer, identity=identity, joint=joint)
     probabilities = facts["probabilities"] or {}
     return [
         facts["image"],
@@ -79,6 +84,7 @@ def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str]) -
         f"{identity.name} {identity.version}",
         identity.sha256,
         facts["error"] or "",
+        *(joint_cells(facts["joint"], classes) if joint else ()),
     ]
 
 
@@ -89,6 +95,7 @@ class RowFile:
         path: `.jsonl` for JSON lines, anything else for CSV.
         identity, classes: of the bundle that answers.
         resume: keep the rows that are there; without it an existing file is refused.
+        joint: rows also hold the answers with clinical values.
 
     Attributes:
         done: names of the images that have their row already.
@@ -101,8 +108,16 @@ class RowFile:
         Busy: another process is writing to it.
     """
 
-    def __init__(self, path: Path, *, identity: ModelIdentity, classes: Sequence[str], resume: bool = False) -> None:
-        self.path, self.identity, self.classes = path, identity, tuple(classes)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        identity: ModelIdentity,
+        classes: Sequence[str],
+        resume: bool = False,
+        joint: bool = False,
+    ) -> None:
+        self.path, self.identity, self.classes, self._joint = path, identity, tuple(classes), joint
         self._json = path.suffix == ".jsonl"
         if path.exists() and not resume:
             raise UsageError(
@@ -114,14 +129,14 @@ class RowFile:
             self._lock()
             self.done, self.failed = self._reopen()
             if not self._json and os.fstat(self._handle).st_size == 0:
-                self._put(csv_line(columns(self.classes)))
+                self._put(csv_line(columns(self.classes, joint=joint)))
         except BaseException:
             os.close(self._handle)
             raise
 
     def write(self, answer: Answer) -> None:
         """Append one row."""
-        self._put(line(answer, identity=self.identity, classes=self.classes, as_json=self._json))
+        self._put(line(answer, identity=self.identity, classes=self.classes, as_json=self._json, joint=self._joint))
 
     def __enter__(self) -> "RowFile":
         return self
@@ -152,7 +167,8 @@ class RowFile:
         if len(whole) < len(data):
             os.truncate(self.path, len(whole))
         try:
-            rows = _rows(whole.decode("utf-8", errors="surrogateescape"), classes=self.classes, is_json=self._json)
+            text, header = whole.decode("utf-8", errors="surrogateescape"), columns(self.classes, joint=self._joint)
+            rows = _rows(text, header=header, is_json=self._json)
             facts = [_facts(row, is_json=self._json) for row in rows]
         except (ValueError, KeyError, TypeError, csv.Error):
             raise InputRefused(
@@ -168,11 +184,11 @@ class RowFile:
         return frozenset(name for name, _, _ in facts), tuple(failure for _, _, failure in facts if failure)
 
 
-def line(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], as_json: bool) -> str:
+def line(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], as_json: bool, joint: bool = False) -> str:
     """One answer as a row with its newline: a JSON object, or the values of `columns` as CSV."""
     if as_json:
-        return json_line(as_dict(answer, identity=identity))
-    return csv_line(as_row(answer, identity=identity, classes=classes))
+        return json_line(as_dict(answer, identity=identity, joint=joint))
+    return csv_line(as_row(answer, identity=identity, classes=classes, joint=joint))
 
 
 def json_line(facts: dict[str, Any]) -> str:
@@ -220,11 +236,11 @@ def _end_of_rows(data: bytes, *, quoted: bool) -> int:
     return end
 
 
-def _rows(text: str, *, classes: Sequence[str], is_json: bool) -> list[dict[str, Any]]:
+def _rows(text: str, *, header: list[str], is_json: bool) -> list[dict[str, Any]]:
     if is_json:
         return [json.loads(part) for part in text.split("\n") if part]
     rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    known = not text or next(csv.reader(io.StringIO(text, newline=""))) == columns(classes)
+    known = not text or next(csv.reader(io.StringIO(text, newline=""))) == header
     if not known and not rows:  # where it has rows, these say better what it is
         raise ValueError("expected the header of this command. Received: another")
     return rows

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,11 @@ Precision = Annotated[
     str, typer.Option("--precision", help="float32; int8 where the bundle has it; bfloat16 with openvino.")
 ]
 Paths = Annotated[list[str], typer.Argument(help="Images, folders, globs or zip archives.")]
+
+
+def _known(unit: str) -> Any:
+    """The option of one thing that is known of the patient of every image."""
+    return typer.Option(help=f"Of the patient: {unit}.")
 
 
 def register(app: typer.Typer) -> None:
@@ -45,8 +50,20 @@ def predict(
     untrusted: Annotated[
         bool, typer.Option("--untrusted", help="Decode in child processes with time and memory limits.")
     ] = False,
+    age: Annotated[str | None, _known("years")] = None,
+    sex: Annotated[str | None, _known("F or M")] = None,
+    temperature: Annotated[str | None, _known("degrees Celsius")] = None,
+    spo2: Annotated[str | None, _known("percent")] = None,
+    days_since_onset: Annotated[str | None, _known("days")] = None,
+    leukocytes: Annotated[str | None, _known("10^9/L")] = None,
+    neutrophils: Annotated[str | None, _known("10^9/L")] = None,
+    lymphocytes: Annotated[str | None, _known("10^9/L")] = None,
+    supplemental_o2: Annotated[str | None, _known("yes or no")] = None,
+    symptoms: Annotated[str | None, _known("such as fever,no-cough")] = None,
+    clinical: Annotated[Path | None, _known("CSV with image and these columns")] = None,
 ) -> None:
     """Classify images and print a table, or write predictions.csv (predictions.jsonl with --json) to a folder."""
+    given = dict(locals())
     job = start.Job(
         paths=tuple(paths),
         output=output,
@@ -59,6 +76,8 @@ def predict(
         engine=engine,
         precision=precision,
         untrusted=untrusted,
+        clinical_table=clinical,
+        stated=start.stated(given),
     )
     start.predict(job)
 

@@ -15,6 +15,7 @@ from covid_xray.cli import (
     demo,
     dicom,
     duplicates,
+    fusing,
     lungs,
     scoring,
     serving,
@@ -32,6 +33,7 @@ data.register(app)
 duplicates.register(app)
 training.register(app)
 lungs.register(app)
+fusing.register(app)
 calibrating.register(app)
 crossvalidating.register(app)
 comparing.register(app)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from covid_xray import __version__, partial
 from covid_xray.bundle.ahead import ReadAhead
 from covid_xray.bundle.bundle import load_bundle
+from covid_xray.bundle.clinical_rows import Stated, stated
 from covid_xray.bundle.finding import Failure, Finding
 from covid_xray.bundle.inputs import Item, expand, require_any
 from covid_xray.bundle.journal import Journal
@@ -37,11 +38,14 @@ def run(job: Job, *, ahead: ReadAhead | None = None) -> None:
         ahead: the network's file, if reading it has begun.
     """
     started = time.time()
+    known = stated(job.stated, job.clinical_table)
     items = list(expand(job.paths, limits=Limits()))
     require_any(items, job.paths)
     items = [replace(item, apart=True) for item in items] if job.untrusted else items  # for heat maps too
     predictor = _open(job, ahead, few=len(items) <= FEW)
-    answers = _Answers(job, predictor, items)
+    if known:
+        predictor.fusion  # noqa: B018 (a bundle without it is refused before the first image)
+    answers = _Answers(job, predictor, items, known)
     try:
         for _ in answers:
             pass
@@ -67,14 +71,14 @@ def _open(job: Job, ahead: ReadAhead | None, *, few: bool) -> Predictor:
 class _Answers:
     """Iterates over the answers, each after it was written wherever it belongs."""
 
-    def __init__(self, job: Job, predictor: Predictor, items: list[Item]) -> None:
-        self.job, self.predictor, self.items = job, predictor, items
+    def __init__(self, job: Job, predictor: Predictor, items: list[Item], known: Stated | None) -> None:
+        self.job, self.predictor, self.items, self.known = job, predictor, items, known
         self.failures: list[Failure] = []
         self.answered = 0
 
     def __iter__(self) -> Iterator[Answer]:
         job, predictor, items = self.job, self.predictor, self.items
-        table = _Table(predictor, items) if not (job.json or job.csv) else None
+        table = _Table(predictor, items, joint=self.known is not None) if not (job.json or job.csv) else None
         with ExitStack() as stack:
             rows = self._rows(stack)
             journal = None
@@ -84,7 +88,7 @@ class _Answers:
                 self.failures += [failure for failure in rows.failed if failure.image in names]
                 items = [item for item in items if item.name not in rows.done]
             elif job.csv:
-                _print(csv_line(columns(predictor.classes)))
+                _print(csv_line(columns(predictor.classes, joint=self.known is not None)))
             # The bar costs more time than a few images do.
             progress = stack.enter_context(bar("predict")) if len(items) > FEW else None
             for item, answer in self._answered(items, journal):
@@ -101,7 +105,13 @@ class _Answers:
         """Each item with its answer, in order; an item at which an earlier run died is answered with more care."""
         for together in journal.runs(items) if journal else [items]:
             noted = journal.noting(together) if journal else together
-            yield from zip(together, self.predictor.predict_many(noted, class_maps=self.job.heatmap), strict=True)
+            answers = self.predictor.predict_many(noted, class_maps=self.job.heatmap)
+            yield from zip(together, map(self._joined, answers), strict=True)
+
+    def _joined(self, answer: Answer) -> Answer:
+        """The answer with that from the clinical values of its image, where there are any."""
+        known = self.known.of(answer.image) if self.known else {}
+        return self.predictor.join(answer, known) if known and isinstance(answer, Finding) else answer
 
     def _rows(self, stack: ExitStack) -> RowFile | None:
         if self.job.results is None:
@@ -110,7 +120,13 @@ class _Answers:
             partial.clear(self.job.results.parent / "heatmaps")  # what a killed run left half drawn
         classes, identity = self.predictor.classes, self.predictor.identity
         return stack.enter_context(
-            RowFile(self.job.results, identity=identity, classes=classes, resume=self.job.resume)
+            RowFile(
+                self.job.results,
+                identity=identity,
+                classes=classes,
+                resume=self.job.resume,
+                joint=self.known is not None,
+            )
         )
 
     def _write(self, item: Item, answer: Answer, rows: RowFile | None) -> None:
@@ -123,7 +139,8 @@ class _Answers:
         if rows:
             rows.write(answer)
         elif job.json or job.csv:
-            _print(line(answer, identity=predictor.identity, classes=predictor.classes, as_json=job.json))
+            identity, classes, joint = predictor.identity, predictor.classes, self.known is not None
+            _print(line(answer, identity=identity, classes=classes, as_json=job.json, joint=joint))
         self.answered += 1
         self.failures += [answer] if isinstance(answer, Failure) else []
 
@@ -138,8 +155,8 @@ def _print(text: str) -> None:
 class _Table:
     """The first answers as a table for people."""
 
-    def __init__(self, predictor: Predictor, items: list[Item]) -> None:
-        self.predictor, self.total = predictor, len(items)
+    def __init__(self, predictor: Predictor, items: list[Item], *, joint: bool) -> None:
+        self.predictor, self.total, self.joint = predictor, len(items), joint
         self.answers: list[Answer] = []
         self.folder = _common_folder(items[:SHOWN])
 
@@ -164,15 +181,30 @@ class _Table:
         table.add_column("answer")
         for name in self.predictor.classes:
             table.add_column(name, justify="right")
+        if self.joint:
+            table.add_column("with clinical values", overflow="fold")
         table.add_column("remarks", overflow="fold")
         for answer in self.answers:
             image = escape(readable(_short(answer.image, self.folder)))  # a file may be called "[red].png"
             if isinstance(answer, Failure):
-                table.add_row(image, "[red]failed[/]", *[""] * len(self.predictor.classes), escape(answer.message))
+                blanks = [""] * (len(self.predictor.classes) + self.joint)
+                table.add_row(image, "[red]failed[/]", *blanks, escape(answer.message))
             else:
                 shares = [f"{p:.1%}" for p in answer.probabilities.values()]
-                table.add_row(image, answer.label, *shares, escape("; ".join(answer.remarks)))
+                with_values, more = _joint(answer)
+                shares += [with_values] if self.joint else []
+                table.add_row(image, answer.label, *shares, escape("; ".join((*answer.remarks, *more))))
         return table
+
+
+def _joint(answer: Finding) -> tuple[str, tuple[str, ...]]:
+    """The joint answer in a few words, and what moved it."""
+    if answer.joint is None:
+        return "nothing known", ()
+    from covid_xray.bundle.joint_rows import told
+
+    shares = ", ".join(f"{name} {p:.1%}" for name, p in answer.joint.probabilities.items())
+    return f"{answer.joint.label} ({shares})", told(answer.joint)
 
 
 def _common_folder(items: list[Item]) -> str:

@@ -5,11 +5,12 @@ plain arguments are read here; whatever is unusual (help, abbreviations, mistake
 `tests/test_cli_start.py` holds the two against each other.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from covid_xray import clinical
 from covid_xray.errors import UsageError
 
 _FLAGS = {
@@ -19,13 +20,20 @@ _FLAGS = {
     "--resume": "resume",
     "--untrusted": "untrusted",
 }
-_PATHS = {"-o": "output", "--output": "output", "--bundle": "bundle", "--report": "report"}
-_WORDS = {"--engine": "engine", "--precision": "precision"}
+_PATHS = {
+    "-o": "output",
+    "--output": "output",
+    "--bundle": "bundle",
+    "--report": "report",
+    "--clinical": "clinical_table",
+}
+_STATED = {**clinical.OPTIONS, "--symptoms": "symptoms"}
+_WORDS = {"--engine": "engine", "--precision": "precision", **_STATED}
 
 
 @dataclass(frozen=True)
 class Job:
-    """What `predict` was asked for; the names are those of its options."""
+    """What `predict` was asked for; the names are those of its options, clinical ones by field in `stated`."""
 
     paths: tuple[str, ...]
     output: Path | None = None
@@ -38,6 +46,8 @@ class Job:
     engine: str = "onnxruntime"
     precision: str = "float32"
     untrusted: bool = False
+    clinical_table: Path | None = None
+    stated: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def results(self) -> Path | None:
@@ -65,7 +75,13 @@ def plain_job(arguments: Sequence[str]) -> Job | None:
             return None
         else:
             values[name] = Path(waiting.pop(0)) if word in _PATHS else waiting.pop(0)
-    return Job(paths=tuple(paths), **values) if paths else None
+    stated = {name: values.pop(name) for name in _STATED.values() if name in values}
+    return Job(paths=tuple(paths), **values, stated=stated) if paths else None
+
+
+def stated(options: Mapping[str, Any]) -> dict[str, str]:
+    """The clinical options among the options of a command that were given."""
+    return {name: options[name] for name in _STATED.values() if options.get(name) is not None}
 
 
 def predict(job: Job) -> None:

@@ -81,10 +81,15 @@ def answered(folder: Path, manifest: Manifest, *, progress: Progress | None = No
         probabilities=np.array([list(answer.probabilities.values()) for answer in findings], np.float32),
         embedding=np.array([answer.embedding for answer in findings], np.float32),
         clinical=table.values[mask],
-        labels=kept.table["label"].map(codes).to_numpy(np.int64),
+        labels=kept.table["label"].map(codes).to_numpy().astype(np.int64),
         people=groups(kept).to_numpy(dtype=str),
     )
-    return Answered(kept, rows, table.refused.to_dict("records"), int((~mask).sum()))
+    return Answered(
+        kept,
+        rows,
+        [{str(k): str(v) for k, v in row.items()} for row in table.refused.to_dict("records")],
+        int((~mask).sum()),
+    )
 
 
 def fuse(
