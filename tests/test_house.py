@@ -27,6 +27,7 @@ TESTED_ELSEWHERE = {
     "tables": "test_database",
     "env": "test_database",
     "v0001_first": "test_database",
+    "v0002_pacs": "test_database",
     "sections": "test_report",
     "report_summary": "test_report",
     "report_results": "test_report",

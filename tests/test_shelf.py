@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,31 @@ def test_clearing_spares_what_is_known_and_what_is_not_ours(shelf: Shelf) -> Non
     assert again.clear(known={known}) == 1
     assert sorted(path.name for path in shelf.folder.iterdir()) == sorted([f"{known}.png", "note.txt"])
     assert again.used == (shelf.folder / f"{known}.png").stat().st_size
+
+
+def test_what_another_process_added_is_counted(tmp_path: Path) -> None:
+    mine, other = Shelf(tmp_path / "images", quota=10**6), Shelf(tmp_path / "images", quota=10**6)
+    size = other.put("a" * 32, Radiograph(picture()))
+    assert mine.used == 0
+    mine.count()
+    assert mine.used == size
+    other.remove("a" * 32)
+    mine.count()
+    assert mine.used == 0
+
+
+def test_clearing_waits_until_no_process_is_adding(tmp_path: Path) -> None:
+    shelf, other = Shelf(tmp_path / "images", quota=10**6), Shelf(tmp_path / "images", quota=10**6)
+    seen = []
+
+    def clear() -> None:
+        with other.adding(alone=True):
+            seen.append("cleared")
+
+    with shelf.adding():
+        thread = threading.Thread(target=clear)
+        thread.start()
+        thread.join(0.2)
+        seen.append("added")
+    thread.join(10)
+    assert seen == ["added", "cleared"]

@@ -159,6 +159,7 @@ class Service:
         while True:
             with contextlib.suppress(CovidXrayError):  # the next time, then
                 await asyncio.to_thread(self.store.expire, hours=self.settings.retention_hours)
+                await asyncio.to_thread(self.store.shelf.count)  # a DICOM node adds and removes images too
             await asyncio.sleep(_SWEEP_SECONDS)
 
 

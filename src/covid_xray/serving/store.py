@@ -191,9 +191,11 @@ class Store:
 
     def clear_orphans(self) -> int:
         """Delete the images that have no study; returns how many there were."""
-        with self.database.reading() as connection:
-            known = set(connection.scalars(sa.select(tables.studies.c.id)))
-        return self.shelf.clear(known=known)
+        with self.shelf.adding(alone=True):
+            self.shelf.count()
+            with self.database.reading() as connection:
+                known = set(connection.scalars(sa.select(tables.studies.c.id)))
+            return self.shelf.clear(known=known)
 
 
 def open_database(settings: Serving) -> Database:

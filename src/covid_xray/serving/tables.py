@@ -134,3 +134,30 @@ tokens = sa.Table(
     sa.Column("user_name", sa.ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("created", UtcTime, nullable=False),
 )
+
+arrivals = sa.Table(  # of pacs.arrivals
+    "arrivals",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),  # also of the study that it becomes
+    sa.Column("created", UtcTime, nullable=False, index=True),
+    sa.Column("origin", sa.String(64), nullable=False),  # AE title of the sender, or name of the peer pulled from
+    sa.Column("study_uid", sa.String(64), nullable=False),
+    sa.Column("sop_uid", sa.String(64), nullable=False),
+    sa.Column("sha256", sa.String(64), nullable=False),  # of the data set
+    sa.Column("state", sa.String(16), nullable=False, index=True),  # waiting, answered, no result, failed
+    sa.Column("tries", sa.Integer, nullable=False),  # how often answering it was begun
+    sa.Column("code", sa.String(64)),  # why there is no result
+    sa.UniqueConstraint("sop_uid", "sha256", name="uq_arrivals_object"),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("arrival_id", sa.ForeignKey("arrivals.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("kind", sa.String(8), primary_key=True),  # sc, sr, seg, gsps
+    sa.Column("peer", sa.String(64), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),  # waiting, sent, given up
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("due", UtcTime, nullable=False, index=True),
+    sa.Column("code", sa.String(64)),  # of the last failure
+)
