@@ -32,7 +32,13 @@ class Engine(Protocol):
 
 
 def open_engine(
-    bundle: Bundle, *, engine: str = "onnxruntime", precision: str = "float32", threads: int = 0, few: bool = False
+    bundle: Bundle,
+    *,
+    engine: str = "onnxruntime",
+    precision: str = "float32",
+    threads: int = 0,
+    few: bool = False,
+    shares: bool = False,
 ) -> Engine:
     """The network of `bundle`, ready to run.
 
@@ -42,6 +48,7 @@ def open_engine(
         precision: `float32`; `int8` where the bundle has it; `bfloat16` on OpenVINO where the processor has it.
         threads: of the network; 0 for one a core.
         few: only a few images will come: start sooner, each may take a little longer.
+        shares: other threads need the processor between two runs: those of the network sleep then, not spin.
 
     Raises:
         UsageError: an engine or precision that does not exist, or not together.
@@ -51,11 +58,11 @@ def open_engine(
     _check_choice(engine, precision)
     if engine == "openvino":
         return _OpenVino(bundle, precision=precision, threads=threads)
-    return _OnnxRuntime(bundle, threads=threads, few=few)
+    return _OnnxRuntime(bundle, threads=threads, few=few, shares=shares)
 
 
 class _OnnxRuntime:
-    def __init__(self, bundle: Bundle, *, threads: int, few: bool) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int, few: bool, shares: bool) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -63,6 +70,8 @@ class _OnnxRuntime:
         options.log_severity_level = 4  # errors come as exceptions; the runtime's own log would repeat them
         if few:  # packed weights make many images a little faster, and the first one wait for the packing
             options.add_session_config_entry("session.disable_prepacking", "1")
+        if shares:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             skeleton = split_weights(bundle.model)
             values = [onnxruntime.OrtValue.ortvalue_from_numpy(weight) for weight in skeleton.weights.values()]

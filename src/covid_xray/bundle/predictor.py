@@ -51,6 +51,7 @@ class Predictor:
         engine, precision: of `engines.open_engine`; a loaded bundle brings its own choice of int8 or not.
         few: only a few images will come: start sooner, each may take a little longer.
         untrusted: decode in child processes with time and memory limits, for files that nobody vouches for.
+        shares: as in `engines.open_engine`, for a program that does other work beside the network.
 
     Example:
         >>> predictor = Predictor("runs/x/bundle")
@@ -74,10 +75,13 @@ class Predictor:
         precision: str = "float32",
         few: bool = False,
         untrusted: bool = False,
+        shares: bool = False,
     ) -> None:
         loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, int8=precision == "int8")
         self.precision = "int8" if loaded.int8 else precision
-        self._engine = open_engine(loaded, engine=engine, precision=self.precision, threads=threads, few=few)
+        self._engine = open_engine(
+            loaded, engine=engine, precision=self.precision, threads=threads, few=few, shares=shares
+        )
         self.bundle = dataclasses.replace(loaded, model=b"")  # the engine keeps what it needs of it
         self.limits = limits or Limits()
         self.untrusted = untrusted
@@ -222,7 +226,7 @@ class Predictor:
     def _finding(
         self, name: str, output: Mapping[str, NDArray[np.float32]], seen: View, *, class_maps: bool
     ) -> Finding:
-        verdicts = self.gate.judge(seen.look, output["embedding"]) if self.gate and seen.look else None
+        verdicts = self.gate.judge(seen.look, output["embedding"], seen.lungs) if self.gate and seen.look else None
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
         finite = all(np.isfinite(list(probabilities.values())))
         kept = prediction_set(probabilities, self.bundle.facts.get("conformal")) if finite else None

@@ -54,7 +54,7 @@ def serve(
 
     server.set_up_logging(log_level)
     server.check_settings(resolved)
-    predictor = Predictor(bundle, threads=threads, engine=engine, precision=precision, untrusted=True)
+    predictor = Predictor(bundle, threads=threads, engine=engine, precision=precision, untrusted=True, shares=True)
 
     def ready(address: str) -> None:
         model = predictor.identity
