@@ -60,8 +60,9 @@ def score(
 
 def _engine(name: str, *, address: str | None, workers: int) -> "Engine":
     if name == "ray":
-        from covid_xray.cluster import ray_engine
+        from covid_xray.cluster import ray_engine, ray_session
 
+        ray_session.knock(address)  # before a source of a million files is listed
         return partial(ray_engine.answered, address=address, workers=workers)
     from covid_xray.cluster import local_engine
 

@@ -30,10 +30,12 @@ def chunks(work: Work, part: Part) -> Iterator[Chunk]:
         CovidXrayError: the child does not live long enough to begin an input (`worker-died`), or what it raised.
     """
     deaths: collections.Counter[str] = collections.Counter()
+    alone: set[int] = set()
     done = fruitless = 0
     while True:
         suspect = None
-        for kind, value in _child(work, part, begin=done, given_up=frozenset(n for n in deaths if deaths[n] >= TRIES)):
+        given_up = {name for name, count in deaths.items() if count >= TRIES}
+        for kind, value in _child(work, part, begin=done, alone=alone, given_up=given_up):
             if kind == "begin":
                 suspect = value
             elif kind == "chunk":
@@ -43,8 +45,11 @@ def chunks(work: Work, part: Part) -> Iterator[Chunk]:
                 raise value
             else:
                 return
-        deaths[suspect or ""] += 1
-        fruitless = 0 if suspect else fruitless + 1
+        if suspect:
+            deaths[suspect] += 1
+        elif suspect == "":  # it died in the network, on any input of the batch
+            alone.add(done)
+        fruitless = fruitless + 1 if suspect is None else 0
         if fruitless >= TRIES:
             raise CovidXrayError(
                 f"expected a worker that lives. Received: {fruitless} that died before they began an input; "
@@ -53,15 +58,15 @@ def chunks(work: Work, part: Part) -> Iterator[Chunk]:
             )
 
 
-def _child(work: Work, part: Part, *, begin: int, given_up: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    """What one child says until it ends; nothing more when it dies."""
+def _child(work: Work, part: Part, **how: Any) -> Iterator[tuple[str, Any]]:
+    """What one child says until it ends; nothing more when it dies. `how` is for `Scorer.chunks`."""
     command = [sys.executable, "-P", "-m", "covid_xray.cluster.careful"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         try:
             with contextlib.suppress(BrokenPipeError):
-                pickle.dump((work, part, begin, given_up), process.stdin)
+                pickle.dump((work, part, how), process.stdin)
                 process.stdin.flush()
             # Ours alone is at the other end: what it sends is no file from outside.
             with contextlib.suppress(EOFError, pickle.UnpicklingError):
@@ -73,7 +78,7 @@ def _child(work: Work, part: Part, *, begin: int, given_up: frozenset[str]) -> I
 
 def serve(inbox: BinaryIO, outbox: BinaryIO) -> None:
     """The child's life: one partition, then the end."""
-    work, part, begin, given_up = pickle.load(inbox)  # noqa: S301  # nosec B301 (from our parent)
+    work, part, how = pickle.load(inbox)  # noqa: S301  # nosec B301 (from our parent)
     threading.Thread(target=_end_with, args=(inbox,), daemon=True).start()
 
     def say(kind: str, value: Any = None) -> None:
@@ -81,7 +86,7 @@ def serve(inbox: BinaryIO, outbox: BinaryIO) -> None:
         outbox.flush()
 
     try:
-        for chunk in Scorer(work).chunks(part, begin=begin, given_up=given_up, note=lambda name: say("begin", name)):
+        for chunk in Scorer(work).chunks(part, note=lambda name: say("begin", name), **how):
             say("chunk", chunk)
         say("end")
     except CovidXrayError as error:

@@ -9,8 +9,10 @@ import logging
 import os
 import platform
 import socket
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from covid_xray.cluster.extras import need
@@ -23,6 +25,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # of its C++ side, which writes to our standard error
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what it would print to our standard output: workers that died, and why
 }
 
 
@@ -58,7 +61,7 @@ def connected(address: str | None = None, *, cpus: int = 0) -> Iterator[Any]:
         check_versions(ray)
         yield ray
         return
-    _knock(address)
+    knock(address)
     _init(ray, address, cpus)
     try:
         check_versions(ray)
@@ -112,8 +115,8 @@ def check_versions(ray: Any) -> None:
             )
 
 
-def _knock(address: str | None) -> None:
-    """Try the port first: Ray itself would wait for minutes and then end the process."""
+def knock(address: str | None) -> None:
+    """Try the port: Ray itself would wait for minutes and then end the process. Raises as `connected`."""
     if address in (None, "auto", "local"):
         return
     host, colon, port = str(address).removeprefix("ray://").rpartition(":")
@@ -132,7 +135,8 @@ def _init(ray: Any, address: str | None, cpus: int) -> None:
     if here:
         options |= {"include_dashboard": False, "num_cpus": cpus or None}
     try:
-        ray.init(**options)
+        with _silent():
+            ray.init(**options)
     except (ConnectionError, TimeoutError, OSError):
         raise _unreachable(address) from None
     except (RuntimeError, ValueError) as error:
@@ -142,6 +146,20 @@ def _init(ray: Any, address: str | None, cpus: int) -> None:
                 f"(ray {metadata.version('ray')}, python {platform.python_version()}). Received: others"
             ) from None
         raise _unreachable(address) from None
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing on standard error, also from C++, which announces there that it will say nothing."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _unreachable(address: str | None) -> Unreachable:

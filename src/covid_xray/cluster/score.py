@@ -129,7 +129,7 @@ def _plan(job: Job, identity: ModelIdentity) -> Plan:
     }
     for folder in (job.out, *(job.out / kind for kind in KINDS)):
         partial.clear(folder)
-    if known is None:
+    if known is None or not any((job.out / "answers").glob("part-*.parquet")):  # a plan alone is no loss
         return make_plan(job.out, list_source(job.source, images=job.images), **about)
     same_work(known, out=job.out, **about)
     if not job.resume:

@@ -8,7 +8,7 @@ import collections
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +83,7 @@ class _Seen:
 
     member: Member
     view: View | BadImage
+    sha256: str | None
     seconds: float
 
 
@@ -114,7 +115,8 @@ class Scorer:
         part: Part,
         *,
         begin: int = 0,
-        given_up: frozenset[str] = frozenset(),
+        alone: Container[int] = (),
+        given_up: Container[str] = (),
         note: Callable[[str], None] = lambda name: None,
     ) -> Iterator[Chunk]:
         """The answers in batches that are the same in every run.
@@ -122,20 +124,31 @@ class Scorer:
         Args:
             part: the inputs.
             begin: chunks before this one are passed over.
+            alone: numbers of chunks whose inputs are answered one by one.
             given_up: names that are not tried again: they fail.
-            note: called with each name before it is decoded.
+            note: called with each name before its input is decoded, and with "" before the network runs on a batch.
         """
         inputs = iter(self._members(part))
         for number in itertools.count():
             chunk = list(itertools.islice(inputs, BATCH))
             if not chunk:
                 return
-            if number >= begin:
+            if number < begin:
+                continue
+            groups = [[one] for one in chunk] if number in alone else [chunk]
+            rows: tuple[Row, ...] = ()
+            pictures: dict[str, bytes] = {}
+            for group in groups:
                 seen = []
-                for member, seconds in chunk:
-                    note(member.name)
+                for member, seconds in group:
+                    if member.name not in given_up:
+                        note(member.name)
                     seen.append(self._see(member, seconds, given_up))
-                yield self._answered(seen)
+                if number not in alone:
+                    note("")
+                answered = self._answered(seen)
+                rows, pictures = rows + answered.rows, pictures | answered.pictures
+            yield Chunk(rows, pictures)
 
     def _members(self, part: Part) -> Iterator[tuple[Member, float]]:
         """Every input with its bytes, and the seconds that reading them took."""
@@ -175,18 +188,20 @@ class Scorer:
             member = Member(entry.name, b"", error)
         return member, time.perf_counter() - began
 
-    def _see(self, member: Member, seconds: float, given_up: frozenset[str]) -> _Seen:
+    def _see(self, member: Member, seconds: float, given_up: Container[str]) -> _Seen:
         began = time.perf_counter()
         view: View | BadImage
+        sha256 = None
         try:
             if member.name in given_up:
                 Item(member.name, Path(member.name), problem="gave-up").read(self.work.limits)  # raises
             if member.problem:
                 raise member.problem
+            sha256 = sha256_bytes(member.data)
             view = self.predictor.view(member.data)
         except BadImage as error:
             view = error
-        return _Seen(member, view, seconds + time.perf_counter() - began)
+        return _Seen(member, view, sha256, seconds + time.perf_counter() - began)
 
     def _answered(self, seen: list[_Seen]) -> Chunk:
         names = [one.member.name for one in seen if isinstance(one.view, View)]
@@ -198,12 +213,11 @@ class Scorer:
         pictures: dict[str, bytes] = {}
         for one in seen:
             member = one.member
-            sha256 = None if member.problem else sha256_bytes(member.data)
             if isinstance(one.view, BadImage):
-                rows.append(Row(Failure(member.name, one.view.code, one.view.message), sha256, one.seconds))
+                rows.append(Row(Failure(member.name, one.view.code, one.view.message), one.sha256, one.seconds))
                 continue
             finding = next(findings)
-            rows.append(Row(finding, sha256, one.seconds + each))
+            rows.append(Row(finding, one.sha256, one.seconds + each))
             if self.work.heatmap:
                 pictures |= self._picture(finding, member.data)
         return Chunk(tuple(rows), pictures)

@@ -1,0 +1,57 @@
+"""Worker processes of one machine: every partition comes back, also from under workers that die."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from archives import archive, make_bundle
+
+from covid_xray.bundle.bundle import load_bundle
+from covid_xray.cluster import local_engine
+from covid_xray.cluster.listing import Entry
+from covid_xray.cluster.plan import Part
+from covid_xray.cluster.scoring import Done, Work
+from covid_xray.errors import CovidXrayError
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    return Work(load_bundle(make_bundle(tmp_path / "bundle")), str(archive(tmp_path / "a", 60)))
+
+
+def partitions() -> list[Part]:
+    names = [f"000/{n:06d}.png" for n in range(60)]
+    return [Part(k, tuple(Entry(name, name, 1) for name in names[10 * k : 10 * k + 10])) for k in range(6)]
+
+
+def workers() -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "spawn_main"], capture_output=True, text=True)
+    return [int(line) for line in found.stdout.split()]
+
+
+def test_workers_that_die_cost_no_partition(work: Work) -> None:
+    killed, done = 0, []
+    for one in local_engine.answered(iter(partitions()), work, workers=2):
+        assert isinstance(one, Done)
+        done.append(one.number)
+        if killed < 2:
+            for process in workers()[:1]:
+                os.kill(process, signal.SIGKILL)
+                killed += 1
+    assert killed == 2
+    assert sorted(done) == list(range(6))
+    deadline = time.monotonic() + 10
+    while workers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not workers()
+
+
+def test_workers_that_cannot_live_end_the_run(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os; os._exit(1)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(CovidXrayError, match="--workers 1") as caught:
+        list(local_engine.answered(iter(partitions()), work, workers=1))
+    assert caught.value.code == "worker-died"
