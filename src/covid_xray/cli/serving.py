@@ -41,7 +41,7 @@ def serve(
     settings: Set = None,
     engine: Annotated[str, typer.Option("--engine", help="onnxruntime or openvino.")] = "onnxruntime",
     precision: Annotated[str, typer.Option("--precision", help="float32, bfloat16 or int8.")] = "float32",
-    threads: Annotated[int, typer.Option("--threads", min=0, help="Of the network; 0: one a core.")] = 0,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="Of the network; 0: half of the cores.")] = 0,
     log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Serve the page and the API, on this machine only unless told otherwise. Nothing leaves the machine."""
@@ -54,7 +54,14 @@ def serve(
 
     server.set_up_logging(log_level)
     server.check_settings(resolved)
-    predictor = Predictor(bundle, threads=threads, engine=engine, precision=precision, untrusted=True, shares=True)
+    predictor = Predictor(
+        bundle,
+        threads=threads or max(1, (os.cpu_count() or 1) // 2),  # the other half reads, stores and answers
+        engine=engine,
+        precision=precision,
+        untrusted=True,
+        shares=True,
+    )
 
     def ready(address: str) -> None:
         model = predictor.identity
