@@ -1,5 +1,7 @@
 """The bootstrap draws patients, covers what it promises, and never claims certainty."""
 
+import os
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -113,22 +115,25 @@ def test_settings_out_of_range_are_refused(bad):
 
 
 @pytest.mark.slow
-def test_the_interval_holds_the_truth_in_93_to_97_percent_of_1000_studies():
+def test_the_interval_holds_the_truth_in_93_to_97_percent_of_studies():
+    """Of 1,000 with `COVID_XRAY_STUDIES=1000`, as in docs/results/coverage.md; here of 250, give or take chance."""
+    studies = int(os.environ.get("COVID_XRAY_STUDIES", "250"))
+    chance = 0.02 * (studies < 1000)  # one and a half standard errors of a share of 95 % in 250
     truth = compute(*patients(np.random.default_rng(99), 400_000)[:2], CLASSES)
     names = ("accuracy", "macro_f1", "sensitivity/covid", "auroc/covid", "auprc/covid", "brier", "nll")
     held = dict.fromkeys(names, 0)
     by_image = 0
     random = np.random.default_rng(7)
-    for seed in range(1000):
+    for seed in range(studies):
         labels, p, groups = patients(random, 120)
         found = bootstrap(labels, p, CLASSES, groups=groups, rounds=400, seed=seed)
         for name in names:
             held[name] += found[name].low <= truth[name] <= found[name].high
-        if seed < 300:  # the same by image: too narrow, and this is how far
+        if seed < 100:  # the same by image: too narrow, and this is how far
             naive = bootstrap(labels, p, CLASSES, rounds=200, seed=seed)["accuracy"]
             by_image += naive.low <= truth["accuracy"] <= naive.high
-    assert {name: count for name, count in held.items() if not 930 <= count <= 970} == {}
-    assert by_image / 300 < 0.9
+    assert {n: count for n, count in held.items() if not 0.93 - chance <= count / studies <= 0.97 + chance} == {}
+    assert by_image / 100 < 0.9
 
 
 def test_proportions_are_those_of_the_bootstrap_of_all_figures():
