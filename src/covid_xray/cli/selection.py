@@ -10,6 +10,11 @@ from covid_xray.cli.console import bar, err
 if TYPE_CHECKING:
     from covid_xray.data.manifest import Manifest
 
+Run = Annotated[Path, typer.Argument(help="A run folder or a bundle.")]
+RunOutput = Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default: the run folder.")]
+PartName = Annotated[
+    str | None, typer.Option("--part", help="train, val, test or all; default: test where there is one.")
+]
 Labels = Annotated[
     list[str] | None, typer.Option("--label", help="Keep this label (or source:label); repeat for more.")
 ]

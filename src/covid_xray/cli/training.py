@@ -11,7 +11,7 @@ import typer
 
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, out, stages
-from covid_xray.cli.selection import Duplicates, Labels, Where
+from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where
 from covid_xray.errors import BadSplit, UsageError
 
 if TYPE_CHECKING:
@@ -74,13 +74,11 @@ def train(
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder or a bundle.")],
+    run: Run,
     data: Data,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default: the run folder.")] = None,
+    output: RunOutput = None,
     images: Images = None,
-    part: Annotated[
-        str | None, typer.Option("--part", help="train, val, test or all; default: test where there is one.")
-    ] = None,
+    part: PartName = None,
     label: Labels = None,
     where: Where = None,
     baselines: Annotated[Path | None, typer.Option("--baselines", help="baselines.json of this data set.")] = None,

@@ -32,27 +32,12 @@ def shared_pairs(manifest: Manifest) -> pd.DataFrame:
 
 def contradictions(manifest: Manifest) -> pd.DataFrame:
     """Radiographs with two labels: columns radiograph, labels, images (both joined by " | ")."""
-    table = manifest.table.assign(radiograph=radiographs(manifest).to_numpy())
-    several = table.groupby("radiograph")["label"].transform("nunique") > 1
-    rows = [
-        (name, " | ".join(sorted(set(group["label"]))), " | ".join(sorted(group["image"])))
-        for name, group in table[several].groupby("radiograph")
-    ]
-    return pd.DataFrame(rows, columns=["radiograph", "labels", "images"], dtype=str)
+    return _several(manifest, "label", named="labels")
 
 
 def double_patients(manifest: Manifest) -> pd.DataFrame:
     """Radiographs whose copies name several patients: columns radiograph, patients, images (joined by " | ")."""
-    if "patient_id" not in manifest.table:
-        return pd.DataFrame(columns=["radiograph", "patients", "images"], dtype=str)
-    table = manifest.table.assign(radiograph=radiographs(manifest).to_numpy())
-    known = table[table["patient_id"] != ""]
-    several = known.groupby("radiograph")["patient_id"].transform("nunique") > 1
-    rows = [
-        (name, " | ".join(sorted(set(group["patient_id"]))), " | ".join(sorted(group["image"])))
-        for name, group in known[several].groupby("radiograph")
-    ]
-    return pd.DataFrame(rows, columns=["radiograph", "patients", "images"], dtype=str)
+    return _several(manifest, "patient_id", named="patients")
 
 
 def patients_in_two_classes(manifest: Manifest) -> pd.DataFrame:
@@ -71,3 +56,17 @@ def patients_in_two_classes(manifest: Manifest) -> pd.DataFrame:
 def distinct(manifest: Manifest) -> tuple[int, int, int]:
     """Images, distinct radiographs, and people at most (an image of an unknown patient counts as one)."""
     return len(manifest.table), int(radiographs(manifest).nunique()), int(groups(manifest).nunique())
+
+
+def _several(manifest: Manifest, column: str, *, named: str) -> pd.DataFrame:
+    """Radiographs whose copies differ in `column`: radiograph, what they say (as `named`) and their images."""
+    if column not in manifest.table:
+        return pd.DataFrame(columns=["radiograph", named, "images"], dtype=str)
+    table = manifest.table.assign(radiograph=radiographs(manifest).to_numpy())
+    known = table[table[column] != ""]
+    differ = known.groupby("radiograph")[column].transform("nunique") > 1
+    rows = [
+        (name, " | ".join(sorted(set(group[column]))), " | ".join(sorted(group["image"])))
+        for name, group in known[differ].groupby("radiograph")
+    ]
+    return pd.DataFrame(rows, columns=["radiograph", named, "images"], dtype=str)
