@@ -17,6 +17,7 @@ from covid_xray.cli import (
     duplicates,
     fusing,
     lungs,
+    pacs,
     scoring,
     serving,
     training,
@@ -42,6 +43,7 @@ answers.register(app)
 scoring.register(app)
 dicom.register(app)
 serving.register(app)
+pacs.register(app)
 demo.register(app)
 
 

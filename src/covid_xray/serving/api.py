@@ -11,9 +11,9 @@ from covid_xray.limits import Limits
 from covid_xray.serving import drawings
 from covid_xray.serving.access import Admin, Reader, Server
 from covid_xray.serving.accounts import Principal
-from covid_xray.serving.records import Study
+from covid_xray.serving.records import Study, thresholds
 from covid_xray.serving.schemas import AuditOut, BundleOut, Problem, StudyOut, study_out
-from covid_xray.serving.service import Service, thresholds
+from covid_xray.serving.service import Service
 from covid_xray.serving.uploads import OVERHEAD, as_upload, body, received
 
 _DETAILS = {

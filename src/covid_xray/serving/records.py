@@ -164,6 +164,14 @@ def suspicion(probabilities: Mapping[str, float | None]) -> float:
     return 1.0 - values[list(probabilities).index(NORMAL)] if NORMAL in probabilities else max(values)
 
 
+def thresholds(stored: Mapping[str, Any] | None) -> dict[str, dict[str, float]] | None:
+    """Class to operating point to threshold, from `operating_points` of `bundle.json`; `None` where it has none."""
+    return {
+        name: {point: facts["threshold"] for point, facts in about["points"].items() if facts["threshold"] is not None}
+        for name, about in (stored or {}).items()
+    } or None
+
+
 def study_row(new: NewStudy) -> dict[str, Any]:
     """The row of a new study."""
     finding = new.finding

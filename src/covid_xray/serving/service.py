@@ -7,11 +7,10 @@ pictures; its small input then waits for the network with others, and its findin
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from covid_xray.bundle.finding import Finding
 from covid_xray.bundle.predictor import Predictor, open_source
@@ -26,7 +25,7 @@ from covid_xray.serving.gauges import Gauges
 from covid_xray.serving.jobs import Jobs
 from covid_xray.serving.load import Batcher, Gate
 from covid_xray.serving.rates import Rate
-from covid_xray.serving.records import Key, NewStudy, Study, Upload, new_id
+from covid_xray.serving.records import Key, NewStudy, Study, Upload, new_id, thresholds
 from covid_xray.serving.shelf import Shelf
 from covid_xray.serving.store import Store, open_database
 from covid_xray.serving.trail import Audit
@@ -180,14 +179,6 @@ async def running(settings: Serving, predictor: Predictor) -> AsyncIterator[Serv
         service = Service(settings, predictor, store)
         async with service.working():
             yield service
-
-
-def thresholds(stored: Mapping[str, Any] | None) -> dict[str, dict[str, float]] | None:
-    """Class to operating point to threshold, from `operating_points` of `bundle.json`; `None` where it has none."""
-    return {
-        name: {point: facts["threshold"] for point, facts in about["points"].items() if facts["threshold"] is not None}
-        for name, about in (stored or {}).items()
-    } or None
 
 
 def _secret(file: Path) -> bytes:

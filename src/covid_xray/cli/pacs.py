@@ -1,0 +1,130 @@
+"""The commands of the DICOM node: pacs serve, pacs pull, pacs status."""
+
+import json
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from covid_xray.cli.console import BundleFolder
+from covid_xray.cli.terminal import out
+from covid_xray.errors import MissingPackage, UsageError
+
+if TYPE_CHECKING:
+    from covid_xray.pacs.settings import Pacs
+
+Config = Annotated[Path | None, typer.Option("--config", help="YAML or TOML with the settings of the node.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")]
+Store = Annotated[
+    Path | None, typer.Option("--store", help="Folder of studies, that of `serve`; default: ~/.local/share/covid-xray.")
+]
+LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
+commands = typer.Typer(help="A DICOM node: receives radiographs, answers them, sends results to the archive.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to `app`."""
+    app.add_typer(commands, name="pacs", no_args_is_help=True)
+
+
+@commands.command("serve")
+def serve(
+    config: Config = None,
+    bundle: BundleFolder = None,
+    store: Store = None,
+    settings: Set = None,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="Of the network; 0: one a core.")] = 0,
+    log_level: LogLevel = "info",
+) -> None:
+    """Receive radiographs by C-STORE, answer them, and send results to the peers of the settings."""
+    resolved = _settings(config, store, settings)
+    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.pacs import running
+
+    _log(log_level)
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    predictor = Predictor(bundle, threads=threads, untrusted=True)
+
+    def ready(port: int) -> None:
+        model, to = predictor.identity, ", ".join(resolved.send_to) or "the worklist only"
+        where = f"{resolved.ae_title} listens at {resolved.host} port {port}"
+        out.print(
+            f"{where}, {model.name} {model.version}, results to {to}", soft_wrap=True, highlight=False, markup=False
+        )
+        out.print("research use, not for diagnosis; Ctrl-C stops it", highlight=False)
+
+    running.serve(resolved, predictor, ready=ready, stopping=stopping)
+
+
+@commands.command("pull")
+def pull(
+    peer: Annotated[str, typer.Option("--peer", help="Name of a peer of the settings, with DICOMweb.")],
+    study: Annotated[list[str] | None, typer.Option("--study", help="Study Instance UID; repeatable.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Every study of this date or later, as 2026-11-26.")
+    ] = None,
+    config: Config = None,
+    bundle: BundleFolder = None,
+    store: Store = None,
+    settings: Set = None,
+    log_level: LogLevel = "warning",
+) -> None:
+    """Fetch the radiographs of studies from an archive, answer them, and send results as `pacs serve` does."""
+    resolved = _settings(config, store, settings)
+    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.cli.terminal import print_failures
+    from covid_xray.errors import PartlyDone
+    from covid_xray.pacs import pulling
+
+    _log(log_level)
+    wanted = pulling.wanted(study or (), since)
+    pulled = pulling.pull(resolved, lambda: Predictor(bundle, untrusted=True), peer, wanted)
+    out.print(
+        f"{pulled.taken} radiographs taken, {pulled.known} known before, {pulled.answered} answered, "
+        f"{pulled.left} results still to be sent{pulled.remark}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    if pulled.failures:
+        print_failures(list(pulled.failures))
+        raise PartlyDone(f"{len(pulled.failures)} objects were not taken; each is named above")
+
+
+@commands.command("status")
+def status(config: Config = None, store: Store = None, settings: Set = None) -> None:
+    """Print how many objects and results are in which state, as JSON."""
+    resolved = _settings(config, store, settings)
+    import contextlib
+
+    from covid_xray.pacs.arrivals import Arrivals
+    from covid_xray.serving.store import open_database
+
+    with contextlib.closing(open_database(resolved.serving())) as database:
+        typer.echo(json.dumps(Arrivals(database).counts(), indent=2, sort_keys=True))
+
+
+def _settings(config: Path | None, store: Path | None, overrides: list[str] | None) -> "Pacs":
+    """The settings: file, then options."""
+    try:
+        import sqlalchemy  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingPackage('expected the node to be installed: pip install "covid-xray[pacs]"') from None
+    from covid_xray.config import load
+    from covid_xray.pacs.settings import Pacs
+
+    folder = [f"store={json.dumps(str(store))}"] if store else []
+    return load(Pacs, file=config, overrides=[*folder, *(overrides or ())])
+
+
+def _log(level: str) -> None:
+    """Log to standard error from `level` on; lines of other packages hold values and are left out."""
+    import logging
+
+    if level not in ("debug", "info", "warning", "error"):
+        raise UsageError(f"expected --log-level debug, info, warning or error. Received: {level}")
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.CRITICAL)
+    logging.getLogger("covid_xray").setLevel(level.upper())
