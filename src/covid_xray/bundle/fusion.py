@@ -41,6 +41,7 @@ class Fusion:
         self.classes = classes
         self.fields = tuple(field["name"] for field in network.facts["fields"])
         self.unused = {f["name"]: f["reason"] for f in network.facts["fields"] if not f["used"]}
+        self.speaks = {f["name"]: tuple(f["classes"]) for f in network.facts["fields"] if f["used"]}
         self.conformal = network.facts.get("conformal")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 4  # a few thousand multiplications
@@ -105,8 +106,14 @@ class Fusion:
             known=dict(known),
             unused={name: self.unused[name] for name in known if name in self.unused},
             contributions=exact(image, {name: terms[self.fields.index(name)] for name in used}, self.classes),
-            remarks=clinical.remarks(known),
+            remarks=(*clinical.remarks(known), *self._silent(probabilities, used)),
         )
+
+    def _silent(self, probabilities: Mapping[str, float], used: list[str]) -> tuple[str, ...]:
+        """The most probable class, where fields that were used cannot speak about it."""
+        top = max(probabilities, key=probabilities.__getitem__)
+        silent = [clinical.BY_NAME[name].title for name in used if top not in self.speaks[name]]
+        return (f"training states {' and '.join(silent)} of too few patients of {top}",) if silent else ()
 
     def _check_graph(self) -> None:
         session = self._session

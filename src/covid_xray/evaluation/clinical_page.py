@@ -90,7 +90,7 @@ def _fields(facts: Facts) -> Iterator[str]:
         cells = [f"{found['images'][label]:,} ({found['patients'][label]:,})" for label in classes]
         used = trained[name]
         says = f"speaks about {', '.join(used['classes'])}" if used["used"] else "not used"
-        yield f"| {used['title']} | {used['unit'] or 'yes or no'} | " + " | ".join(cells) + f" | {says} |"
+        yield f"| {used['title']} | {used['unit'] or ('F or M' if name == 'sex' else 'yes or no')} | " + " | ".join(cells) + f" | {says} |"
     silent = [field.title for field in clinical.FIELDS if field.name not in facts["worth"]["fields"]]
     if silent:
         yield f"\nNo image states: {', '.join(silent)}. These fields are accepted and cannot change an answer."
@@ -98,16 +98,17 @@ def _fields(facts: Facts) -> Iterator[str]:
 
 def _variants(facts: Facts, key: str) -> Iterator[str]:
     found = facts["worth"][key]
-    title = "All images" if key == "all" else "Images that state a field that may speak"
+    title = "All images" if key == "all" else "Images that state a field that may speak, of the classes it speaks about"
     labels = ", ".join(f"{name} {count:,}" for name, count in found["labels"].items())
     yield f"## {title}\n"
     yield f"{found['images']:,} images of {found['patients']:,} patients: {labels}.\n"
-    yield "| sees | " + " | ".join(SHOWN.values()) + " | macro-F1 minus the image's |"
-    yield "|---|" + "---|" * (len(SHOWN) + 1)
+    yield "| sees | " + " | ".join(SHOWN.values()) + " | macro-F1 minus the image's | NLL minus the image's |"
+    yield "|---|" + "---|" * (len(SHOWN) + 2)
     for row in found["variants"].values():
         cells = [interval(row["figures"].get(name)) for name in SHOWN]
-        minus = row["minus_image"].get(HEADLINE)
-        yield f"| {row['sees']} | " + " | ".join(cells) + f" | {difference(minus) if minus else ''} |"
+        minus = [row["minus_image"].get(name) for name in (HEADLINE, "nll")]
+        cells += [difference(figure) if figure else "" for figure in minus]
+        yield f"| {row['sees']} | " + " | ".join(cells) + " |"
     draws = found["variants"]["joint-permuted"].get("mean_of_draws")
     if draws:
         yield f"\nMean over 20 permutations of the patients' values: macro-F1 {draws[HEADLINE]:.3f}."

@@ -43,7 +43,8 @@ def study(
     """
     recipe, rows = recipe or Recipe(seed=seed), data.rows
     variants = _variants(data, recipe, seed=seed, step=step or (lambda done, total, note: None))
-    stated = np.asarray((~np.isnan(rows.clinical))[:, usable(rows).any(axis=1)].any(axis=1))
+    speaking = usable(rows)
+    stated = (~np.isnan(rows.clinical))[:, speaking.any(axis=1)].any(axis=1) & speaking.any(axis=0)[rows.labels]
     options = {"rounds": rounds, "seed": seed}
     everything = worth(variants, data.manifest, rows.labels, rows.people, classes, **options)
     inside = worth(

@@ -171,7 +171,7 @@ class CrossFitted:
         found = np.empty_like(rows.probabilities)
         for number, model in enumerate(self.models):
             held = self.fold == number
-            found[held] = model.predict_on_batch(rows.take(held).inputs)["joint_probabilities"]
+            found[held] = keras.ops.convert_to_numpy(model(rows.take(held).inputs)["joint_probabilities"])
         return found
 
 
