@@ -1,7 +1,7 @@
 # make demo   set up .venv and run the main job end to end on drawn phantoms
 # make test   set up .venv and run the tests
-# make check  ruff, ruff format, mypy, import-linter, docs, bandit, pip-audit
-# make lock   pin every package again (needs uv)
+# make check  ruff, ruff format, mypy, import-linter, docs, bandit, hadolint, pip-audit
+# make lock   pin every package again, those of the image too (needs uv)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,6 +23,7 @@ check: $(STAMP)
 	$(BIN)/python scripts/write_cli_reference.py --check
 	$(BIN)/python scripts/write_api_reference.py --check
 	$(BIN)/bandit --quiet --recursive src -ll
+	$(BIN)/hadolint Dockerfile
 	$(BIN)/python scripts/audit.py
 
 docs: $(STAMP)
@@ -41,3 +42,5 @@ $(STAMP): requirements.lock pyproject.toml
 lock:
 	uv pip compile pyproject.toml --extra train --extra dicom --extra openvino --extra serve --extra postgresql --extra pacs --extra cluster --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" --quiet -o requirements.lock
+	echo hatchling | uv pip compile pyproject.toml - --constraint requirements.lock --extra serve --extra postgresql --extra pacs --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" --quiet -o requirements-image.lock
