@@ -5,6 +5,7 @@ import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,8 +39,16 @@ def note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
             SKIPPED.append(f"{report.nodeid}: {reason}")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What one of several processes (`-n 2`) skipped while it collected; the rest it has reported already."""
+    SKIPPED.extend(text for text in getattr(node, "workeroutput", {}).get("skipped", ()) if text not in SKIPPED)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if os.environ.get("COVID_XRAY_CI") and SKIPPED:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["skipped"] = SKIPPED
+    elif os.environ.get("COVID_XRAY_CI") and SKIPPED:
         print("\nexpected no test to skip here. Received:", *SKIPPED, sep="\n")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
