@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,12 @@ import numpy as np
 import pydicom
 import pytest
 
+import covid_xray.images
 import drawing
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import SUFFIXES, decode, decode_limited, is_candidate
+from covid_xray.images.dicom import TRANSFER_SYNTAXES
 
 GREY = drawing.picture()
 PNG, JPEG, DICOM = drawing.png(GREY), drawing.jpeg(GREY), drawing.dicom(GREY, bits=8)
@@ -219,3 +222,13 @@ def test_folder_scan_takes_images_by_suffix_and_dicom_without_one(tmp_path: Path
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "missing", "."):
         assert not is_candidate(tmp_path / name)
+
+
+def test_the_page_names_every_code_and_every_transfer_syntax() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
+    sources = "".join(path.read_text(encoding="utf-8") for path in Path(covid_xray.images.__file__).parent.glob("*.py"))
+    codes = {*re.findall(r'code="([a-z-]+)"', sources), "decode-crashed"}
+    assert len(codes) > 15
+    assert not [code for code in codes if f"`{code}`" not in page]
+    stated = set(re.findall(r"\| `(1\.2\.[0-9.]+)` \|", page))
+    assert stated == set(TRANSFER_SYNTAXES)
