@@ -13,8 +13,9 @@ from covid_xray import __version__, partial
 from covid_xray.bundle.ahead import ReadAhead
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.clinical_rows import Stated, stated
-from covid_xray.bundle.finding import Failure, Finding
+from covid_xray.bundle.finding import Failure, Finding, Joint
 from covid_xray.bundle.inputs import Item, expand, require_any
+from covid_xray.bundle.joint_rows import told as told_of
 from covid_xray.bundle.journal import Journal
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.bundle.results import Answer, RowFile, columns, csv_line, encoded, line
@@ -78,7 +79,7 @@ class _Answers:
 
     def __iter__(self) -> Iterator[Answer]:
         job, predictor, items = self.job, self.predictor, self.items
-        table = _Table(predictor, items, joint=self.known is not None) if not (job.json or job.csv) else None
+        table = _Table(predictor, items) if not (job.json or job.csv) else None
         with ExitStack() as stack:
             rows = self._rows(stack)
             journal = None
@@ -155,8 +156,8 @@ def _print(text: str) -> None:
 class _Table:
     """The first answers as a table for people."""
 
-    def __init__(self, predictor: Predictor, items: list[Item], *, joint: bool) -> None:
-        self.predictor, self.total, self.joint = predictor, len(items), joint
+    def __init__(self, predictor: Predictor, items: list[Item]) -> None:
+        self.predictor, self.total = predictor, len(items)
         self.answers: list[Answer] = []
         self.folder = _common_folder(items[:SHOWN])
 
@@ -181,30 +182,23 @@ class _Table:
         table.add_column("answer")
         for name in self.predictor.classes:
             table.add_column(name, justify="right")
-        if self.joint:
-            table.add_column("with clinical values", overflow="fold")
         table.add_column("remarks", overflow="fold")
         for answer in self.answers:
             image = escape(readable(_short(answer.image, self.folder)))  # a file may be called "[red].png"
             if isinstance(answer, Failure):
-                blanks = [""] * (len(self.predictor.classes) + self.joint)
-                table.add_row(image, "[red]failed[/]", *blanks, escape(answer.message))
+                table.add_row(image, "[red]failed[/]", *[""] * len(self.predictor.classes), escape(answer.message))
             else:
-                shares = [f"{p:.1%}" for p in answer.probabilities.values()]
-                with_values, more = _joint(answer)
-                shares += [with_values] if self.joint else []
-                table.add_row(image, answer.label, *shares, escape("; ".join((*answer.remarks, *more))))
+                table.add_row(image, answer.label, *_shares(answer), escape("; ".join(answer.remarks)))
+                if answer.joint:
+                    told = (*answer.joint.reasons, *told_of(answer.joint))
+                    table.add_row(
+                        "  with what is known", answer.joint.label, *_shares(answer.joint), escape("; ".join(told))
+                    )
         return table
 
 
-def _joint(answer: Finding) -> tuple[str, tuple[str, ...]]:
-    """The joint answer in a few words, and what moved it."""
-    if answer.joint is None:
-        return "nothing known", ()
-    from covid_xray.bundle.joint_rows import told
-
-    shares = ", ".join(f"{name} {p:.1%}" for name, p in answer.joint.probabilities.items())
-    return f"{answer.joint.label} ({shares})", told(answer.joint)
+def _shares(answer: Finding | Joint) -> list[str]:
+    return [f"{p:.1%}" for p in answer.probabilities.values()]
 
 
 def _common_folder(items: list[Item]) -> str:
