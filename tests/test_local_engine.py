@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from archives import archive, make_bundle
 
+from archives import archive, make_bundle
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster import local_engine
 from covid_xray.cluster.listing import Entry
@@ -28,7 +28,8 @@ def partitions() -> list[Part]:
 
 
 def workers() -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "spawn_main"], capture_output=True, text=True)
+    command = ["pgrep", "-P", str(os.getpid()), "-f", "spawn_main"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
 
 

@@ -43,15 +43,29 @@ def answered(
         waiting = [{"number": part.number, "part": zlib.compress(pickle.dumps(part))} for part in parts]
         if not waiting:
             return
+        through_client = need("ray.util.client").ray.is_connected()
         try:
-            for row in _dataset(ray, waiting, work, workers).iter_rows():
-                yield pickle.loads(row["done"])  # noqa: S301  # nosec B301 (from our own workers)
+            for done in _relayed(ray, waiting, work, workers) if through_client else _rows(waiting, work, workers):
+                yield pickle.loads(done)  # noqa: S301  # nosec B301 (from our own workers)
         except ray.exceptions.RayError as error:
             raise CovidXrayError(
                 f"expected the cluster to stay until the end. Received: {type(error).__name__}; finished partitions "
                 "are kept, and the same command with --resume goes on",
                 code="lost-cluster",
             ) from None
+
+
+def _rows(waiting: list[dict[str, Any]], work: Work, workers: int) -> Iterator[bytes]:
+    return (row["done"] for row in _dataset(need("ray"), waiting, work, workers).iter_rows())
+
+
+def _relayed(ray: Any, waiting: list[dict[str, Any]], work: Work, workers: int) -> Iterator[bytes]:
+    """The same through ray://, from where Ray Data cannot be driven: an actor in the cluster drives it for us."""
+    relay = ray.remote(num_cpus=0)(Relay).remote(waiting, work, workers)
+    coming = relay.following.remote()
+    while (done := ray.get(coming)) is not None:
+        coming = relay.following.remote()
+        yield done
 
 
 def _dataset(ray: Any, waiting: list[dict[str, Any]], work: Work, workers: int) -> Any:
@@ -105,6 +119,17 @@ class Register:
         """The number of this try, from 1."""
         self._begun[number] = self._begun.get(number, 0) + 1
         return self._begun[number]
+
+
+class Relay:
+    """Drives Ray Data inside the cluster for a driver outside of it."""
+
+    def __init__(self, waiting: list[dict[str, Any]], work: Work, workers: int) -> None:
+        self._rows = _rows(waiting, work, workers)
+
+    def following(self) -> bytes | None:
+        """The next finished partition; `None` after the last."""
+        return next(self._rows, None)
 
 
 class RayWorker:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.cluster.extras import need
-from covid_xray.errors import CovidXrayError, UsageError
+from covid_xray.errors import CovidXrayError, MissingPackage, UsageError
 
 CONNECT_SECONDS = 5.0
 PACKAGES = ("covid-xray", "onnxruntime", "numpy", "pyarrow", "ray")
@@ -56,6 +56,8 @@ def connected(address: str | None = None, *, cpus: int = 0) -> Iterator[Any]:
         OtherVersions: another Ray or Python there, or nodes with other packages.
     """
     os.environ.update(QUIET)
+    if address not in (None, "local") and _has_token():  # Ray itself looks for one only where it starts a cluster
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     ray = need("ray")
     if ray.is_initialized():  # the caller's own, such as a test's
         check_versions(ray)
@@ -68,6 +70,12 @@ def connected(address: str | None = None, *, cpus: int = 0) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _has_token() -> bool:
+    """Whether this machine holds the token of a cluster, which newer versions of Ray ask for."""
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    return bool(named) or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def versions() -> dict[str, str]:
@@ -126,6 +134,22 @@ def knock(address: str | None) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError):
         raise _unreachable(address) from None
+    if not _speaks_grpc(f"{host}:{port}"):
+        raise _unreachable(address)
+
+
+def _speaks_grpc(target: str) -> bool:
+    """Whether a server of Ray's kind listens there; true where it cannot be asked."""
+    try:
+        grpc = need("grpc")
+    except MissingPackage:
+        return True
+    with grpc.insecure_channel(target) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=CONNECT_SECONDS)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
 
 
 def _init(ray: Any, address: str | None, cpus: int) -> None:
@@ -137,7 +161,7 @@ def _init(ray: Any, address: str | None, cpus: int) -> None:
     try:
         with _silent():
             ray.init(**options)
-    except (ConnectionError, TimeoutError, OSError):
+    except (ConnectionError, TimeoutError, OSError, SystemExit):  # Ray ends the process of who connects in vain
         raise _unreachable(address) from None
     except (RuntimeError, ValueError) as error:
         if "ersion" in str(error):  # "Version mismatch: The cluster was started with ..."
