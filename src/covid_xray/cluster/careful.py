@@ -78,7 +78,7 @@ def _child(work: Work, part: Part, **how: Any) -> Iterator[tuple[str, Any]]:
 
 def serve(inbox: BinaryIO, outbox: BinaryIO) -> None:
     """The child's life: one partition, then the end."""
-    work, part, how = pickle.load(inbox)  # noqa: S301  # nosec B301 (from our parent)
+    work, part, how = pickle.load(inbox)  # from our parent  # noqa: S301  # nosec B301
     threading.Thread(target=_end_with, args=(inbox,), daemon=True).start()
 
     def say(kind: str, value: Any = None) -> None:

@@ -46,7 +46,7 @@ def answered(
         through_client = need("ray.util.client").ray.is_connected()
         try:
             for done in _relayed(ray, waiting, work, workers) if through_client else _rows(waiting, work, workers):
-                yield pickle.loads(done)  # noqa: S301  # nosec B301 (from our own workers)
+                yield pickle.loads(done)  # from our own workers  # noqa: S301  # nosec B301
         except ray.exceptions.RayError as error:
             raise CovidXrayError(
                 f"expected the cluster to stay until the end. Received: {type(error).__name__}; finished partitions "
@@ -158,7 +158,7 @@ class RayWorker:
     def _answer(self, packed: bytes) -> bytes:
         if isinstance(self._worker, CovidXrayError):
             return pickle.dumps(self._worker)
-        part: Part = pickle.loads(zlib.decompress(packed))  # noqa: S301  # nosec B301 (from our own driver)
+        part: Part = pickle.loads(zlib.decompress(packed))  # of our driver  # noqa: S301  # nosec B301
         return pickle.dumps(self._worker.answer(part, attempt=self._begin(part.number)))
 
 

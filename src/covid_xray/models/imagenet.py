@@ -8,7 +8,7 @@ import collections
 import hashlib
 import importlib.util
 import io
-import pickle  # nosec B403: a file of known hash, and no global but those listed below
+import pickle  # of a file of known hash, no global but those listed below  # nosec B403
 import struct
 from pathlib import Path
 from typing import Any
