@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,8 +78,6 @@ def test_the_archive_sends_by_itself_and_finds_the_results(
     archive: orthanc.Orthanc, bundle: Path, tmp_path: Path
 ) -> None:
     """Auto-routing: the archive gives a study to the node, and a query finds the results in it."""
-    import subprocess
-
     peer = {"host": "127.0.0.1", "port": archive.dicom, "ae_title": "ORTHANC"}
     settings = {"peers": {"archive": peer}, "send_to": ["archive"], "callers": ["ORTHANC"], "share": 0.3}
     with nodes.running(tmp_path / "node", bundle, **settings) as node:

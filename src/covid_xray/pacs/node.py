@@ -8,6 +8,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from covid_xray.errors import CovidXrayError, MissingPackage, UsageError
@@ -107,7 +108,12 @@ class Node:
             threading.Thread(target=event.assoc.abort, daemon=True).start()
 
     def _forget(self, event: Any) -> None:
+        """The end of an association: what it had not brought whole goes from the disk."""
         self._received.pop(id(event.assoc), None)
+        file = getattr(getattr(event.assoc.dimse, "message", None), "_data_set_file", None)
+        if file is not None:  # pynetdicom leaves it open; where it does not, the sweep finds it
+            file.close()
+            self._spool.remove(Path(file.name))
 
     def _rejected(self, event: Any) -> None:
         _LOG.warning("association refused: caller or called title not of the settings, or too many at once")

@@ -57,7 +57,9 @@ def web_client(peer: Peer) -> "DICOMwebClient":
         session.headers["Authorization"] = f"Bearer {peer.token}"
     session.mount("http://", _patient(requests))
     session.mount("https://", _patient(requests))
-    return DICOMwebClient(url=str(peer.dicomweb), session=session)
+    client = DICOMwebClient(url=str(peer.dicomweb), session=session)
+    client.set_http_retry_params(retry=False)  # tries again are for the courier, which waits longer each time
+    return client
 
 
 def _patient(requests: Any) -> Any:
@@ -110,9 +112,11 @@ def _store(association: Any, one: "Dataset") -> Sent:
 
 
 def _send_web(peer: Peer, objects: Sequence[bytes]) -> Iterator[Sent]:
-    client = web_client(peer)
+    client, answered = web_client(peer), True
     for data in objects:
-        yield _stow(client, _read(data))
+        sent = _stow(client, _read(data)) if answered else Sent("no-answer")  # who is away stays away for a while
+        answered = answered and sent.code != "no-answer"
+        yield sent
 
 
 def _stow(client: "DICOMwebClient", one: "Dataset") -> Sent:
@@ -123,8 +127,9 @@ def _stow(client: "DICOMwebClient", one: "Dataset") -> Sent:
             if answer.get("FailedSOPSequence"):
                 return Sent("refused")
             return Sent() if _is_there(client, one) else Sent("not-there")
-    except (CovidXrayError, OSError):  # requests' exceptions are OSErrors, and hold addresses with UIDs
-        return Sent("no-answer")
+    except (CovidXrayError, OSError) as error:  # requests' exceptions are OSErrors, and hold addresses with UIDs
+        response = getattr(error, "response", None)
+        return Sent("no-answer" if response is None else f"http-{int(response.status_code)}")
 
 
 def _is_there(client: "DICOMwebClient", one: "Dataset") -> bool:
