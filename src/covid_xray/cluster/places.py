@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 from covid_xray.cluster.extras import need
 from covid_xray.errors import BadImage, InputRefused
@@ -143,24 +143,44 @@ class ArrowPlace:
 
     def walk(self) -> Iterator[Found]:
         """As `Place.walk`."""
-        yield from self._walk(self._base)
+        # pyarrow shows a folder of gs:// only where somebody made an object of its name, so all is listed at once.
+        if self._fs.type_name == "gcs":
+            listed = (info for info in self._listed(self._base, recursive=True) if info.is_file)
+            found = [(self._below(info).split("/"), max(0, info.size or 0)) for info in listed]
+            for parts, size in sorted(
+                found, key=lambda one: [part.encode("utf-8", "surrogateescape") for part in one[0]]
+            ):
+                if parts[-1] and not any(map(is_shadow, parts)):
+                    yield Found("/".join(parts), size)
+            if not found:
+                raise self._not_listed("is not there")
+        else:
+            yield from self._walk(self._base)
 
     def _walk(self, folder: str) -> Iterator[Found]:
-        kind = need("pyarrow.fs").FileType
-        try:
-            infos = self._fs.get_file_info(need("pyarrow.fs").FileSelector(folder))
-        except Exception as error:
-            what = "which is not there" if isinstance(error, FileNotFoundError) else "which cannot be listed"
-            raise InputRefused(
-                f"expected a place that can be listed. Received: {shown(self.address)}, {what}"
-            ) from None
+        infos = self._listed(folder, recursive=False)
         for info in sorted(infos, key=lambda info: info.base_name.encode("utf-8", "surrogateescape")):
             if is_shadow(info.base_name):
                 continue
-            if info.type == kind.Directory:
+            if not info.is_file:
                 yield from self._walk(info.path)
             elif info.base_name:
-                yield Found(info.path[len(self._base) :].lstrip("/"), max(0, info.size or 0))
+                yield Found(self._below(info), max(0, info.size or 0))
+
+    def _listed(self, folder: str, *, recursive: bool) -> list[Any]:
+        try:
+            infos = self._fs.get_file_info(need("pyarrow.fs").FileSelector(folder, recursive=recursive))
+        except FileNotFoundError:
+            raise self._not_listed("is not there") from None
+        except Exception:  # whatever the client of the store raises
+            raise self._not_listed("cannot be listed") from None
+        return list(infos)
+
+    def _not_listed(self, why: str) -> InputRefused:
+        return InputRefused(f"expected a place that can be listed. Received: {shown(self.address)}, which {why}")
+
+    def _below(self, info: Any) -> str:
+        return str(info.path)[len(self._base) :].lstrip("/")
 
     def read(self, path: str, *, limits: Limits) -> bytes:
         """As `Place.read`."""
