@@ -19,6 +19,7 @@ TESTED_ELSEWHERE = {
     "evaluating": "test_commands",
     "finding": "test_predictor",
     "facts": "test_bundle",
+    "bias_page": "test_clinical_bias",
     "fusion_network": "test_fusion",
     "fusing": "test_fuse",
     "clinical_study": "test_fuse",

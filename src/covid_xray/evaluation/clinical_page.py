@@ -5,6 +5,7 @@ from typing import Any
 
 from covid_xray import clinical
 from covid_xray.evaluation.audit_page import DISCLAIMER, interval
+from covid_xray.evaluation.bias_page import bias_parts
 
 SHOWN = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "auroc_macro": "AUROC", "nll": "NLL"}
 HEADLINE = "macro_f1"
@@ -61,7 +62,8 @@ def verdict(figure: Facts) -> str:
 
 def page(facts: Facts) -> str:
     """`clinical.md`."""
-    parts = [_head(facts), _fields(facts), *(_variants(facts, key) for key in ("all", "stated")), _notes(facts)]
+    parts = [_head(facts), _fields(facts), *(_variants(facts, key) for key in ("all", "stated"))]
+    parts += [*bias_parts(facts["worth"]["bias"]), _notes(facts)]
     return "\n".join("\n".join(part) + "\n" for part in map(list, parts))
 
 
@@ -90,7 +92,11 @@ def _fields(facts: Facts) -> Iterator[str]:
         cells = [f"{found['images'][label]:,} ({found['patients'][label]:,})" for label in classes]
         used = trained[name]
         says = f"speaks about {', '.join(used['classes'])}" if used["used"] else "not used"
-        yield f"| {used['title']} | {used['unit'] or ('F or M' if name == 'sex' else 'yes or no')} | " + " | ".join(cells) + f" | {says} |"
+        yield (
+            f"| {used['title']} | {used['unit'] or ('F or M' if name == 'sex' else 'yes or no')} | "
+            + " | ".join(cells)
+            + f" | {says} |"
+        )
     silent = [field.title for field in clinical.FIELDS if field.name not in facts["worth"]["fields"]]
     if silent:
         yield f"\nNo image states: {', '.join(silent)}. These fields are accepted and cannot change an answer."

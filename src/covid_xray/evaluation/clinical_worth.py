@@ -56,7 +56,7 @@ def worth(
         `images`, `patients`, `labels` (class to images), `variants`: name to `sees`, `figures` (value with interval)
         and `minus_image` (figure to difference with interval; empty for the first), `mean_of_draws` where there are.
     """
-    first = _predictions(manifest, variants[0].probabilities, classes)
+    first = predictions_of(manifest, variants[0].probabilities, classes)
     found: dict[str, Any] = {}
     for variant in variants:
         p = np.asarray(variant.probabilities, np.float64)
@@ -64,7 +64,7 @@ def worth(
         figures = {name: figure.as_dict() for name, figure in drawn.items() if _kept(name)}
         found[variant.name] = {"sees": variant.sees, "figures": figures, "minus_image": {}}
         if variant is not variants[0]:
-            pair = Pair(first, _predictions(manifest, p, classes), np.asarray(people), (0, 0))
+            pair = Pair(first, predictions_of(manifest, p, classes), np.asarray(people), (0, 0))
             differences = compare(pair, rounds=rounds, seed=seed)["figures"]
             found[variant.name]["minus_image"] = {name: differences[name] for name in SHOWN if name in differences}
         if variant.draws:
@@ -80,9 +80,13 @@ def _kept(name: str) -> bool:
     return name in SHOWN or name.startswith(("sensitivity/", "auroc/"))
 
 
-def _predictions(manifest: Manifest, probabilities: Floats, classes: tuple[str, ...]) -> Predictions:
+def predictions_of(
+    manifest: Manifest, probabilities: Floats, classes: tuple[str, ...], *, keep: Sequence[str] = ()
+) -> Predictions:
+    """N x C probabilities as predictions for the images of a manifest, with these columns of its table."""
     p = np.asarray(probabilities, np.float64)
-    table = manifest.table[["image", "label"]].reset_index(drop=True)
+    kept = [name for name in keep if name in manifest.table]
+    table = manifest.table[["image", "label", *kept]].reset_index(drop=True)
     table = table.assign(predicted=[classes[code] for code in p.argmax(axis=1)], reasons="")
     columns = dict(zip(probability_columns(classes), p.T, strict=True))
     return Predictions(table.assign(**columns), classes, pd.DataFrame(columns=["image", "label", "code", "message"]))

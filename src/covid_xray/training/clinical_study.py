@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from covid_xray import clinical
 from covid_xray.data.clinical_table import NAMES
 from covid_xray.data.grouped_scores import TREES
+from covid_xray.evaluation.clinical_bias import bias
 from covid_xray.evaluation.clinical_worth import Variant, worth
 from covid_xray.training.fuse import Answered, CrossFitted, cross_fit
 from covid_xray.training.fusion import Recipe, Rows, counted, usable
@@ -38,13 +39,15 @@ def study(
         step: called with (models done, models in all, what is next).
 
     Returns:
-        `fields` (n of each), `all` and `stated` (see `clinical_worth.worth`; `stated` are the images that state a field
-        that may speak), `missingness` (whether it alone tells the class), `folds`, `refused`, `failed`.
+        `bias` (see `clinical_bias.bias`); `fields` (n of each); `all` and `stated` (see `clinical_worth.worth`), the
+        latter of the images that state a field that may speak, of the classes that it speaks about; `missingness`
+        (whether it alone tells the class); `folds`, `refused`, `failed`.
     """
     recipe, rows = recipe or Recipe(seed=seed), data.rows
     variants = _variants(data, recipe, seed=seed, step=step or (lambda done, total, note: None))
     speaking = usable(rows)
-    stated = (~np.isnan(rows.clinical))[:, speaking.any(axis=1)].any(axis=1) & speaking.any(axis=0)[rows.labels]
+    known: NDArray[np.bool_] = ~np.isnan(rows.clinical)
+    stated = known[:, speaking.any(axis=1)].any(axis=1) & np.asarray(speaking.any(axis=0))[rows.labels]
     options = {"rounds": rounds, "seed": seed}
     everything = worth(variants, data.manifest, rows.labels, rows.people, classes, **options)
     inside = worth(
@@ -52,6 +55,7 @@ def study(
         rows.people[stated], classes, **options,
     )  # fmt: skip
     return {
+        "bias": _bias(data, {v.name: v.probabilities for v in variants}, classes, rounds=rounds, seed=seed),
         "fields": _counts(data, classes), "all": everything, "stated": inside, "folds": 5,
         "missingness": _missingness(everything, len(set(rows.labels.tolist()))),
         "refused": data.refused, "failed": data.failed,
@@ -124,6 +128,14 @@ def _variants(data: Answered, recipe: Recipe, *, seed: int, step: Step) -> list[
         Variant("joint-usual", "image, values and missing-indicators (the usual design)", usual.joint(rows)),
         Variant("joint-missingness", "image and which fields are filled in", only.joint(emptied(rows))),
     ]
+
+
+def _bias(
+    data: Answered, answers: Mapping[str, Floats], classes: tuple[str, ...], *, rounds: int, seed: int
+) -> Facts | None:
+    """Groups by sex and age for the image alone and the joint answer; the test part judges, the others choose."""
+    both = {"image": answers["image"], "joint": answers["joint"]}
+    return bias(both, data.manifest, data.rows.people, classes, rounds=rounds, seed=seed)
 
 
 def _with(rows: Rows, values: Floats) -> Rows:
