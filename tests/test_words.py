@@ -113,7 +113,7 @@ def test_objections_of_the_gate_come_first() -> None:
 
 
 def test_every_check_of_the_gate_has_a_name() -> None:
-    assert set(CHECKS) == set(GATE_CHECKS)
+    assert set(GATE_CHECKS) <= set(CHECKS)
 
 
 def test_every_refusal_of_a_file_has_its_advice() -> None:

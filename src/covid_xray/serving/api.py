@@ -11,10 +11,11 @@ from covid_xray.limits import Limits
 from covid_xray.serving import drawings
 from covid_xray.serving.access import Admin, Reader, Server
 from covid_xray.serving.accounts import Principal
+from covid_xray.serving.joint_words import record_of
 from covid_xray.serving.records import Study, thresholds
 from covid_xray.serving.schemas import AuditOut, BundleOut, Problem, StudyOut, study_out
 from covid_xray.serving.service import Service
-from covid_xray.serving.uploads import OVERHEAD, as_upload, body, received
+from covid_xray.serving.uploads import OVERHEAD, as_upload, body, fields, received
 
 _DETAILS = {
     400: "The request breaks off.",
@@ -70,7 +71,7 @@ def _answers(api: APIRouter, limits: Limits) -> None:
     async def predict(
         request: Request, service: Server, who: Reader, idempotency_key: IdempotencyKey = None
     ) -> Response:
-        """Answer for one image and store it; when this returns, it is on disk."""
+        """Answer for one image, and for it and what is known of its patient; when this returns, it is on disk."""
         study = await _answered(request, service, who, idempotency_key)
         headers = {"Location": f"/api/v1/studies/{study.id}"}
         return JSONResponse(study_out(study).model_dump(mode="json"), headers=headers)
@@ -129,4 +130,5 @@ def bundle_out(service: Service) -> BundleOut:
 async def _answered(request: Request, service: Service, who: Principal, key: str | None) -> Study:
     """Receive one file and answer for it, when it is its turn."""
     async with service.gate.place(), received(request, files=1) as files, service.gate.turn():
-        return await service.answer(as_upload(files[0]), uploader=who.name, key=key_of(who, request, key))
+        known = record_of(await fields(request), service.predictor)
+        return await service.answer(as_upload(files[0], known=known), uploader=who.name, key=key_of(who, request, key))

@@ -16,13 +16,13 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def studies_csv(studies: Iterable[Study], classes: Sequence[str]) -> Iterator[str]:
     """A line for each study; `p_<class>` for each class of the network that answers now."""
     probabilities = [f"p_{name}" for name in classes]
-    header = ["suspicion", "reasons", "prediction_set", "operating_points", "gate", "lungs", "verdict", "uploader"]
+    told = ["operating_points", "gate", "lungs", "joint"]
+    header = ["suspicion", "reasons", "prediction_set", *told, "verdict", "uploader"]
     yield csv_line(
         ["id", "created", "name", "label", *probabilities, *header, "model", "model_version", "model_sha256"]
     )
     for study in studies:
         finding = study.finding
-        told = (finding[name] for name in ("operating_points", "gate", "lungs"))
         numbers = (study.probabilities.get(name) for name in classes)
         yield csv_line(
             [
@@ -34,7 +34,7 @@ def studies_csv(studies: Iterable[Study], classes: Sequence[str]) -> Iterator[st
                 f"{study.suspicion:.6f}",
                 "; ".join(finding["reasons"]),
                 "|".join(finding["prediction_set"] or []),
-                *(json.dumps(facts) if facts else "" for facts in told),
+                *(json.dumps(facts) if (facts := finding.get(name)) else "" for name in told),
                 study.verdict or "",
                 plain(study.uploader),
                 study.model.name,

@@ -37,7 +37,7 @@ def _filtered(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint
 
 def _packed(rows: NDArray[np.uint8]) -> bytes:
     packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-    return packer.compress(rows) + packer.flush()
+    return packer.compress(rows.tobytes()) + packer.flush()
 
 
 def _chunk(kind: bytes, data: bytes) -> Iterator[bytes]:

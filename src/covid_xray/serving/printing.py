@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from covid_xray.bundle.heatmap import DISCLAIMER
 from covid_xray.serving import drawings
+from covid_xray.serving.joint_words import joint_words
 from covid_xray.serving.records import Study
 from covid_xray.serving.store import Store
 
@@ -49,6 +50,7 @@ def _story(store: Store, study: Study) -> "list[Flowable]":
     story: list[Flowable] = [Paragraph(_text(study.label), styles["Title"])]
     story += [Paragraph(_text(reason), styles["Normal"]) for reason in study.finding["reasons"]]
     story += [Spacer(0, 10), _pictures(store, study, shown), Spacer(0, 10), _probabilities(study), Spacer(0, 10)]
+    story += _joint(study)
     story += [Paragraph(line, styles["Normal"]) for line in _lines(store, study, shown)]
     return story
 
@@ -87,6 +89,27 @@ def _probabilities(study: Study) -> "Flowable":
         ("FONTSIZE", (0, 0), (-1, -1), 9),
     ]
     return Table(rows, style=style, hAlign="LEFT")
+
+
+def _joint(study: Study) -> "list[Flowable]":
+    """The answer with what is known of the patient, where something is."""
+    from reportlab.lib.styles import getSampleStyleSheet
+    from reportlab.platypus import Paragraph, Spacer
+
+    joint = joint_words(study)
+    if joint is None:
+        return []
+    shares = ", ".join(f"{_text(pair.name)} {pair.both:.1%}" for pair in joint.pairs)
+    moved = ", ".join(f"{_text(it.title)} ({_text(it.value)}) {100 * it.by:+.1f}" for it in joint.moved)
+    lines = [
+        f"<b>With what is known of the patient: {_text(joint.label)}</b> ({shares})",
+        *map(_text, joint.reasons),
+        f"{_text(joint.leads)} moved from the image alone, in points: {moved}" if moved else "",
+        *(f"{_text(title)} changes nothing: {_text(reason)}" for title, reason in joint.unused),
+        *map(_text, joint.remarks),
+    ]
+    style = getSampleStyleSheet()["Normal"]
+    return [*(Paragraph(line, style) for line in lines if line), Spacer(0, 10)]
 
 
 def _lines(store: Store, study: Study, shown: str) -> list[str]:

@@ -3,7 +3,7 @@
 import secrets
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -22,10 +22,12 @@ NORMAL = "normal"
 
 @dataclass(frozen=True)
 class Upload:
-    """A file from outside: its name, and a function that gives its bytes (called in a thread)."""
+    """A file from outside: its name, a function that gives its bytes (called in a thread), and what is known of the
+    patient (`clinical.record`)."""
 
     name: str
     read: Callable[[], bytes]
+    known: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,9 @@ class Study:
     """A stored study.
 
     `finding` holds what `bundle.results.as_dict` says of a `Finding` (probabilities, label, reasons, prediction_set,
-    operating_points, gate, lungs), `thresholds` (class to operating point to probability, or `None`), `region` (what
-    the network saw: top, left, bottom, right in shares of the picture) and `lungs_in_words`.
+    operating_points, gate, lungs, and joint where clinical values were given), `thresholds` (class to operating point
+    to probability, or `None`), `region` (what the network saw: top, left, bottom, right in shares of the picture) and
+    `lungs_in_words`.
     """
 
     id: str

@@ -80,6 +80,11 @@ def sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}{'' if words.endswith('.') else '.'}"
 
 
+def capital(words: str) -> str:
+    """A capital at the beginning, the rest as it is: `SpO2` stays."""
+    return f"{words[:1].upper()}{words[1:]}"
+
+
 def moment(time: datetime) -> str:
     """`2026-11-25 08:15`, in UTC; a script turns it into the reader's own time."""
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
@@ -98,7 +103,8 @@ def _templates() -> Jinja2Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {it.__name__: it for it in (percent, figure, named, sentence, moment, whole)}
+    filters = (percent, figure, named, sentence, capital, moment, whole)
+    environment.filters |= {it.__name__: it for it in filters}
     environment.globals |= {"disclaimer": DISCLAIMER, "house_version": __version__}
     return Jinja2Templates(env=environment)
 

@@ -25,6 +25,7 @@ _STUDY = {
     "operating_points": {"covid": {"rule-out": True, "balanced": True, "rule-in": False}},
     "thresholds": {"covid": {"rule-out": 0.12, "balanced": 0.5, "rule-in": 0.93}},
     "lungs": None,
+    "joint": None,
     "region": [0.0, 0.0, 1.0, 1.0],
     "suspicion": 0.94,
     "model": _MODEL,
@@ -88,6 +89,9 @@ class StudyOut(pydantic.BaseModel):
     operating_points: dict[str, dict[str, bool]] | None = pydantic.Field(description="Which thresholds are reached.")
     thresholds: dict[str, dict[str, float]] | None = pydantic.Field(description="The thresholds of that time.")
     lungs: dict[str, Any] | None = pydantic.Field(description="Where they are, and the share of the heat inside.")
+    joint: dict[str, Any] | None = pydantic.Field(
+        description="The answer from the image and what is known of the patient, and how far each field moved it."
+    )
     region: list[float] = pydantic.Field(description="What the network saw: top, left, bottom, right, 0..1.")
     suspicion: float = pydantic.Field(description="How much it wants to be looked at, 0..1: not normal.")
     model: ModelOut
@@ -262,7 +266,17 @@ class Health(pydantic.BaseModel):
 def study_out(study: Study) -> StudyOut:
     """A study for the wire."""
     plain = ("id", "created", "name", "uploader", "label", "suspicion", "upload_sha256", "verdict")
-    told = ("probabilities", "reasons", "prediction_set", "gate", "operating_points", "thresholds", "lungs", "region")
+    told = (
+        "probabilities",
+        "reasons",
+        "prediction_set",
+        "gate",
+        "operating_points",
+        "thresholds",
+        "lungs",
+        "joint",
+        "region",
+    )
     image = ImageOut(height=study.height, width=study.width, bits=study.bits, format=study.format, view=study.view)
     return StudyOut(
         **{name: getattr(study, name) for name in (*plain, "study_uid", "sop_uid", "origin")},

@@ -6,17 +6,20 @@ pictures; its small input then waits for the network with others, and its findin
 
 import asyncio
 import contextlib
+import dataclasses
+import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from covid_xray.bundle.finding import Finding
+from covid_xray.bundle.joint_rows import joint_as_dict
 from covid_xray.bundle.predictor import Predictor, open_source
 from covid_xray.bundle.view import View
 from covid_xray.config import Serving
-from covid_xray.errors import CovidXrayError
+from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.files import folder_lock, replacing, sha256_bytes
 from covid_xray.images.limited import MAX_WORKERS
 from covid_xray.images.radiograph import ImageSource
@@ -87,6 +90,8 @@ class Service:
             return found
         try:
             finding = await self._network.submit(found.view)
+            if upload.known:
+                finding = await loop.run_in_executor(self._readers, self.predictor.join, finding, upload.known)
             study = await self._writer.submit(self._new(found, finding, upload, uploader, key, job_item))
         except Exception:  # not when cancelled: the writer may be at it; an orphan is cleared at the next start
             await loop.run_in_executor(self._readers, self.store.shelf.remove, found.id)
@@ -94,10 +99,37 @@ class Service:
         self.gauges.answers.labels(study.label).inc()
         return study
 
+    async def join(self, study: Study, known: Mapping[str, float]) -> Study:
+        """Store the joint answer for a study and what is known of its patient; without values it is taken away.
+
+        Args:
+            study: of the network that is loaded now; its image is read again from the shelf.
+            known: of `clinical.record`; the predictor has an input for it.
+
+        Raises:
+            InputRefused: another network answered for the study (`other-model`).
+            NotFound: it has gone meanwhile.
+            Busy: the server is being stopped, or the database.
+        """
+        if not known:
+            return await asyncio.to_thread(self.store.set_joint, study.id, None)
+        if study.model != self.predictor.identity:
+            raise InputRefused(
+                "expected a study of the network that is loaded now. Received: one of another; send the image again",
+                code="other-model",
+            )
+        loop = asyncio.get_running_loop()
+        view = await loop.run_in_executor(self._readers, lambda: self.predictor.view(self.store.radiograph(study)))
+        finding = dataclasses.replace(await self._network.submit(view), gate=study.finding["gate"])
+        joined = await loop.run_in_executor(self._readers, self.predictor.join, finding, known)
+        assert joined.joint
+        return await asyncio.to_thread(self.store.set_joint, study.id, joint_as_dict(joined.joint))
+
     def _read(self, upload: Upload, key: str | None) -> "_Read | Study":
         data = upload.read()
         sha256 = sha256_bytes(data)
-        known = self.store.of_key(Key(key, sha256)) if key else None
+        asked = _body_sha256(sha256, upload.known)
+        known = self.store.of_key(Key(key, asked)) if key else None
         if known:
             return self.store.study(known)
         radiograph = open_source(data, limits=self.predictor.limits, untrusted=True)
@@ -130,7 +162,7 @@ class Service:
             source=read.source,
             finding=finding,
             thresholds=thresholds(self.predictor.bundle.facts.get("operating_points")),
-            key=Key(key, read.sha256) if key else None,
+            key=Key(key, _body_sha256(read.sha256, upload.known)) if key else None,
             job_item=job_item,
         )
 
@@ -179,6 +211,11 @@ async def running(settings: Serving, predictor: Predictor) -> AsyncIterator[Serv
         service = Service(settings, predictor, store)
         async with service.working():
             yield service
+
+
+def _body_sha256(file: str, known: Mapping[str, float]) -> str:
+    """The SHA-256 that an Idempotency-Key is bound to: of the file, and of what else came with it."""
+    return sha256_bytes(json.dumps([file, dict(known)], sort_keys=True).encode()) if known else file
 
 
 def _secret(file: Path) -> bytes:

@@ -4,8 +4,10 @@ A study is an image on the shelf and a row in the database. The image is on disk
 after the row is gone, so that a crash leaves at most an image without a row, which the next start clears.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -168,6 +170,17 @@ class Store:
             result = connection.execute(sa.insert(tables.feedback).values(values))
             key = result.inserted_primary_key
         return as_feedback({**values, "id": key[0] if key else 0})
+
+    def set_joint(self, identity: str, joint: dict[str, Any] | None) -> Study:
+        """Store the joint answer of a study (`joint_rows.joint_as_dict`), or take it away. Raises `NotFound`."""
+        with self.database.writing() as connection:
+            study = _studies(connection, [identity]).get(identity)
+            if study is None:
+                raise _gone()
+            finding = {**study.finding, "joint": joint}
+            where = tables.studies.c.id == identity
+            connection.execute(sa.update(tables.studies).where(where).values(finding=finding))
+        return dataclasses.replace(study, finding=finding)
 
     def feedback(self, identity: str | None = None) -> list[Feedback]:
         """The feedback on a study, or on all, oldest first."""

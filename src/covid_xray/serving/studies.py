@@ -6,12 +6,25 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
+from covid_xray import clinical
 from covid_xray.serving import drawings, exports, printing, worklist
 from covid_xray.serving.access import Admin, Reader, Server
+from covid_xray.serving.accounts import Principal
 from covid_xray.serving.api import Shown, png, problems
+from covid_xray.serving.joint_words import ClinicalIn, taken
 from covid_xray.serving.records import Study
-from covid_xray.serving.schemas import FeedbackIn, FeedbackOut, StudyOut, StudyPage, feedback_out, study_out, utc
+from covid_xray.serving.schemas import (
+    FeedbackIn,
+    FeedbackOut,
+    StudyOut,
+    StudyPage,
+    feedback_out,
+    study_out,
+    utc,
+)
+from covid_xray.serving.service import Service
 
 StudyId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Of the study.")]
 Longest = Annotated[int, Query(alias="size", ge=16, le=8192, description="Pixels of the longer side, at most.")]
@@ -97,6 +110,11 @@ def _one(api: APIRouter) -> None:
         service.store.delete(id)
         service.audit.record(who, "delete", id)
 
+    @api.put("/studies/{id}/clinical", response_model=StudyOut, responses=problems(404, 422))
+    async def with_values(service: Server, who: Reader, id: StudyId, known: Annotated[ClinicalIn, Body()]) -> StudyOut:
+        """Answer for a stored image and what is known of its patient; the answer for the image alone stays."""
+        return study_out(await joined(service, who, id, known.known))
+
     @api.post("/studies/{id}/feedback", response_model=FeedbackOut, status_code=201, responses=problems(404, 422))
     def give_feedback(service: Server, who: Reader, id: StudyId, said: Annotated[FeedbackIn, Body()]) -> FeedbackOut:
         """Agree, disagree, or correct."""
@@ -166,6 +184,15 @@ def _report(api: APIRouter) -> None:
         disposition = f'inline; filename="covid-xray-{found.id}.pdf"'
         headers = {"Content-Disposition": disposition}
         return Response(printing.report_pdf(service.store, found), media_type="application/pdf", headers=headers)
+
+
+async def joined(service: Service, who: Principal, identity: str, known: clinical.Record) -> Study:
+    """A study with the joint answer for a record. Raises what `taken` and `Service.join` raise."""
+    taken(known, service.predictor)
+    study = await run_in_threadpool(service.store.study, identity)
+    found = await service.join(study, known)
+    await run_in_threadpool(service.audit.record, who, "clinical", identity)
+    return found
 
 
 def _seen(study: Study, service: Server, who: Reader) -> Study:

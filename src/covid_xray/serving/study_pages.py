@@ -6,19 +6,25 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.concurrency import run_in_threadpool
 
 from covid_xray.bundle.finding import CANNOT_SAY
+from covid_xray.errors import InputRefused
 from covid_xray.serving import drawings, words, worklist
 from covid_xray.serving.access import Admin, Reader, Server
+from covid_xray.serving.accounts import Principal
+from covid_xray.serving.joint_words import form_fields, joint_words, record_of
 from covid_xray.serving.records import Study
 from covid_xray.serving.rendering import is_partial, page
 from covid_xray.serving.service import Service
 from covid_xray.serving.store import Store
-from covid_xray.serving.studies import StudyId
+from covid_xray.serving.studies import StudyId, joined
+from covid_xray.serving.uploads import fields
 from covid_xray.serving.words import bars as bars_of
 from covid_xray.serving.worklist_pages import Choice, query_string
 
 __all__ = ["StudyId", "bars_of", "router"]
+_ALONE = {"before": None, "after": None, "query": ""}  # of a study that was opened from no list
 THUMBNAIL = 144  # pixels of the longer side
 
 
@@ -83,6 +89,11 @@ def _show(pages: APIRouter) -> None:
 
 
 def _change(pages: APIRouter) -> None:
+    @pages.post("/studies/{id}/clinical")
+    async def clinical(service: Server, request: Request, who: Reader, id: StudyId) -> Response:
+        """Answer for the image and what is known of the patient."""
+        return await _clinical(service, request, who, id)
+
     @pages.post("/studies/{id}/delete")
     def delete(service: Server, request: Request, who: Admin, id: StudyId) -> Response:
         """Delete it."""
@@ -111,8 +122,22 @@ def _change(pages: APIRouter) -> None:
         return page(request, "feedback.html", facts, who=who)
 
 
+async def _clinical(service: Service, request: Request, who: Principal, identity: str) -> Response:
+    """What is known of the patient, from the form; what is wrong with it is said on the page."""
+    values = {name: text for name, text in (await fields(request)).items() if text.strip()}
+    try:
+        await joined(service, who, identity, record_of(values, service.predictor))
+    except InputRefused as error:
+        study = await run_in_threadpool(service.store.study, identity)
+        facts = await run_in_threadpool(_facts, service, study)
+        said = {**_ALONE, "known": values, "objection": error.message}
+        return page(request, "study.html", {**facts, **said}, who=who, status=error.http_status)
+    return RedirectResponse(f"/studies/{identity}#patient", status_code=303)
+
+
 def _facts(service: Service, study: Study) -> dict[str, Any]:
     """What viewer and report say of a study."""
+    joint = study.finding.get("joint")
     maps = service.store.class_maps(study)
     with_evidence = [name for name, it in zip(study.probabilities, maps, strict=True) if drawings.has_evidence(it)]
     shown = drawings.most_probable(study)
@@ -127,4 +152,8 @@ def _facts(service: Service, study: Study) -> dict[str, Any]:
         "said": False,
         "with_evidence": with_evidence,
         "shown": shown,
+        "joint": joint_words(study),
+        "fields": form_fields(service.predictor),
+        "known": joint["known"] if joint else {},
+        "objection": "",
     }

@@ -4,18 +4,20 @@ Parts of more than a megabyte wait in a file without a name, which is gone with 
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
+from covid_xray import clinical
 from covid_xray.errors import InputRefused
 from covid_xray.serving.records import Upload
 
 OVERHEAD = 64 << 10  # bytes of a body that are not the file: boundaries, headers, small fields
 FIELD = "file"
+_MOST_FIELDS = 24
 
 
 @contextlib.asynccontextmanager
@@ -33,7 +35,7 @@ async def received(request: Request, *, files: int) -> AsyncIterator[list[Upload
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise InputRefused("expected multipart/form-data. Received: another content type", code="not-multipart")
     try:
-        form = await request.form(max_files=files, max_fields=8)
+        form = await request.form(max_files=files, max_fields=_MOST_FIELDS)
     except HTTPException as error:
         if error.status_code != 400:
             raise
@@ -49,14 +51,25 @@ async def received(request: Request, *, files: int) -> AsyncIterator[list[Upload
         await form.close()
 
 
-def as_upload(part: UploadFile) -> Upload:
+def as_upload(part: UploadFile, *, known: Mapping[str, float] | None = None) -> Upload:
     """What the service takes."""
-    return Upload(part.filename or "", part.file.read)
+    return Upload(part.filename or "", part.file.read, known or {})
+
+
+async def fields(request: Request) -> dict[str, str]:
+    """The text fields of a form, without those that are the page's own; inside `received`."""
+    form = await request.form()
+    return {name: value for name, value in form.items() if isinstance(value, str) and name != "csrf_token"}
 
 
 def body(*, many: bool = False) -> dict[str, Any]:
-    """The request body for OpenAPI: one file in the field `file`, or many."""
+    """The request body for OpenAPI: one file in the field `file` and what is known of its patient, or many files."""
     one = {"type": "string", "format": "binary", "description": "PNG, JPEG or DICOM"}
     schema = {"type": "array", "items": one, "minItems": 1} if many else one
-    content = {"type": "object", "required": [FIELD], "properties": {FIELD: schema}}
+    more = {} if many else {field.name: _about(field) for field in clinical.FIELDS}
+    content = {"type": "object", "required": [FIELD], "properties": {FIELD: schema, **more}}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": content}}}}
+
+
+def _about(field: clinical.Field) -> dict[str, Any]:
+    return {"type": "string", "description": f"What is known of the patient: {field.expected}."}

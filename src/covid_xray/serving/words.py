@@ -22,6 +22,7 @@ CHECKS = {
     "orientation": "Upright",
     "layout": "Laid out like a frontal chest",
     "likeness": "Like the training images",
+    "part": "A whole chest, not a part of one",
 }
 _ANOTHER = "Send it as PNG, JPEG or DICOM; export it anew from where it came from."
 ADVICE = {
