@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from covid_xray.data.manifest import Manifest
-from covid_xray.data.missingness import balanced_guess, missingness
+from covid_xray.data.missingness import balanced_guess, missingness, states_anything
 from covid_xray.data.pitfall import Verdict
 
 
@@ -34,10 +34,15 @@ def test_fields_stated_of_both_alike_pass_whatever_their_values() -> None:
     assert abs(found.number - 0.5) < 0.1
 
 
-def test_a_table_without_clinical_fields_passes_and_says_so() -> None:
-    found = missingness(manifest())
-    assert found.verdict is Verdict.PASS
-    assert "no clinical field" in found.says
+def test_it_is_asked_only_of_tables_that_state_something() -> None:
+    assert not states_anything(manifest())
+    assert not states_anything(manifest(age=[""] * 200))
+    assert states_anything(manifest(offset_days=["3"] + [""] * 199))
+
+
+def test_one_class_cannot_be_told() -> None:
+    one = manifest(age=["63"] * 200).take([True] * 100 + [False] * 100)
+    assert missingness(one).verdict is Verdict.WARN
 
 
 def test_values_that_are_refused_are_counted() -> None:

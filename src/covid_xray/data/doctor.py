@@ -12,7 +12,7 @@ from covid_xray import __version__
 from covid_xray.config import Limits
 from covid_xray.data.doctor_page import page
 from covid_xray.data.manifest import Manifest, fingerprint
-from covid_xray.data.missingness import missingness
+from covid_xray.data.missingness import missingness, states_anything
 from covid_xray.data.overlap import distinct, shared_pairs
 from covid_xray.data.pitfall import Pitfall, Verdict
 from covid_xray.data.pitfalls import TABLE_CHECKS, across_splits, associations
@@ -60,7 +60,8 @@ def examine(
         limits, progress: as for `measure`.
     """
     facts = pixels or measure(manifest, limits=limits, progress=progress)
-    found = [check(manifest) for check in (*TABLE_CHECKS, missingness)]
+    found = [check(manifest) for check in TABLE_CHECKS]
+    found += [missingness(manifest)] if states_anything(manifest) else []
     found += [*across_splits(manifest), *across_splits(manifest, column="original_split"), *associations(manifest)]
     found += [check(manifest, facts) for check in PIXEL_CHECKS]
     ordered = tuple(sorted(found, key=lambda pitfall: SEVERITY[pitfall.verdict]))

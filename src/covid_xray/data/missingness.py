@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from covid_xray import clinical
 from covid_xray.data.association import cramers_v
 from covid_xray.data.clinical_table import clinical_table, patterns
 from covid_xray.data.groups import groups
@@ -21,6 +22,12 @@ ADVICE = (
 EXAMPLES = 8
 
 
+def states_anything(manifest: Manifest) -> bool:
+    """Whether the table has a clinical column with a value in it, age and sex among them."""
+    columns = [name for name in clinical.COLUMNS if name in manifest.table]
+    return any((manifest.table[name] != "").any() for name in columns)
+
+
 def missingness(manifest: Manifest) -> Pitfall:
     """How well which clinical fields are stated, without any value, names the class.
 
@@ -31,9 +38,9 @@ def missingness(manifest: Manifest) -> Pitfall:
     pattern = patterns(table.known)
     told = balanced_guess(pattern, manifest.table["label"].to_numpy(dtype=str), groups(manifest).to_numpy(dtype=str))
     chance = 1 / max(1, len(manifest.classes))
-    if not table.known.any() or len(manifest.classes) < 2:
-        says = "The table states no clinical field, or has one class."
-        return Pitfall("missingness", QUESTION, Verdict.PASS, math.nan, "balanced accuracy", says)
+    if len(manifest.classes) < 2:
+        says = "There is one class; it cannot be told."
+        return Pitfall("missingness", QUESTION, Verdict.WARN, math.nan, "balanced accuracy", says)
     label = manifest.table["label"]
     v = cramers_v(label, pd.Series(np.where(pattern == "", "nothing", pattern), index=label.index))
     says = (
