@@ -13,6 +13,8 @@ from covid_xray.cli.training import LungRun, quiet_tensorflow, settings_of, with
 from covid_xray.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from covid_xray.data.manifest import Manifest
     from covid_xray.training.folds import Protocol
 
@@ -50,8 +52,15 @@ def crossval(
         bool, typer.Option("--keep-models", help="Keep model.keras and bundle/ of each fold.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished study in OUTPUT.")] = False,
+    engine: Annotated[
+        str, typer.Option("--engine", help="local: folds one after the other; ray: at the same time on a cluster.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", help="Of the cluster: auto or HOST:PORT; OUTPUT must be there too.")
+    ] = None,
 ) -> None:
     """Train and evaluate in folds by patient (or image, or source), and pool the answers of all folds."""
+    run_folds = _runner(engine, address)
     overrides = with_lungs(settings, lungs)
     chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
     protocol = _protocol(folds=folds, group=group, leave_out=leave_out)
@@ -60,7 +69,7 @@ def crossval(
 
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)
-    how = {"out": output, "resume": resume, "keep_models": keep_models, "rounds": rounds}
+    how = {"out": output, "resume": resume, "keep_models": keep_models, "rounds": rounds, "run_folds": run_folds}
     _print(_run(manifest, settings=chosen, protocol=protocol, **how), output)
 
 
@@ -75,6 +84,19 @@ def _run(manifest: "Manifest", **how: Any) -> dict[str, Any]:
     except KeyboardInterrupt:
         err.print("stopped; every epoch that ended is kept. Go on with the same command and --resume", highlight=False)
         raise typer.Exit(130) from None
+
+
+def _runner(engine: str, address: str | None) -> "Callable[..., None] | None":
+    if engine not in ("local", "ray"):
+        raise UsageError(f"expected --engine local or ray. Received: {engine!r}")
+    if engine == "local":
+        if address:
+            raise UsageError("expected --engine ray with --address. Received: local")
+        return None
+    from covid_xray.cluster import fold_tasks, ray_session
+
+    ray_session.knock(address)
+    return fold_tasks.runner(address=address)
 
 
 def _protocol(*, folds: int, group: str, leave_out: str | None) -> "Protocol":

@@ -30,6 +30,9 @@ from covid_xray.training.lung_crop import network_of
 from covid_xray.training.pooled import pool, write_study
 from covid_xray.training.train import Progress, train
 
+# As `run_folds_here`.
+FoldRunner = Callable[..., None]
+
 
 def crossval(
     manifest: Manifest,
@@ -41,6 +44,7 @@ def crossval(
     keep_models: bool = False,
     rounds: int = 1000,
     progress: Progress | None = None,
+    run_folds: FoldRunner | None = None,
 ) -> dict[str, Any]:
     """Train every fold of `protocol`, score what it held out, pool the answers by image, and write the study to `out`.
 
@@ -53,6 +57,7 @@ def crossval(
         keep_models: keep model.keras and bundle/ of every fold; they are removed once the fold is scored.
         rounds: of the bootstrap over patients.
         progress: called as (stage, done, total, note); the notes of epochs say how long it may still take.
+        run_folds: trains and scores the folds that are left; default: one after the other in this process.
 
     Returns:
         The content of crossval.json.
@@ -67,9 +72,10 @@ def crossval(
     folds = plan_folds(manifest, protocol)
     with folder_lock(out):
         _claim(out, folds, manifest, settings=settings, protocol=protocol, resume=resume)
-        _run_folds(out, folds, manifest, settings, keep_models=keep_models, progress=progress or (lambda *_: None))
-        records = [_record(_folder(out, k)) for k in range(len(folds))]
-        answers = [read_predictions(_folder(out, k) / "predictions.csv") for k in range(len(folds))]
+        run = run_folds or run_folds_here
+        run(out, folds, manifest, settings, keep_models=keep_models, progress=progress or (lambda *_: None))
+        records = [_record(fold_folder(out, k)) for k in range(len(folds))]
+        answers = [read_predictions(fold_folder(out, k) / "predictions.csv") for k in range(len(folds))]
         predictions = pool(answers, folds, manifest)
         facts = write_study(
             predictions, records, manifest, folds=folds, protocol=protocol, settings=settings, out=out, rounds=rounds
@@ -121,23 +127,24 @@ def _refuse_another(out: Path, stored: Mapping[str, Any], wanted: Mapping[str, A
         )
 
 
-def _run_folds(
+def run_folds_here(
     out: Path, folds: list[Fold], manifest: Manifest, settings: Training, *, keep_models: bool, progress: Progress
 ) -> None:
+    """Train and score the folds that are left, one after the other."""
     clock = _Clock(progress, epochs=settings.epochs, folds=len(folds))
     cache: PixelCache | None = None
     for number, fold in enumerate(folds):
-        folder = _folder(out, number)
+        folder = fold_folder(out, number)
         clock.fold = number
         if not (folder / "fold.json").exists():
             if cache is None:
-                cache = _decoded(manifest, out / "cache", settings, progress)
-            _run_fold(folder, fold, settings, cache=cache, progress=clock)
+                cache = decoded(manifest, out / "cache", settings, progress)
+            run_fold(folder, fold, settings, cache=cache, progress=clock)
         if not keep_models:
-            _drop_models(folder)
+            drop_models(folder)
 
 
-def _decoded(manifest: Manifest, folder: Path, settings: Training, progress: Progress) -> PixelCache:
+def decoded(manifest: Manifest, folder: Path, settings: Training, progress: Progress) -> PixelCache:
     """All images decoded once, for all folds."""
     return build_cache(
         manifest,
@@ -150,7 +157,7 @@ def _decoded(manifest: Manifest, folder: Path, settings: Training, progress: Pro
     )
 
 
-def _run_fold(folder: Path, fold: Fold, settings: Training, *, cache: PixelCache, progress: Progress) -> None:
+def run_fold(folder: Path, fold: Fold, settings: Training, *, cache: PixelCache, progress: Progress) -> None:
     """Train one fold, or go on with it, and score what it holds out; `fold.json` is written last."""
     started = time.time()
     predictions, facts = _unscored(fold.held, code="not-trainable", reason=fold.problem), {}
@@ -219,12 +226,14 @@ def _record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _drop_models(folder: Path) -> None:
+def drop_models(folder: Path) -> None:
+    """Remove the networks of a fold that is scored."""
     (folder / "model.keras").unlink(missing_ok=True)
     shutil.rmtree(folder / "bundle", ignore_errors=True)
 
 
-def _folder(out: Path, number: int) -> Path:
+def fold_folder(out: Path, number: int) -> Path:
+    """The run folder of a fold, counted from 0."""
     return out / f"fold-{number + 1}"
 
 
