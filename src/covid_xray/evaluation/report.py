@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from covid_xray.evaluation import report_about, report_evidence, report_groups, report_results
+from covid_xray.evaluation import report_about, report_clinical, report_evidence, report_groups, report_results
 from covid_xray.evaluation.cases import Case
 from covid_xray.evaluation.checklist import assess, checklist_section
 from covid_xray.evaluation.markdown import markdown, shown
@@ -53,6 +53,7 @@ def sections(
         report_results.sources(metrics, charts("by_source")),
         report_groups.subgroups(metrics, charts("subgroups")),
         report_evidence.baselines(metrics),
+        report_clinical.clinical_input(facts),
         report_evidence.audit(metrics),
         report_evidence.saliency(metrics),
         report_results.calibration(metrics, charts("reliability")),

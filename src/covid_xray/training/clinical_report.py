@@ -5,14 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.bundle.bundle import load_bundle, record
-from covid_xray.evaluation.clinical_page import lines, page
+from covid_xray.evaluation.clinical_page import lines, page, warning
 from covid_xray.files import write_json, write_text
 from covid_xray.training.clinical_study import study
 from covid_xray.training.fuse import Answered
 
 VERSION = 1
 Stage = Callable[[str, int, int, str], None]
-KEPT = ("image", "clinical", "joint", "missingness")  # variants that the bundle itself tells of
+KEPT = (
+    "image",
+    "clinical",
+    "joint",
+    "joint-permuted",
+    "missingness",
+    "joint-usual",
+    "joint-missingness",
+)  # variants that the bundle itself tells of
 
 
 def write_study(
@@ -54,6 +62,12 @@ def write_study(
 def _short(facts: dict[str, Any]) -> dict[str, Any]:
     """For `bundle.json`: the main figures and the sentences."""
     everything = facts["worth"]["all"]
-    figures = {name: everything["variants"][name]["figures"]["macro_f1"] for name in KEPT}
-    return {"images": everything["images"], "patients": everything["patients"], "macro_f1": figures,
-            "lines": facts["lines"]}  # fmt: skip
+    figures = {
+        name: {"sees": everything["variants"][name]["sees"], **everything["variants"][name]["figures"]["macro_f1"]}
+        for name in KEPT
+    }
+    lines = [line for line in facts["lines"] if line != warning(facts)]
+    return {
+        "images": everything["images"], "patients": everything["patients"], "macro_f1": figures,
+        "warning": warning(facts), "lines": lines,
+    }  # fmt: skip
