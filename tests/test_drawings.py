@@ -1,15 +1,18 @@
 """Pictures of a study: windowed over all bits, layers that fit the image, no colour without evidence."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from bundles import grey
 from covid_xray.errors import InputRefused
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.serving import drawings
-from drawing import picture
+from drawing import picture, png
+from servers import client, upload
 
 
 def test_a_window_is_linear_between_its_ends() -> None:
@@ -35,6 +38,18 @@ def test_a_layer_is_clear_where_the_map_is_zero() -> None:
     assert layer[:, :, 3].max() == 255
     assert not layer[60:, :, 3].any()
     assert not drawings._layer(np.zeros((8, 8), np.float32), height=10, width=10).any()
+
+
+def test_an_overlay_has_the_size_of_the_image_and_colours_where_the_map_speaks(tmp_path: Path) -> None:
+    with client(tmp_path) as api:
+        study = upload(api, png(grey("covid", height=200, width=160)))["id"]
+        place = f"/api/v1/studies/{study}"
+        pictures = {form: api.get(f"{place}/heatmap.png?form={form}").content for form in ("overlay", "picture")}
+        plain = np.asarray(Image.open(io.BytesIO(api.get(f"{place}/image.png").content)).convert("RGB"))
+    overlay = np.asarray(Image.open(io.BytesIO(pictures["overlay"])).convert("RGB"))
+    assert overlay.shape == plain.shape
+    assert (np.ptp(overlay, axis=2) > 20).mean() > 0.2
+    assert Image.open(io.BytesIO(pictures["picture"])).height > 200  # it has a caption
 
 
 def test_classes_are_checked_by_name() -> None:

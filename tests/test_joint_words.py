@@ -156,7 +156,7 @@ def test_report_pdf_and_table_say_it_too(joint: TestClient) -> None:
     alone = upload(joint)["id"]
     assert "With what is known of the patient" in joint.get(f"/studies/{study}/report").text
     printed = [text_of(joint.get(f"/api/v1/studies/{one}/report.pdf").content) for one in (alone, study)]
-    assert ["With what is known of the patient: covid" in text for text in printed] == [False, True]
+    assert ["With what is known of the patient: COVID-19" in text for text in printed] == [False, True]
     assert "Age (80 years) +" in printed[1]
     (line,) = [line for line in joint.get("/api/v1/studies.csv").text.splitlines() if line.startswith(study)]
     assert '""known"": {""age"": 80.0}' in line

@@ -25,7 +25,8 @@ def test_a_report_says_what_the_study_says(tmp_path: Path) -> None:
     assert text.count("research use, not for diagnosis") >= 2
     for expected in (
         study["id"],
-        "covid",
+        "COVID-19",
+        "Input not checked",
         "100.0%",
         "<b>Ünï & ??",
         "correct, normal",

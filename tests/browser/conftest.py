@@ -14,6 +14,7 @@ from playwright.sync_api import sync_playwright
 from bundles import CLASSES, grey, make_bundle, network
 from covid_xray.files import sha256_bytes
 from drawing import png
+from joints import make_joint_bundle
 from servers import Process, upload
 
 CHROMIUM = shutil.which("chromium")
@@ -93,3 +94,14 @@ def deep_study(server: Process) -> str:
     with server.client() as http:
         picture = grey("covid", height=240, width=200).astype("uint16") * 257
         return f"/studies/{upload(http, png(picture), 'deep.png')['id']}"
+
+
+@pytest.fixture(scope="session")
+def joint_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """A server whose network takes what is known of the patient."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: scripts/debian_packages.sh does it")
+    folder = tmp_path_factory.mktemp("joint")
+    make_joint_bundle(folder / "bundle")
+    with Process(folder) as running:
+        yield running

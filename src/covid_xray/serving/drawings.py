@@ -17,7 +17,7 @@ from covid_xray.serving.store import Store
 
 LONGEST = 2048  # pixels of the longer side, unless asked for
 _NARROWEST = 1e-5  # of white: less than one of 65,536 levels
-Form = Literal["layer", "picture"]
+Form = Literal["layer", "overlay", "picture"]
 
 
 def image_png(store: Store, study: Study, *, longest: int = LONGEST, low: float = 0.0, high: float = 1.0) -> bytes:
@@ -51,7 +51,8 @@ def heatmap_png(
         study: whose.
         shown: the class; `None` for the most probable one.
         form: `layer` is RGBA to lay over `image_png` of the same `longest`, transparent where the map is zero;
-            `picture` is the radiograph with the map, a colour bar and a caption.
+            `overlay` is the radiograph with the map, and a frame around what the network saw; `picture` has a colour
+            bar and a caption too.
         longest: as in `image_png`.
 
     Raises:
@@ -65,13 +66,10 @@ def heatmap_png(
     grey = display(store.radiograph(study), longest=longest)
     if form == "layer":
         return _png(Image.fromarray(_layer(class_map, height=grey.shape[0], width=grey.shape[1])))
-    return _png(
-        annotate(
-            outlined(overlay(grey, class_map), region_of(study)),
-            _caption(study, name),
-            evidence=has_evidence(class_map),
-        )
-    )
+    drawn = outlined(overlay(grey, class_map), region_of(study))
+    if form == "overlay":
+        return _png(Image.fromarray(drawn))
+    return _png(annotate(drawn, _caption(study, name), evidence=has_evidence(class_map)))
 
 
 def check_class(classes: Collection[str], shown: str | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from covid_xray.bundle.gate import MEASURED
+from covid_xray.bundle.gate import MEASURED, PART
 from covid_xray.bundle.thresholds import POINTS
 from covid_xray.serving.access import Reader, Server
 from covid_xray.serving.rendering import page
@@ -69,7 +69,7 @@ def router() -> APIRouter:
             "precision": predictor.precision,
             "facts": facts,
             "trained": facts.get("training_data") or {},
-            "gate_checks": [CHECKS[name] for name in MEASURED] if facts.get("gate") else [],
+            "gate_checks": checks(facts.get("gate")),
             "points": points(facts.get("operating_points")),
             "figures": figures(facts.get("metrics")),
             "by_class": by_class(facts.get("metrics"), predictor.bundle.classes),
@@ -78,6 +78,12 @@ def router() -> APIRouter:
         return page(request, "model.html", shown, who=who)
 
     return pages
+
+
+def checks(gate: Facts | None) -> list[str]:
+    """What the gate of the bundle looks at, in words; nothing without one."""
+    known = (gate or {}).get("thresholds", {})
+    return [CHECKS[name] for name in (*MEASURED, PART) if name in known]
 
 
 def figures(metrics: Facts | None) -> list[Figure]:

@@ -4,13 +4,16 @@ The standard fonts of PDF know Latin letters only; others in a file name are sho
 """
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from covid_xray.bundle.heatmap import DISCLAIMER
 from covid_xray.serving import drawings
 from covid_xray.serving.joint_words import joint_words
 from covid_xray.serving.records import Study
+from covid_xray.serving.rendering import named, sentence
 from covid_xray.serving.store import Store
+from covid_xray.serving.words import Warning
 
 if TYPE_CHECKING:
     from reportlab.platypus import Flowable
@@ -19,8 +22,8 @@ _LONGEST = 1200  # pixels: 300 dpi of a picture four inches high
 _SIDE = 240.0  # points: two pictures beside each other
 
 
-def report_pdf(store: Store, study: Study) -> bytes:
-    """The report of one study. Raises `NotFound` when it has gone."""
+def report_pdf(store: Store, study: Study, *, warnings: Sequence[Warning] = ()) -> bytes:
+    """The report of one study, with the `warnings` of `words.warnings`. Raises `NotFound` when it has gone."""
     from reportlab.lib.pagesizes import A4
     from reportlab.platypus import SimpleDocTemplate
 
@@ -37,18 +40,19 @@ def report_pdf(store: Store, study: Study) -> bytes:
         lang="en",
         invariant=1,  # the same study gives the same bytes
     )
-    document.build(_story(store, study), onFirstPage=_frame, onLaterPages=_frame)
+    document.build(_story(store, study, warnings), onFirstPage=_frame, onLaterPages=_frame)
     return stream.getvalue()
 
 
-def _story(store: Store, study: Study) -> "list[Flowable]":
+def _story(store: Store, study: Study, warnings: Sequence[Warning]) -> "list[Flowable]":
     from reportlab.lib.styles import getSampleStyleSheet
     from reportlab.platypus import Paragraph, Spacer
 
     styles = getSampleStyleSheet()
     shown = drawings.most_probable(study)
-    story: list[Flowable] = [Paragraph(_text(study.label), styles["Title"])]
-    story += [Paragraph(_text(reason), styles["Normal"]) for reason in study.finding["reasons"]]
+    story: list[Flowable] = [Paragraph(_text(named(study.label)), styles["Title"])]
+    story += [Paragraph(_text(sentence(reason)), styles["Normal"]) for reason in study.finding["reasons"]]
+    story += [Paragraph(f"<b>{_text(it.title)}</b> {_text(it.words)}", styles["Normal"]) for it in warnings]
     story += [Spacer(0, 10), _pictures(store, study, shown), Spacer(0, 10), _probabilities(study), Spacer(0, 10)]
     story += _joint(study)
     story += [Paragraph(line, styles["Normal"]) for line in _lines(store, study, shown)]
@@ -60,7 +64,7 @@ def _pictures(store: Store, study: Study, shown: str) -> "Flowable":
 
     images = [
         drawings.image_png(store, study, longest=_LONGEST),
-        drawings.heatmap_png(store, study, shown=shown, form="picture", longest=_LONGEST),
+        drawings.heatmap_png(store, study, shown=shown, form="overlay", longest=_LONGEST),
     ]
     cells = [Image(io.BytesIO(image), width=_SIDE, height=_SIDE, kind="proportional") for image in images]
     return Table([cells], colWidths=[_SIDE + 6] * 2, style=[("VALIGN", (0, 0), (-1, -1), "TOP")])
@@ -76,7 +80,7 @@ def _probabilities(study: Study) -> "Flowable":
         reached = (study.finding["operating_points"] or {}).get(name) or {}
         rows.append(
             [
-                _latin(name),
+                _latin(named(name)),
                 "no number" if value is None else f"{value:.1%}",
                 "not calibrated" if kept is None else "yes" if name in kept else "no",
                 ", ".join(point for point, passed in reached.items() if passed) or "none",
@@ -99,12 +103,12 @@ def _joint(study: Study) -> "list[Flowable]":
     joint = joint_words(study)
     if joint is None:
         return []
-    shares = ", ".join(f"{_text(pair.name)} {pair.both:.1%}" for pair in joint.pairs)
+    shares = ", ".join(f"{_text(named(pair.name))} {pair.both:.1%}" for pair in joint.pairs)
     moved = ", ".join(f"{_text(it.title)} ({_text(it.value)}) {100 * it.by:+.1f}" for it in joint.moved)
     lines = [
-        f"<b>With what is known of the patient: {_text(joint.label)}</b> ({shares})",
+        f"<b>With what is known of the patient: {_text(named(joint.label))}</b> ({shares})",
         *map(_text, joint.reasons),
-        f"{_text(joint.leads)} moved from the image alone, in points: {moved}" if moved else "",
+        f"{_text(named(joint.leads))} moved from the image alone, in points: {moved}" if moved else "",
         *(f"{_text(title)} changes nothing: {_text(reason)}" for title, reason in joint.unused),
         *map(_text, joint.remarks),
     ]
@@ -115,7 +119,7 @@ def _joint(study: Study) -> "list[Flowable]":
 def _lines(store: Store, study: Study, shown: str) -> list[str]:
     model = study.model
     facts = [
-        f"The heat map shows what moved the score of {_text(shown)}. It does not locate disease.",
+        f"Heat map of {_text(named(shown))}: what moved the score, bright most. It does not locate disease.",
         _text(study.finding["lungs_in_words"]),
         f"File: {_text(study.name)}; stored {study.created:%Y-%m-%d %H:%M} UTC; {study.width} x {study.height} pixels.",
         f"Network: {_text(model.name)} {_text(model.version)}, SHA-256 {model.sha256}.",

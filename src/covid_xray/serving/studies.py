@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from covid_xray import clinical
-from covid_xray.serving import drawings, exports, printing, worklist
+from covid_xray.serving import drawings, exports, printing, words, worklist
 from covid_xray.serving.access import Admin, Reader, Server
 from covid_xray.serving.accounts import Principal
 from covid_xray.serving.api import Shown, png, problems
@@ -166,7 +166,7 @@ def _pictures(api: APIRouter) -> None:
         form: drawings.Form = "layer",
         longest: Longest = drawings.LONGEST,
     ) -> Response:
-        """A transparent layer of the size of `image.png`, or a picture with a caption (`form=picture`)."""
+        """A transparent layer of the size of `image.png`; laid over it (`form=overlay`), with a caption (`picture`)."""
         found = _seen(service.store.study(id), service, who)
         picture = drawings.heatmap_png(service.store, found, shown=shown, form=form, longest=longest)
         return Response(picture, media_type="image/png")
@@ -183,7 +183,9 @@ def _report(api: APIRouter) -> None:
         found = _seen(service.store.study(id), service, who)
         disposition = f'inline; filename="covid-xray-{found.id}.pdf"'
         headers = {"Content-Disposition": disposition}
-        return Response(printing.report_pdf(service.store, found), media_type="application/pdf", headers=headers)
+        facts, now = service.predictor.bundle.facts, service.predictor.identity
+        printed = printing.report_pdf(service.store, found, warnings=words.warnings(found, facts=facts, now=now))
+        return Response(printed, media_type="application/pdf", headers=headers)
 
 
 async def joined(service: Service, who: Principal, identity: str, known: clinical.Record) -> Study:
