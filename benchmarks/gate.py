@@ -32,12 +32,14 @@ from covid_xray.data.manifest import Manifest, read_manifest
 from covid_xray.data.split import read_split
 from covid_xray.data.tables import read_table
 from covid_xray.evaluation.gate_fit import fit_gate, objections, values_of
+from covid_xray.evaluation.gate_pieces import pieces_of
 from covid_xray.evaluation.gate_sample import sample_of
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 
 SCOUTS = ("cxnet/040", "cxnet/041", "cxnet/042")  # CT scout views in the radiographs' README
 SCORES = ("gate", "max softmax", "energy")
+LEARNT = ("layout", "likeness", "part")  # checks whose statistics are of training images
 
 
 def main() -> None:
@@ -49,7 +51,7 @@ def main() -> None:
     parser.add_argument("--corpora", type=Path, default=Path(tempfile.gettempdir()) / "covid-xray-corpora")
     parser.add_argument("--each", type=int, default=250, help="images of each good group")
     parser.add_argument("--made", type=int, default=100, help="radiographs that are turned and cropped")
-    parser.add_argument("--learnt", type=int, default=1000, help="training images for leaving one source out")
+    parser.add_argument("--learnt", type=int, default=2000, help="training images for leaving one source out")
     args = parser.parse_args()
     asked = Asked(args.bundle)
     good, held = good_images(args)
@@ -59,7 +61,9 @@ def main() -> None:
     usual = measured["test part"]
     result = {
         "bundle": {"name": asked.predictor.identity.name, "sha256": asked.predictor.identity.sha256},
-        "gate": {key: asked.facts[key] for key in ("rate", "tail", "images", "refused", "thresholds")},
+        "gate": {
+            key: asked.facts[key] for key in ("rate", "tail", "images", "refused", "refused_left_out", "thresholds")
+        },
         "good": {name: refusals(measured[name]) for name in films},
         "chest_in_pydicom": [list(found) for found in asked(strangers.chests(args.corpora))["reasons"]],
         "left_out": left_out(asked.predictor, held, learnt=args.learnt, rate=asked.facts["rate"]),
@@ -93,29 +97,31 @@ class Asked:
         out: dict[str, list] = {name: [] for name in (*SCORES, "reasons", "checks")}
         for start in range(0, len(films), batch):
             some = films[start : start + batch]
-            pixels = np.stack([self.predictor.view(film).pixels for film in some])[..., None].astype(np.float32)
+            views = [self.predictor.view(film) for film in some]
+            pixels = np.stack([view.pixels for view in views])[..., None].astype(np.float32)
             names = ["embedding", self.logits]
             embeddings, logits = self.session.run(names, {self.session.get_inputs()[0].name: pixels})
             logits = logits.astype(np.float64) / self.temperature
             energy = np.logaddexp.reduce(logits, axis=1)
             out["energy"] += list(-energy)
             out["max softmax"] += list(1 - np.exp(logits.max(axis=1) - energy))
-            for film, embedding in zip(some, embeddings, strict=True):
-                verdicts = self.gate.judge(look(film), embedding)
-                out["gate"].append(strangeness(self.gate, film, embedding, verdicts))
+            for film, view, embedding in zip(some, views, embeddings, strict=True):
+                verdicts = self.gate.judge(look(film), embedding, view.lungs)
+                out["gate"].append(strangeness(self.gate, verdicts))
                 out["reasons"].append(reasons(verdicts))
                 out["checks"].append([name for name, verdict in verdicts.items() if not verdict["ok"]])
         return out
 
 
-def strangeness(gate: Gate, film: Radiograph, embedding: np.ndarray, verdicts: dict) -> float:
+def strangeness(gate: Gate, verdicts: dict) -> float:
     """One number for the whole gate, above 1 exactly where it objects: the worst check as a share of its threshold."""
-    seen = gate.evidence(look(film), embedding)
-    shares = [seen.values[name] / gate.thresholds[name] for name in ("layout", "likeness", "extremes")]
-    shares.append(gate.thresholds["contrast"] / max(seen.values["contrast"], 1e-6))
+    seen = {name: np.nan if verdict["value"] is None else verdict["value"] for name, verdict in verdicts.items()}
+    shares = [seen[name] / gate.thresholds[name] for name in ("layout", "likeness", "extremes")]
+    shares.append(gate.thresholds["contrast"] / max(seen["contrast"], 1e-6))
     least, most = gate.thresholds["aspect"]
-    shares.append(max(least / seen.values["aspect"], seen.values["aspect"] / most))
-    shares += [2 + seen.values[n] for n in ("polarity", "orientation") if not verdicts[n]["ok"]]
+    shares.append(max(least / seen["aspect"], seen["aspect"] / most))
+    shares += [np.exp(seen["part"] - gate.thresholds["part"])] if "part" in seen else []  # a logit may be negative
+    shares += [2 + seen[n] for n in ("polarity", "orientation") if not verdicts[n]["ok"]]
     shares += [1e6 for name in ("modality", "view") if name in verdicts and not verdicts[name]["ok"]]
     return float(np.nan_to_num(max(shares), nan=1e6, posinf=1e6))
 
@@ -187,34 +193,36 @@ def against(measured: dict[str, list], usual: dict[str, list], words: tuple[str,
 
 
 def left_out(predictor: Predictor, held: Manifest, *, learnt: int, rate: float) -> dict[str, dict]:
-    """Each source of the training part in turn under statistics made without it: what a new hospital would meet."""
-    few = held.table["image"].sample(min(learnt, len(held.table)), random_state=0)
-    sample = sample_of(predictor, held.take(sorted(few)))
-    sources = held.table.set_index("image")["source"].loc[sorted(few)].to_numpy()
+    """Each source of the training part in turn under a gate made without it: what a new hospital would meet."""
+    few = sorted(held.table["image"].sample(min(learnt, len(held.table)), random_state=0))
+    sample = sample_of(predictor, held.take(few))
+    pieces = pieces_of(predictor, held.take(few[::2]))
     found = {}
-    for source in sorted(set(sources)):
-        inside = sources == source
-        if min(inside.sum(), (~inside).sum()) < 100 or len(sample) != len(sources):
+    for source in sorted(set(sample.sources)):
+        inside = sample.sources == source
+        gone = sample.members[inside]
+        others, cut = (one.take(~np.isin(one.members, gone)) for one in (sample, pieces))
+        if min(inside.sum(), len(others)) < 100:
             continue
-        facts = fit_gate(sample.take(~inside), sample.take(np.zeros(len(sample), dtype=bool)), rate=rate)
+        facts = fit_gate(others, sample.take(np.zeros(len(sample), dtype=bool)), cut, rate=rate)
         values = values_of(open_gate(facts), sample.take(inside))
         refused = int(objections(values, facts["thresholds"]).sum())
         low, high = wilson(refused, int(inside.sum()))
-        by = {name: float((values.checks[name] > facts["thresholds"][name]).mean()) for name in ("layout", "likeness")}
+        by = {name: float((values.checks[name] > facts["thresholds"][name]).mean()) for name in LEARNT}
         found[source] = {"n": int(inside.sum()), "refused": refused, "low": low, "high": high, "share": by}
     return found
 
 
 def cost(asked: Asked, films: list[Radiograph]) -> dict[str, float]:
     """Milliseconds of processor time an image: the gate, and the network beside it."""
-    pixels = [asked.predictor.view(film).pixels[None] for film in films]
-    embeddings = [asked.predictor.run(one)["embedding"][0] for one in pixels]
+    views = [asked.predictor.view(film) for film in films]
+    embeddings = [asked.predictor.run(view.pixels[None])["embedding"][0] for view in views]
     begun = time.process_time()
-    for film, embedding in zip(films, embeddings, strict=True):
-        asked.gate.judge(look(film), embedding)
+    for film, view, embedding in zip(films, views, embeddings, strict=True):
+        asked.gate.judge(look(film), embedding, view.lungs)
     middle = time.process_time()
-    for one in pixels:
-        asked.predictor.run(one)
+    for view in views:
+        asked.predictor.run(view.pixels[None])
     return {
         "gate": 1000 * (middle - begun) / len(films),
         "network": 1000 * (time.process_time() - middle) / len(films),
@@ -236,9 +244,9 @@ def page(result: dict) -> str:
          for name, f in result["good"].items()],
     )  # fmt: skip
     left = markdown_table(
-        ["statistics made without", "n", "of it refused", "95 % interval", "layout", "likeness"],
+        ["gate made without", "n", "of it refused", "95 % interval", *LEARNT],
         [[name, f["n"], f"{f['refused'] / f['n']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}",
-          *(f"{f['share'][check]:.1%}" for check in ("layout", "likeness"))] for name, f in result["left_out"].items()],
+          *(f"{f['share'][check]:.1%}" for check in LEARNT)] for name, f in result["left_out"].items()],
     )  # fmt: skip
     header = ["group", "n", "detected", "95 % interval", "named rightly", "AUROC: gate", *SCORES[1:]]
     header += [f"good refused at 95 % detection: {SCORES[0]}", *SCORES[1:]]

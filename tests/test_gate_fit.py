@@ -11,6 +11,7 @@ from covid_xray.evaluation.gate_fit import (
     choose,
     fit_gate,
     held_out,
+    left_out,
     objections,
     statistics,
     values_of,
@@ -84,7 +85,7 @@ def test_one_patient_is_never_on_both_sides(known, monkeypatch):
     members = np.array([f"p{i // 5}" for i in range(len(known))])
     grouped = type(known)(known.looks, known.embeddings, known.labels, members)
     seen = []
-    monkeypatch.setattr(gate_fit, "statistics", lambda part: seen.append(set(part.members)) or statistics(part))
+    monkeypatch.setattr(gate_fit, "statistics", lambda part, pieces: seen.append(set(part.members)) or statistics(part))
     monkeypatch.setattr(
         gate_fit, "values_of", lambda gate, part: seen.append(set(part.members)) or values_of(gate, part)
     )
@@ -132,3 +133,33 @@ def test_the_covariance_is_that_of_scikit_learn(known):
     stored = unpacked(statistics(known)["layout"]["precision"])
     expected = LedoitWolf().fit(features).precision_
     np.testing.assert_allclose(stored, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
+
+
+def test_a_source_that_is_left_out_may_be_refused_twice_as_often_and_no_more():
+    usual, far = drawn(1000), drawn(1000, seed=1)
+    far.checks["layout"] *= 1.5
+    thresholds, _ = choose([usual], [far], rate=0.05)
+    both, _ = choose([usual, far], rate=0.05)
+    alone, _ = choose([usual], rate=0.05)
+    assert alone["layout"] < thresholds["layout"] < both["layout"]
+    assert objections(usual, thresholds).mean() <= 0.05 < objections(far, thresholds).mean() <= 0.1
+
+
+def test_a_source_is_judged_by_statistics_that_hold_none_of_its_patients_or_copies(known, monkeypatch):
+    from covid_xray.evaluation import gate_fit
+
+    large = sample(range(220))
+    sources = np.where(np.arange(220) < 105, "north", "south")
+    members = np.where(np.arange(220) == 219, large.members[0], large.members)  # a copy of a film of the north
+    named = type(large)(large.looks, large.embeddings, large.labels, members, sources)
+    learnt = []
+    monkeypatch.setattr(gate_fit, "statistics", lambda part, pieces: learnt.append(part) or statistics(part))
+    found = left_out(named)
+    assert {name: len(one.restored) for name, one in found.items()} == {"source north": 105, "source south": 115}
+    for part, one in zip(learnt, ("north", "south"), strict=True):
+        assert not set(part.members) & set(members[sources == one])
+    assert left_out(known) == {}  # nobody says where the images are from
+    few = type(large)(
+        large.looks, large.embeddings, large.labels, members, np.where(np.arange(220) < 90, "north", "south")
+    )
+    assert left_out(few) == {}

@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from covid_xray.bundle.gate_picture import UNDONE_BY, WAYS, Look, greys, layout
+from covid_xray.bundle.gate_part import extent
+from covid_xray.bundle.gate_part import features as features_of_part
+from covid_xray.bundle.gate_picture import LAYOUT, UNDONE_BY, WAYS, Look, greys, layout
+from covid_xray.bundle.lungs import Lungs
 from covid_xray.errors import BadBundle
 
 VERSION = 1
@@ -21,6 +24,7 @@ RADIOGRAPHY = frozenset({"CR", "DX", "RG", "OT", "SC"})  # OT, other, and SC, se
 FRONTAL = frozenset({"PA", "AP"})
 BLANK = 0.02  # share of white; printed film against a white page has more
 MEASURED = ("contrast", "extremes", "aspect", "polarity", "orientation", "layout", "likeness")
+PART = "part"  # a check that older bundles have no statistics for
 GENERAL = ("layout", "likeness")  # checks whose words are left out where another check names what is wrong
 
 Array = NDArray[np.float64]
@@ -106,24 +110,26 @@ class Gate:
         turns: W x 65, weights and bias of a linear classifier of `gate_picture.greys` into the `WAYS`, in their order.
         likeness: of the network's features.
         thresholds: by check: the largest value that passes, or least and largest.
+        part: 1 x 81 or 1 x 150, weights and bias of a linear classifier of `gate_part.features`; `None` for no check.
     """
 
     layout: Gaussian
     turns: Array
     likeness: Likeness
     thresholds: Mapping[str, Any]
+    part: Array | None = None
 
-    def judge(self, look: Look, embedding: ArrayLike) -> dict[str, Verdict]:
+    def judge(self, look: Look, embedding: ArrayLike, lungs: Lungs | None = None) -> dict[str, Verdict]:
         """Verdict of each check by name: `value`, `threshold`, `ok`, and `words` where it objects.
 
         A value that is no finite number (a broken network) is an objection, never an error; it is given as `None`.
         """
-        evidence = self.evidence(look, embedding)
+        evidence = self.evidence(look, embedding, None if lungs is None else extent(lungs))
         verdicts = {name: check(evidence) for name, check in CHECKS.items()}
         return {name: verdict for name, verdict in verdicts.items() if verdict is not None}
 
-    def evidence(self, look: Look, embedding: ArrayLike) -> Evidence:
-        """All measured values of one image."""
+    def evidence(self, look: Look, embedding: ArrayLike, lungs: Array | None = None) -> Evidence:
+        """All measured values of one image; `lungs` as `gate_part.extent` gives them."""
         features = np.asarray(embedding, dtype=np.float64).ravel()
         thumbnail = look.thumbnail[None]
         logits = self.turns[:, :-1] @ greys(thumbnail)[0] + self.turns[:, -1]
@@ -140,8 +146,19 @@ class Gate:
             "orientation": _margin(logits, "turned", "upside down"),
             "layout": float(shown),
             "likeness": self._likeness(features),
+            **self._part(thumbnail, lungs),
         }
         return Evidence(look, features, values, self.thresholds, best, float(min(restored)))
+
+    def _part(self, thumbnail: NDArray[np.float32], lungs: Array | None) -> dict[str, float]:
+        """How much it looks like a part of a chest; nothing where the check has no statistics or misses the lungs."""
+        if self.part is None:
+            return {}
+        plain = self.part.shape[1] == LAYOUT + 1
+        if lungs is None and not plain:
+            return {}
+        row = features_of_part(thumbnail, None if plain or lungs is None else lungs[None])[0]
+        return {PART: float(self.part[0, :-1] @ row + self.part[0, -1])}
 
     def _likeness(self, features: Array) -> float:
         if features.shape != self.likeness.centre.shape or not np.isfinite(features).all():
@@ -168,7 +185,8 @@ def open_gate(facts: Mapping[str, Any] | None) -> Gate | None:
                 inside=Gaussian(unpacked(like["means"]), unpacked(like["precision"])),
                 usual=(float(like["usual"][0]), float(like["usual"][1])),
             ),
-            thresholds={name: thresholds[name] for name in MEASURED},
+            thresholds={name: thresholds[name] for name in (*MEASURED, *([PART] if PART in facts else []))},
+            part=unpacked(facts[PART]) if PART in facts else None,
         )
     except (KeyError, TypeError, ValueError, IndexError):
         raise BadBundle("expected whole statistics of the gate. Received: some that are not", code="gate") from None
@@ -177,6 +195,8 @@ def open_gate(facts: Mapping[str, Any] | None) -> Gate | None:
 def reasons(verdicts: Mapping[str, Verdict] | None) -> tuple[str, ...]:
     """Why there is no label, in plain words; what is wrong by name, or else that something is."""
     objections = {name: str(verdict["words"]) for name, verdict in (verdicts or {}).items() if not verdict["ok"]}
+    if "layout" in objections:  # what does not look like a chest is no part of one either
+        objections.pop(PART, None)
     named = [words for name, words in objections.items() if name not in GENERAL]
     return tuple(named or objections.values())
 
@@ -240,7 +260,9 @@ def _turned(name: str, sentence: Callable[[str], str]) -> Check:
 
 
 def _general(name: str, words: str) -> Check:
-    def check(evidence: Evidence) -> Verdict:
+    def check(evidence: Evidence) -> Verdict | None:
+        if name not in evidence.values:
+            return None
         value, most = evidence.values[name], evidence.thresholds[name]
         return verdict(value, most, ok=value <= most, words=words)
 
@@ -269,6 +291,7 @@ CHECKS: Mapping[str, Check] = {
     "aspect": _aspect,
     "polarity": _turned("polarity", lambda way: "looks inverted (MONOCHROME1?): lungs bright, bones dark"),
     "orientation": _turned("orientation", lambda way: f"looks {_how(way).removeprefix('inverted and ')}"),
+    PART: _general(PART, "looks like a part of a chest X-ray: some of the lungs is cut off or missing"),
     "layout": _general("layout", "does not look like a frontal chest X-ray"),
     "likeness": _general("likeness", "unlike the training images, by the network's features"),
 }

@@ -17,6 +17,7 @@ Features = NDArray[np.float64]
 SIDE = 32  # of the thumbnail
 CELLS = 8  # of the layout: 8 x 8 mean greys, enough to see lungs, heart, neck and belly
 GRAIN = 4  # of the fine structure: 4 x 4
+LAYOUT = CELLS**2 + GRAIN**2  # values of `layout`
 _THINNED = 192  # a picture keeps at least this many rows and columns before averaging
 _FLAT = 0.02  # added to spreads (shares of white), so that a flat picture divides by no zero
 

@@ -1,6 +1,9 @@
 """Images of a manifest in, what the gate sees of them out: looks and embeddings, in one pass of the network."""
 
+import dataclasses
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,26 +11,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.finding import Finding
+from covid_xray.bundle.gate_part import extent
 from covid_xray.bundle.gate_picture import Look, look
-from covid_xray.bundle.predictor import Predictor, open_source
+from covid_xray.bundle.lungs import Lungs
+from covid_xray.bundle.predictor import BATCH, Predictor, open_source
 from covid_xray.data.groups import groups
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadImage
-from covid_xray.images.radiograph import Radiograph
 
 Progress = Callable[[int, int], None]
 Array = NDArray[np.float64]
+_NONE = np.empty((0, 0), dtype=np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What the gate sees of N images: looks, embeddings N x D, and their class and group (patient or copies)."""
+    """What the gate sees of N images.
+
+    Args:
+        looks: of the pictures.
+        embeddings: N x D.
+        labels, members: class and group (patient or copies) of each.
+        sources: where each is from; `None` where that is not known.
+        lungs: N x 69, `gate_part.extent`; `None` for a bundle without a lung network.
+    """
 
     looks: Sequence[Look]
     embeddings: Array
     labels: NDArray[np.str_]
     members: NDArray[np.str_]
+    sources: NDArray[np.str_] | None = None
+    lungs: Array | None = None
 
     def __len__(self) -> int:
         return len(self.looks)
@@ -35,7 +49,9 @@ class Sample:
     def take(self, rows: Any) -> "Sample":
         """Some of the images: a mask or positions."""
         places = np.arange(len(self))[rows]
-        return Sample([self.looks[i] for i in places], self.embeddings[rows], self.labels[rows], self.members[rows])
+        sources, lungs = (None if one is None else one[rows] for one in (self.sources, self.lungs))
+        looks = [self.looks[i] for i in places]
+        return Sample(looks, self.embeddings[rows], self.labels[rows], self.members[rows], sources, lungs)
 
     @property
     def thumbnails(self) -> NDArray[np.float32]:
@@ -43,33 +59,58 @@ class Sample:
         return np.stack([seen.thumbnail for seen in self.looks])
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Of one image: its row in the manifest, its look, the network's input and the lungs."""
+
+    row: int
+    look: Look
+    pixels: NDArray[np.uint8]
+    lungs: Array | None
+
+
 def sample_of(
     predictor: Predictor, manifest: Manifest, *, done: int = 0, total: int = 0, progress: Progress | None = None
 ) -> Sample:
     """What the gate sees of a manifest's images; those that cannot be read or have no finite embedding are left out."""
-    looks: list[Look] = []
-    rows: list[int] = []
-
-    def opened() -> Iterator[Radiograph]:
-        for row, image in enumerate(manifest.table["image"]):
-            try:
-                radiograph = open_source(Path(manifest.path(image)), limits=predictor.limits)
-            except BadImage:
-                continue
-            looks.append(look(radiograph))
-            rows.append(row)
-            yield radiograph
-
-    embeddings: list[Any] = []
-    for answer in predictor.predict_many(opened()):
-        embeddings.append(answer.embedding if isinstance(answer, Finding) else None)
+    seen: list[_Seen] = []
+    embeddings: list[Array] = []
+    for some in _batches(predictor, manifest):
+        rows = predictor.run(np.stack([one.pixels for one in some]))["embedding"].astype(np.float64)
+        good = [i for i, row in enumerate(rows) if np.isfinite(row).all()]
+        seen += [dataclasses.replace(some[i], pixels=_NONE) for i in good]
+        embeddings += [rows[i] for i in good]
         if progress:
-            progress(done + len(embeddings), max(total, done + len(embeddings)))
-    good = [i for i, value in enumerate(embeddings) if value is not None and np.isfinite(value).all()]
-    chosen = [rows[i] for i in good]
+            progress(done + some[-1].row + 1, max(total, done + some[-1].row + 1))
+    places = [one.row for one in seen]
+    table = manifest.table
     return Sample(
-        [looks[i] for i in good],
-        np.array([embeddings[i] for i in good], dtype=np.float64),
-        manifest.table["label"].to_numpy(dtype=str)[chosen],
-        groups(manifest).to_numpy(dtype=str)[chosen],
+        [one.look for one in seen],
+        np.array(embeddings, dtype=np.float64),
+        table["label"].to_numpy(dtype=str)[places],
+        groups(manifest).to_numpy(dtype=str)[places],
+        table["source"].to_numpy(dtype=str)[places] if "source" in table else None,
+        np.array([one.lungs for one in seen]) if predictor.bundle.lungs is not None else None,
     )
+
+
+def extent_of(lungs: Lungs | None) -> Array | None:
+    """`gate_part.extent`, or `None` where nobody looked for lungs."""
+    return None if lungs is None else extent(lungs)
+
+
+def _batches(predictor: Predictor, manifest: Manifest) -> Iterator[list[_Seen]]:
+    def read(row: int, path: Path) -> _Seen | None:
+        try:
+            view = predictor.view(radiograph := open_source(path, limits=predictor.limits))
+        except BadImage:
+            return None
+        return _Seen(row, look(radiograph), view.pixels, extent_of(view.lungs))
+
+    paths = [Path(manifest.path(image)) for image in manifest.table["image"]]
+    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="gate") as pool:
+        for start in range(0, len(paths), BATCH):
+            rows = range(start, min(start + BATCH, len(paths)))
+            some = [one for one in pool.map(read, rows, [paths[row] for row in rows]) if one is not None]
+            if some:
+                yield some
