@@ -115,12 +115,13 @@ def said(network: dict) -> str:
     where = [str(machine.get("processor", "")), str(made.get("precision") or "")]
     minutes = (image["seconds"] + patient["seconds"]) / 60
     where += [f"{minutes:.0f} minutes"] if minutes >= 1 else []
+    epochs = f"At most {network['training']['epochs']} epochs a fold; " if network["training"]["epochs"] else ""
     return (
         f"**{called(network)}: by patient accuracy {show(patient['figures']['accuracy'])}, macro-F1 "
         f"{show(patient['figures']['macro_f1'])}.** By image, as published: {show(image['figures']['accuracy'])} and "
         f"{show(image['figures']['macro_f1'])}. Paired difference in accuracy, by patient - by image: "
         f"{change['difference']:+.3f} ({change['ci_low']:+.3f} to {change['ci_high']:+.3f}). "
-        f"At most {network['training']['epochs']} epochs a fold; {', '.join(filter(None, where))}."
+        f"{epochs}{', '.join(filter(None, where))}."
     )
 
 

@@ -73,7 +73,7 @@ def _network(facts: Facts) -> list[tuple[str, Any]]:
         )
     if "temperature" in facts:
         unfitted = " (not fitted)" if facts["temperature"] == 1 else ""
-        rows.append(("Temperature", f"{facts['temperature']}{unfitted}"))
+        rows.append(("Temperature", f"{facts['temperature']:.4g}{unfitted}"))
     return rows
 
 
