@@ -1,6 +1,7 @@
 """Nothing that a library says of a file gets out of the block."""
 
 import logging
+import threading
 import warnings
 
 import pydicom
@@ -8,7 +9,7 @@ import pytest
 
 from covid_xray.errors import BadImage
 from covid_xray.pacs.original import NoResult
-from covid_xray.pacs.quiet import quietly
+from covid_xray.pacs.quiet import brief_threads, quietly
 
 
 def tell_all() -> None:
@@ -39,3 +40,18 @@ def test_values_beyond_the_standard_pass_inside_and_not_outside() -> None:
         dataset.PatientID = "x" * 100
     assert dataset.PatientID == "x" * 100
     assert pydicom.config.settings.reading_validation_mode == pydicom.config.WARN
+
+
+def test_a_thread_that_ends_by_an_exception_is_named_by_its_type(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # put back after the test
+    brief_threads()
+    thread = threading.Thread(target=tell_all)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        thread.start()
+        thread.join()
+    assert "a thread ended (KeyError)" in caplog.text
+    assert "CANARY" not in "".join(record.getMessage() for record in caplog.records if record.name == "covid_xray.pacs")
+    assert "CANARY" not in "".join(capfd.readouterr())

@@ -42,8 +42,10 @@ def serve(
     resolved = _settings(config, store, settings)
     from covid_xray.bundle.predictor import Predictor
     from covid_xray.pacs import running
+    from covid_xray.pacs.quiet import brief_threads
 
     _log(log_level)
+    brief_threads()
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())

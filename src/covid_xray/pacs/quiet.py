@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator
 
 from covid_xray.errors import BadImage, CovidXrayError
@@ -15,6 +16,15 @@ def silence() -> None:
     """Silence the libraries of this room for good; none of their lines is free of values."""
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(_SILENT)
+
+
+def brief_threads() -> None:
+    """For a process of its own: what ends a thread of a library is named by its type, for its text may hold values."""
+
+    def told(thrown: threading.ExceptHookArgs) -> None:
+        logging.getLogger("covid_xray.pacs").error("a thread ended (%s)", thrown.exc_type.__name__)
+
+    threading.excepthook = told
 
 
 @contextlib.contextmanager
