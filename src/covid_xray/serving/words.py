@@ -20,7 +20,6 @@ CHECKS = {
     "aspect": "The shape of a chest X-ray",
     "polarity": "Not inverted",
     "orientation": "Upright",
-    "part": "The whole chest, not a part of it",
     "layout": "Laid out like a frontal chest",
     "likeness": "Like the training images",
     "part": "A whole chest, not a part of one",
