@@ -55,6 +55,21 @@ def test_python(server: Process, tmp_path: Path) -> None:
     assert [study["verdict"] for study in page["studies"]] == ["agree"]
 
 
+def test_the_store_from_python_beside_a_running_server(server: Process, tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "store.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    identity, label, *_ = ran.stdout.split()
+    with server.client() as client:
+        study = client.get(f"/api/v1/studies/{identity}").json()
+        assert (study["label"], study["origin"]) == (label, "EXAMPLE")
+        assert client.get(f"/api/v1/studies/{identity}/image.png").status_code == 200
+    assert server.stop() == 0
+
+
 def test_every_setting_is_in_the_table() -> None:
     table = PAGE.partition("## Settings")[2].partition("## Watch")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
