@@ -98,11 +98,11 @@ def throughput(args: argparse.Namespace, images: list[Path]) -> dict[str, list[d
         for name in names:
             if name in options:
                 with ours(args, options[name], unlimited=True) as server:
-                    measured = drive(server.address, images, seconds=args.seconds, path="/api/v1/predict")
+                    measured = drive(server, images, seconds=args.seconds, path="/api/v1/predict")
                     answers = ask(server.address + "/api/v1/predict", images[:8])
             else:
                 with flask(args) as server:
-                    measured = drive(server.address, images, seconds=args.seconds, path="/predict")
+                    measured = drive(server, images, seconds=args.seconds, path="/predict")
                     answers = ask(server.address + "/predict", images[:8])
             runs[name].append({**summary(measured), "answers": answers})
             print(f"round {turn + 1}: {name}: {runs[name][-1]['per_second']:.1f}/s", flush=True)
@@ -118,14 +118,22 @@ class Server:
 
     def memory(self) -> float:
         """MiB that it and its children hold."""
-        total, waiting = 0.0, [self.process.pid]
+        return sum(int(it.partition("VmRSS:")[2].split()[0]) / 1024 for it in self._all("status"))
+
+    def cpu(self) -> float:
+        """Seconds of processor time that it and its children have used."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        return sum(sum(map(int, it.rpartition(")")[2].split()[11:13])) / ticks for it in self._all("stat"))
+
+    def _all(self, name: str) -> Iterator[str]:
+        """That file of /proc, for the process and its children."""
+        waiting = [self.process.pid]
         while waiting:
             pid = waiting.pop()
             with contextlib.suppress(OSError):
-                status = Path(f"/proc/{pid}/status").read_text()
-                total += int(status.partition("VmRSS:")[2].split()[0]) / 1024
-                waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        return total
+                yield Path(f"/proc/{pid}/{name}").read_text()
+                for thread in Path(f"/proc/{pid}/task").iterdir():
+                    waiting += map(int, (thread / "children").read_text().split())
 
 
 @contextlib.contextmanager
@@ -172,14 +180,16 @@ def running(command: list[object], port: int) -> Iterator[Server]:
 
 
 def drive(
-    address: str, images: list[Path], *, seconds: float, path: str, clients: int = CLIENTS, batches: int = 0
+    server: Server, images: list[Path], *, seconds: float, path: str, clients: int = CLIENTS, batches: int = 0
 ) -> dict:
-    """What `clients` saw; a few seconds to warm up do not count."""
-    command = [sys.executable, Path(__file__).parent / "serving_load.py", address, *images, "--path", path]
+    """What `clients` saw, and the processor time that the server took; a few seconds to warm up do not count."""
+    command = [sys.executable, Path(__file__).parent / "serving_load.py", server.address, *images, "--path", path]
     many = ["--clients", clients, "--batches", batches]
     if not batches:
         _json([*command, *many, "--seconds", min(5.0, seconds)])
-    return _json([*command, *many, "--seconds", seconds])
+    before = server.cpu()
+    measured = _json([*command, *many, "--seconds", seconds])
+    return {**measured, "cpu": server.cpu() - before}
 
 
 def ask(address: str, images: list[Path]) -> list[list[float]]:
@@ -203,6 +213,7 @@ def summary(measured: dict) -> dict:
         "per_second": len(latencies) / measured["seconds"],
         "p50": latencies[len(latencies) // 2],
         "p95": latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))],
+        "cpu_ms": 1000 * measured["cpu"] / len(latencies),
         "statuses": measured["statuses"],
         "hanging": measured["hanging"],
     }
@@ -232,7 +243,7 @@ def flood(args: argparse.Namespace, images: list[Path]) -> dict:
         watcher = threading.Thread(target=watch)
         watcher.start()
         path = "/api/v1/predict"
-        seen = drive(server.address, images, seconds=args.flood_seconds, path=path, clients=FLOOD, batches=10)
+        seen = drive(server, images, seconds=args.flood_seconds, path=path, clients=FLOOD, batches=10)
         normal, waited = 2 * max(quiet), None
         ended = time.perf_counter()
         while waited is None and time.perf_counter() - ended < 60:
@@ -272,10 +283,20 @@ def report(args: argparse.Namespace, runs: dict[str, list[dict]], flooded: dict,
     for name, turns in runs.items():
         speed = median(a["per_second"] / b["per_second"] for a, b in zip(turns, peer, strict=True))
         wait = median(a["p95"] / b["p95"] for a, b in zip(turns, peer, strict=True))
-        ratios[name] = {"throughput": speed, "p95": wait}
-        cells = [f"{median(turn[key] for turn in turns):.3g}" for key in ("per_second", "p50", "p95")]
-        rows.append([name, *cells, f"{speed:.2f}", f"{wait:.3f}"])
-    table = markdown_table(["server", "images/s", "p50 s", "p95 s", "x throughput", "x p95"], rows)
+        work = median(b["cpu_ms"] / a["cpu_ms"] for a, b in zip(turns, peer, strict=True))
+        ratios[name] = {"throughput": speed, "p95": wait, "cpu": work}
+        cells = [f"{median(turn[key] for turn in turns):.3g}" for key in ("per_second", "p50", "p95", "cpu_ms")]
+        rows.append([name, *cells, f"{speed:.2f}", f"{wait:.3f}", f"{work:.2f}"])
+    heads = [
+        "images/s",
+        "p50 s",
+        "p95 s",
+        "processor ms an image",
+        "x throughput",
+        "x p95",
+        "images for the same processor time",
+    ]
+    table = markdown_table(["server", *heads], rows)
     goals = []
     for name, ratio in ratios.items():
         if name != "flask + model.predict":
