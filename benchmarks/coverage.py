@@ -192,9 +192,9 @@ def tables(result: dict) -> str:
 NOTE = (
     "Intervals drawn over films instead of patients are too narrow: the last row of the first table shows how far. "
     'The gain of the model over the better of "treat all" and "treat none" may be a little under the goal: near the '
-    "threshold where these two cross it is the smaller of two differences, which a percentile bootstrap holds too seldom. "
-    "Where APS covers more than it promises (it has no random step, and the last class always sums to 1), tests lie "
-    "above the band. None of these figures is of radiographs."
+    "threshold where these two cross it is the smaller of two differences, which a percentile bootstrap holds too "
+    "seldom. Where APS covers more than it promises (it has no random step, and the last class always sums to 1), "
+    "tests lie above the band. None of these figures is of radiographs."
 )
 
 
