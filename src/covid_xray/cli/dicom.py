@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covid_xray.cli.console import BundleFolder
-from covid_xray.cli.terminal import bar, finish, out
+from covid_xray.cli.terminal import bar, err, finish, out
 
 if TYPE_CHECKING:
     from covid_xray.bundle.finding import Failure
     from covid_xray.bundle.inputs import Item
+    from covid_xray.pacs.deidentify import Deidentifier
     from covid_xray.pacs.objects import Maker, Results
 
-COLUMNS = ("image", "label", "reasons", "sc", "sr", "seg", "gsps", "code", "message")
+COLUMNS = ("image", "label", "reasons", "sc", "sr", "seg", "gsps", "copy", "burnt_in", "code", "message")
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +31,12 @@ def dicom(
         str, typer.Option("--results", help="Of sc (Secondary Capture), sr (report), seg (region), gsps (outline).")
     ] = "sc,sr,seg",
     share: Annotated[float, typer.Option("--share", help="Of the heat map's maximum, above which it is region.")] = 0.5,
+    deidentify: Annotated[
+        Path | None,
+        typer.Option(
+            "--deidentify", help="Key file, made when missing: also de-identified copies in OUTPUT/deidentified."
+        ),
+    ] = None,
     untrusted: Annotated[
         bool, typer.Option("--untrusted", help="Decode in child processes with time and memory limits.")
     ] = False,
@@ -44,15 +51,17 @@ def dicom(
     items = list(expand(paths, limits=Limits()))
     require_any(items, paths)
     kinds = [kind for kind in results.replace(" ", "").split(",") if kind]
+    hider = _hider(deidentify) if deidentify else None
     maker = Maker(Predictor(bundle, untrusted=untrusted), kinds=kinds, share=share)
     rows, failures = [], []
     with bar("dicom") as progress:
-        for done, (row, failure) in enumerate(_answered(items, maker, output), start=1):
+        for done, (row, failure) in enumerate(_answered(items, maker, hider, output), start=1):
             rows.append(row)
             failures += [failure] if failure else []
             progress(done, len(items))
     _write_rows(output / "results.csv", rows)
     made = sum(bool(row[name]) for row in rows for name in ("sc", "sr", "seg", "gsps"))
+    unclean = sum(row["burnt_in"] in ("yes", "not said") for row in rows)
     out.print(
         f"{made} objects for {len(items) - len(failures)} of {len(items)} files in {output}; "
         "research use, not for diagnosis",
@@ -60,28 +69,51 @@ def dicom(
         markup=False,
         soft_wrap=True,
     )
+    if unclean:
+        err.print(f"{unclean} copies may have text in their pixels: look at them before they leave", highlight=False)
     finish(failures, len(items))
 
 
-def _answered(items: "list[Item]", maker: "Maker", output: Path) -> Iterator[tuple[dict[str, str], "Failure | None"]]:
+def _answered(
+    items: "list[Item]", maker: "Maker", hider: "Deidentifier | None", output: Path
+) -> Iterator[tuple[dict[str, str], "Failure | None"]]:
     from covid_xray.bundle.finding import Failure
     from covid_xray.errors import InputRefused
     from covid_xray.pacs.objects import write_results
 
     for item in items:
+        row = dict.fromkeys(COLUMNS, "") | {"image": item.name}
         try:
-            made = maker.make(item.read(maker.predictor.limits))
+            source = item.read(maker.predictor.limits)
+            made = maker.make(source)
+            row |= _told(made, write_results(made, output))
+            row |= _copied(hider, source, output / "deidentified") if hider else {}
         except InputRefused as error:
-            row = dict.fromkeys(COLUMNS, "") | {"image": item.name, "code": error.code, "message": error.message}
-            yield row, Failure(item.name, error.code, error.message)
+            yield row | {"code": error.code, "message": error.message}, Failure(item.name, error.code, error.message)
             continue
-        yield _row(item.name, made, write_results(made, output)), None
+        yield row, None
 
 
-def _row(name: str, made: "Results", paths: dict[str, Path]) -> dict[str, str]:
+def _told(made: "Results", paths: dict[str, Path]) -> dict[str, str]:
     files = {kind: path.name for kind, path in paths.items()}
-    about = {"image": name, "label": made.finding.label, "reasons": "; ".join(made.finding.reasons)}
-    return dict.fromkeys(COLUMNS, "") | about | files
+    return {"label": made.finding.label, "reasons": "; ".join(made.finding.reasons), **files}
+
+
+def _hider(key: Path) -> "Deidentifier":
+    from covid_xray.pacs.deidentify import Deidentifier, read_key
+
+    return Deidentifier(read_key(key))
+
+
+def _copied(hider: "Deidentifier", source: Path | bytes, folder: Path) -> dict[str, str]:
+    """A copy in a folder for each patient; the row says what the object says of text in its pixels."""
+    from covid_xray.files import replacing
+
+    copy = hider.copy(source if isinstance(source, bytes) else source.read_bytes())
+    path = folder / copy.patient / copy.name
+    with replacing(path) as temporary:
+        temporary.write_bytes(copy.data)
+    return {"copy": f"{copy.patient}/{copy.name}", "burnt_in": copy.burnt_in}
 
 
 def _write_rows(path: Path, rows: list[dict[str, str]]) -> None:
