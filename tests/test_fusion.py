@@ -21,7 +21,7 @@ from patients import AGE, SEX, SPO2, rows
 def fitted(data, **recipe):
     from covid_xray.training.fusion import Recipe, fit
 
-    return fit(data, Recipe(steps=80, learning_rate=0.1, **recipe))
+    return fit(data, Recipe(**recipe))
 
 
 def joint(model, data) -> np.ndarray:

@@ -43,7 +43,7 @@ def fuse(
     if study and output is None and source == run:
         raise UsageError("expected -o FOLDER for the study of a bundle without a run folder, or --no-study")
     quiet_tensorflow()
-    from covid_xray.training.fuse import answered
+    from covid_xray.evaluation.answered import answered
     from covid_xray.training.fuse import fuse as fused
     from covid_xray.training.fusion import Recipe
 
@@ -58,9 +58,11 @@ def fuse(
     target = bundle or source
     _print(facts, target)
     if study:
+        from threadpoolctl import threadpool_limits
+
         from covid_xray.training.clinical_report import write_study
 
-        with stages() as progress:
+        with stages() as progress, threadpool_limits(1):  # many small products: threads would wait for each other
             found = write_study(output or run, target, answers, rounds=rounds, seed=seed, step=progress)
         for line in found["lines"]:
             out.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -54,12 +54,11 @@ class Basis:
     offset: NDArray[np.float32]
 
 
-def build(basis: Basis, *, penalty: float = 0.0) -> keras.Model:
+def build(basis: Basis) -> keras.Model:
     """The network, its terms 0 until it is trained.
 
     Args:
         basis: ramps, classes and components.
-        penalty: L2 of the weights.
 
     Returns:
         A model from `probabilities` (N x C, calibrated), `embedding` (N x D) and `clinical` (N x F float32 in the units
@@ -72,7 +71,7 @@ def build(basis: Basis, *, penalty: float = 0.0) -> keras.Model:
     clinical = keras.Input((fields,), name="clinical")
     ramps = Ramps(basis, name="ramps")(clinical)
     side = Side(basis, name="side")(embedding)
-    terms = FieldTerms(basis, penalty=penalty, name="terms")([ramps, side])
+    terms = FieldTerms(basis, name="terms")([ramps, side])
     joint = Joint(name="joint_probabilities")([p, terms])
     return keras.Model([p, embedding, clinical], {"joint_probabilities": joint, "terms": terms}, name="fusion")
 
@@ -122,7 +121,7 @@ class Side(_Fixed):
 class FieldTerms(_Fixed):
     """Ramps N x R and components N x S in, N x F x C out: what each field adds to the logit of each class."""
 
-    def __init__(self, basis: Basis, *, penalty: float, **kwargs: Any) -> None:
+    def __init__(self, basis: Basis, **kwargs: Any) -> None:
         super().__init__(dtype="float32", **kwargs)
         fields, classes = basis.used.shape
         ramps, side = len(basis.field), len(basis.offset)
@@ -132,10 +131,7 @@ class FieldTerms(_Fixed):
         self.share = self.hold("share", basis.used[basis.field][:, None, :] / np.maximum(
             basis.used[basis.field].sum(axis=1), 1)[:, None, None])  # fmt: skip
         # A weight for the value itself, then one for each component.
-        self.kernel = self.add_weight(
-            name="kernel", shape=(ramps, 1 + side, classes), initializer="zeros",
-            regularizer=keras.regularizers.L2(penalty) if penalty else None,
-        )  # fmt: skip
+        self.kernel = self.add_weight(name="kernel", shape=(ramps, 1 + side, classes), initializer="zeros")
         self.built = True
 
     def call(self, inputs: list[Any]) -> Any:

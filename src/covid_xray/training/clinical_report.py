@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.bundle.bundle import load_bundle, record
+from covid_xray.evaluation.answered import Answered
 from covid_xray.evaluation.clinical_page import lines, page, warning
 from covid_xray.files import write_json, write_text
 from covid_xray.training.clinical_study import study
-from covid_xray.training.fuse import Answered
 
 VERSION = 1
 Stage = Callable[[str, int, int, str], None]

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from covid_xray import clinical
 from covid_xray.data.clinical_table import NAMES
-from covid_xray.data.grouped_scores import TREES
+from covid_xray.evaluation.answered import Answered, Floats, Rows
 from covid_xray.evaluation.clinical_bias import bias
 from covid_xray.evaluation.clinical_worth import Variant, worth
-from covid_xray.training.fuse import Answered, CrossFitted, cross_fit
-from covid_xray.training.fusion import Recipe, Rows, counted, usable
+from covid_xray.training.fuse import CrossFitted, cross_fit
+from covid_xray.training.fusion import Recipe, counted, usable
 
-PERMUTATIONS = 20
-Floats = NDArray[np.float32]
+PERMUTATIONS, TREES = 20, 100
 Facts = dict[str, Any]
 Step = Callable[[int, int, str], None]
 

@@ -3,8 +3,8 @@
 The image network is not touched: `model.onnx` keeps its bytes, and with them everything that was fitted on it.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,82 +14,20 @@ from numpy.typing import NDArray
 
 from covid_xray import clinical
 from covid_xray.bundle.bundle import Bundle, load_bundle, networks, write_bundle
-from covid_xray.bundle.finding import Finding
 from covid_xray.bundle.fusion import Fusion
 from covid_xray.bundle.fusion_network import FUSION_VERSION, FusionNetwork
-from covid_xray.bundle.predictor import Predictor
-from covid_xray.data.clinical_table import clinical_table
-from covid_xray.data.groups import groups
 from covid_xray.data.manifest import Manifest, fingerprint
 from covid_xray.data.split import make_folds
-from covid_xray.errors import BadSplit, InputRefused
+from covid_xray.errors import BadSplit
+from covid_xray.evaluation.answered import Answered, Rows
 from covid_xray.evaluation.conformal import conformal_facts
 from covid_xray.evaluation.predictions import Predictions, probability_columns
-from covid_xray.training.fusion import Recipe, Rows, counted, fit, to_fusion_onnx, usable
+from covid_xray.training.fusion import Recipe, counted, fit, to_fusion_onnx, usable
 from covid_xray.training.storage import ExportFailed
 
 PARTS = ("val", "calibration")  # images that the network never saw in training, and that are no test
 FOLDS = 5
-Progress = Callable[[int, int], None]
 Facts = dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Answered:
-    """Images with what the image network says of them and what their table says of the patient.
-
-    Args:
-        manifest: those that could be answered, in order.
-        rows: of the same order.
-        refused: clinical cells that were left out, with reasons.
-        failed: how many images could not be answered.
-    """
-
-    manifest: Manifest
-    rows: Rows
-    refused: list[dict[str, str]]
-    failed: int
-
-    def take(self, mask: NDArray[np.bool_]) -> "Answered":
-        """The images where `mask` is true."""
-        return replace(self, manifest=self.manifest.take(mask), rows=self.rows.take(mask))
-
-
-def answered(folder: Path, manifest: Manifest, *, progress: Progress | None = None) -> Answered:
-    """The answers of a bundle for the images of a manifest, labels among its classes.
-
-    Raises:
-        InputRefused: a label that the network does not know, or not one image that it can answer.
-    """
-    predictor = Predictor(folder)
-    unknown = sorted(set(manifest.table["label"]) - set(predictor.classes))
-    if unknown:
-        raise InputRefused(f"expected labels of {', '.join(predictor.classes)}. Received: {unknown[0]!r}")
-    paths = [manifest.path(image) for image in manifest.table["image"]]
-    found: list[Finding | None] = []
-    for done, answer in enumerate(predictor.predict_many(paths), start=1):
-        found.append(answer if isinstance(answer, Finding) else None)
-        if progress:
-            progress(done, len(paths))
-    mask = np.array([answer is not None for answer in found])
-    findings = [answer for answer in found if answer is not None]
-    if not findings:
-        raise InputRefused("expected at least one image that can be answered. Received: none")
-    kept, table = manifest.take(mask), clinical_table(manifest.table)
-    codes = {name: code for code, name in enumerate(predictor.classes)}
-    rows = Rows(
-        probabilities=np.array([list(answer.probabilities.values()) for answer in findings], np.float32),
-        embedding=np.array([answer.embedding for answer in findings], np.float32),
-        clinical=table.values[mask],
-        labels=kept.table["label"].map(codes).to_numpy().astype(np.int64),
-        people=groups(kept).to_numpy(dtype=str),
-    )
-    return Answered(
-        kept,
-        rows,
-        [{str(k): str(v) for k, v in row.items()} for row in table.refused.to_dict("records")],
-        int((~mask).sum()),
-    )
 
 
 def fuse(

@@ -11,50 +11,18 @@ from typing import Any
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from covid_xray.data.clinical_table import NAMES
 from covid_xray.errors import InputRefused
-from covid_xray.models.fusion import INPUTS, OUTPUTS, Basis, build
+from covid_xray.evaluation.answered import Floats, Rows
+from covid_xray.models.fusion import INPUTS, OUTPUTS, SMALLEST, Basis, build
 from covid_xray.training.export import TOLERANCE, to_onnx
 from covid_xray.training.storage import ExportFailed
 
 ENOUGH = 20  # patients of a class with a value, or the field says nothing about that class
 KNOTS = (0.05, 0.275, 0.5, 0.725, 0.95)  # quantiles between which a field is linear
 COMPONENTS = 4  # of the embedding
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """N images as the fusion network sees them.
-
-    Args:
-        probabilities: N x C, calibrated.
-        embedding: N x D.
-        clinical: N x F in the units of the fields, NaN where absent.
-        labels: N class codes.
-        people: N, images of one patient or one radiograph share a name.
-    """
-
-    probabilities: Floats
-    embedding: Floats
-    clinical: Floats
-    labels: NDArray[np.int64]
-    people: NDArray[Any]
-
-    def take(self, mask: Any) -> "Rows":
-        """The rows of a mask, or in the order of indices."""
-        return Rows(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
-
-    def without_image(self) -> "Rows":
-        """The same rows for who never saw the picture: even probabilities and an embedding of zeros."""
-        even = np.full_like(self.probabilities, 1 / self.probabilities.shape[1])
-        return replace(self, probabilities=even, embedding=np.zeros_like(self.embedding))
-
-    @property
-    def inputs(self) -> dict[str, Floats]:
-        """As the network takes them."""
-        return {"probabilities": self.probabilities, "embedding": self.embedding, "clinical": self.clinical}
 
 
 @dataclass(frozen=True)
@@ -62,17 +30,16 @@ class Recipe:
     """How a fusion network is trained.
 
     Args:
-        steps, learning_rate: of Adam on all rows at once, the rate falling to 0.
         penalty: L2 of the weights.
-        dropout: share of the stated fields that each step hides, anew for each row.
+        dropout: share of the stated fields that is hidden, drawn anew for each row and draw.
+        draws: how often the rows are seen, each time with other fields hidden.
         naive: missing-indicators as features, every field for every class: the usual design, for comparison.
         seed: of the drop-out.
     """
 
-    steps: int = 200
-    learning_rate: float = 0.05
     penalty: float = 0.01
     dropout: float = 0.3
+    draws: int = 8
     naive: bool = False
     seed: int = 0
 
@@ -80,30 +47,78 @@ class Recipe:
 def fit(rows: Rows, recipe: Recipe | None = None) -> keras.Model:
     """A trained fusion network.
 
+    The loss is convex in the weights, so they are found by L-BFGS at its minimum: no learning rate, no epochs, and the
+    same weights from the same rows.
+
     Raises:
         InputRefused: no field is stated for 20 patients of two classes (code `too-few`).
     """
-    recipe = recipe or Recipe()
+    with threadpool_limits(1):  # products this small make threads wait for each other
+        return _fitted(rows, recipe or Recipe())
+
+
+def _fitted(rows: Rows, recipe: Recipe) -> keras.Model:
     basis = basis_of(rows, naive=recipe.naive)
     known = ~np.isnan(rows.clinical) & basis.used.any(axis=1)
     if not recipe.naive:  # rows without a value that may speak teach nothing
         rows, known = rows.take(known.any(axis=1)), known[known.any(axis=1)]
     rows = replace(rows, people=np.unique(rows.people, return_inverse=True)[1])
-    model = build(basis, penalty=recipe.penalty)
-    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.steps)
-    model.compile(
-        keras.optimizers.Adam(schedule), loss={"joint_probabilities": "sparse_categorical_crossentropy", "terms": None},
-        jit_compile=False,
-    )  # fmt: skip
-    random = np.random.default_rng(recipe.seed)
-    for _ in range(recipe.steps):
-        shown = known if recipe.naive else known & (random.random(known.shape) >= recipe.dropout)
-        weights = _even_classes(rows) if recipe.naive else _even_within_patterns(rows, shown, basis.used)
-        hidden = {**rows.inputs, "clinical": np.where(shown, rows.clinical, np.nan).astype(np.float32)}
-        model.train_on_batch(
-            hidden, {"joint_probabilities": rows.labels}, sample_weight={"joint_probabilities": weights}
-        )
+    model = build(basis)
+    features, labels, offsets, weights = _seen(model, rows, known, basis, recipe)
+    kernel = model.get_layer("terms").kernel
+    kernel.assign(_minimum(features, labels, offsets, weights, basis, penalty=recipe.penalty).reshape(kernel.shape))
     return model
+
+
+def _seen(
+    model: keras.Model, rows: Rows, known: NDArray[np.bool_], basis: Basis, recipe: Recipe
+) -> tuple[Floats, NDArray[np.int64], Floats, NDArray[np.float64]]:
+    """Features N x R x (1 + S), labels, log-probabilities of the image and weights of the rows, over all draws."""
+    random = np.random.default_rng(recipe.seed)
+    side = keras.ops.convert_to_numpy(model.get_layer("side")(rows.embedding))
+    with_one = np.concatenate([np.ones_like(side[:, :1]), side], axis=1)
+    features, weights = [], []
+    draws = 1 if recipe.naive else recipe.draws
+    for _ in range(draws):
+        shown = known if recipe.naive else known & (random.random(known.shape) >= recipe.dropout)
+        hidden = np.where(shown, rows.clinical, np.nan).astype(np.float32)
+        ramps = keras.ops.convert_to_numpy(model.get_layer("ramps")(hidden))
+        features.append(ramps[:, :, None] * with_one[:, None, :])
+        weights.append(_even_classes(rows) if recipe.naive else _even_within_patterns(rows, shown, basis.used))
+    offsets = np.log(np.maximum(rows.probabilities, SMALLEST))
+    together = np.concatenate(weights)
+    return (np.concatenate(features), np.tile(rows.labels, draws), np.tile(offsets, (draws, 1)),
+            together / max(float(together.sum()), 1e-12))  # fmt: skip
+
+
+def _minimum(
+    features: Floats, labels: NDArray[np.int64], offsets: Floats, weights: NDArray[np.float64], basis: Basis, *,
+    penalty: float,
+) -> NDArray[np.float64]:  # fmt: skip
+    """The kernel R x (1 + S) x C with the least weighted cross-entropy plus penalty."""
+    from scipy.optimize import minimize
+
+    count, ramps, inner = features.shape
+    classes = offsets.shape[1]
+    x = features.reshape(count, ramps * inner).astype(np.float64)
+    mask = np.repeat(basis.used[basis.field].astype(np.float64), inner, axis=0)  # (R (1 + S)) x C
+    share = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+    true = np.eye(classes)[labels]
+
+    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        kernel = flat.reshape(-1, classes)
+        kept = kernel * mask
+        moved = offsets + x @ ((kept - (kept * share).sum(axis=1, keepdims=True)) * mask)
+        moved = moved - moved.max(axis=1, keepdims=True)
+        p = np.exp(moved) / np.exp(moved).sum(axis=1, keepdims=True)
+        value = -float((weights * np.log(np.maximum((p * true).sum(axis=1), 1e-300))).sum())
+        gradient = (x.T @ (weights[:, None] * (p - true))) * mask
+        gradient = (gradient - (gradient.sum(axis=1, keepdims=True)) * share) * mask
+        return value + penalty * float((kernel**2).sum()), (gradient + 2 * penalty * kernel).ravel()
+
+    start = np.zeros(x.shape[1] * classes)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500})
+    return np.asarray(found.x)
 
 
 def basis_of(rows: Rows, *, naive: bool = False) -> Basis:
@@ -202,7 +217,7 @@ def _balanced(labels: NDArray[np.int64], people: NDArray[Any]) -> NDArray[np.flo
 
 
 def _even_classes(rows: Rows) -> NDArray[np.float64]:
-    return _balanced(rows.labels, rows.people) * len(rows.labels)
+    return _balanced(rows.labels, rows.people)
 
 
 def _even_within_patterns(rows: Rows, shown: NDArray[np.bool_], used: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -216,5 +231,4 @@ def _even_within_patterns(rows: Rows, shown: NDArray[np.bool_], used: NDArray[np
         here = np.flatnonzero((shown == pattern).all(axis=1) & speaks[rows.labels])
         if pattern.any() and len(set(rows.labels[here])) > 1:
             weights[here] = _balanced(rows.labels[here], rows.people[here]) * len(set(rows.people[here]))
-    total = weights.sum()
-    return weights * (len(weights) / total) if total else weights
+    return weights
