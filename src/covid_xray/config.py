@@ -102,6 +102,7 @@ class Training(Settings):
     augmentation: Augmentation = Augmentation()
     appearance: Appearance = Appearance()  # off: its probability is 0
     precision: Literal["auto", "float32", "mixed_bfloat16"] = "auto"
+    devices: int = pydantic.Field(1, ge=1)  # of this machine that share each batch: GPUs, or parts of the processor
     deterministic: bool = False  # same machine, same seed: the same weights; slower
     seed: int = pydantic.Field(0, ge=0)
     val_fraction: float = pydantic.Field(0.15, gt=0, lt=1)
@@ -114,6 +115,10 @@ class Training(Settings):
         if not self.epochs and not self.probe:
             raise ValueError("expected epochs of 1 or more, or a probe")
         return self
+
+
+# What a run that is resumed may change; all else makes it another run.
+FREE = frozenset({"epochs", "decode_workers", "devices", "calibration_fraction", "lungs"})
 
 
 class Serving(Settings):

@@ -17,10 +17,12 @@ from covid_xray.cli import (
     duplicates,
     fusing,
     lungs,
+    outcome,
     pacs,
     scoring,
     serving,
     training,
+    tuning,
 )
 
 app = typer.Typer(
@@ -35,8 +37,10 @@ duplicates.register(app)
 training.register(app)
 lungs.register(app)
 fusing.register(app)
+outcome.register(app)
 calibrating.register(app)
 crossvalidating.register(app)
+tuning.register(app)
 comparing.register(app)
 auditing.register(app)
 answers.register(app)

@@ -25,6 +25,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # of its C++ side, which writes to our standard error
+    "RAY_AIR_NEW_OUTPUT": "0",  # boxes and tables of Ray Tune on our standard output
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what it would print to our standard output: workers that died, and why
 }
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from covid_xray.config import Training
+from covid_xray.training import devices
 from covid_xray.training.batches import Batch, Part, plain_batches, prefetch, training_batches
 from covid_xray.training.sampling import GroupWeights
 
@@ -30,7 +31,7 @@ def train_epoch(
     for step, batch in enumerate(prefetch(training_batches(part, settings=settings, epoch=epoch)), start=1):
         model.reset_metrics()  # so that the logs are of this batch, in every Keras version
         weight = batch.weight * robust.update(batch.groups, _losses(model, batch)) if robust else batch.weight
-        logs = model.train_on_batch(batch.x, batch.y, sample_weight=weight, return_dict=True)
+        logs = devices.train_on_batch(model, batch.x, batch.y, weight=weight)
         seen += len(batch.images)
         sums = {name: sums[name] + float(logs[name]) * len(batch.images) for name in sums}
         if watch and step < steps:
@@ -46,7 +47,7 @@ def steps_of(part: Part, settings: Training) -> int:
 
 def _losses(model: keras.Model, batch: Batch) -> NDArray[np.float64]:
     """Cross-entropy of each image as the network stands: what group DRO weighs the groups by."""
-    probabilities = np.asarray(model.predict_on_batch(batch.x), dtype=np.float64)
+    probabilities = np.asarray(devices.predict_on_batch(model, batch.x), dtype=np.float64)
     return np.asarray(-np.log(np.clip((probabilities * batch.y).sum(axis=1), 1e-7, None)))
 
 
@@ -54,7 +55,7 @@ def validate(model: keras.Model, part: Part, *, batch_size: int) -> tuple[float,
     """Cross-entropy, accuracy and macro-F1 on a part, each label beside the prediction of its own image."""
     labels, losses, predicted = [], [], []
     for batch in prefetch(plain_batches(part, batch_size=batch_size)):
-        probabilities = np.asarray(model.predict_on_batch(batch.x), dtype=np.float64)
+        probabilities = np.asarray(devices.predict_on_batch(model, batch.x), dtype=np.float64)
         truth = batch.y.argmax(axis=1)
         labels += truth.tolist()
         predicted += probabilities.argmax(axis=1).tolist()

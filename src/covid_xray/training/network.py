@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from covid_xray.config import Training
 from covid_xray.models import zoo
-from covid_xray.training import precision
+from covid_xray.training import devices, precision
 
 
 def build_model(settings: Training, classes: int) -> keras.Model:
@@ -20,9 +20,10 @@ def build_model(settings: Training, classes: int) -> keras.Model:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
-    with precision.policy(precision.choose(settings.precision)):
-        model = zoo.build(settings, classes)
-    model.compile(optimizer=_optimizer(settings), loss=_loss(settings), metrics=["accuracy"])
+    with devices.scope(settings.devices):
+        with precision.policy(precision.choose(settings.precision)):
+            model = zoo.build(settings, classes)
+        model.compile(optimizer=_optimizer(settings), loss=_loss(settings), metrics=["accuracy"])
     return model
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from covid_xray import partial
 from covid_xray.bundle.lungs import LungNetwork
-from covid_xray.config import Training, load, to_yaml
+from covid_xray.config import FREE, Training, load, to_yaml
 from covid_xray.data.manifest import Manifest
 from covid_xray.data.split import check_split, write_split
 from covid_xray.errors import CovidXrayError, UsageError
@@ -38,9 +38,9 @@ from covid_xray.training.epoch import steps_of, train_epoch, validate
 from covid_xray.training.export import export
 from covid_xray.training.lung_crop import kept_network
 from covid_xray.training.network import averaged, build_model, weights_of
+from covid_xray.training.parts import part_of
 from covid_xray.training.probe import probe_head
 from covid_xray.training.run import calibrate_bundle, describe_data, write_run_manifest
-from covid_xray.training.sampling import group_numbers
 from covid_xray.training.schedule import Schedule
 
 # stage ("decode", "epoch 3/30", "export"), done, total, note ("loss 0.31 accuracy 0.88")
@@ -79,6 +79,7 @@ def train(
     resume: bool = False,
     cache: PixelCache | None = None,
     progress: Progress | None = None,
+    each_epoch: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> Path:
     """Train on the `train` part, choose the epoch on the `val` part, and write the run folder `out`.
 
@@ -90,6 +91,7 @@ def train(
         resume: go on from the last complete epoch; a run that is finished stays as it is.
         cache: the images, decoded already; default: they are decoded into `out`.
         progress: called as (stage, done, total, note).
+        each_epoch: called with the row of history.csv of every epoch that ends.
 
     Returns:
         The folder of the bundle.
@@ -106,7 +108,7 @@ def train(
             return out / "bundle"
         started = time.time()
         run = _prepare(manifest, split, settings=settings, out=out, cache=cache, progress=progress)
-        last, best = _epochs(run)
+        last, best = _epochs(run, each_epoch)
         return _finish(run, manifest, split, last=last, best=best, seconds=time.time() - started)
 
 
@@ -142,13 +144,7 @@ def _prepare(
         workers=settings.decode_workers,
         progress=lambda done, total: progress("decode", done, total, ""),
     )
-    parts = {}
-    for name in ("train", "val"):
-        part = manifest.take((split == name).to_numpy()).table
-        codes = np.array([manifest.classes.index(label) for label in part["label"]], dtype=np.int64)
-        sources = list(part["source"]) if "source" in part else [""] * len(part)
-        groups = group_numbers(codes.tolist(), sources)
-        parts[name] = Part(tuple(part["image"]), codes, manifest.classes, cache, groups)
+    parts = {name: part_of(manifest, split, name, cache) for name in ("train", "val")}
     write_text(out / "config.yaml", to_yaml(settings))
     write_split(out / "split.csv", split, manifest)
     model = build_model(settings, len(manifest.classes))
@@ -158,12 +154,12 @@ def _prepare(
 
 def _identity(settings: Training, split: pd.Series, classes: tuple[str, ...], lungs: LungNetwork | None) -> str:
     """Hash of everything a checkpoint depends on, the number of epochs aside: a run may be prolonged."""
-    facts = settings.model_dump(mode="json", exclude={"epochs", "decode_workers", "calibration_fraction", "lungs"})
+    facts = settings.model_dump(mode="json", exclude=set(FREE))
     rows = sorted((str(image), str(part)) for image, part in split.items())
     return sha256_bytes(json.dumps([facts, classes, rows, lungs and lungs.facts["sha256"]]).encode())
 
 
-def _epochs(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
+def _epochs(run: _Run, each: Callable[[dict[str, float]], None]) -> tuple[Schedule, checkpoint.Arrays]:
     """Run the epochs that are left; returns the final schedule and the best weights."""
     state, best = _restore(run)
     folder = run.out / "checkpoint"
@@ -178,6 +174,7 @@ def _epochs(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
             if saved:
                 saved.result()
             _append_history(run.out / "history.csv", row)
+            each(row)
             saved = writer.submit(checkpoint.save, folder, checkpoint.Generation(variables, best, state, run.identity))
             # Usually it is done before the next epoch begins, so that a kill then costs that epoch and no more.
             wait([saved], timeout=max(SAVING_SECONDS, SAVING_SHARE * row["seconds"]))
