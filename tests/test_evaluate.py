@@ -13,6 +13,7 @@ from covid_xray.evaluation.predictions import read_predictions
 
 FILES = {
     "metrics.json", "predictions.csv", "classification_report.txt", "model_card.md", "checklist.md", "report.html",
+    "report.md",
     "figures/confusion_matrix.png", "figures/roc.png", "figures/precision_recall.png", "figures/reliability.png",
     "figures/by_source.png", "figures/cases.png", "figures/decision_curve.png",
 }  # fmt: skip

@@ -18,6 +18,7 @@ from covid_xray.evaluation.no_lung import compared
 from covid_xray.evaluation.pdf import report_pdf
 from covid_xray.evaluation.predictions import Answering, Predictions, Progress, predict_manifest, write_predictions
 from covid_xray.evaluation.report import model_card, report_html, sections
+from covid_xray.evaluation.report_markdown import report_markdown
 from covid_xray.evaluation.sections import Drawn
 from covid_xray.files import replacing, write_json, write_text
 
@@ -39,7 +40,7 @@ def evaluate(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write metrics.json, predictions.csv, figures/, model_card.md, checklist.md, report.html and more to `out`.
+    """Write metrics.json, predictions.csv, figures/, report.html, report.md, model_card.md and more to `out`.
 
     Args:
         predictor: of a bundle, or anything that answers like one.
@@ -108,6 +109,7 @@ def _write(
     parts = sections(metrics, drawn=drawn, cases=cases, text=text, facts=facts)
     if pdf:
         write_bytes(out / "report.pdf", report_pdf(metrics, parts=parts))
+    write_text(out / "report.md", report_markdown(metrics, parts=parts))
     write_text(out / "report.html", report_html(metrics, parts=parts))
 
 
