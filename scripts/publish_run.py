@@ -13,6 +13,7 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 CHART = re.compile(r"\]\(figures/([a-z_0-9]+\.png)\)")
+FOLDER = re.compile(r"(?<![\w.:/-])/(?:home|root|tmp|work|mnt|opt|srv|Users)/")
 COPIED = ("metrics.json", "checklist.md", "model_card.md")
 OPTIONAL = ("audit.json", "audit.md")
 
@@ -41,10 +42,18 @@ def main() -> None:
                     shutil.copyfile(chart, folder / chart.name)
     made = json.loads((args.run / "manifest.json").read_text(encoding="utf-8"))
     made["command"] = args.command.split()
-    made.get("config", {}).pop("lungs", None)  # a folder of the machine
+    made["bundle"]["training"].get("settings", {}).pop("lungs", None)  # a folder of the machine
     (folder / "manifest.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     text = page(args.name, args.command, made, report, note=args.note, audited=(folder / "audit.md").is_file())
     (args.results / f"{args.name}.md").write_text(text, encoding="utf-8")
+    telling = [path.name for path in [*folder.iterdir(), args.results / f"{args.name}.md"] if names_a_folder(path)]
+    if telling:
+        raise SystemExit(f"expected no folder of this machine in what is published. Received: {', '.join(telling)}")
+
+
+def names_a_folder(path: Path) -> bool:
+    """Whether a text file holds what looks like an absolute path."""
+    return path.suffix != ".png" and bool(FOLDER.search(path.read_text(encoding="utf-8")))
 
 
 def published(path: Path) -> str:
