@@ -69,6 +69,7 @@ class Training(Settings):
     """One training run: the original network and recipe by default."""
 
     model: str = "vgg"
+    init: str | None = None  # begin from a bundle: default (the one that ships), or the folder of a bundle or run
     weights: Literal["imagenet"] | None = None  # for efficientnet_lite0 and keras.applications networks
     train_from: str = ""  # efficientnet_lite0: layers before the first one of this prefix, such as block12, stay as is
     image_size: int = pydantic.Field(224, ge=32, le=1024)  # rows and columns of the network's input
@@ -112,13 +113,15 @@ class Training(Settings):
 
     @pydantic.model_validator(mode="after")
     def _something_is_trained(self) -> "Training":
-        if not self.epochs and not self.probe:
-            raise ValueError("expected epochs of 1 or more, or a probe")
+        if not self.epochs and not self.probe and self.init is None:
+            raise ValueError("expected epochs of 1 or more, a probe, or init")
+        if self.init is not None and self.weights is not None:
+            raise ValueError(f"expected weights=null with init, which brings its own. Received: weights={self.weights}")
         return self
 
 
-# What a run that is resumed may change; all else makes it another run.
-FREE = frozenset({"epochs", "decode_workers", "devices", "calibration_fraction", "lungs"})
+# What a run that is resumed may change; all else makes it another run. Of `lungs` and `init` the network counts.
+FREE = frozenset({"epochs", "decode_workers", "devices", "calibration_fraction", "lungs", "init"})
 
 
 class Serving(Settings):

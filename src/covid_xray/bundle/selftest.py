@@ -94,6 +94,11 @@ def check(predictor: Predictor) -> Result:
     return Result(images=len(facts["images"]), largest=largest, problems=tuple(problems))
 
 
+def drawn(predictor: Predictor) -> NDArray[np.uint8]:
+    """The reference images as the network of `predictor` sees them: N x height x width uint8."""
+    return np.stack([predictor.read(_png(draw(seed))) for seed in range(IMAGES)])
+
+
 def _reference(predictor: Predictor, seed: int) -> dict[str, Any]:
     pixels = predictor.read(_png(draw(seed)))
     outputs = predictor.run_uncalibrated(pixels[None], class_maps=True)

@@ -27,6 +27,15 @@ LungRun = Annotated[
 ]
 
 
+Init = Annotated[
+    str | None,
+    typer.Option(
+        "--init",
+        help="Begin from this bundle or run, or from the network that ships (default), and take over its crop.",
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
     app.command()(train)
@@ -45,6 +54,7 @@ def train(
     config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
     split: Annotated[Path | None, typer.Option("--split", help="A split.csv to use as it is.")] = None,
+    init: Init = None,
     lungs: LungRun = None,
     label: Labels = None,
     where: Where = None,
@@ -52,7 +62,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUTPUT.")] = False,
 ) -> None:
     """Train a network on a folder or CSV of chest X-rays, choose its best epoch, and export it as a bundle."""
-    overrides = with_lungs(settings, lungs)
+    overrides = [*with_lungs(settings, lungs), *([f"init={json.dumps(init)}"] if init else [])]
     chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
     quiet_tensorflow()
     from covid_xray.data.manifest import require_classes
@@ -154,7 +164,7 @@ def settings_of(
 
     chosen = list(overrides or ())
     chosen += [f"model={model}"] if model else []
-    chosen += [f"epochs={epochs}"] if epochs else []
+    chosen += [] if epochs is None else [f"epochs={epochs}"]
     if resume and config is None and (output / "config.yaml").is_file():
         config = output / "config.yaml"
     return load(Training, file=config, overrides=chosen)

@@ -23,15 +23,16 @@ def build(settings: Training, classes: int) -> keras.Model:
     """EfficientNet-Lite0 with a global-average-pool head of `classes`.
 
     Batch normalisation runs with its stored statistics in training too: under strong augmentation running statistics
-    drift away from those of clean images, and the decision threshold with them. With `weights="imagenet"` the layers
-    before `settings.train_from` (a layer-name prefix such as `block04`) are frozen as well.
+    drift away from those of clean images, and the decision threshold with them. So it is with `init`; only a
+    network that begins from nothing learns them. The layers before `settings.train_from` (a layer-name prefix such as
+    `block04`) are frozen as well.
 
     Raises:
         UsageError: `train_from` names no layer.
         MissingPackage: ImageNet weights are wanted and the package that carries them is not installed.
     """
     image = grey_input(settings.image_size, settings.image_size)
-    x = features(to_rgb(image), trainable_norm=settings.weights is None)
+    x = features(to_rgb(image), trainable_norm=settings.weights is None and settings.init is None)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(settings.dropout, name="pool_dropout")(x)
     probabilities = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)

@@ -37,16 +37,28 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One side of a split: image keys, labels as class numbers, class names, pixels of all images, (class, source)."""
+    """One side of a split: image keys, labels as numbers, class names, pixels of all images, (class, source).
+
+    `targets` says what each label number asks of the network: K x C, rows that sum to 1. `None`: the numbers are
+    classes, and each asks for its own.
+    """
 
     images: tuple[str, ...]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     cache: PixelCache
     groups: NDArray[np.int64]  # number of the (class, source) group of each image
+    targets: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+def some_of_each(part: Part, *, count: int = 16) -> NDArray[np.uint8]:
+    """About `count` images, as many of each class: N x H x W uint8 as they are, for the proof of parity."""
+    per_class = -(-count // len(part.classes))
+    chosen = [i for c in range(len(part.classes)) for i in np.flatnonzero(part.labels == c)[:per_class]]
+    return np.stack([part.cache.pixels[part.cache.row[part.images[i]]] for i in chosen])
 
 
 def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
@@ -147,7 +159,7 @@ def _batch(
     return Batch(
         images=tuple(part.images[index] for index in chosen),
         x=np.stack(pixels)[..., None].astype(np.float32),
-        y=np.eye(len(part.classes), dtype=np.float32)[labels],
+        y=(np.eye(len(part.classes), dtype=np.float32) if part.targets is None else part.targets)[labels],
         weight=np.ones(len(chosen), np.float32) if weights is None else weights[labels],
         groups=part.groups[chosen],
     )

@@ -19,7 +19,7 @@ def canonical(graph: Any) -> None:
     """
     if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
         return
-    nodes = _in_order(graph.node, [tensor.name for tensor in graph.output])
+    nodes = in_order(graph.node, [tensor.name for tensor in graph.output])
     names = {tensor.name: tensor.name for tensor in [*graph.input, *graph.output]}
     names[""] = ""  # an input that is left out
     constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -44,7 +44,7 @@ def canonical(graph: Any) -> None:
     del graph.value_info[:]
 
 
-def _in_order(nodes: Sequence[Any], outputs: Sequence[str]) -> list[Any]:
+def in_order(nodes: Sequence[Any], outputs: Sequence[str]) -> list[Any]:
     """The nodes that the outputs need, each after those whose results it takes; first output and first input first."""
     maker = {name: node for node in nodes for name in node.output if name}
     found: list[Any] = []

@@ -26,6 +26,7 @@ from covid_xray.evaluation.predictions import FAILED, Predictions, predict_manif
 from covid_xray.files import folder_lock, sha256_file, write_json, write_text
 from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.folds import Fold, Protocol, plan_folds, write_folds
+from covid_xray.training.initial import resolved
 from covid_xray.training.lung_crop import network_of
 from covid_xray.training.pooled import pool, write_study
 from covid_xray.training.train import Progress, train
@@ -68,6 +69,7 @@ def crossval(
         InputRefused: the answers of a finished fold were altered (`altered`).
         Busy: another process works in `out`.
     """
+    settings = resolved(settings)
     protocol = dataclasses.replace(protocol, seed=settings.seed, val_fraction=settings.val_fraction)
     folds = plan_folds(manifest, protocol)
     with folder_lock(out):

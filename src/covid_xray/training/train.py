@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from covid_xray import partial
 from covid_xray.bundle.lungs import LungNetwork
@@ -32,12 +31,13 @@ from covid_xray.errors import CovidXrayError, UsageError
 from covid_xray.files import folder_lock, fsync_folder, replacing, sha256_bytes, write_text
 from covid_xray.models import zoo
 from covid_xray.training import checkpoint, precision, schedule
-from covid_xray.training.batches import Part
+from covid_xray.training.batches import Part, some_of_each
 from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.epoch import steps_of, train_epoch, validate
 from covid_xray.training.export import export
+from covid_xray.training.initial import begin, resolved
 from covid_xray.training.lung_crop import kept_network
-from covid_xray.training.network import averaged, build_model, weights_of
+from covid_xray.training.network import averaged, weights_of
 from covid_xray.training.parts import part_of
 from covid_xray.training.probe import probe_head
 from covid_xray.training.run import calibrate_bundle, describe_data, write_run_manifest
@@ -67,6 +67,7 @@ class _Run:
     val: Part
     identity: str
     lungs: LungNetwork | None
+    initial: Mapping[str, Any] | None  # the bundle that the network began from
     progress: Progress
 
 
@@ -103,6 +104,7 @@ def train(
     """
     progress = progress or (lambda *_: None)
     check_split(manifest, split)
+    settings = resolved(settings)
     with folder_lock(out):
         if _claim(out, settings, resume=resume):
             return out / "bundle"
@@ -147,16 +149,25 @@ def _prepare(
     parts = {name: part_of(manifest, split, name, cache) for name in ("train", "val")}
     write_text(out / "config.yaml", to_yaml(settings))
     write_split(out / "split.csv", split, manifest)
-    model = build_model(settings, len(manifest.classes))
-    identity = _identity(settings, split, manifest.classes, lungs)
-    return _Run(settings, out, model, parts["train"], parts["val"], identity, lungs, progress)
+    model, initial = begin(settings, manifest.classes)
+    if initial:
+        progress("init", 1, 1, f"{initial['name']} {initial['version']}, head {initial['head']}")
+    identity = _identity(settings, split, manifest.classes, lungs, initial)
+    return _Run(settings, out, model, parts["train"], parts["val"], identity, lungs, initial, progress)
 
 
-def _identity(settings: Training, split: pd.Series, classes: tuple[str, ...], lungs: LungNetwork | None) -> str:
+def _identity(
+    settings: Training,
+    split: pd.Series,
+    classes: tuple[str, ...],
+    lungs: LungNetwork | None,
+    initial: Mapping[str, Any] | None,
+) -> str:
     """Hash of everything a checkpoint depends on, the number of epochs aside: a run may be prolonged."""
     facts = settings.model_dump(mode="json", exclude=set(FREE))
     rows = sorted((str(image), str(part)) for image, part in split.items())
-    return sha256_bytes(json.dumps([facts, classes, rows, lungs and lungs.facts["sha256"]]).encode())
+    begun = [initial["sha256"]] if initial else []
+    return sha256_bytes(json.dumps([facts, classes, rows, lungs and lungs.facts["sha256"], *begun]).encode())
 
 
 def _epochs(run: _Run, each: Callable[[dict[str, float]], None]) -> tuple[Schedule, checkpoint.Arrays]:
@@ -266,14 +277,15 @@ def _finish(
     model.set_weights(list(best))
     with replacing(run.out / "model.keras") as temporary:
         model.save(temporary)
+    told = run.settings.model_dump(mode="json", exclude={"lungs", "init"})  # paths of this machine
     facts = {
         "name": run.settings.model,
         "version": run.identity[:12],
         "classes": list(manifest.classes),
         "training_data": describe_data(manifest, split),
-        "training": {"settings": run.settings.model_dump(mode="json", exclude={"lungs"}), **dataclasses.asdict(last)},
+        "training": {"settings": told, **dataclasses.asdict(last), **({"init": run.initial} if run.initial else {})},
     }
-    parity = export(model, run.out / "bundle", facts=facts, images=_samples(run.val), lungs=run.lungs)
+    parity = export(model, run.out / "bundle", facts=facts, images=some_of_each(run.val), lungs=run.lungs)
     run.progress("export", 1, 1, f"parity with Keras: {max(parity.values()):.1e}")
     reason = schedule.finished(last, run.settings) or ""
     calibrated = calibrate_bundle(run.out / "bundle", manifest, split, progress=run.progress)
@@ -285,10 +297,3 @@ def _finish(
 def _remove_scratch(out: Path) -> None:
     for scratch in ("cache", "checkpoint"):
         shutil.rmtree(out / scratch, ignore_errors=True)
-
-
-def _samples(part: Part, *, count: int = 16) -> NDArray[np.uint8]:
-    """Some images of each class for the proof of parity."""
-    per_class = -(-count // len(part.classes))
-    chosen = [i for c in range(len(part.classes)) for i in np.flatnonzero(part.labels == c)[:per_class]]
-    return np.stack([part.cache.pixels[part.cache.row[part.images[i]]] for i in chosen])
