@@ -1,0 +1,82 @@
+"""A search by Ray Tune with ASHA: trials stopped early, gone on with after a stop, another search refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from clusters import cluster
+from commands import run
+from covid_xray.cluster.search_space import DEFAULT
+from covid_xray.cluster.tune import search
+from covid_xray.config import Training, load
+from covid_xray.data.manifest import Manifest, read_manifest
+from covid_xray.data.split import make_split
+from covid_xray.errors import UsageError
+from datasets import draw_folders
+
+SETTINGS = Training(
+    image_size=32, blocks=(4,), convolutions=1, dense=(8,), epochs=4, batch_size=8, augment=False, precision="float32",
+    decode_workers=1,
+)  # fmt: skip
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return read_manifest(draw_folders(tmp_path_factory.mktemp("set"), each=10))
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Any]:
+    with cluster(2) as made:
+        yield made
+
+
+def test_the_best_of_some_trials_and_a_search_that_was_stopped(made: Any, manifest: Manifest, tmp_path: Path) -> None:
+    split = make_split(manifest, val_fraction=0.3, test_fraction=0.0, seed=0)
+    out, seen = tmp_path / "out", []
+
+    def stop(stage: str, done: int, total: int, note: str) -> None:
+        if stage == "tune" and "epoch" in note:
+            seen.append(note)
+            if len(seen) == 3:
+                raise KeyboardInterrupt
+
+    how = {"settings": SETTINGS, "space": DEFAULT, "trials": 3, "out": out}
+    with pytest.raises(KeyboardInterrupt):
+        search(manifest, split, **how, progress=stop)
+    assert not (out / "trials.csv").exists()
+    with pytest.raises(UsageError, match="--resume"):
+        search(manifest, split, **how)
+    with pytest.raises(UsageError, match="expected the trials"):
+        search(manifest, split, **{**how, "settings": SETTINGS.model_copy(update={"dropout": 0.4})}, resume=True)
+    rows = search(manifest, split, **how, resume=True)
+    assert sorted(row["trial"] for row in rows) == [1, 2, 3]
+    assert [row["val_loss"] for row in rows] == sorted(row["val_loss"] for row in rows)
+    assert {row["ended"] for row in rows} <= {"finished", "stopped early"}
+    best = rows[0]
+    assert best["ended"] == "finished"
+    assert (best["epochs"], (out / f"trial-{best['trial']:02d}" / "bundle" / "model.onnx").is_file()) == (4, True)
+    assert load(Training, file=out / "best.yaml").learning_rate == best["learning_rate"]
+    assert (out / "figures" / "tune.png").is_file()
+    plan = json.loads((out / "plan.json").read_text())
+    assert len(plan["trials"]) == 3
+
+
+def test_the_command_refuses_a_space_of_unknown_settings(tmp_path: Path, capfdbinary: Any) -> None:
+    (tmp_path / "space.yaml").write_text("nonsense: {choice: [1]}\n")
+    ran = run(capfdbinary, "tune", "--data", tmp_path, "-o", tmp_path / "out", "--space", tmp_path / "space.yaml")
+    assert (ran.code, b"expected a setting of training" in ran.err) == (2, True)
