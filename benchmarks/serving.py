@@ -240,7 +240,7 @@ def flood(args: argparse.Namespace, images: list[Path]) -> dict:
             while not done.wait(1.0):
                 memory.append(server.memory())
 
-        watcher = threading.Thread(target=watch)
+        watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         path = "/api/v1/predict"
         seen = drive(server, images, seconds=args.flood_seconds, path=path, clients=FLOOD, batches=10)
