@@ -39,15 +39,22 @@ def probe_head(model: keras.Model, part: Part, *, settings: Training) -> None:
     copies = 2 if settings.augment else 1
     features = np.concatenate([_embed(trunk, part, settings, copy) for copy in range(copies)])
     labels, weights = np.tile(part.labels, copies), np.tile(shares(part.groups, part.labels), copies)
+    kernel, bias = fit_head(features, labels, weights, strength=settings.probe)
+    model.get_layer("probabilities").set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+
+
+def fit_head(
+    features: NDArray[np.float32], labels: NDArray[np.int64], weights: NDArray[np.float64], *, strength: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Kernel D x C and bias C of the logistic regression on features N x D; `strength` is scikit-learn's C."""
     scaler = StandardScaler().fit(features)
-    found = LogisticRegression(C=settings.probe, max_iter=ITERATIONS).fit(
+    found = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(
         scaler.transform(features), labels, sample_weight=weights / weights.mean()
     )
     # Two classes share one row in scikit-learn: the second against the first.
     rows, offsets = (found.coef_, found.intercept_) if len(found.classes_) > 2 else _both(found)
     kernel = (rows / scaler.scale_).T
-    bias = offsets - scaler.mean_ @ kernel
-    model.get_layer("probabilities").set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+    return kernel, offsets - scaler.mean_ @ kernel
 
 
 def _both(found: LogisticRegression) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
