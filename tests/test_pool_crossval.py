@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pool_crossval
+import publish_crossval
 import pytest
 
 import drawing
-import pool_crossval
-import publish_crossval
 from bundles import CLASSES, grey
 from covid_xray.config import Training
 from covid_xray.errors import BadManifest
