@@ -1,0 +1,412 @@
+"""What `train --init default` is worth on few images of one source, against ImageNet and against nothing.
+
+usage: python benchmarks/init_curve.py --data FOLDER_OF_THE_RADIOGRAPHS --scratch FOLDER [--seeds 20] [--tasks ...]
+       [--views FOLDER]: the pictures as benchmarks/linear_heads.py left them, made by the same lung network
+
+The same pictures (cropped by the bundle's lung network) and the same recipe for all three beginnings; per seed 50, 100
+and 300 images are drawn, the smaller sets inside the larger, and every network answers the same test images, which no
+part of the bundle ever learned from, chose by, or was calibrated on. Three recipes, each equal for all beginnings:
+    head   train_from=probabilities, augment=false: the head alone is trained (from the bundle's where it is known)
+    probe  train_from=probabilities, augment=false, epochs=0, probe=0.001: the head by the house's logistic regression
+    all    the real `training.train` on every layer, for as many seeds as --all-seeds says (hours on a busy machine)
+The layers below the head stay as they are in `head` and `probe`, so their embeddings are computed once.
+"""
+
+import argparse
+import itertools
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pandas as pd
+
+from common import RESULTS, load_note, write_results
+from init_curve_page import STARTS, chart, page_of
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+
+SIZES = (50, 100, 300)
+EPOCHS, RATE, BATCH, DROPOUT, PROBE = 20, 1e-3, 32, 0.3, 0.001
+ROUNDS = 1000
+TEST = 300  # at most, of a task
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One source: its classes, and images with label number and person, to draw from and to answer."""
+
+    name: str
+    hospital: str
+    why: str
+    classes: tuple[str, ...]
+    pool: pd.DataFrame
+    test: pd.DataFrame
+
+
+def study(data: Path) -> pd.DataFrame:
+    """Every radiograph with its hospital, person, reason to leave it out, and part in the bundle's training."""
+    from curate_cxr import curate, hospitals, reasons
+
+    from covid_xray.data.groups import groups, with_duplicates
+    from covid_xray.data.manifest import read_manifest
+
+    copies = pd.read_csv(RESULTS / "cxr-duplicates.csv", dtype=str)
+    manifest = with_duplicates(read_manifest(data), copies)
+    used, _ = curate(manifest)
+    part = used.set_index("image")["split"]
+    table = manifest.table.reset_index(drop=True)
+    person = groups(manifest).loc[table["image"]].to_numpy()
+    return table.assign(
+        hospital=hospitals(table).to_numpy(), person=person, reason=reasons(manifest).to_numpy(),
+        part=part.reindex(table["image"]).fillna("").to_numpy(),
+    )  # fmt: skip
+
+
+def tasks(table: pd.DataFrame, names: list[str]) -> list[Task]:
+    """The chosen tasks. Nobody in the shipped network's training part is in any of them."""
+    strangers = ~table["person"].isin(set(table["person"][table["part"] == "train"])) & (table["reason"] == "")
+    free = table[strangers]
+    made = {
+        "kermany": ("kermany", ("normal", "virus"), "the network's own classes, on images that it never saw of a "
+                    "hospital that it knows"),
+        "kermany-bacterial": ("kermany", ("bacterial", "normal", "virus"), "a class that the network does not know"),
+        "nih": ("nih", ("normal", "pneumonia"), "adults and a class that the network does not know; labels text-mined"),
+    }  # fmt: skip
+    return [_task(name, free, *made[name]) for name in names]
+
+
+def _task(name: str, free: pd.DataFrame, hospital: str, classes: tuple[str, ...], why: str) -> Task:
+    rows = free[(free["hospital"] == hospital) & free["label"].isin(classes)]
+    rows = rows.assign(code=[classes.index(label) for label in rows["label"]])
+    random = np.random.default_rng(0)
+    people = random.permutation(rows["person"].unique())
+    # Of classes that the bundle knows its own test part; of the others half of the people.
+    unknown = rows["part"] == ""
+    held = (rows["part"] == "test") | (unknown & rows["person"].isin(people[: len(people) // 2]))
+    gone = set(rows["person"][held])
+    rest = ~held & ~rows["person"].isin(gone)
+    few = lambda frame, most: frame.iloc[np.sort(random.permutation(len(frame))[:most])]  # noqa: E731
+    return Task(
+        name, hospital, f"{hospital}: {', '.join(classes)}. {why}", classes, few(rows[rest], 400), few(rows[held], TEST)
+    )
+
+
+def seen(table: pd.DataFrame, images: list[str], chosen: argparse.Namespace, bundle: Any) -> dict[str, np.ndarray]:
+    """Image -> what the bundle's network sees of it, height x width uint8; kept in the scratch folder."""
+    from covid_xray.bundle.predictor import Predictor
+
+    if chosen.views:
+        views = np.load(chosen.views / ("crop.npy" if bundle.crop else "whole.npy"), mmap_mode="r")
+        rows = dict(zip(table["image"], range(len(table)), strict=True))
+        return {image: np.asarray(views[rows[image]]) for image in images}
+    file = chosen.scratch / f"pixels-{bundle.sha256[:12]}.npz"
+    known = dict(np.load(file)) if file.exists() else {}
+    predictor = Predictor(bundle)
+    new = [image for image in images if image not in known]
+    for number, image in enumerate(new, start=1):
+        known[image] = predictor.read(chosen.data / image)
+        if number % 200 == 0 or number == len(new):
+            print(f"decoded {number}/{len(new)}", flush=True)
+            np.savez(file, **known)
+    return known
+
+
+def trunks(bundle: Any) -> dict[str, bytes]:
+    """The three beginnings as ONNX files that give embeddings."""
+    import keras
+
+    from covid_xray.config import Training
+    from covid_xray.models import zoo
+    from covid_xray.training.export import to_onnx
+    from covid_xray.training.initial import shape_of
+
+    shape = shape_of(bundle).model_copy(update={"init": None})
+    found = {"shipped": bundle.model}
+    for start in ("imagenet", "nothing"):
+        keras.utils.set_random_seed(0)
+        weights = "imagenet" if start == "imagenet" else None
+        model = zoo.build(Training.model_validate({**shape.model_dump(), "weights": weights}), 2)
+        outputs = keras.Model(model.input, {"embedding": model.get_layer("pool").output})
+        found[start] = to_onnx(outputs, inputs=("image",), outputs=("embedding",))
+    return found
+
+
+def embedded(model: bytes, pixels: np.ndarray) -> np.ndarray:
+    """N x D float32."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    batches = [pixels[i : i + 32, ..., None].astype(np.float32) for i in range(0, len(pixels), 32)]
+    return np.concatenate([session.run(["embedding"], {"image": batch})[0] for batch in batches])
+
+
+def first_head(bundle: Any, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray] | None:
+    """The bundle's head for `classes`, by the code of `train --init`; `None` where it does not know all of them."""
+    from covid_xray.config import Training
+    from covid_xray.training.initial import begin, resolved
+
+    model, facts = begin(resolved(Training(init="default", precision="float32")), classes)
+    kernel, bias = model.get_layer("probabilities").get_weights()
+    return (kernel, bias) if facts and facts["head"] == "taken over" else None
+
+
+def learned_elsewhere(table: pd.DataFrame, task: Task, classes: tuple[str, ...]) -> pd.DataFrame:
+    """The training part of the shipped network without the hospital of the task and everybody in it."""
+    used = table[(table["part"] == "train") & table["label"].isin(classes)]
+    gone = set(table["person"][table["hospital"] == task.hospital])
+    return used[(used["hospital"] != task.hospital) & ~used["person"].isin(gone)]
+
+
+def stranger(
+    others: pd.DataFrame, task: Task, pixels: dict[str, np.ndarray], models: dict[str, bytes]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The head that the shipped network's recipe gives without the hospital (no altered copies)."""
+    from covid_xray.training.probe import fit_head
+    from covid_xray.training.sampling import group_numbers, shares
+
+    known = sorted(others["label"].unique())
+    codes = np.array([known.index(label) for label in others["label"]])
+    groups = group_numbers(codes.tolist(), others["hospital"].tolist())
+    features = embedded(models["imagenet"], np.stack([pixels[image] for image in others["image"]]))
+    kernel, bias = fit_head(features, codes, shares(groups, codes), strength=PROBE)
+    places = [known.index(name) for name in task.classes]
+    return kernel[:, places], bias[places]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of rows of logits."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def train_head(
+    features: np.ndarray, labels: np.ndarray, first: tuple[np.ndarray, np.ndarray] | None, classes: int, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The house's loop on the last layer: class weights, dropout, Keras's Adam, the rate falling as a cosine."""
+    random = np.random.default_rng(seed)
+    limit = np.sqrt(6 / (features.shape[1] + classes))  # Glorot, as a new head begins
+    kernel, bias = first or (random.uniform(-limit, limit, (features.shape[1], classes)), np.zeros(classes))
+    values = [np.array(kernel, np.float64), np.array(bias, np.float64)]
+    moments = [[np.zeros_like(v), np.zeros_like(v)] for v in values]
+    weights = len(labels) / (classes * np.bincount(labels, minlength=classes))
+    step = 0
+    for epoch in range(EPOCHS):
+        rate = RATE * 0.5 * (1 + np.cos(np.pi * epoch / EPOCHS))
+        order = random.permutation(len(labels))
+        for chosen in (order[i : i + BATCH] for i in range(0, len(order), BATCH)):
+            step += 1
+            kept = random.random((len(chosen), features.shape[1])) >= DROPOUT
+            x = features[chosen] * kept / (1 - DROPOUT)
+            error = softmax(x @ values[0] + values[1]) - np.eye(classes)[labels[chosen]]
+            error *= weights[labels[chosen]][:, None] / len(chosen)
+            for value, (mean, square), slope in zip(values, moments, (x.T @ error, error.sum(axis=0)), strict=True):
+                mean[...] = mean + 0.1 * (slope - mean)
+                square[...] = square + 0.001 * (slope**2 - square)
+                pace = rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+                value[...] = value - pace * mean / (np.sqrt(square) + 1e-7)
+    return values[0], values[1]
+
+
+def fitted(recipe: str, x: np.ndarray, y: np.ndarray, first: Any, classes: int, *, seed: int) -> Any:
+    """Kernel and bias of the head by one recipe."""
+    from covid_xray.training.probe import fit_head
+    from covid_xray.training.sampling import shares
+
+    if recipe == "probe":
+        return fit_head(x, y, shares(y, y), strength=PROBE)
+    return train_head(x, y, first, classes, seed=seed)
+
+
+def trained_all(
+    start: str, task: Task, chosen: np.ndarray, pixels: dict[str, np.ndarray], scratch: Path, *, seed: int
+) -> np.ndarray:
+    """Probabilities of the test images by a network of which every layer was trained, by the program of the house."""
+    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.config import Training
+    from covid_xray.data.manifest import Manifest
+    from covid_xray.training.cache import PixelCache
+    from covid_xray.training.train import train
+
+    rows = task.pool.iloc[chosen]
+    known = list(dict.fromkeys([*rows["image"]]))
+    split = pd.Series("train", index=known)
+    split[[group.iloc[0]["image"] for _, group in rows.groupby("code")]] = "val"  # not chosen by
+    begin = {"shipped": {"init": "default"}, "imagenet": {"weights": "imagenet"}, "nothing": {}}[start]
+    settings = Training.model_validate({
+        "model": "efficientnet_lite0", **begin, "epochs": EPOCHS, "batch_size": BATCH, "learning_rate": 1e-4,
+        "schedule": "cosine", "optimizer": "adamw", "weight_decay": 0.02, "average_decay": 0.9,
+        "calibration_fraction": 0, "seed": seed, "crop": "lungs" if start == "shipped" else "none",
+    })  # fmt: skip
+    cache = PixelCache(np.stack([pixels[image] for image in known]), {image: i for i, image in enumerate(known)})
+    manifest = Manifest(rows[["image", "label"]].reset_index(drop=True), scratch, pd.DataFrame())
+    out = scratch / f"all-{task.name}-{start}-{len(chosen)}-{seed}"
+    predictor = Predictor(train(manifest, split, settings=settings, out=out, cache=cache, resume=out.exists()))
+    x = np.stack([pixels[image] for image in task.test["image"]])
+    return predictor.run_uncalibrated(x)["probabilities"]
+
+
+def draw(task: Task, size: int, *, seed: int) -> np.ndarray:
+    """Row numbers of the pool: the first `size` of an order in which the classes take turns as often as they are."""
+    random = np.random.default_rng((seed, 1))
+    order = random.permutation(len(task.pool))
+    place = np.empty(len(order))
+    codes = task.pool["code"].to_numpy()[order]
+    for code in range(len(task.classes)):  # the smaller sets hold the classes in the shares of the pool
+        mine = np.flatnonzero(codes == code)
+        place[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+    return order[np.argsort(place, kind="stable")][:size]
+
+
+def scores(answers: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """AUROC (of several classes: the mean of one against the others) and macro-F1 for each row of weights: R x 2.
+
+    Args:
+        answers: N x C probabilities.
+        labels: N class numbers.
+        weights: R x N, how often each image counts.
+    """
+    classes = answers.shape[1]
+    areas, f1 = [], []
+    said = answers.argmax(axis=1)
+    for code in range(classes):
+        truth = labels == code
+        order = np.argsort(answers[:, code], kind="stable")
+        positive, negative = (weights * truth)[:, order], (weights * ~truth)[:, order]
+        below = np.cumsum(negative, axis=1)
+        areas.append((positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1)))
+        hits = weights @ (truth & (said == code))
+        f1.append(2 * hits / np.maximum(weights @ truth + weights @ (said == code), 1e-9))
+    return np.stack([np.mean(areas, axis=0), np.mean(f1, axis=0)], axis=1)
+
+
+def bootstrap(answers: dict[str, np.ndarray], task: Task) -> dict[str, dict[str, Any]]:
+    """Means over seeds with 95 % intervals, and differences: the test people and the seeds are drawn anew, together.
+
+    Args:
+        answers: name -> seeds x N x C, of networks that answered the same images after the same draws.
+    """
+    labels = task.test["code"].to_numpy()
+    people = np.unique(task.test["person"], return_inverse=True)[1]
+    random = np.random.default_rng(0)
+    drawn = random.integers(people.max() + 1, size=(ROUNDS, people.max() + 1))
+    counts = np.stack([np.bincount(row, minlength=people.max() + 1) for row in drawn])[:, people]
+    weights = np.vstack([np.ones(len(people)), counts])  # the first row: everybody once
+    seeds = random.integers(len(next(iter(answers.values()))), size=(ROUNDS + 1, len(next(iter(answers.values())))))
+    seeds[0] = np.arange(seeds.shape[1])
+    found = {}
+    for name, runs in answers.items():
+        each = np.stack([scores(one, labels, weights) for one in runs], axis=1)  # rounds x seeds x 2
+        found[name] = np.take_along_axis(each, seeds[..., None], axis=1).mean(axis=1)
+    gaps = {f"{a} - {b}": found[a] - found[b] for a, b in itertools.permutations(found, 2)}
+    return {name: _summary(values) for name, values in {**found, **gaps}.items()}
+
+
+def _summary(values: np.ndarray) -> dict[str, Any]:
+    low, high = np.nanpercentile(values[1:], [2.5, 97.5], axis=0)
+    value = values[0]
+    names = ("auroc", "macro_f1")
+    return {n: {"value": value[i], "ci_low": low[i], "ci_high": high[i]} for i, n in enumerate(names)}
+
+
+def measured(
+    task: Task, pixels: dict[str, np.ndarray], models: dict[str, bytes], heads: dict[str, Any], *, seeds: int
+) -> dict:
+    """Scores of every recipe, beginning and size, from embeddings that are computed once."""
+    count, labels = len(task.classes), task.pool["code"].to_numpy()
+    stack = lambda rows: np.stack([pixels[image] for image in rows["image"]])  # noqa: E731
+    features = {s: (embedded(m, stack(task.pool)), embedded(m, stack(task.test))) for s, m in models.items()}
+    result: dict[str, Any] = {
+        "classes": task.classes,
+        "why": task.why,
+        "pool": _counts(task.pool),
+        "test": _counts(task.test),
+        "people": int(task.test["person"].nunique()),
+        "head_known": heads["shipped"] is not None,
+        "sizes": {},
+    }
+    for size in SIZES:
+        draws = [draw(task, size, seed=seed) for seed in range(seeds)]
+        answers = {}
+        ways = [*itertools.product(("head", "probe"), STARTS), *([("head", "stranger")] if "stranger" in heads else [])]
+        for recipe, start in ways:
+            x, test = features["imagenet" if start == "stranger" else start]
+            fits = [fitted(recipe, x[d], labels[d], heads.get(start), count, seed=k) for k, d in enumerate(draws)]
+            answers[f"{start}, {recipe}"] = np.stack([softmax(test @ kernel + bias) for kernel, bias in fits])
+        for start, first in heads.items():
+            if first is not None:
+                test = features["imagenet" if start == "stranger" else start][1]
+                answers[f"{start}, as it is"] = np.stack([softmax(test @ first[0] + first[1])] * seeds)
+        result["sizes"][size] = bootstrap(answers, task)
+        print(f"{task.name} {size}: done", flush=True)
+    return result
+
+
+def measured_all(task: Task, pixels: dict[str, np.ndarray], scratch: Path, *, seeds: int) -> dict:
+    """Scores with every layer trained, by the program of the house."""
+    found = {}
+    for size in SIZES:
+        answers: dict[str, list[np.ndarray]] = {f"{start}, all": [] for start in STARTS}
+        for seed, start in itertools.product(range(seeds), STARTS):
+            chosen = draw(task, size, seed=seed)
+            answers[f"{start}, all"].append(trained_all(start, task, chosen, pixels, scratch, seed=seed))
+            print(f"{task.name} {size} {start} {seed}: every layer trained", flush=True)
+        found[size] = bootstrap({name: np.stack(runs) for name, runs in answers.items()}, task)
+    return found
+
+
+def _counts(rows: pd.DataFrame) -> dict[str, int]:
+    return {str(label): int(count) for label, count in rows["label"].value_counts().sort_index().items()}
+
+
+def main() -> None:
+    """Every task on the network that ships now; about 15 minutes on two free cores without --all-seeds."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--views", type=Path)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--all-seeds", type=int, default=0)
+    parser.add_argument("--tasks", nargs="*", default=["kermany", "nih"])
+    chosen = parser.parse_args()
+    from covid_xray.training.initial import open_initial
+
+    before, started = os.getloadavg()[0], time.time()
+    chosen.scratch.mkdir(parents=True, exist_ok=True)
+    bundle = open_initial("default")
+    table = study(chosen.data)
+    told = bundle.facts["training_data"]["images"]["train"]
+    ours = table[(table["part"] == "train")]["label"].value_counts().to_dict()
+    same = {k: int(v) for k, v in ours.items()} == told
+    print(f"the bundle's training part is that of scripts/curate_cxr.py: {same}", flush=True)
+    models, results = trunks(bundle), {}
+    settings = bundle.facts["training"]["settings"]
+    for task in tasks(table, chosen.tasks):
+        pixels = seen(table, [*task.pool["image"], *task.test["image"]], chosen, bundle)
+        heads = {"shipped": first_head(bundle, task.classes)}
+        if heads["shipped"] is not None and not settings["epochs"]:
+            others = learned_elsewhere(table, task, bundle.classes)
+            heads["stranger"] = stranger(others, task, seen(table, list(others["image"]), chosen, bundle), models)
+        results[task.name] = measured(task, pixels, models, heads, seeds=chosen.seeds)
+        if chosen.all_seeds:
+            for size, found in measured_all(task, pixels, chosen.scratch, seeds=chosen.all_seeds).items():
+                results[task.name]["sizes"][size] |= found
+    facts = {
+        "bundle": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256, "training_part_known": same,
+                   "trained": {k: settings.get(k) for k in ("weights", "train_from", "epochs", "probe")}},
+        "seeds": chosen.seeds, "all_seeds": chosen.all_seeds, "rounds": ROUNDS,
+        "recipe": {"epochs": EPOCHS, "learning_rate": RATE, "batch_size": BATCH, "dropout": DROPOUT, "probe": PROBE},
+        "tasks": results, "seconds": round(time.time() - started),
+    }  # fmt: skip
+    chart(results, RESULTS / "init-curve.png")
+    command = f"python benchmarks/init_curve.py --seeds {chosen.seeds} --all-seeds {chosen.all_seeds}"
+    write_results("init-curve", facts, page_of(facts), command=command, note=load_note(before))
+
+
+if __name__ == "__main__":
+    main()

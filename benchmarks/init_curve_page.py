@@ -1,0 +1,119 @@
+"""The results of init_curve.py as a Markdown page and a chart."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from common import markdown_table
+
+STARTS = {"shipped": "#1b6ca8", "imagenet": "#d98200", "nothing": "#7a7a7a"}  # and colours
+STRANGER = "#8e3b8a"
+RECIPES = {"head": "-", "probe": "--", "all": ":"}  # and lines
+NAMES = {
+    "shipped": "shipped bundle",
+    "imagenet": "ImageNet",
+    "nothing": "nothing",
+    "stranger": "shipped recipe without this hospital",
+}
+
+
+def table_of(result: dict) -> str:
+    """The results of one task as Markdown: every network, then the differences."""
+    rows = []
+    for size, found in result["sizes"].items():
+        pairs = [(f"shipped, {r} - {other}, {r}", "+") for r in RECIPES for other in ("imagenet", "nothing")]
+        pairs += [("shipped, head - imagenet, probe", "+"), ("stranger, head - imagenet, head", "+")]
+        pairs += [("stranger, head - imagenet, probe", "+")]
+        for name, sign in [*((name, "") for name in found if " - " not in name), *pairs]:
+            if name in found:
+                cells = [_figure(found[name][key], sign) for key in ("auroc", "macro_f1")]
+                rows.append((size, f"**{name}**" if sign else name, *cells))
+    return markdown_table(("images", "begun from, trained", "AUROC", "macro-F1"), rows)
+
+
+def _figure(facts: dict, sign: str) -> str:
+    return f"{facts['value']:{sign}.3f} ({facts['ci_low']:{sign}.3f} to {facts['ci_high']:{sign}.3f})"
+
+
+def chart(results: dict[str, dict], path: Path) -> None:
+    """Learning curves, one panel for each task."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(results), figsize=(5.6 * len(results), 4.6), squeeze=False)
+    for axis, (name, result) in zip(axes[0], results.items(), strict=True):
+        _panel(axis, name, result)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+
+
+def _panel(axis, name: str, result: dict) -> None:
+    sizes = list(result["sizes"])
+    colours = {**STARTS, "stranger": STRANGER}
+    for number, (recipe, start) in enumerate(itertools.product(RECIPES, colours)):
+        points = [result["sizes"][size].get(f"{start}, {recipe}") for size in sizes]
+        if not all(points):
+            continue
+        value, low, high = (np.array([p["macro_f1"][k] for p in points]) for k in ("value", "ci_low", "ci_high"))
+        style = {"color": colours[start], "linestyle": RECIPES[recipe], "capsize": 3}
+        x = np.array(sizes, float) * (1 + 0.012 * (number - 4))  # beside each other, so that intervals can be seen
+        axis.errorbar(x, value, yerr=[value - low, high - value], label=f"{NAMES[start]}, {recipe}", **style)
+    for start, colour in colours.items():
+        as_is = result["sizes"][sizes[0]].get(f"{start}, as it is")
+        if as_is:
+            axis.axhline(as_is["macro_f1"]["value"], color=colour, linewidth=0.8, label=f"{NAMES[start]}, as it is")
+    axis.set(xscale="log", xticks=sizes, xticklabels=sizes, xlabel="images learned from")
+    axis.set(ylabel="macro-F1 (95 % interval)", title=f"{name}: {', '.join(result['classes'])}")
+    axis.minorticks_off()
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=7, frameon=False)
+
+
+def page_of(facts: dict) -> str:
+    """The text, the chart and a table for each task."""
+    parts = [_about(facts), "![learning curves](init-curve.png)"]
+    for name, result in facts["tasks"].items():
+        head = "taken over" if result["head_known"] else "new"
+        parts += [
+            f"## {name}",
+            f"{result['why']}. Test: {_counts(result['test'])}, {result['people']} people or radiographs; drawn from "
+            f"{_counts(result['pool'])}. Head {head}.",
+            table_of(result),
+        ]
+    return "\n\n".join(parts)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {label}" for label, count in counts.items())
+
+
+def _about(facts: dict) -> str:
+    bundle, how = facts["bundle"], facts["recipe"]
+    frozen = bundle["trained"]["epochs"] == 0 and bundle["trained"]["weights"] == "imagenet"
+    lines = [
+        f"Begun from the shipped bundle ({bundle['name']} {bundle['version']}), from ImageNet, or from random weights;",
+        "the same pictures (cropped by the bundle's lung network), draws and recipe for all three.",
+        "Its layers below the head are ImageNet's, stored in 16 bits: it can differ from ImageNet by its head alone."
+        if frozen
+        else "",
+        f"`head`: the head alone, {how['epochs']} epochs of Adam, learning rate {how['learning_rate']} falling as a",
+        f"cosine, batches of {how['batch_size']}, dropout {how['dropout']}, class weights, no augmentation; what",
+        "`train_from=probabilities` does, written in numpy on embeddings that are computed once. `probe`: the head by",
+        f"logistic regression, `probe={how['probe']}`.",
+        "`stranger`: as the shipped network, its head fitted again without the hospital of the task (and without the",
+        "altered copies of each picture); what the shipped network would be to a hospital that it does not know.",
+        f"`all`: every layer by `training.train`, AdamW at 1e-4, augmentation, {facts['all_seeds']} draws."
+        if facts["all_seeds"]
+        else 'Training every layer (`--all-seeds`) was not run here, so "nothing" is a head on random layers.',
+        f"Means over {facts['seeds']} draws; 95 % intervals by {facts['rounds']} rounds in which test people and draws",
+        "are drawn anew together. Nobody in the bundle's training part is in the pools or the test parts; of the",
+        "classes that the bundle knows, the test images are of its own test part, which nothing was chosen by.",
+        ""
+        if bundle["training_part_known"]
+        else "**The counts of the bundle's training part are not those of `scripts/curate_cxr.py`: whether an "
+        "image here was in it is not known.**",
+    ]
+    return "\n".join(line for line in lines if line)
