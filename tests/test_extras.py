@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import pytest
@@ -21,3 +22,15 @@ def test_what_a_package_misses_itself_is_not_hidden(tmp_path, monkeypatch) -> No
     with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
         need("half_there")
     assert "half_there" not in sys.modules
+
+
+def test_scoring_loads_neither_tensorflow_nor_what_trains_and_no_ray_before_it_is_asked_for() -> None:
+    code = """
+import sys
+import covid_xray.cli.scoring, covid_xray.cli.tuning
+import covid_xray.cluster.score, covid_xray.cluster.local_engine, covid_xray.cluster.ray_engine
+heavy = {"tensorflow", "keras", "ray", "pyarrow", "pandas", "covid_xray.training"} & set(sys.modules)
+sys.exit(", ".join(sorted(heavy)))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -19,6 +19,7 @@ from covid_xray.cluster.extras import need
 from covid_xray.errors import CovidXrayError, MissingPackage, UsageError
 
 CONNECT_SECONDS = 5.0
+STARTS = 3  # tries to start Ray on this machine
 PACKAGES = ("covid-xray", "onnxruntime", "numpy", "pyarrow", "ray")
 # Set before Ray is imported, and handed to the processes that it starts.
 QUIET = {
@@ -159,18 +160,20 @@ def _init(ray: Any, address: str | None, cpus: int) -> None:
     options |= {"logging_level": logging.ERROR}
     if here:
         options |= {"include_dashboard": False, "num_cpus": cpus or None}
-    try:
-        with _silent():
-            ray.init(**options)
-    except (ConnectionError, TimeoutError, OSError, SystemExit):  # Ray ends the process of who connects in vain
-        raise _unreachable(address) from None
-    except (RuntimeError, ValueError) as error:
-        if "ersion" in str(error):  # "Version mismatch: The cluster was started with ..."
-            raise OtherVersions(
-                "expected a cluster of the Ray and Python versions of this machine "
-                f"(ray {metadata.version('ray')}, python {platform.python_version()}). Received: others"
-            ) from None
-        raise _unreachable(address) from None
+    for left in reversed(range(STARTS if here else 1)):  # Ray gives its processes half a minute, busy or not
+        try:
+            with _silent():
+                ray.init(**options)
+            return
+        except (Exception, SystemExit) as error:  # Ray raises what it likes, and ends the process of who waits in vain
+            if "ersion" in str(error):  # "Version mismatch: The cluster was started with ..."
+                raise OtherVersions(
+                    "expected a cluster of the Ray and Python versions of this machine "
+                    f"(ray {metadata.version('ray')}, python {platform.python_version()}). Received: others"
+                ) from None
+            ray.shutdown()
+            if not left:
+                raise _unreachable(address) from None
 
 
 @contextlib.contextmanager
@@ -188,6 +191,8 @@ def _silent() -> Iterator[None]:
 
 
 def _unreachable(address: str | None) -> Unreachable:
+    if address in (None, "local"):
+        return Unreachable("expected Ray to start on this machine. Received: it did not; the machine may be too busy")
     return Unreachable(
         f"expected a Ray cluster at {address}. Received: no answer; "
         "`ray status` on its head node says whether it runs, and without --address one is started here"

@@ -223,7 +223,10 @@ class Scorer:
         return Chunk(tuple(rows), pictures)
 
     def _picture(self, finding: Finding, data: bytes) -> dict[str, bytes]:
-        radiograph = open_source(data, limits=self.work.limits, untrusted=True)
+        try:
+            radiograph = open_source(data, limits=self.work.limits, untrusted=True)
+        except BadImage:  # it was decoded a moment ago; a child that was killed costs the picture, not the answer
+            return {}
         with tempfile.TemporaryDirectory() as folder:
             path = write_heatmap(finding, radiograph, Path(folder), shown=None, limits=self.work.limits)
             return {path.name: path.read_bytes()}
