@@ -76,6 +76,7 @@ def running(folder: Path, *, modalities: dict[str, Any] | None = None, **setting
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
         "DicomAlwaysAllowStore": True,
+        "DicomScuTimeout": 60,
         "DicomAlwaysAllowFind": True,
         "DicomModalities": modalities or {},
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},

@@ -36,9 +36,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_each_file_ends_as_objects_or_as_a_reason(folder: Path, capfdbinary: Capture) -> None:
-    ran = run(
-        capfdbinary, "dicom", folder / "in", "-o", folder / "out", "--bundle", folder / "bundle", "--share", "0.3"
-    )
+    ran = dicom(capfdbinary, folder, "--share", "0.3")
     assert ran.code == 4
     assert b"3 objects for 1 of 3 files" in ran.out
     first, lateral, picture = rows(folder)
@@ -52,16 +50,7 @@ def test_each_file_ends_as_objects_or_as_a_reason(folder: Path, capfdbinary: Cap
 
 def test_originals_are_never_touched_and_a_second_run_is_the_same(folder: Path, capfdbinary: Capture) -> None:
     before = (folder / "in" / "a.dcm").read_bytes()
-    arguments = (
-        "dicom",
-        folder / "in" / "a.dcm",
-        "-o",
-        folder / "out",
-        "--bundle",
-        folder / "bundle",
-        "--results",
-        "sc,gsps",
-    )
+    how = ("--results", "sc,gsps", "--share", "0.3")
     assert dicom(capfdbinary, folder, *how, name="a.dcm").code == 0
     names = sorted(path.name for path in (folder / "out").iterdir())
     assert dicom(capfdbinary, folder, *how, name="a.dcm").code == 0

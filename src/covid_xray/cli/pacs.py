@@ -1,6 +1,7 @@
 """The commands of the DICOM node: pacs serve, pacs pull, pacs status."""
 
 import json
+import os
 import signal
 import threading
 from pathlib import Path
@@ -118,8 +119,9 @@ def _settings(config: Path | None, store: Path | None, overrides: list[str] | No
     from covid_xray.config import load
     from covid_xray.pacs.settings import Pacs
 
-    folder = [f"store={json.dumps(str(store))}"] if store else []
-    return load(Pacs, file=config, overrides=[*folder, *(overrides or ())])
+    given = {"store": str(store) if store else None, "database": os.environ.get("COVID_XRAY_DATABASE")}
+    known = [f"{key}={json.dumps(value)}" for key, value in given.items() if value]
+    return load(Pacs, file=config, overrides=[*known, *(overrides or ())])
 
 
 def _log(level: str) -> None:

@@ -1,15 +1,19 @@
 """Settings and a predictor in, a running node out: it listens, answers, sends and clears up until it is stopped."""
 
 import contextlib
+import io
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from PIL import Image
+
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import Busy, CovidXrayError, UsageError
 from covid_xray.files import folder_lock
+from covid_xray.images.decode import decode_limited
 from covid_xray.limits import Limits
 from covid_xray.pacs.answering import Answerer
 from covid_xray.pacs.arrivals import Arrivals
@@ -118,6 +122,7 @@ def serve(settings: Pacs, predictor: Predictor, *, ready: Callable[[int], None],
     require_packages()
     if not settings.callers:
         raise UsageError("expected callers: the AE titles that may send to this node. Received: none")
+    _warm_up(predictor.limits)
     with works(settings, predictor) as parts:
         node = Node(settings, parts.intake, parts.spool, limits=predictor.limits)
         for courier in parts.couriers:
@@ -131,6 +136,14 @@ def serve(settings: Pacs, predictor: Predictor, *, ready: Callable[[int], None],
                 courier.stop()
             for courier in parts.couriers:
                 courier.join()
+
+
+def _warm_up(limits: Limits) -> None:
+    """Start a decoding process now: some senders wait ten seconds for an answer, and the first would wait for it."""
+    stream = io.BytesIO()
+    Image.new("L", (8, 8)).save(stream, "PNG")
+    with contextlib.suppress(CovidXrayError):  # on a machine that is very busy it is only later
+        decode_limited(stream.getvalue(), limits=limits)
 
 
 def _work(parts: Works, stopping: threading.Event) -> None:
