@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from covid_xray.files import sha256_bytes
@@ -74,7 +73,7 @@ def _answers(api: APIRouter, limits: Limits) -> None:
         """Answer for one image, and for it and what is known of its patient; when this returns, it is on disk."""
         study = await _answered(request, service, who, idempotency_key)
         headers = {"Location": f"/api/v1/studies/{study.id}"}
-        return JSONResponse(study_out(study).model_dump(mode="json"), headers=headers)
+        return Response(study_out(study).model_dump_json(), media_type="application/json", headers=headers)
 
     @api.post("/explain", response_class=Response, responses={**refused, **drawn}, **upload)
     async def explain(

@@ -54,28 +54,27 @@ class Store:
         """
         self.shelf.sync()
         with self.database.writing() as connection:
-            ids = [self._add(connection, study) for study in new]
-            found = _studies(connection, [identity for identity in ids if isinstance(identity, str)])
+            ids = [_claimed(connection, study) for study in new]
+            rows = [study_row(study) for study, identity in zip(new, ids, strict=True) if identity == study.id]
+            self._insert(connection, rows)
+            for study, identity in zip(new, ids, strict=True):
+                if study.job_item and identity == study.id:
+                    _answer_item(connection, study.job_item, study.id)
+            found = {row["id"]: as_study({**row, "verdict": None}) for row in rows}
+            found |= _studies(connection, [it for it in ids if isinstance(it, str) and it not in found])
         for study, identity in zip(new, ids, strict=True):
             if identity != study.id:
                 self.shelf.remove(study.id)
         return [found.get(identity, _gone()) if isinstance(identity, str) else identity for identity in ids]
 
-    def _add(self, connection: sa.Connection, new: NewStudy) -> str | InputRefused:
-        if new.key:
-            try:
-                known = claim(connection, new.key, result=new.id)
-            except InputRefused as error:
-                return error
-            if known != new.id:
-                return known
-        connection.execute(sa.insert(tables.studies).values(study_row(new)))
-        _log(connection, new.uploader, "upload", new.id)
-        if new.job_item:
-            job, number = new.job_item
-            where = (tables.items.c.job_id == job) & (tables.items.c.number == number)
-            connection.execute(sa.update(tables.items).where(where).values(study_id=new.id))
-        return new.id
+    def _insert(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        connection.execute(sa.insert(tables.studies), rows)
+        lines = [
+            {"created": row["created"], "who": row["uploader"], "action": "upload", "what": row["id"]} for row in rows
+        ]
+        connection.execute(sa.insert(tables.audit), lines)
 
     def study(self, identity: str) -> Study:
         """One study. Raises `NotFound`."""
@@ -211,6 +210,21 @@ class Store:
             return self.shelf.clear(known=known)
 
 
+def _claimed(connection: sa.Connection, new: NewStudy) -> str | InputRefused:
+    """The id that a new study is stored under: its own, or that of the study that its key has given before."""
+    if not new.key:
+        return new.id
+    try:
+        return claim(connection, new.key, result=new.id)
+    except InputRefused as error:
+        return error
+
+
+def _answer_item(connection: sa.Connection, item: tuple[str, int], study: str) -> None:
+    where = (tables.items.c.job_id == item[0]) & (tables.items.c.number == item[1])
+    connection.execute(sa.update(tables.items).where(where).values(study_id=study))
+
+
 def open_database(settings: Serving) -> Database:
     """The database that the settings name, with its tables. Raises `Busy`, `UsageError`, `MissingPackage`."""
     if settings.database:
@@ -249,5 +263,7 @@ def _gone() -> NotFound:
 
 
 def _studies(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Study]:
+    if not ids:
+        return {}
     query = sa.select(tables.studies).where(tables.studies.c.id.in_(ids))
     return {row["id"]: as_study(dict(row)) for row in connection.execute(query).mappings()}
