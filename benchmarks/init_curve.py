@@ -3,7 +3,7 @@
 usage: python benchmarks/init_curve.py --data FOLDER_OF_THE_RADIOGRAPHS --scratch FOLDER [--seeds 20] [--tasks ...]
        [--views FOLDER]: the pictures as benchmarks/linear_heads.py left them, made by the same lung network
 
-The same pictures (cropped by the bundle's lung network) and the same recipe for all three beginnings; per seed 50, 100
+The same pictures (as the bundle sees them) and the same recipe for all three beginnings; per seed 50, 100
 and 300 images are drawn, the smaller sets inside the larger, and every network answers the same test images, which no
 part of the bundle ever learned from, chose by, or was calibrated on. Three recipes, each equal for all beginnings:
     head   train_from=probabilities, augment=false: the head alone is trained (from the bundle's where it is known)
@@ -397,7 +397,8 @@ def main() -> None:
             for size, found in measured_all(task, pixels, chosen.scratch, seeds=chosen.all_seeds).items():
                 results[task.name]["sizes"][size] |= found
     facts = {
-        "bundle": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256, "training_part_known": same,
+        "bundle": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256,
+                   "view": "cropped to the lungs" if bundle.crop else "whole", "training_part_known": same,
                    "trained": {k: settings.get(k) for k in ("weights", "train_from", "epochs", "probe")}},
         "seeds": chosen.seeds, "all_seeds": chosen.all_seeds, "rounds": ROUNDS,
         "recipe": {"epochs": EPOCHS, "learning_rate": RATE, "batch_size": BATCH, "dropout": DROPOUT, "probe": PROBE},

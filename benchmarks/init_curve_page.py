@@ -95,7 +95,7 @@ def _about(facts: dict) -> str:
     frozen = bundle["trained"]["epochs"] == 0 and bundle["trained"]["weights"] == "imagenet"
     lines = [
         f"Begun from the shipped bundle ({bundle['name']} {bundle['version']}), from ImageNet, or from random weights;",
-        "the same pictures (cropped by the bundle's lung network), draws and recipe for all three.",
+        f"the same pictures ({bundle['view']}), draws and recipe for all three.",
         "Its layers below the head are ImageNet's, stored in 16 bits: it can differ from ImageNet by its head alone."
         if frozen
         else "",
