@@ -10,8 +10,9 @@ pytest.importorskip("tensorflow")
 
 import keras
 
+from bundles import network
 from covid_xray.bundle import selftest
-from covid_xray.bundle.bundle import load_bundle, record
+from covid_xray.bundle.bundle import load_bundle, networks, record, write_bundle
 from covid_xray.bundle.onnx_file import ALIGNED, has_external_data, largest_weight
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Training
@@ -90,3 +91,20 @@ def test_other_weights_keep_nothing_that_was_fitted(model: keras.Model, tmp_path
     export_run(run, run / "bundle")
     after = load_bundle(run / "bundle")
     assert (after.temperature, after.facts["operating_points"], after.facts["metrics"]) == (1.0, {}, None)
+
+
+def test_the_clinical_input_of_the_same_network_is_kept(model: keras.Model, tmp_path: Path) -> None:
+    run = finished(model, tmp_path / "run")
+    before = load_bundle(run / "bundle")
+    age = {"name": "age", "unit": "years", "low": 0, "high": 120, "used": True, "reason": "", "classes": ["a", "b"]}
+    fusion = {"version": 1, "model_sha256": before.sha256, "fields": [age]}
+    write_bundle(
+        run / "bundle", **{**networks(run / "bundle"), "fusion": network()}, facts={**before.facts, "fusion": fusion}
+    )
+    export_run(run, tmp_path / "again")
+    after = load_bundle(tmp_path / "again")
+    assert after.fusion is not None
+    assert after.fusion.model == network()
+    keras.models.clone_model(model).save(run / "model.keras")
+    export_run(run, tmp_path / "other")
+    assert load_bundle(tmp_path / "other").fusion is None

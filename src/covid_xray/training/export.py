@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.bundle import MODEL_FILE, OUTPUTS, identity_of, read_facts, unsealed, write_bundle
+from covid_xray.bundle.bundle import MODEL_FILE, OUTPUTS, identity_of, load_bundle, unsealed, write_bundle
 from covid_xray.bundle.lung_network import read_network
 from covid_xray.bundle.lungs import LungNetwork
 from covid_xray.bundle.predictor import Predictor
@@ -31,7 +31,8 @@ from covid_xray.training.lung_crop import FOLDER
 from covid_xray.training.storage import ExportFailed, aligned, stored
 
 TOLERANCE = 1e-4
-FITTED = ("temperature", "calibration", "conformal", "operating_points", "gate", "metrics")  # on this very network
+# What was fitted and measured on this very network.
+FITTED = ("temperature", "calibration", "conformal", "operating_points", "gate", "metrics", "fusion")
 
 
 def export(
@@ -42,6 +43,7 @@ def export(
     images: NDArray[np.uint8],
     lungs: LungNetwork | None = None,
     before: Mapping[str, Any] | None = None,
+    fusion: bytes | None = None,
 ) -> dict[str, float]:
     """Write the bundle of `model` to `folder` and return the parity: the largest difference of each output.
 
@@ -54,6 +56,7 @@ def export(
         lungs: the lung network that goes into the bundle.
         before: `bundle.json` of an earlier export. When it is of the same network and input (same SHA-256 of the ONNX
             files, same crop), what was fitted and measured on it is kept: `FITTED`.
+        fusion: the `fusion.onnx` of that export, kept in the same case.
 
     Raises:
         ExportFailed: no parity, external data, or a graph without the three outputs.
@@ -67,16 +70,18 @@ def export(
     known = {**_defaults(height, width, crop=settings.get("crop", "none")), **facts}
     known |= {"parity": parity, "storage": storage} | ({"lungs": dict(lungs.facts)} if lungs else {})
     lung_model = lungs.model if lungs else None
-    known |= _kept(before or {}, known["input"], data, lung_model)
+    kept = _kept(before or {}, known["input"], data, lung_model)
+    known |= {name: value for name, value in kept.items() if name != "fusion" or fusion}
     known["reference"] = _references(known, data, lung_model)
-    write_bundle(folder, model=data, facts=known, lungs=lung_model)
+    write_bundle(folder, model=data, facts=known, lungs=lung_model, fusion=fusion if "fusion" in known else None)
     return parity
 
 
 def export_run(run: Path, folder: Path) -> dict[str, float]:
     """Write the bundle of the finished run `run` anew to `folder`; returns the parity.
 
-    Temperature, sets, operating points, gate and metrics of the run's bundle are kept when the network is the same.
+    Temperature, sets, operating points, gate, metrics and clinical input of the run's bundle are kept when the network
+    is the same.
 
     Raises:
         InputRefused: `run` is not a finished run folder.
@@ -91,8 +96,8 @@ def export_run(run: Path, folder: Path) -> dict[str, float]:
     model = keras.saving.load_model(run / "model.keras", compile=False, safe_mode=True)
     height, width = model.input.shape[1:3]
     lungs = read_network(run / FOLDER) if (run / FOLDER).is_dir() else None
-    images, before = probe_images(height, width), _before(run / "bundle")
-    return export(model, folder, facts=facts, images=images, lungs=lungs, before=before)
+    images, (before, fusion) = probe_images(height, width), _before(run / "bundle")
+    return export(model, folder, facts=facts, images=images, lungs=lungs, before=before, fusion=fusion)
 
 
 def probe_images(height: int, width: int, *, count: int = 8, seed: int = 0) -> NDArray[np.uint8]:
@@ -119,11 +124,13 @@ def _defaults(height: int, width: int, *, crop: str) -> dict[str, Any]:
     }
 
 
-def _before(folder: Path) -> dict[str, Any]:
+def _before(folder: Path) -> tuple[dict[str, Any], bytes | None]:
+    """The facts of an earlier export and its `fusion.onnx`."""
     try:
-        return read_facts(folder)
+        bundle = load_bundle(folder)
     except BadBundle:  # none, or a damaged one: this export replaces it
-        return {}
+        return {}, None
+    return dict(bundle.facts), bundle.fusion.model if bundle.fusion else None
 
 
 def _kept(before: Mapping[str, Any], about: Any, data: bytes, lungs: bytes | None) -> dict[str, Any]:
