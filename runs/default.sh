@@ -5,6 +5,6 @@ set -euo pipefail
 data=$1 lungs=$2 run=${3:-runs/default} seed=${4:-0}
 mkdir -p "$(dirname "$run")"
 python scripts/curate_cxr.py "$data" "$run.csv" "$run-curation.json"
-covid-xray train --data "$run.csv" --images "$data" -o "$run" --lungs "$lungs" --config runs/default.yaml --set seed="$seed"
+covid-xray train --data "$run.csv" --images "$data" -o "$run" --config runs/default.yaml --set lungs="$lungs" --set seed="$seed"
 covid-xray evaluate "$run" --data "$run.csv" --images "$data" \
   --baselines docs/results/baselines/three-classes/baselines.json

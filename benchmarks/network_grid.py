@@ -1,0 +1,323 @@
+"""What each choice gives on hospitals that were left out: what the network sees, what it learns from, how it learns.
+
+usage: KERAS_BACKEND=jax python benchmarks/network_grid.py --data FOLDER --lungs RUN -o OUT [--workers 8] [--seconds 400]
+
+Six folds: one source of covid and one of normal radiographs are both left out, with everybody who is in them; the
+network is trained on the others and must tell the two apart. Every task is one training by the code of the house; each
+ends with the answers for every radiograph that it did not learn from, with the lungs in view and with them hidden.
+"""
+
+import argparse
+import itertools
+import multiprocessing
+import os
+import pickle
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+
+CLASSES = ("covid", "normal", "virus")
+AUXILIARY = ("bacterial", "pneumonia")
+COVID, NORMAL = ("ieee8023", "cxnet", "hannover"), ("kermany", "nih")
+EVERYWHERE = ("two-labels", "misfit", "copied-normal")
+SIDE = 224
+REST = 128  # images of one call when answering
+
+# The recipe that the others change in one place.
+BASE: dict[str, Any] = {
+    "model": "efficientnet_lite0", "weights": "imagenet", "epochs": 8, "samples_per_epoch": 2048, "batch_size": 64,
+    "optimizer": "adamw", "weight_decay": 0.02, "learning_rate": 3e-4, "schedule": "cosine", "average_decay": 0.98,
+    "sampling": "balanced", "class_weights": False, "label_smoothing": 0.05, "precision": "mixed_bfloat16",
+    "augmentation": {"rotation": 10, "shear": 5, "zoom": 0.15, "shift": 0.06, "brightness": 0.15, "contrast": 0.25},
+    "appearance": {"probability": 0.4},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training: settings, what is seen, what is learned from, which rows answer."""
+
+    name: str
+    fold: str
+    settings: dict[str, Any]
+    view: str
+    train: np.ndarray
+    answer: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...] = CLASSES
+    auxiliary: tuple[str, ...] = ()
+    hidden: bool = False
+    val: np.ndarray | None = None
+    keep: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def study(data: Path, duplicates: Path) -> pd.DataFrame:
+    """One row for each radiograph: label, hospital, reason to leave it out, person."""
+    from curate_cxr import hospitals, reasons
+
+    from covid_xray.data.groups import groups, with_duplicates
+    from covid_xray.data.manifest import read_manifest
+
+    manifest = with_duplicates(read_manifest(data), pd.read_csv(duplicates, dtype=str))
+    table = manifest.table.reset_index(drop=True)
+    person = groups(manifest).loc[table["image"]].to_numpy()
+    return table.assign(reason=reasons(manifest).to_numpy(), hospital=hospitals(table).to_numpy(), person=person)
+
+
+def read_views(data: Path, lungs: Path, images: list[str], folder: Path, workers: int) -> None:
+    """`folder`/VIEW.npy for each view: whole, crop, only (the lungs), and both with the lungs hidden."""
+    names = ("whole", "crop", "only", "whole_hidden", "crop_hidden")
+    shape = (len(images), SIDE, SIDE)
+    views = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape) for name in names}
+    with multiprocessing.get_context("spawn").Pool(workers, _open, (data, lungs)) as pool:
+        for row, seen in enumerate(pool.imap(_see, images, chunksize=32)):
+            for name, pixels in seen.items():
+                views[name][row] = pixels
+
+
+def _open(data: Path, lungs: Path) -> None:
+    from covid_xray.bundle.lung_network import read_network
+    from covid_xray.bundle.view import open_lungs
+
+    _see.finder, _see.data = open_lungs(read_network(lungs)), data  # type: ignore[attr-defined]
+
+
+def _see(image: str) -> dict[str, np.ndarray]:
+    import dataclasses
+
+    from covid_xray.bundle.lungs import WHOLE, cropped
+    from covid_xray.evaluation.interventions import MARGIN, widened
+    from covid_xray.images.decode import decode
+    from covid_xray.images.pixels import to_input
+
+    film = decode(_see.data / image)  # type: ignore[attr-defined]
+    found = _see.finder.find(film)  # type: ignore[attr-defined]
+    mask = found.at_size(*film.pixels.shape) if found.plausible else np.zeros(film.pixels.shape, bool)
+    around = widened(mask[None], share=MARGIN)[0]
+    box = found.box if found.plausible else WHOLE
+
+    def view(pixels: np.ndarray, region: tuple[float, ...]) -> np.ndarray:
+        picture = dataclasses.replace(film, pixels=pixels.astype(film.pixels.dtype))
+        return to_input(cropped(picture, region), height=SIDE, width=SIDE)  # type: ignore[arg-type]
+
+    without, only = np.where(around, 0, film.pixels), np.where(around, film.pixels, 0)
+    return {"whole": view(film.pixels, WHOLE), "crop": view(film.pixels, box), "only": view(only, box),
+            "whole_hidden": view(without, WHOLE), "crop_hidden": view(without, box)}  # fmt: skip
+
+
+class Stacked:
+    """Several arrays of pictures behind one row number."""
+
+    def __init__(self, arrays: list[np.ndarray]) -> None:
+        self.arrays, self.length = arrays, len(arrays[0])
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.arrays[row // self.length][row % self.length]
+
+
+def work(task: Task, folder: Path) -> dict[str, Any]:
+    """Train and answer: probabilities of `answer` rows, with the lungs in view and hidden."""
+    from covid_xray.config import Training
+    from covid_xray.training import schedule
+    from covid_xray.training.epoch import train_epoch, validate
+    from covid_xray.training.network import averaged, build_model, weights_of
+    from covid_xray.training.probe import probe_head
+
+    started = time.time()
+    settings = Training.model_validate(task.settings)
+    part = part_of(task, task.train, folder, auxiliary=task.auxiliary, hidden=task.hidden)
+    val = None if task.val is None else part_of(task, task.val, folder)
+    model = build_model(settings, len(task.classes) + len(task.auxiliary))
+    if settings.probe:
+        probe_head(model, part, settings=settings)
+    state, found, losses, best = schedule.start(settings), {}, [], None
+    model.optimizer.build(model.trainable_variables)
+    while settings.epochs and not schedule.finished(state, settings):
+        model.optimizer.learning_rate.assign(state.learning_rate)
+        logs = train_epoch(model, part, settings=settings, epoch=state.epoch + 1)
+        loss = 0.0
+        if val is not None:
+            with averaged(model):
+                loss = validate(model, val, batch_size=settings.batch_size)[0]
+        state = schedule.after_epoch(state, val_loss=loss, settings=settings)
+        losses.append((logs["loss"], loss))
+        if val is not None and state.is_best:
+            with averaged(model):
+                best = weights_of(model)
+    with averaged(model):
+        if best is not None and settings.schedule == "plateau":
+            model.set_weights(best)
+        for view in (task.view, f"{'whole' if task.view == 'whole' else 'crop'}_hidden"):
+            found[view] = answers(model, np.load(folder / f"{view}.npy", mmap_mode="r"), task.answer)
+        weights = weights_of(model) if task.keep else None
+    return {"name": task.name, "fold": task.fold, "classes": task.classes + task.auxiliary, "rows": task.answer.astype(np.int32),
+            "found": found, "losses": losses, "seconds": time.time() - started, "trained": len(task.train),
+            "settings": task.settings, "view": task.view, "hidden": task.hidden, "weights": weights,
+            "best_epoch": state.best_epoch, "facts": task.facts}  # fmt: skip
+
+
+def part_of(
+    task: Task, rows: np.ndarray, folder: Path, *, auxiliary: tuple[str, ...] = (), hidden: bool = False
+) -> Any:
+    """The rows as a part of the house; hidden lungs are one more label, which asks for no class more than another."""
+    from covid_xray.training.batches import Part
+    from covid_xray.training.cache import PixelCache
+    from covid_xray.training.sampling import group_numbers
+
+    known = task.classes + auxiliary
+    seen = np.load(folder / f"{task.view}.npy", mmap_mode="r")
+    arrays, keys = [seen], [(int(row), known.index(task.labels[row])) for row in rows]
+    if hidden:
+        blind = "whole" if task.view == "whole" else "crop"
+        arrays.append(np.load(folder / f"{blind}_hidden.npy", mmap_mode="r"))
+        keys += [(int(row) + len(seen), len(known)) for row in rows]
+    hospital = task.facts["hospital"]
+    images = tuple(str(place) for place, _ in keys)
+    codes = np.array([code for _, code in keys])
+    sources = [hospital[place % len(seen)] for place, _ in keys]
+    targets = np.vstack([np.eye(len(known)), np.full((1, len(known)), 1 / len(known))]).astype(np.float32)
+    cache = PixelCache(Stacked(arrays), {str(place): place for place, _ in keys})  # type: ignore[arg-type]
+    return Part(images, codes, known, cache, group_numbers(codes.tolist(), sources), targets)
+
+
+def answers(model: Any, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """len(rows) x C logarithms of probabilities; the last batch is filled up, so that one shape is compiled."""
+    found = []
+    for start in range(0, len(rows), REST):
+        chosen = rows[start : start + REST]
+        x = np.zeros((REST, SIDE, SIDE, 1), np.float32)
+        x[: len(chosen), ..., 0] = pixels[chosen]
+        found.append(np.asarray(model.predict_on_batch(x), np.float32)[: len(chosen)])
+    return np.log(np.concatenate(found).clip(1e-12)).astype(np.float16)
+
+
+def folds(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Name -> rows to learn from, rows to answer (both sources left out, what was never usable aside)."""
+    usable = ~table["reason"].isin(EVERYWHERE)
+    found = {}
+    for covid, normal in itertools.product(COVID, NORMAL):
+        out = table["hospital"].isin([covid, normal])
+        gone = set(table["person"][out])
+        learn = ~out & ~table["person"].isin(gone) & (table["reason"] == "")
+        found[f"{covid}+{normal}"] = np.flatnonzero(learn), np.flatnonzero(out & usable)
+    return found
+
+
+GRID: dict[str, dict[str, Any]] = {
+    # name: view, auxiliary, hidden, and settings that differ from BASE; heads alone are in linear_heads.py
+    "tune crop": {},
+    "tune crop aux": {"auxiliary": AUXILIARY},
+    "tune crop aux hidden": {"auxiliary": AUXILIARY, "hidden": True},
+    "tune only aux": {"view": "only", "auxiliary": AUXILIARY},
+    "tune whole aux": {"view": "whole", "auxiliary": AUXILIARY},
+    "tune crop aux plain look": {"auxiliary": AUXILIARY, "appearance": {"probability": 0.0}},
+    "tune crop aux dro": {"auxiliary": AUXILIARY, "worst_group": 0.02},
+    "tune crop aux late": {"auxiliary": AUXILIARY, "train_from": "block12"},
+    "tune crop aux slow": {"auxiliary": AUXILIARY, "learning_rate": 1e-4},
+    "tune crop aux long": {"auxiliary": AUXILIARY, "epochs": 20},
+    "probe then tune crop aux": {"auxiliary": AUXILIARY, "probe": 0.001, "learning_rate": 1e-4},
+    "tune crop aux strong look": {"auxiliary": AUXILIARY, "appearance": {"probability": 0.65}},
+    "vgg crop aux": {"auxiliary": AUXILIARY, "model": "vgg", "weights": None, "initializer": "he_normal", "epochs": 20,
+                     "learning_rate": 1e-3, "weight_decay": 1e-4},
+    "tune whole": {"view": "whole"},
+    "tune only aux hidden": {"view": "only", "auxiliary": AUXILIARY, "hidden": True},
+}  # fmt: skip
+
+
+def grid_tasks(table: pd.DataFrame, names: list[str]) -> list[Task]:
+    """The chosen configurations on the six folds, in the order of `names`."""
+    labels, hospital = table["label"].to_numpy(), table["hospital"].to_numpy()
+    made = []
+    for name in names:
+        changes = dict(GRID[name])
+        view, auxiliary = changes.pop("view", "crop"), tuple(changes.pop("auxiliary", ()))
+        hidden = changes.pop("hidden", False)
+        for fold, (learn, answer) in folds(table).items():
+            rows = learn[np.isin(labels[learn], [*CLASSES, *auxiliary])]
+            made.append(Task(name, fold, {**BASE, **changes}, view, rows, answer, labels, auxiliary=auxiliary,
+                             hidden=hidden, facts={"hospital": hospital}))  # fmt: skip
+    return made
+
+
+def serve(tasks: Any, done: Any, folder: Path, memory: float) -> None:
+    """One worker: tasks in, results out, until there are none."""
+    os.environ.update(XLA_PYTHON_CLIENT_MEM_FRACTION=str(memory), TF_CPP_MIN_LOG_LEVEL="3")
+    import keras
+
+    keras.utils.disable_interactive_logging()
+    for task in iter(tasks.get, None):
+        try:
+            done.put(work(task, folder))
+        except Exception:
+            done.put({"name": task.name, "fold": task.fold, "error": traceback.format_exc()})
+
+
+def run(tasks: list[Task], folder: Path, out: Path, *, workers: int, seconds: float) -> list[dict[str, Any]]:
+    """All tasks in their order on `workers` processes; what is done after `seconds` counts, the rest is left out."""
+    context = multiprocessing.get_context("spawn")
+    queue, done = context.Queue(), context.Queue()
+    for task in tasks:
+        queue.put(task)
+    for _ in range(workers):
+        queue.put(None)
+    processes = [context.Process(target=serve, args=(queue, done, folder, 0.9 / workers)) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    results: list[dict[str, Any]] = []
+    started = written = time.time()
+    while len(results) < len(tasks) and time.time() - started < seconds:
+        try:
+            result = done.get(timeout=2)
+        except Exception:
+            if not any(process.is_alive() for process in processes):
+                break
+            continue
+        results.append(result)
+        said = result.get("error", "")[-600:] or f"{result['seconds']:.0f} s {result['losses'][-1:]}"
+        print(f"{time.time() - started:5.0f} s {len(results)}/{len(tasks)} {result['name']} | {result['fold']} {said}",
+              flush=True)  # fmt: skip
+        if time.time() - written > 20:
+            written = time.time()
+            save(results, out)
+    for process in processes:
+        process.kill()
+    save(results, out)
+    return results
+
+
+def save(results: list[dict[str, Any]], out: Path) -> None:
+    """Written aside and put in place."""
+    kept = [{key: value for key, value in result.items() if key != "facts"} for result in results]
+    temporary = out / "results.tmp"
+    temporary.write_bytes(pickle.dumps(kept))
+    temporary.replace(out / "results.pickle")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--lungs", type=Path, required=True)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--duplicates", type=Path, default=Path("docs/results/cxr-duplicates.csv"))
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seconds", type=float, default=1e9)
+    parser.add_argument("--only", nargs="*", default=list(GRID))
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    table = study(chosen.data, chosen.duplicates)
+    if not (chosen.out / "crop_hidden.npy").exists():
+        read_views(chosen.data, chosen.lungs, table["image"].tolist(), chosen.out, chosen.workers)
+    run(grid_tasks(table, chosen.only), chosen.out, chosen.out, workers=chosen.workers, seconds=chosen.seconds)
+
+
+if __name__ == "__main__":
+    main()
