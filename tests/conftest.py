@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Why a test may skip in continuous integration, where every package is installed. Anything else fails the run.
 MAY_SKIP = (
@@ -18,6 +19,9 @@ SKIPPED: list[str] = []
 
 
 def pytest_configure() -> None:
+    # On a busy machine the first inputs take long, above all where they import something.
+    settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("house")
     # A shell that starts the tests in the background (`make test &`) lets every child ignore Ctrl-C, which is tested.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -35,3 +35,7 @@ def test_sub_folders_suffixes_and_labels(tmp_path):
     assert found.find("b") == ["test/b.jpeg", "b.dcm"]
     assert found.find("test/b") == ["test/b.jpeg"]
     assert found.find("ovid/a.png") == []
+
+
+def test_a_dot_names_no_file(tmp_path):
+    assert [lookup(tmp_path).find(name) for name in (".", "./", "./.", "")] == [[], [], [], []]

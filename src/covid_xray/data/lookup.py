@@ -26,9 +26,9 @@ class Lookup:
 
     @staticmethod
     def _tail(name: str, index: dict[str, list[str]]) -> list[str]:
-        parts = PurePosixPath(name).parts
-        folder = parts[:-1]
-        candidates = index.get(parts[-1], [])
+        *folders, last = PurePosixPath(name).parts or ("",)  # "." has no parts, and names no file
+        folder = tuple(folders)
+        candidates = index.get(last, [])
         return [path for path in candidates if not folder or PurePosixPath(path).parts[:-1][-len(folder) :] == folder]
 
     @cached_property
