@@ -140,7 +140,7 @@ class Serving(Settings):
     session_hours: float = pydantic.Field(12.0, gt=0, le=720)
     body_seconds: float = pydantic.Field(30.0, gt=0)  # for an upload to arrive whole
     batch_seconds: float = pydantic.Field(600.0, gt=0)  # the same for a batch
-    batch: int = pydantic.Field(16, ge=1, le=256)  # most images in one run of the network
+    batch: int = pydantic.Field(4, ge=1, le=256)  # most images in one run of the network
     requests_per_minute: int = pydantic.Field(6000, ge=0)  # of one user or address; 0 for any number
     logins_per_minute: int = pydantic.Field(10, ge=1)  # failed ones, of one name or address
     shutdown_seconds: int = pydantic.Field(20, ge=0)  # for requests under way when the server is stopped
