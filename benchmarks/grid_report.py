@@ -41,6 +41,7 @@ def figures(result: dict[str, Any], table: pd.DataFrame) -> dict[str, Any]:
 
 
 def line(name: str, rows: list[dict[str, Any]], more: str) -> str:
+    """One row of the table."""
     by = {row["fold"]: row for row in rows}
     cells = [f"{by[f]['auroc']:.2f} ({by[f]['low']:.2f}-{by[f]['high']:.2f})" if f in by else "not run" for f in FOLDS]
     values = [row["auroc"] for row in rows]
@@ -49,6 +50,7 @@ def line(name: str, rows: list[dict[str, Any]], more: str) -> str:
 
 
 def main() -> None:
+    """Write docs/results/network-grid.json and .md."""
     parser = argparse.ArgumentParser()
     parser.add_argument("results", type=Path, nargs="*")
     parser.add_argument("--data", type=Path, required=True)
@@ -70,9 +72,10 @@ def main() -> None:
         f"Made by `python benchmarks/network_grid.py` ({chosen.machine}) and `python benchmarks/linear_heads.py`; "
         "table by `benchmarks/grid_report.py`.",
         "",
-        "AUROC of covid against normal where both sources were left out of training, with everybody in them; in brackets "
-        "95 % bootstrap intervals over patients. *Lungs hidden*: the same network on pictures whose lungs are black; its "
-        "outline may still tell. *Known sources*: validation and calibration images of the sources that were learned from.",
+        "AUROC of covid against normal where both sources were left out of training, with everybody in them; in "
+        "brackets 95 % bootstrap intervals over patients. *Lungs hidden*: the same network on pictures whose lungs are "
+        "black; its outline may still tell. *Known sources*: validation and calibration images of the sources that "
+        "were learned from.",
         "", head, "|" + "---|" * (head.count("|") - 1),
     ]  # fmt: skip
     for it in heads:
@@ -80,37 +83,37 @@ def main() -> None:
         lines.append(line(f"ImageNet's features, head only, {it['view']}, C={it['C']:g}", it["folds"], more))
     for name, rows in trained.items():
         lines.append(line(f"fine-tuned: {name.removeprefix('tune ')}", rows, "not measured"))
-    lines += ["", *NOTES]
-    OUT.joinpath("network-grid.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines += ["", NOTES]
+    OUT.joinpath("network-grid.md").write_text("\n".join(lines), encoding="utf-8")
     facts = {"heads": heads, "trained": trained, "machine": chosen.machine,
              "settings": {r["name"]: r["settings"] for r in raw if "settings" in r}}  # fmt: skip
     OUT.joinpath("network-grid.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-NOTES = [
-    "What follows, by the rule of the project (hospitals that were left out first, the worst of them before the mean):",
-    "",
-    "- **No fine-tuning helped.** Every way that was tried (more labels in training, pictures with hidden lungs that ask "
-    "for no class, strong changes of look, longer, whole picture, crop, lungs only) lost .08 to .2 of mean AUROC to a "
-    "head on ImageNet's features as they are. With two sources of covid and one of normals, a network that may change its "
-    "features learns the source.",
-    "- **The crop to the lungs did not help either**: at every strength of the head the whole picture is better on the "
-    "mean and on the worst pair, and no worse with the lungs hidden. With only the lungs in view ImageNet's features are "
-    "near chance on hospitals left out.",
-    "- **A stronger penalty is better elsewhere and worse at home**: from C=0.01 to 0.0001 the mean rises by .06, the "
-    "macro-F1 on known sources falls by .05. C=0.001 ships: the worst pair is within .004 of the best.",
-    "- **The targets of AUROC .85 on every pair and .90 on the mean were missed**, by everything.",
-    "- Hidden lungs leave an AUROC of .63 of the .80: the rest of the picture tells much of the class by itself.",
-    "- Known sources, fine-tuned, macro-F1 on the calibration part (with lungs hidden), one value for each seed: crop aux "
-    ".915 .902 (.64 .66); crop aux hidden .932 .918 .929 (.42 .42 .65); only aux hidden .915 .934 (.38 .21). Pictures with hidden lungs in "
-    "training do what they are meant to at home, in most seeds, and nothing elsewhere.",
-    "- Not run: source-adversarial training, the original's VGG on these folds, mix-up, distilled ensembles, group DRO: the time "
-    "on the accelerator was spent (fourteen minutes). Interpolating between ImageNet's and fine-tuned weights (Wortsman and others "
-    "2022) was tried by hand on two pairs (hannover+nih, cxnet+kermany; 5 epochs of 1,024 images): +.02 and -.13 at a fifth "
-    "of the way, -.10 and +.03 at two fifths; no file repeats it.",
-    "- Trainings ran on copies of the radiographs shrunk to 304 pixels and stored as WebP, 8 epochs of 2,048 "
-    "images, in bfloat16; their settings are in the JSON file.",
-]
+NOTES = """\
+What follows, by the rule of the project (hospitals that were left out first, the worst of them before the mean):
+
+- **No fine-tuning helped.** Every way that was tried (more labels in training, pictures with hidden lungs that ask
+  for no class, strong changes of look, longer, whole picture, crop, lungs only) lost .08 to .2 of mean AUROC to a
+  head on ImageNet's features as they are. With two sources of covid and one of normals, a network that may change its
+  features learns the source.
+- **The crop to the lungs did not help either**: at every strength of the head the whole picture is better on the mean
+  and on the worst pair, and no worse with the lungs hidden. With only the lungs in view ImageNet's features are near
+  chance on hospitals left out.
+- **A stronger penalty is better elsewhere and worse at home**: from C=0.01 to 0.0001 the mean rises by .06, the
+  macro-F1 on known sources falls by .05. C=0.001 ships: the worst pair is within .004 of the best.
+- **The targets of AUROC .85 on every pair and .90 on the mean were missed**, by everything.
+- Hidden lungs leave an AUROC of .63 of the .80: the rest of the picture tells much of the class by itself.
+- Known sources, fine-tuned, macro-F1 on the calibration part (with lungs hidden), one value for each seed: crop aux
+  .915 .902 (.64 .66); crop aux hidden .932 .918 .929 (.42 .42 .65); only aux hidden .915 .934 (.38 .21). Pictures
+  with hidden lungs in training do what they are meant to at home, in most seeds, and nothing elsewhere.
+- Not run: source-adversarial training, the original's VGG on these folds, mix-up, distilled ensembles, group DRO: the
+  time on the accelerator was spent (fourteen minutes). Interpolating between ImageNet's and fine-tuned weights
+  (Wortsman and others 2022) was tried by hand on two pairs (hannover+nih, cxnet+kermany; 5 epochs of 1,024 images):
+  +.02 and -.13 at a fifth of the way, -.10 and +.03 at two fifths; no file repeats it.
+- Trainings ran on copies of the radiographs shrunk to 304 pixels and stored as WebP, 8 epochs of 2,048 images, in
+  bfloat16; their settings are in the JSON file.
+"""
 
 if __name__ == "__main__":
     main()

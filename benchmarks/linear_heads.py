@@ -71,9 +71,9 @@ def left_out(table: pd.DataFrame, seen: np.ndarray, without: np.ndarray, strengt
     """AUROC of covid against normal on each pair of sources that was left out, with and without the lungs."""
     labels, hospitals = table["label"].to_numpy(), table["hospital"].to_numpy()
     rows = []
-    for name, (learn, answer) in folds(table).items():
+    for name, (others, answer) in folds(table).items():
         covid, normal = name.split("+")
-        learn = learn[np.isin(labels[learn], CLASSES)]
+        learn = others[np.isin(labels[others], CLASSES)]
         asked = ((hospitals == covid) & (labels == "covid")) | ((hospitals == normal) & (labels == "normal"))
         asked &= ~table["reason"].isin(NOT_JUDGED).to_numpy()
         test = answer[asked[answer]]
@@ -121,6 +121,7 @@ def known(table: pd.DataFrame, curated: pd.DataFrame, seen: np.ndarray, without:
 
 
 def main() -> None:
+    """Write OUT/heads.json."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--lungs", type=Path, required=True)

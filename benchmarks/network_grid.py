@@ -1,6 +1,6 @@
 """What each choice gives on hospitals that were left out: what the network sees, what it learns from, how it learns.
 
-usage: KERAS_BACKEND=jax python benchmarks/network_grid.py --data FOLDER --lungs RUN -o OUT [--workers 8] [--seconds 400]
+usage: KERAS_BACKEND=jax python benchmarks/network_grid.py --data FOLDER --lungs RUN -o OUT [--workers 8]
 
 Six folds: one source of covid and one of normal radiographs are both left out, with everybody who is in them; the
 network is trained on the others and must tell the two apart. Every task is one training by the code of the house; each
@@ -159,8 +159,8 @@ def work(task: Task, folder: Path) -> dict[str, Any]:
         for view in (task.view, f"{'whole' if task.view == 'whole' else 'crop'}_hidden"):
             found[view] = answers(model, np.load(folder / f"{view}.npy", mmap_mode="r"), task.answer)
         weights = weights_of(model) if task.keep else None
-    return {"name": task.name, "fold": task.fold, "classes": task.classes + task.auxiliary, "rows": task.answer.astype(np.int32),
-            "found": found, "losses": losses, "seconds": time.time() - started, "trained": len(task.train),
+    return {"name": task.name, "fold": task.fold, "classes": task.classes + task.auxiliary,
+            "rows": task.answer.astype(np.int32), "found": found, "losses": losses, "seconds": time.time() - started, "trained": len(task.train),
             "settings": task.settings, "view": task.view, "hidden": task.hidden, "weights": weights,
             "best_epoch": state.best_epoch, "facts": task.facts}  # fmt: skip
 
@@ -303,6 +303,7 @@ def save(results: list[dict[str, Any]], out: Path) -> None:
 
 
 def main() -> None:
+    """Write OUT/results.pickle."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--lungs", type=Path, required=True)
