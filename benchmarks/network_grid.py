@@ -160,7 +160,8 @@ def work(task: Task, folder: Path) -> dict[str, Any]:
             found[view] = answers(model, np.load(folder / f"{view}.npy", mmap_mode="r"), task.answer)
         weights = weights_of(model) if task.keep else None
     return {"name": task.name, "fold": task.fold, "classes": task.classes + task.auxiliary,
-            "rows": task.answer.astype(np.int32), "found": found, "losses": losses, "seconds": time.time() - started, "trained": len(task.train),
+            "rows": task.answer.astype(np.int32), "found": found, "losses": losses,
+            "seconds": time.time() - started, "trained": len(task.train),
             "settings": task.settings, "view": task.view, "hidden": task.hidden, "weights": weights,
             "best_epoch": state.best_epoch, "facts": task.facts}  # fmt: skip
 
