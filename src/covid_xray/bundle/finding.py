@@ -30,6 +30,8 @@ class LungFacts:
         area: share of the picture that they cover.
         heat_inside: share of the heat map of the most probable class that lies inside them, 0..1; `None` without
             evidence for that class.
+        opaque: roughly the share of them that is opaque, 0..1, by brightness: an indicator and no measurement; `None`
+            where it cannot be told.
         words: what a reader should know, such as that the lungs were not found; empty if nothing.
     """
 
@@ -37,6 +39,7 @@ class LungFacts:
     box: Box = WHOLE
     area: float | None = None
     heat_inside: float | None = None
+    opaque: float | None = None
     words: str = ""
 
 

@@ -23,7 +23,7 @@ def lung_facts(view: View, class_map: NDArray[np.float32] | None) -> LungFacts |
     if not lungs.plausible:
         return LungFacts(plausible=False, words=NOT_FOUND)
     inside = None if class_map is None else heat_inside(class_map, lungs)
-    return LungFacts(plausible=True, box=lungs.box, area=lungs.area, heat_inside=inside)
+    return LungFacts(plausible=True, box=lungs.box, area=lungs.area, heat_inside=inside, opaque=lungs.opaque)
 
 
 def in_words(lungs: LungFacts | None, *, cropped: bool) -> str:

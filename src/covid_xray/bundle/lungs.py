@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from covid_xray.bundle.opacity import opaque_share
 from covid_xray.errors import BadBundle
 from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
@@ -55,12 +56,14 @@ class Lungs:
         mask: h x w bool, the two largest connected parts above one half.
         box: top, left, bottom, right of the crop in shares of the picture, margin included.
         plausible: whether the mask can be a pair of lungs; if not, `box` is the whole picture.
+        opaque: roughly the share of them that is opaque, of `opacity.opaque_share`; `None` where it cannot be told.
     """
 
     probability: NDArray[np.float32]
     mask: NDArray[np.bool_]
     box: Box
     plausible: bool
+    opaque: float | None = None
 
     @property
     def area(self) -> float:
@@ -116,7 +119,8 @@ class LungFinder:
         """The lungs of `radiograph`, plausible or not."""
         pixels = to_input(radiograph, height=self.size, width=self.size)
         (found,) = self._session.run(["lungs"], {"image": pixels[None, :, :, None].astype(np.float32)})
-        return lungs_of(found[0, :, :, 0], margin=self.margin)
+        lungs = lungs_of(found[0, :, :, 0], margin=self.margin)
+        return dataclasses.replace(lungs, opaque=opaque_share(pixels, lungs.mask) if lungs.plausible else None)
 
 
 def lungs_of(probability: NDArray[np.float32], *, margin: float = MARGIN) -> Lungs:

@@ -59,6 +59,7 @@ def lungs_as_dict(lungs: LungFacts) -> dict[str, Any]:
         "box": [short(side) for side in lungs.box] if lungs.plausible else None,
         "area": short(lungs.area),
         "heat_map_inside": short(lungs.heat_inside),
+        "opaque_roughly": None if lungs.opaque is None else round(lungs.opaque, 2),
         "words": lungs.words,
     }
 

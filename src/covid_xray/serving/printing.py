@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from covid_xray.bundle.heatmap import DISCLAIMER
+from covid_xray.bundle.opacity import opacity_in_words
 from covid_xray.serving import drawings
 from covid_xray.serving.joint_words import joint_words
 from covid_xray.serving.records import Study
@@ -121,6 +122,7 @@ def _lines(store: Store, study: Study, shown: str) -> list[str]:
     facts = [
         f"Heat map of {_text(named(shown))}: what moved the score, bright most. It does not locate disease.",
         _text(study.finding["lungs_in_words"]),
+        _text(opacity_in_words((study.finding.get("lungs") or {}).get("opaque_roughly"))),
         f"File: {_text(study.name)}; stored {study.created:%Y-%m-%d %H:%M} UTC; {study.width} x {study.height} pixels.",
         f"Network: {_text(model.name)} {_text(model.version)}, SHA-256 {model.sha256}.",
         *(

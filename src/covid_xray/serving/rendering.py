@@ -16,6 +16,7 @@ from fastapi.templating import Jinja2Templates
 
 from covid_xray import __version__
 from covid_xray.bundle.heatmap import DISCLAIMER
+from covid_xray.bundle.opacity import opacity_in_words
 from covid_xray.serving import access
 from covid_xray.serving.accounts import Principal
 
@@ -103,7 +104,7 @@ def _templates() -> Jinja2Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (percent, figure, named, sentence, capital, moment, whole)
+    filters = (percent, figure, named, sentence, capital, moment, whole, opacity_in_words)
     environment.filters |= {it.__name__: it for it in filters}
     environment.globals |= {"disclaimer": DISCLAIMER, "house_version": __version__}
     return Jinja2Templates(env=environment)
