@@ -1,5 +1,6 @@
 """Fixtures that all tests share."""
 
+import functools
 import os
 import secrets
 import signal
@@ -25,6 +26,20 @@ def pytest_configure() -> None:
     # A shell that starts the tests in the background (`make test &`) lets every child ignore Ctrl-C, which is tested.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """For several processes (`-n 2 --dist loadgroup`): a file stays in one of them, and all that runs Ray in one."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(name="ray" if runs_ray(item.path) else str(item.path)))
+
+
+@functools.cache
+def runs_ray(path: Path) -> bool:
+    text = path.read_text(encoding="utf-8")
+    return any(word in text for word in ("import ray", "from clusters", '"ray"', "need_ray"))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
