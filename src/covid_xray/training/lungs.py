@@ -70,25 +70,34 @@ def train_lungs(
         part = split.reindex(manifest.table["image"]).to_numpy()
         chosen, held = np.flatnonzero(part == "train"), np.flatnonzero(part == "test")
         model = _fit(pixels[chosen], truth[chosen], settings=settings, out=out, progress=progress)
-        data = half_precision(
-            to_onnx(keras.Model(model.input, {"lungs": model.output}), inputs=("image",), outputs=("lungs",))
-        )
+        data = _exported(model)
         facts = {
-            "image_size": settings.image_size,
-            "margin": MARGIN,
-            "version": LUNGS_VERSION,
-            "settings": settings.model_dump(mode="json"),
-            "sha256": sha256_bytes(data),
-            "bytes": len(data),
+            **_told(data, settings),
             "images": {"train": len(chosen), "test": len(held)},
             "training_data": describe_data(manifest, split),
+            "test": _measure(data, manifest.take(part == "test"), masks, size=settings.image_size),
         }
-        facts["test"] = _measure(data, manifest.take(part == "test"), masks, size=settings.image_size)
         write_split(out / "split.csv", split, manifest)
         with replacing(out / LUNGS_FILE) as temporary:
             temporary.write_bytes(data)
         write_json(out / "lungs.json", facts)
         return facts
+
+
+def _exported(model: keras.Model) -> bytes:
+    named = keras.Model(model.input, {"lungs": model.output})
+    return half_precision(to_onnx(named, inputs=("image",), outputs=("lungs",)))
+
+
+def _told(data: bytes, settings: LungTraining) -> dict[str, Any]:
+    return {
+        "image_size": settings.image_size,
+        "margin": MARGIN,
+        "version": LUNGS_VERSION,
+        "settings": settings.model_dump(mode="json"),
+        "sha256": sha256_bytes(data),
+        "bytes": len(data),
+    }
 
 
 def _read(manifest: Manifest, masks: Mapping[str, Path], *, size: int, progress: Progress) -> tuple[Pixels, Pixels]:
