@@ -1,6 +1,6 @@
 """Pictures of the page for README and docs: `covid-xray serve` in Debian's Chromium, with drawn phantoms only.
 
-python scripts/draw_screenshots.py [--bundle FOLDER] [-o docs/images]
+python scripts/draw_screenshots.py --bundle demo/run/bundle [-o docs/images]
 """
 
 import argparse
