@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # DarkCovidNet's protocol on its own 1,124 pictures: 5 folds by image, as published, and by patient, with the original's
-# network and with the recipe of the network that ships. The figures of docs/results/darkcovidnet. A stopped run goes on where
+# network and with the recipe of the network that ships, on the whole picture and on the lungs. The figures of docs/results/darkcovidnet. A stopped run goes on where
 # it was when the same command is given again.
 # usage: runs/darkcovidnet.sh FOLDER_OF_THE_RADIOGRAPHS [RUNS_FOLDER]
 set -euo pipefail
@@ -17,4 +17,5 @@ study() {  # NAME, options of covid-xray crossval
 # The original's network at 160 pixels; he_normal, since the set is small.
 study vgg --epochs 18 --set image_size=160 --set batch_size=16 --set initializer=he_normal --set early_stopping_patience=6
 study lite0 --config runs/default.yaml
-python scripts/publish_crossval.py darkcovidnet "$runs/vgg" "$runs/lite0" --command "runs/darkcovidnet.sh FOLDER"
+study lite0-lungs --config runs/default.yaml --set crop=lungs --lungs src/covid_xray/bundle/default
+python scripts/publish_crossval.py darkcovidnet "$runs/vgg" "$runs/lite0" "$runs/lite0-lungs" --command "runs/darkcovidnet.sh FOLDER"
