@@ -76,6 +76,7 @@ def test_a_network_without_numbers_leads_nowhere() -> None:
 
 def test_nothing_to_warn_of() -> None:
     assert titles(study()) == []
+    assert titles(study(label="virus", joint={"known": {"age": 4.0}})) == []
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,7 @@ def test_nothing_to_warn_of() -> None:
         (study(gate=None, view="LL"), "Not a frontal view"),
         (study(label="virus"), "Is this a child?"),
         (study(prediction_set=["covid", "virus"]), "Is this a child?"),
+        (study(label="virus", joint={"known": {"age": 63.0}}), "The patient is 63 years old"),
         (study(gate=None), "Input not checked"),
         (study(prediction_set=None, operating_points=None), "Not calibrated"),
         (study(lungs={"plausible": False, "words": "lungs were not found"}), "Lungs not found"),

@@ -12,6 +12,7 @@ from covid_xray.serving.rendering import sentence
 
 # Sources of children's radiographs, from which the public sets take most of "virus": docs/how-to/public-datasets.md.
 PUBLIC = frozenset({"kermany", "ieee8023", "cxnet", "hannover", "darkcovidnet"})
+ADULT = 18.0  # years
 CHECKS = {
     "modality": "A plain radiograph, by its file",
     "view": "A frontal view, by its file",
@@ -170,7 +171,10 @@ def _children(study: Study, facts: Mapping[str, Any]) -> Warning | None:
         "There is no adult viral class to speak of in the training data: nearly all its viral images are of small "
         "children. Of an adult, “viral pneumonia” means little here."
     )
-    return Warning("Is this a child?", words)
+    age = ((study.finding.get("joint") or {}).get("known") or {}).get("age")
+    if age is not None and age < ADULT:
+        return None
+    return Warning("Is this a child?" if age is None else f"The patient is {age:g} years old", words)
 
 
 def _lungs(study: Study) -> Warning | None:
