@@ -1,4 +1,4 @@
-"""How much of the lungs is opaque, roughly: drawn findings of known extent, windows and gammas, and where it is told."""
+"""How much of the lungs is opaque, roughly: drawn findings of known extent, windows, gammas, and where it is told."""
 
 import json
 from pathlib import Path

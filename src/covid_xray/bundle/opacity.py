@@ -44,7 +44,7 @@ def opacity_in_words(share: float | None) -> str:
         return ""
     steps = round(share / STEPS)
     much = f"about {steps * STEPS:.0%}" if steps else f"under {STEPS:.0%}"
-    return f"{much} of the lungs looks opaque: a rough indicator by brightness, no measurement"
+    return f"{much} of the lungs look opaque: a rough indicator by brightness, no measurement"
 
 
 def _shrunk(mask: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:
