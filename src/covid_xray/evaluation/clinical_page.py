@@ -27,8 +27,18 @@ def lines(facts: Facts) -> list[str]:
         f"The usual design, with missing-indicators as features, would add {difference(usual)}, and the indicators "
         f"without any value {difference(only)}: that is the collection talking, and it does not ship."
     )
+    inside = facts["worth"]["stated"]
+    alone = inside["variants"]["missingness"]
+    if (alone["minus_image"]["balanced_accuracy"]["ci_low"] or 0) > 0:
+        told.append(
+            f"Among the {inside['images']:,} images that state a field that may speak, what is filled in names the "
+            f"class better than the image does: balanced accuracy {interval(alone['figures']['balanced_accuracy'])} "
+            f"beside {interval(inside['variants']['image']['figures']['balanced_accuracy'])}."
+        )
     swapped = variants["joint-permuted"]["minus_image"][HEADLINE]
-    told.append(f"With the values of other patients the joint answer falls to the image's: {difference(swapped)}.")
+    told.append(
+        f"With the values of other patients the joint answer is worth what the image's is: {difference(swapped)}."
+    )
     return told
 
 
@@ -105,19 +115,27 @@ def _fields(facts: Facts) -> Iterator[str]:
 def _variants(facts: Facts, key: str) -> Iterator[str]:
     found = facts["worth"][key]
     title = "All images" if key == "all" else "Images that state a field that may speak, of the classes it speaks about"
-    labels = ", ".join(f"{name} {count:,}" for name, count in found["labels"].items())
+    # Without images of a class its F1 is 0 for everybody, and a mean over the classes says nothing.
+    whole = all(found["labels"].values())
+    shown = {name: told for name, told in SHOWN.items() if whole or name != HEADLINE}
+    minus = (HEADLINE if whole else "balanced_accuracy", "nll")
     yield f"## {title}\n"
-    yield f"{found['images']:,} images of {found['patients']:,} patients: {labels}.\n"
-    yield "| sees | " + " | ".join(SHOWN.values()) + " | macro-F1 minus the image's | NLL minus the image's |"
-    yield "|---|" + "---|" * (len(SHOWN) + 2)
+    yield f"{_labels(found)}\n"
+    heads = [*shown.values(), *(f"{SHOWN[name]} minus the image's" for name in minus)]
+    yield "| sees | " + " | ".join(heads) + " |"
+    yield "|---|" + "---|" * len(heads)
     for row in found["variants"].values():
-        cells = [interval(row["figures"].get(name)) for name in SHOWN]
-        minus = [row["minus_image"].get(name) for name in (HEADLINE, "nll")]
-        cells += [difference(figure) if figure else "" for figure in minus]
+        cells = [interval(row["figures"].get(name)) for name in shown]
+        cells += [difference(row["minus_image"][name]) if name in row["minus_image"] else "" for name in minus]
         yield f"| {row['sees']} | " + " | ".join(cells) + " |"
     draws = found["variants"]["joint-permuted"].get("mean_of_draws")
     if draws:
-        yield f"\nMean over 20 permutations of the patients' values: macro-F1 {draws[HEADLINE]:.3f}."
+        yield f"\nMean over 20 permutations of the patients' values: {SHOWN[minus[0]]} {draws[minus[0]]:.3f}."
+
+
+def _labels(found: Facts) -> str:
+    labels = ", ".join(f"{name} {count:,}" for name, count in found["labels"].items())
+    return f"{found['images']:,} images of {found['patients']:,} patients: {labels}."
 
 
 def _notes(facts: Facts) -> Iterator[str]:
