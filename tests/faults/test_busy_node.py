@@ -86,8 +86,8 @@ def test_each_object_is_a_row_and_the_same_ones_again_are_no_more(bundle: Path, 
         memory = int(Path(f"/proc/{node.process.pid}/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
         assert node.stop() == 0
     print(
-        f"\n{OBJECTS} objects of {SIZE} x {SIZE} over {ASSOCIATIONS} associations: {OBJECTS / seconds:.0f} a second got "
-        f"Success, all answered after {answered - started:.0f} s; {OBJECTS // 10} of them sent {TIMES} times more: "
+        f"\n{OBJECTS} objects of {SIZE} x {SIZE} over {ASSOCIATIONS} associations: {OBJECTS / seconds:.0f} a second "
+        f"got Success, all answered after {answered - started:.0f} s; {OBJECTS // 10} of them sent {TIMES} times more: "
         f"{rows(node)} rows; peak {memory} MiB"
     )
 
