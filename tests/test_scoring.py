@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from archives import CLASSES, archive, make_bundle, picture, rows, shard
 from commands import run
-
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cli.scoring import Lines, duration, told
 from covid_xray.cluster.listing import Entry
 from covid_xray.cluster.plan import Part, Plan
 from covid_xray.cluster.score import State
 from covid_xray.cluster.scoring import Scorer, Work
-from covid_xray.errors import InputRefused
+from covid_xray.errors import BadImage, InputRefused
 from covid_xray.files import sha256_bytes
+from covid_xray.limits import Limits
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,26 @@ def test_chunks_may_begin_later_and_inputs_be_given_up_or_answered_alone(bundle:
     assert "000/000020.png" not in noted
     assert noted[:3] == [f"000/{n:06d}.png" for n in (16, 17, 18)]
     assert noted.count("") == 1  # the batch of chunk 1; chunk 2 is answered one by one
+
+
+def test_a_file_that_was_slow_to_decode_is_tried_again_with_more_time(bundle: Path, tmp_path: Path) -> None:
+    archive(tmp_path, 2)
+    hasty = scorer(bundle, tmp_path, limits=Limits(decode_seconds=1e-4))  # nothing decodes in a tenth of a millisecond
+    part = Part(0, entries(2))
+    codes = {getattr(row.answer, "code", "") for row in found(hasty.chunks(part))}
+    assert codes == {"decode-timeout"}  # a second try of twelve times as long does not do either
+    patient = scorer(bundle, tmp_path, limits=Limits(decode_seconds=5.0))
+    tries = []
+
+    def slow_at_first(source: object) -> object:
+        tries.append(source)
+        if isinstance(source, bytes):
+            raise BadImage("slow", code="decode-timeout")
+        return whole(source)
+
+    whole, patient.predictor.view = patient.predictor.view, slow_at_first
+    assert [row.answer.label for row in found(patient.chunks(part))] == list(CLASSES[:2])
+    assert len(tries) == 4
 
 
 def test_pictures_come_with_the_answers(bundle: Path, tmp_path: Path) -> None:
