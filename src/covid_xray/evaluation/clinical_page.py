@@ -31,9 +31,10 @@ def lines(facts: Facts) -> list[str]:
     alone = inside["variants"]["missingness"]
     if (alone["minus_image"]["balanced_accuracy"]["ci_low"] or 0) > 0:
         told.append(
-            f"Among the {inside['images']:,} images that state a field that may speak, what is filled in names the "
-            f"class better than the image does: balanced accuracy {interval(alone['figures']['balanced_accuracy'])} "
-            f"beside {interval(inside['variants']['image']['figures']['balanced_accuracy'])}."
+            f"Among the {inside['images']:,} images that state a field that may speak, what else is filled in names "
+            "the class better than the image does: balanced accuracy "
+            f"{interval(alone['figures']['balanced_accuracy'])} beside "
+            f"{interval(inside['variants']['image']['figures']['balanced_accuracy'])}."
         )
     swapped = variants["joint-permuted"]["minus_image"][HEADLINE]
     told.append(
