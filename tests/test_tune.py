@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from clusters import cluster
-from commands import run
 from covid_xray.cluster.search_space import DEFAULT
 from covid_xray.cluster.tune import search
 from covid_xray.config import Training, load
@@ -74,9 +73,3 @@ def test_the_best_of_some_trials_and_a_search_that_was_stopped(made: Any, manife
     assert (out / "figures" / "tune.png").is_file()
     plan = json.loads((out / "plan.json").read_text())
     assert len(plan["trials"]) == 3
-
-
-def test_the_command_refuses_a_space_of_unknown_settings(tmp_path: Path, capfdbinary: Any) -> None:
-    (tmp_path / "space.yaml").write_text("nonsense: {choice: [1]}\n")
-    ran = run(capfdbinary, "tune", "--data", tmp_path, "-o", tmp_path / "out", "--space", tmp_path / "space.yaml")
-    assert (ran.code, b"expected a setting of training" in ran.err) == (2, True)
