@@ -1,8 +1,9 @@
 """`covid-xray score` from one worker to two and from the local engine to Ray: rate, overhead, memory, start-up.
 
-Every run is a process of its own, over small drawn pictures and a network that costs next to nothing: what is measured
-is the machinery around the network, at its worst. Beside wall time the processor time of all processes of a run is summed,
-which other work on the machine lengthens little. What one image costs with the network that ships is measured last.
+Every run is a process of its own, over small drawn pictures and a network that costs next to nothing: what is
+measured is the machinery around the network, at its worst. Beside wall time the processor time of all processes of a
+run is summed, which other work on the machine lengthens little. What one image costs with the network that ships is
+measured last.
 
     python benchmarks/score_scale.py [--images 20000] [--many 50000] [--rounds 2] [--data FOLDER_OF_THE_RADIOGRAPHS]
 """
