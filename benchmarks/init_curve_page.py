@@ -43,7 +43,7 @@ def chart(results: dict[str, dict], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(results), figsize=(5.6 * len(results), 4.6), squeeze=False)
+    figure, axes = pyplot.subplots(1, len(results), figsize=(6.4 * len(results), 5.6), squeeze=False)
     for axis, (name, result) in zip(axes[0], results.items(), strict=True):
         _panel(axis, name, result)
     figure.tight_layout()
@@ -65,11 +65,11 @@ def _panel(axis, name: str, result: dict) -> None:
         as_is = result["sizes"][sizes[0]].get(f"{start}, as it is")
         if as_is:
             axis.axhline(as_is["macro_f1"]["value"], color=colour, linewidth=0.8, label=f"{NAMES[start]}, as it is")
-    axis.set(xscale="log", xticks=sizes, xticklabels=sizes, xlabel="images learned from")
+    axis.set(xscale="log", xticks=[int(size) for size in sizes], xticklabels=sizes, xlabel="images learned from")
     axis.set(ylabel="macro-F1 (95 % interval)", title=f"{name}: {', '.join(result['classes'])}")
     axis.minorticks_off()
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(fontsize=7, frameon=False)
+    axis.legend(fontsize=7, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.16))
 
 
 def page_of(facts: dict) -> str:
@@ -103,7 +103,9 @@ def _about(facts: dict) -> str:
         f"cosine, batches of {how['batch_size']}, dropout {how['dropout']}, class weights, no augmentation; what",
         "`train_from=probabilities` does, written in numpy on embeddings that are computed once. `probe`: the head by",
         f"logistic regression, `probe={how['probe']}`.",
-        "`stranger`: as the shipped network, its head fitted again without the hospital of the task (and without the",
+        "`head` begins from the bundle's head where the bundle knows the classes, else from a new one, so its gain over",
+        "ImageNet is that of a head that is there; `shipped, head - imagenet, probe` holds it against the better recipe",
+        "for a new head. `stranger`: as the shipped network, its head fitted again without the hospital of the task (and without the",
         "altered copies of each picture); what the shipped network would be to a hospital that it does not know.",
         f"`all`: every layer by `training.train`, AdamW at 1e-4, augmentation, {facts['all_seeds']} draws."
         if facts["all_seeds"]
