@@ -214,12 +214,12 @@ def told(one: dict) -> str:
     return f"{one['value']:.2f}{ends}"
 
 
-NOTE = """In words. Within one collection it follows how ill covid patients are: three raters' scores, intensive care, pictures
-marked as showing nothing abnormal, all in the right direction, none closely. **As a score for covid it is worthless**:
-normal adults of NIH read as opaque as covid patients of ieee8023 (0.42, on the wrong side of chance), and within NIH
-pneumonia reads lower than normal (0.35). What lies over the lungs and how a hospital develops its films decide as much
-as disease does. So it is shown marked as a rough indicator, enters no answer, and is not to be compared between
-hospitals.
+NOTE = """In words. Within one collection it follows how ill covid patients are: three raters' scores, intensive care,
+pictures marked as showing nothing abnormal, all in the right direction, none closely. **As a score for covid
+it is worthless**: normal adults of NIH read as opaque as covid patients of ieee8023 (0.42, on the wrong side
+of chance), and within NIH pneumonia reads lower than normal (0.35). What lies over the lungs and how a
+hospital develops its films decide as much as disease does. So it is shown marked as a rough indicator, enters
+no answer, and is not to be compared between hospitals.
 
 The rule was chosen among some 280 of one shape (rim, dark quantile, reference, threshold) on half of the rated
 radiographs (by a hash of their names), with an eye on most of the comparisons above; the first look at the method, on
