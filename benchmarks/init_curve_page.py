@@ -103,9 +103,10 @@ def _about(facts: dict) -> str:
         f"cosine, batches of {how['batch_size']}, dropout {how['dropout']}, class weights, no augmentation; what",
         "`train_from=probabilities` does, written in numpy on embeddings that are computed once. `probe`: the head by",
         f"logistic regression, `probe={how['probe']}`.",
-        "`head` begins from the bundle's head where the bundle knows the classes, else from a new one, so its gain over",
-        "ImageNet is that of a head that is there; `shipped, head - imagenet, probe` holds it against the better recipe",
-        "for a new head. `stranger`: as the shipped network, its head fitted again without the hospital of the task (and without the",
+        "`head` begins from the bundle's head where the bundle knows the classes, else from a new one, so its gain",
+        "over ImageNet is that of a head that is there; `shipped, head - imagenet, probe` holds it against the better",
+        "recipe for a new head. `stranger`: as the shipped network, its head fitted again without the hospital of the",
+        "task (and without the",
         "altered copies of each picture); what the shipped network would be to a hospital that it does not know.",
         f"`all`: every layer by `training.train`, AdamW at 1e-4, augmentation, {facts['all_seeds']} draws."
         if facts["all_seeds"]
