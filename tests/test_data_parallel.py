@@ -44,6 +44,8 @@ def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
         for name, processes in {"one": 1, "two": 2}.items():
             out = train_together(manifest, split, settings=SETTINGS, out=tmp_path / name, processes=processes)
             assert (out / "model.keras").stat().st_size > 0
+            met = json.loads((out / "processes.json").read_text())
+            assert met == {"processes": processes, "images_each": SETTINGS.batch_size // processes}
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(one) == 2 * SETTINGS.epochs
     assert max(abs(a - b) for a, b in zip(one, two, strict=True)) < 1e-3

@@ -1,6 +1,6 @@
 """A manifest and its split in, a run folder out, trained by several processes together: Keras on JAX under Ray Train.
 
-    run folder: config.yaml split.csv history.csv model.keras; `covid-xray export` makes its bundle
+    run folder: config.yaml split.csv history.csv processes.json model.keras; `covid-xray export` makes its bundle
 
 Every process walks through the same batches and computes its share of each, so the loss is that of one
 process with the same batch. Ray Train starts them and starts them anew; where they meet is told through it, since its
@@ -18,7 +18,7 @@ from covid_xray.cluster.extras import need
 from covid_xray.cluster.ray_session import connected
 from covid_xray.config import Training, to_yaml
 from covid_xray.errors import CovidXrayError, UsageError
-from covid_xray.files import folder_lock, replacing, write_text
+from covid_xray.files import folder_lock, replacing, write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,6 +110,7 @@ def train_epochs(facts: dict[str, Any], *, is_first: bool) -> None:
     """All epochs of this process; `history.csv` and `model.keras` are written by the first."""
     import keras
 
+    from covid_xray.training import processes
     from covid_xray.training.crossval import decoded
     from covid_xray.training.epoch import train_epoch, validate
     from covid_xray.training.network import build_model, weights_of
@@ -130,6 +131,10 @@ def train_epochs(facts: dict[str, Any], *, is_first: bool) -> None:
         if rows[-1]["val_loss"] == min(row["val_loss"] for row in rows):
             best = weights_of(model)
     if is_first:
+        write_json(
+            out / "processes.json",
+            {"processes": processes.count(), "images_each": settings.batch_size // processes.count()},
+        )
         keras.distribution.set_distribution(None)
         _write(out, rows, settings, best, classes=len(parts["train"].classes))
 
