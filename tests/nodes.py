@@ -46,7 +46,7 @@ class Node:
             command = [sys.executable, "-m", "covid_xray", "pacs", "serve", "--threads", "1"]
             command += ["--config", str(self.config), "--bundle", str(self.bundle), "--log-level", "debug"]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, text=True)
-        self.until(lambda: self.log.count("listens at") > before, seconds=60)
+        self.until(lambda: self.log.count("listens at") > before, seconds=240)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop it; returns its exit code."""

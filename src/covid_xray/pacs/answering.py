@@ -18,7 +18,7 @@ from covid_xray.pacs.spool import Spool
 from covid_xray.serving.records import NewStudy
 from covid_xray.serving.store import Store
 
-MOST_TRIES = 10  # of one arrival, at which the process died each time
+MOST_TRIES = 30  # of one arrival, at which the process died each time; a process is killed for other reasons too
 _LOG = logging.getLogger("covid_xray.pacs")
 
 
