@@ -73,10 +73,10 @@ def tasks(table: pd.DataFrame, names: list[str]) -> list[Task]:
     strangers = ~table["person"].isin(set(table["person"][table["part"] == "train"])) & (table["reason"] == "")
     free = table[strangers]
     made = {
-        "kermany": ("kermany", ("normal", "virus"), "the network's own classes, on images that it never saw of a "
+        "kermany": ("kermany", ("normal", "virus"), "The network's own classes, on images that it never saw of a "
                     "hospital that it knows"),
-        "kermany-bacterial": ("kermany", ("bacterial", "normal", "virus"), "a class that the network does not know"),
-        "nih": ("nih", ("normal", "pneumonia"), "adults and a class that the network does not know; labels text-mined"),
+        "kermany-bacterial": ("kermany", ("bacterial", "normal", "virus"), "A class that the network does not know"),
+        "nih": ("nih", ("normal", "pneumonia"), "Adults and a class that the network does not know; labels text-mined"),
     }  # fmt: skip
     return [_task(name, free, *made[name]) for name in names]
 
@@ -405,7 +405,11 @@ def main() -> None:
         "tasks": results, "seconds": round(time.time() - started),
     }  # fmt: skip
     chart(results, RESULTS / "init-curve.png")
-    command = f"python benchmarks/init_curve.py --seeds {chosen.seeds} --all-seeds {chosen.all_seeds}"
+    views = " --views FOLDER" if chosen.views else ""
+    command = (
+        f"python benchmarks/init_curve.py --data FOLDER --scratch FOLDER{views} --seeds {chosen.seeds} "
+        f"--all-seeds {chosen.all_seeds} --tasks {' '.join(chosen.tasks)}"
+    )
     write_results("init-curve", facts, page_of(facts), command=command, note=load_note(before))
 
 
