@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from bundles import CLASSES, GREYS, grey, make_bundle
 from PIL import Image
+
+from bundles import CLASSES, GREYS, grey, make_bundle
 
 __all__ = ["CLASSES", "GREYS", "archive", "make_bundle", "picture", "rows", "shard"]
 

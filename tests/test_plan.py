@@ -32,7 +32,7 @@ def test_every_input_is_in_one_partition_and_their_size_follows_the_source(
 def test_a_shard_is_a_partition_by_itself(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, listing(20, shards=3), **ABOUT)
     found = [[e.name for e in part.entries] for part in parts(tmp_path, plan)]
-    assert [["s0.tar"], ["s1.tar"], ["s2.tar"]] == [names for names in found if names[0].endswith("tar")]
+    assert [names for names in found if names[0].endswith("tar")] == [["s0.tar"], ["s1.tar"], ["s2.tar"]]
     assert plan.shards == 3
 
 

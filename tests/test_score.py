@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from archives import archive, make_bundle, picture, rows, shard
 from bundles import network
-
 from covid_xray.cluster.answer_rows import checksum
 from covid_xray.cluster.plan import Part
 from covid_xray.cluster.score import Job, part_path, score

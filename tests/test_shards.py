@@ -2,8 +2,8 @@ import io
 from pathlib import Path
 
 import pytest
-from archives import picture, shard
 
+from archives import picture, shard
 from covid_xray.cluster.shards import members
 from covid_xray.errors import InputRefused
 from covid_xray.limits import Limits

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-from archives import archive, make_bundle
 
+from archives import archive, make_bundle
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster import careful
 from covid_xray.cluster.listing import Entry
