@@ -1,7 +1,11 @@
-"""Two processes that train together under Ray Train: the loss curve of one process with the same batches."""
+"""Two processes that train together under Ray Train.
+
+By default that they meet and learn; `COVID_XRAY_RAY_TRAINING=1` also trains in one process and compares the loss curves.
+"""
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ from covid_xray.data.split import make_split
 from covid_xray.errors import UsageError
 from datasets import draw_folders
 
+LONG = bool(os.environ.get("COVID_XRAY_RAY_TRAINING"))
 SETTINGS = Training(
     image_size=32, blocks=(4,), convolutions=1, dense=(8,), dropout=0.0, epochs=3, batch_size=8, precision="float32",
     decode_workers=1,
@@ -41,15 +46,17 @@ def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
     manifest = read_manifest(draw_folders(tmp_path / "set", each=10))
     split = make_split(manifest, val_fraction=0.25, test_fraction=0.0, seed=0)
     with cluster(2):
-        for name, processes in {"one": 1, "two": 2}.items():
+        for name, processes in {"two": 2, **({"one": 1} if LONG else {})}.items():
             out = train_together(manifest, split, settings=SETTINGS, out=tmp_path / name, processes=processes)
             assert (out / "model.keras").stat().st_size > 0
             met = json.loads((out / "processes.json").read_text())
             assert met == {"processes": processes, "images_each": SETTINGS.batch_size // processes}
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert len(one) == 2 * SETTINGS.epochs
-    assert max(abs(a - b) for a, b in zip(one, two, strict=True)) < 1e-3
-    assert one[-2] < one[0]
-    print("losses of one process and of two", json.dumps([one, two]))
+    two = losses(tmp_path / "two")
+    assert len(two) == 2 * SETTINGS.epochs
+    assert two[-2] < two[0]
+    if LONG:
+        one = losses(tmp_path / "one")
+        assert max(abs(a - b) for a, b in zip(one, two, strict=True)) < 1e-3
+        print("losses of one process and of two", json.dumps([one, two]))
     with pytest.raises(UsageError, match="holds a run"):
         train_together(manifest, split, settings=SETTINGS, out=tmp_path / "two", processes=2)
