@@ -56,6 +56,7 @@ def test_they_are_begun_in_order_and_finished_with_their_deliveries(arrivals: Ar
         "deliveries waiting": 4,
     }  # fmt: skip
     assert arrivals.open_arrivals() == {new[3].id, new[4].id}
+    assert arrivals.done({one.id for one in new} | {"f" * 32}) == {one.id for one in begun}
     assert arrivals.open_deliveries() == {(begun[0].id, "sc"), (begun[0].id, "sr")}
 
 

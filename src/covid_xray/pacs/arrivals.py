@@ -15,6 +15,7 @@ from covid_xray.serving.records import now
 from covid_xray.serving.tables import arrivals, deliveries
 
 WAITING, ANSWERED, NO_RESULT, FAILED = "waiting", "answered", "no result", "failed"
+_CHUNK = 500  # ids of one question
 ALONE = 3  # tries after which an arrival is answered by itself
 SENT, GIVEN_UP = "sent", "given up"
 
@@ -155,6 +156,17 @@ class Arrivals:
         """Ids of those that have no answer yet."""
         with self._database.reading() as connection:
             return set(connection.scalars(sa.select(arrivals.c.id).where(arrivals.c.state == WAITING)))
+
+    def done(self, ids: set[str]) -> set[str]:
+        """Those of these ids that need no answer any more."""
+        columns, found = arrivals.c, set[str]()
+        with self._database.reading() as connection:
+            ordered = sorted(ids)
+            for start in range(0, len(ordered), _CHUNK):
+                some = ordered[start : start + _CHUNK]
+                query = sa.select(columns.id).where(columns.id.in_(some) & (columns.state != WAITING))
+                found.update(connection.scalars(query))
+        return found
 
     def counts(self) -> dict[str, int]:
         """How many arrivals and deliveries are in each state, as `arrivals waiting`, `deliveries sent` ..."""

@@ -59,7 +59,7 @@ class Works:
 
     def sweep(self) -> None:
         """Delete what is done with: files, old rows, old studies."""
-        self.spool.clear(arrivals=self.arrivals.open_arrivals(), deliveries=self.arrivals.open_deliveries())
+        _clear_spool(self.spool, self.arrivals)
         self.arrivals.forget(hours=self.settings.retention_hours)
         self.store.expire(hours=self.settings.retention_hours)
         self.store.shelf.count()
@@ -99,7 +99,7 @@ def works(settings: Pacs, predictor: Predictor) -> Iterator[Works]:
     points = thresholds(predictor.bundle.facts.get("operating_points"))
     with folder_lock(settings.folder), door(settings, limits=predictor.limits) as entry:
         arrivals, spool, store = entry.arrivals, entry.spool, entry.store
-        spool.clear(arrivals=arrivals.open_arrivals(), deliveries=arrivals.open_deliveries())
+        _clear_spool(spool, arrivals)
         _clear_shelf(settings, store)
         answerer = Answerer(settings, arrivals, spool, store, maker, thresholds=points)
         couriers = tuple(Courier(name, settings, arrivals, spool) for name in settings.send_to)
@@ -163,6 +163,13 @@ def _work(parts: Works, stopping: threading.Event) -> None:
         if not answered:
             parts.intake.news.wait(_PAUSE)
             parts.intake.news.clear()
+
+
+def _clear_spool(spool: Spool, arrivals: Arrivals) -> None:
+    """Delete the files that nobody waits for; in this order, so that what is answered meanwhile counts as open."""
+    waiting = arrivals.open_arrivals()
+    done = arrivals.done(spool.identities() - waiting)
+    spool.clear(arrivals=waiting, deliveries=arrivals.open_deliveries(), done=done)
 
 
 def _clear_shelf(settings: Pacs, store: Store) -> None:

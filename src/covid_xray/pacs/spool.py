@@ -69,18 +69,28 @@ class Spool:
         for path in paths:
             path.unlink(missing_ok=True)
 
-    def clear(self, *, arrivals: set[str], deliveries: set[tuple[str, str]], age: float = _STALE) -> int:
+    def identities(self) -> set[str]:
+        """The arrivals that files are named after."""
+        return {match["id"] for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))}
+
+    def clear(
+        self, *, arrivals: set[str], deliveries: set[tuple[str, str]], done: set[str], age: float = _STALE
+    ) -> int:
         """Delete what belongs neither to an open arrival nor to an open delivery; returns how many files.
 
         Args:
             arrivals: ids of those without an answer.
             deliveries: arrival and kind of those that are not sent.
-            age: seconds since it was written; younger files may be on their way.
+            done: ids of arrivals that are answered, without a result, or failed.
+            age: seconds since it was written, for files of no arrival that is known: younger ones may be on their way.
         """
         before, gone = time.time() - age, 0
         for path in [*self.folder.iterdir(), *self.incoming.iterdir()]:
             with contextlib.suppress(FileNotFoundError):
-                if path.is_file() and path.stat().st_mtime <= before and not _wanted(path, arrivals, deliveries):
+                if not path.is_file() or _wanted(path, arrivals, deliveries):
+                    continue
+                match = _NAME.fullmatch(path.name)
+                if path.stat().st_mtime <= before or (match and match["id"] in done):
                     path.unlink()
                     gone += 1
         return gone
