@@ -1,6 +1,6 @@
 """Two processes that train together under Ray Train.
 
-By default that they meet and learn; `COVID_XRAY_RAY_TRAINING=1` also trains in one process and compares the loss curves.
+By default that they meet and learn; `COVID_XRAY_RAY_TRAINING=1` also compares with the loss curve of one process.
 """
 
 import csv
@@ -23,9 +23,16 @@ from datasets import draw_folders
 
 LONG = bool(os.environ.get("COVID_XRAY_RAY_TRAINING"))
 SETTINGS = Training(
-    image_size=32, blocks=(4,), convolutions=1, dense=(8,), dropout=0.0, epochs=3, batch_size=8, precision="float32",
+    image_size=32,
+    blocks=(4,),
+    convolutions=1,
+    dense=(8,),
+    dropout=0.0,
+    epochs=3,
+    batch_size=8,
+    precision="float32",
     decode_workers=1,
-)  # fmt: skip
+)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),

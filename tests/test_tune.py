@@ -1,6 +1,6 @@
 """A search by Ray Tune with ASHA: trials stopped early, another search refused.
 
-Two trials of one epoch by default; `COVID_XRAY_RAY_TRAINING=1` is the long form: three of four, stopped and gone on with.
+Two trials of one epoch by default; `COVID_XRAY_RAY_TRAINING=1` is the long form: three of four, stopped and resumed.
 """
 
 import json
@@ -25,9 +25,16 @@ from datasets import draw_folders
 LONG = bool(os.environ.get("COVID_XRAY_RAY_TRAINING"))
 TRIALS, EPOCHS = (3, 4) if LONG else (2, 1)
 SETTINGS = Training(
-    image_size=32, blocks=(4,), convolutions=1, dense=(8,), epochs=EPOCHS, batch_size=8, augment=False, precision="float32",
+    image_size=32,
+    blocks=(4,),
+    convolutions=1,
+    dense=(8,),
+    epochs=EPOCHS,
+    batch_size=8,
+    augment=False,
+    precision="float32",
     decode_workers=1,
-)  # fmt: skip
+)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
