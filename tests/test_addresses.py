@@ -42,6 +42,7 @@ def s3() -> Iterator[str]:
         port = server.get_host_and_port()[1]
         yield f"?endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1&allow_bucket_creation=true"
         server.stop()
+        server._server.server_close()  # it only stops listening; the socket would be found open in some later test
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,7 @@ def gs() -> Iterator[str]:
     port = server._api._httpd.server_address[1]
     yield f"?endpoint_override=127.0.0.1:{port}&scheme=http&retry_limit_seconds=5"
     server.stop()
+    server._api._httpd.server_close()
 
 
 @pytest.fixture(params=["s3", "gs"])

@@ -72,8 +72,9 @@ def _network(facts: Facts) -> list[tuple[str, Any]]:
             ("Input", f"{about['height']} x {about['width']} grey pixels; {about.get('resize', '')}".rstrip("; "))
         )
     if "temperature" in facts:
-        unfitted = " (not fitted)" if facts["temperature"] == 1 else ""
-        rows.append(("Temperature", f"{facts['temperature']:.4g}{unfitted}"))
+        value = facts["temperature"]
+        told = f"{value:.4g}" if isinstance(value, int | float) else value  # of a bundle that others wrote: as it is
+        rows.append(("Temperature", f"{told}{' (not fitted)' if value == 1 else ''}"))
     return rows
 
 
