@@ -92,7 +92,7 @@ def test_chunks_may_begin_later_and_inputs_be_given_up_or_answered_alone(bundle:
 
 def test_a_file_that_was_slow_to_decode_is_tried_again_with_more_time(bundle: Path, tmp_path: Path) -> None:
     archive(tmp_path, 2)
-    hasty = scorer(bundle, tmp_path, limits=Limits(decode_seconds=1e-7))  # nothing decodes in a ten-millionth of a second
+    hasty = scorer(bundle, tmp_path, limits=Limits(decode_seconds=1e-7))  # nothing decodes in a ten-millionth
     part = Part(0, entries(2))
     codes = {getattr(row.answer, "code", "") for row in found(hasty.chunks(part))}
     assert codes == {"decode-timeout"}  # a second try of twelve times as long does not do either
