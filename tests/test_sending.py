@@ -1,6 +1,7 @@
 """Sending to peers that behave, that refuse, that lie, that point elsewhere, that are not there."""
 
 import contextlib
+import gc
 import json
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from covid_xray.pacs.sending import send, web_client
 from covid_xray.pacs.settings import Pacs, Peer
 from orthanc import free_port
 
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # pynetdicom, when nobody is there
 PIXELS = chest(height=64, width=64, body=255, lung=85)
 
 
@@ -42,6 +44,12 @@ def provider(*statuses: int, classes: tuple[str, ...] = tuple(studies.RESULT_CLA
         server.shutdown()
 
 
+@pytest.fixture(autouse=True)
+def _sockets() -> Iterator[None]:
+    yield
+    gc.collect()  # those that pynetdicom left open go now, where nobody minds
+
+
 def codes(peer: Peer, objects: list[bytes]) -> list[str]:
     return [sent.code for sent in send(Pacs(), peer, objects)]
 
@@ -57,7 +65,6 @@ def test_a_peer_that_takes_no_segmentations_says_so_for_those_only(objects: list
         assert codes(peer, objects) == ["", "", "not-accepted"]
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # pynetdicom, when nobody is there
 def test_nobody_there_is_no_association_for_all(objects: list[bytes]) -> None:
     assert codes(Peer(host="127.0.0.1", port=free_port(), ae_title="X"), objects) == ["no-association"] * 3
     assert codes(Peer(dicomweb=f"http://127.0.0.1:{free_port()}/x"), objects) == ["no-answer"] * 3
