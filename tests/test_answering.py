@@ -120,7 +120,7 @@ def test_an_original_that_is_gone_fails_by_code(parts: Works) -> None:
 
 
 def test_no_value_of_a_tag_is_logged(parts: Works, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG")
+    caplog.set_level("DEBUG", logger="covid_xray")
     canary = dict.fromkeys(("PatientID", "PatientName", "AccessionNumber", "StudyID", "StudyDescription"), "CANARY")
     take(parts, studies.film(PIXELS, **canary, PatientAge="CANARY", StudyDate="CANARY"))
     parts.answer_all()

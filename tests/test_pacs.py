@@ -100,7 +100,11 @@ def test_the_archive_sends_by_itself_and_finds_the_results(
 
 
 def test_studies_are_pulled_by_uid_and_by_date(
-    archive: orthanc.Orthanc, bundle: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+    archive: orthanc.Orthanc,
+    bundle: Path,
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     old, new = studies.film(PIXELS, study=1, StudyDate="20200101"), studies.film(PIXELS, study=2, StudyDate="20261126")
     for one in (
@@ -117,6 +121,8 @@ def test_studies_are_pulled_by_uid_and_by_date(
         "share": 0.3,
     }
     config.write_text(json.dumps(settings))
+
+    monkeypatch.setattr("covid_xray.cli.pacs._log", lambda _: None)  # the level of this process is its own
 
     def pull(*what: str) -> str:
         ran = run(capfdbinary, "pacs", "pull", "--peer", "web", "--config", config, "--bundle", bundle, *what)
