@@ -90,6 +90,27 @@ def test_a_result_that_somebody_deleted_is_given_up(parts: Works) -> None:
     assert parts.arrivals.counts()["deliveries given up"] == 3
 
 
+def test_an_unforeseen_error_does_not_end_the_courier(parts: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(_: object, __: object, objects: Sequence[bytes]) -> Iterator[Sent]:
+        if not failures:
+            failures.append(1)
+            raise OSError("CANARY")
+        return iter([Sent() for _ in objects])
+
+    failures: list[int] = []
+    monkeypatch.setattr(delivering, "send", send)
+    monkeypatch.setattr(delivering, "_PAUSE", 0.05)
+    courier = parts.couriers[0]
+    courier.start()
+    for _ in range(200):
+        if parts.arrivals.counts().get("deliveries sent") == 3:
+            break
+        delivering.threading.Event().wait(0.05)
+    courier.stop()
+    courier.join(10)
+    assert parts.arrivals.counts()["deliveries sent"] == 3
+
+
 def test_one_peer_that_is_down_keeps_no_other_waiting(parts: Works, monkeypatch: pytest.MonkeyPatch) -> None:
     def send(_: object, peer: object, objects: Sequence[bytes]) -> Iterator[Sent]:
         return iter([Sent("no-answer" if peer is parts.settings.peers["one"] else "") for _ in objects])

@@ -28,7 +28,8 @@ import studies
 from chests import chest
 
 KILLS = int(os.environ.get("COVID_XRAY_NODE_KILLS", "2"))
-DOWN = float(os.environ.get("COVID_XRAY_NODE_DOWN", "4"))
+DOWN = float(os.environ.get("COVID_XRAY_NODE_DOWN", "2"))
+PAUSE = 0.05 if KILLS > 5 else 0.4  # seconds between objects of a sender
 PIXELS = chest(height=96, width=80, body=255, lung=85)
 pytestmark = [
     pytest.mark.timeout(300 + 60 * KILLS + DOWN),
@@ -74,7 +75,7 @@ class Sender(threading.Thread):
                 if association.send_c_store(one).get("Status") == 0:
                     self.confirmed.add(str(one.SOPInstanceUID))
                     self.number += 1
-            self.stop.wait(0.05)
+            self.stop.wait(PAUSE)
         if association.is_established:
             association.release()
 

@@ -40,8 +40,9 @@ class Courier(threading.Thread):
         while not self._stopping.is_set():
             try:
                 brought = self.bring()
-            except CovidXrayError as error:  # the database, or a setting: all of it is still there, a little later
-                _LOG.warning("peer %s: %s", self._peer, error.code)
+            except Exception as error:  # the database, the disk, a library: all of it is still there, a little later
+                said = error.code if isinstance(error, CovidXrayError) else type(error).__name__
+                _LOG.warning("peer %s: %s", self._peer, said)
                 brought = 0
             if not brought:
                 self.news.wait(_PAUSE)

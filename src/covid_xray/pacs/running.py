@@ -154,8 +154,8 @@ def _work(parts: Works, stopping: threading.Event) -> None:
             if time.monotonic() - swept > _SWEEP:
                 parts.sweep()
                 swept = time.monotonic()
-        except CovidXrayError as error:  # the store: all of it is still there, a little later
-            _LOG.warning("answers wait (%s)", error.code)
+        except (CovidXrayError, OSError) as error:  # the store or the disk: all of it is still there, a little later
+            _LOG.warning("answers wait (%s)", error.code if isinstance(error, CovidXrayError) else "disk")
             stopping.wait(_PAUSE)
             continue
         for courier in parts.couriers if answered else ():
