@@ -1,6 +1,6 @@
 """What each choice gives on hospitals that were left out: what the network sees, what it learns from, how it learns.
 
-usage: KERAS_BACKEND=jax python benchmarks/network_grid.py --data FOLDER --lungs RUN -o OUT [--workers 8]
+usage: KERAS_BACKEND=jax python benchmarks/network_grid.py --data FOLDER --lungs RUN -o OUT [--workers 8] [--known]
 
 Six folds: one source of covid and one of normal radiographs are both left out, with everybody who is in them; the
 network is trained on the others and must tell the two apart. Every task is one training by the code of the house; each
@@ -249,6 +249,34 @@ def grid_tasks(table: pd.DataFrame, names: list[str]) -> list[Task]:
     return made
 
 
+def parts(table: pd.DataFrame) -> np.ndarray:
+    """The part of each radiograph in the table of scripts/curate_cxr.py; "" for one that is left out."""
+    from curate_cxr import curate
+
+    from covid_xray.data.manifest import Manifest
+
+    read = table.drop(columns=["reason", "hospital", "person"])
+    curated, _ = curate(Manifest(table=read, root=Path(), quarantine=pd.DataFrame()))
+    return table["image"].map(curated.set_index("image")["split"]).fillna("").to_numpy()
+
+
+def known_tasks(table: pd.DataFrame, names: list[str], seeds: tuple[int, ...] = (0, 1, 2)) -> list[Task]:
+    """The chosen configurations on the training and validation parts, for figures on sources that are known."""
+    part, labels = parts(table), table["label"].to_numpy()
+    held = set(table["person"][np.isin(part, ["test", "calibration"])])
+    free = (table["reason"] == "").to_numpy() & ~table["person"].isin(held).to_numpy()
+    made = []
+    for name in names:
+        changes = dict(GRID[name])
+        view, auxiliary = changes.pop("view", "crop"), tuple(changes.pop("auxiliary", ()))
+        hidden = changes.pop("hidden", False)
+        learn = np.isin(part, ["train", "val"]) | (np.isin(labels, auxiliary) & free)
+        made += [Task(name, f"pooled seed {seed}", {**BASE, **changes, "seed": seed}, view, np.flatnonzero(learn),
+                      np.flatnonzero(~learn), labels, auxiliary=auxiliary, hidden=hidden,
+                      facts={"hospital": table["hospital"].to_numpy()}) for seed in seeds]  # fmt: skip
+    return made
+
+
 def serve(tasks: Any, done: Any, folder: Path, memory: float) -> None:
     """One worker: tasks in, results out, until there are none."""
     os.environ.update(XLA_PYTHON_CLIENT_MEM_FRACTION=str(memory), TF_CPP_MIN_LOG_LEVEL="3")
@@ -313,12 +341,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--only", nargs="*", default=list(GRID))
+    parser.add_argument("--known", action="store_true", help="train on all sources instead of leaving two out")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     table = study(chosen.data, chosen.duplicates)
     if not (chosen.out / "crop_hidden.npy").exists():
         read_views(chosen.data, chosen.lungs, table["image"].tolist(), chosen.out, chosen.workers)
-    run(grid_tasks(table, chosen.only), chosen.out, chosen.out, workers=chosen.workers, seconds=chosen.seconds)
+    tasks = known_tasks(table, chosen.only) if chosen.known else grid_tasks(table, chosen.only)
+    run(tasks, chosen.out, chosen.out, workers=chosen.workers, seconds=chosen.seconds)
 
 
 if __name__ == "__main__":
