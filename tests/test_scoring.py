@@ -10,12 +10,14 @@ from archives import CLASSES, archive, make_bundle, picture, rows, shard
 from commands import run
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cli.scoring import Lines, duration, told
+from covid_xray.cluster import scoring
 from covid_xray.cluster.listing import Entry
 from covid_xray.cluster.plan import Part, Plan
 from covid_xray.cluster.score import State
 from covid_xray.cluster.scoring import Scorer, Work
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.files import sha256_bytes
+from covid_xray.images.decode import decode
 from covid_xray.limits import Limits
 
 
@@ -90,24 +92,39 @@ def test_chunks_may_begin_later_and_inputs_be_given_up_or_answered_alone(bundle:
     assert noted.count("") == 1  # the batch of chunk 1; chunk 2 is answered one by one
 
 
-def test_a_file_that_was_slow_to_decode_is_tried_again_with_more_time(bundle: Path, tmp_path: Path) -> None:
+def test_a_file_that_was_slow_to_decode_is_tried_again_with_more_time(
+    bundle: Path, tmp_path: Path, monkeypatch
+) -> None:
     archive(tmp_path, 2)
-    hasty = scorer(bundle, tmp_path, limits=Limits(decode_seconds=1e-7))  # nothing decodes in a ten-millionth
-    part = Part(0, entries(2))
-    codes = {getattr(row.answer, "code", "") for row in found(hasty.chunks(part))}
-    assert codes == {"decode-timeout"}  # a second try of twelve times as long does not do either
-    patient = scorer(bundle, tmp_path, limits=Limits(decode_seconds=5.0))
-    tries = []
+    part, patient, seconds = Part(0, entries(2)), scorer(bundle, tmp_path, limits=Limits(decode_seconds=5.0)), []
+    whole = patient.predictor.view
 
     def slow_at_first(source: object) -> object:
-        tries.append(source)
         if isinstance(source, bytes):
             raise BadImage("slow", code="decode-timeout")
         return whole(source)
 
-    whole, patient.predictor.view = patient.predictor.view, slow_at_first
+    def opened(data: bytes, *, limits: Limits, untrusted: bool) -> object:
+        seconds.append(limits.decode_seconds)
+        return decode(data)
+
+    monkeypatch.setattr(patient.predictor, "view", slow_at_first)
+    monkeypatch.setattr(scoring, "open_source", opened)
     assert [row.answer.label for row in found(patient.chunks(part))] == list(CLASSES[:2])
-    assert len(tries) == 4
+    assert seconds == [5.0 * scoring.PATIENCE] * 2
+
+
+def test_a_file_that_is_slow_twice_fails(bundle: Path, tmp_path: Path, monkeypatch) -> None:
+    archive(tmp_path, 2)
+
+    def slow(*_: object, **__: object) -> object:
+        raise BadImage("slow", code="decode-timeout")
+
+    hasty = scorer(bundle, tmp_path)
+    monkeypatch.setattr(hasty.predictor, "view", slow)
+    monkeypatch.setattr(scoring, "open_source", slow)
+    answers = [row.answer for row in found(hasty.chunks(Part(0, entries(2))))]
+    assert [answer.code for answer in answers] == ["decode-timeout"] * 2
 
 
 def test_pictures_come_with_the_answers(bundle: Path, tmp_path: Path) -> None:
