@@ -1,14 +1,42 @@
-"""Clusters that cannot be had, each with a clear word. What a real one does is in test_ray_engine.py."""
+"""Clusters that cannot be had, each with a clear word. What a real one does is in test_ray_engine.py.
 
+`COVID_XRAY_RAY_TRAINING=1` is the long form: three pairs of a cluster and a token.
+"""
+
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from covid_xray.cluster.ray_session import Unreachable, connected, differences, knock, versions
 from covid_xray.errors import UsageError
+
+HEAD = """
+import sys
+from ray.cluster_utils import Cluster
+made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+print(made.address, flush=True)
+sys.stdin.read()
+made.shutdown()
+"""
+DRIVER = """
+import sys
+from covid_xray.cluster.ray_session import connected
+
+class Seven:
+    def get(self):
+        return 7
+
+with connected(sys.argv[1]) as ray:
+    print(ray.get(ray.remote(Seven).remote().get.remote()))
+"""
+CASES = [("disabled", True), ("token", True), ("token", False)]  # the cluster asks for a token, this machine has one
 
 
 @pytest.fixture
@@ -61,3 +89,28 @@ def test_versions_are_compared_by_name() -> None:
         f"onnxruntime missing there, {ours['onnxruntime']} here",
         f"ray 1.0 there, {ours['ray']} here",
     ]
+
+
+@pytest.mark.parametrize(("there", "here"), CASES if os.environ.get("COVID_XRAY_RAY_TRAINING") else CASES[:1])
+def test_the_token_of_another_cluster_does_no_harm(there: str, here: bool, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / ".ray").mkdir(parents=True)
+    token = "0" * 64
+    (home / ".ray" / "auth_token").write_text(token)
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    head = {**quiet, "HOME": str(home), "RAY_AUTH_MODE": there}
+    mine = {**quiet, "HOME": str(home if here else tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", HEAD], env=head, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdin
+        assert server.stdout
+        address = server.stdout.readline().strip()
+        ran = subprocess.run(
+            [sys.executable, "-c", DRIVER, address], env=mine, capture_output=True, text=True, check=False, timeout=120
+        )
+        server.stdin.close()
+    if here:
+        assert (ran.returncode, ran.stdout) == (0, "7\n"), ran.stderr[-2000:]
+    else:
+        assert "expected the token of the cluster" in ran.stderr

@@ -10,6 +10,7 @@ import os
 import platform
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +20,8 @@ from covid_xray.cluster.extras import need
 from covid_xray.errors import CovidXrayError, MissingPackage, UsageError
 
 CONNECT_SECONDS = 5.0
+# Calls of Ray's own that any head node and any ray:// server knows.
+HEAD_CALL, CLIENT_CALL = "/ray.rpc.NodeInfoGcsService/CheckAlive", "/ray.rpc.RayletDriver/ClusterInfo"
 STARTS = 3  # tries to start Ray on this machine
 PACKAGES = ("covid-xray", "onnxruntime", "numpy", "pyarrow", "ray")
 # Set before Ray is imported, and handed to the processes that it starts.
@@ -58,20 +61,51 @@ def connected(address: str | None = None, *, cpus: int = 0) -> Iterator[Any]:
         OtherVersions: another Ray or Python there, or nodes with other packages.
     """
     os.environ.update(QUIET)
-    if address not in (None, "local") and _has_token():  # Ray itself looks for one only where it starts a cluster
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if address not in (None, "local"):
+        knock(address)
+        # Before Ray is imported, which looks for a token only where it starts a cluster. With a token, in a cluster
+        # that uses none, actors vanish.
+        if "RAY_AUTH_MODE" not in os.environ:
+            os.environ["RAY_AUTH_MODE"] = "token" if _wants_token(str(address)) else "disabled"
     ray = need("ray")
     if ray.is_initialized():  # the caller's own, such as a test's
         check_versions(ray)
         yield ray
         return
-    knock(address)
     _init(ray, address, cpus)
     try:
         check_versions(ray)
         yield ray
     finally:
         ray.shutdown()
+
+
+def _wants_token(address: str) -> bool:
+    """Whether the cluster there asks for a token. Raises `Unreachable` when it does and this machine has none."""
+    grpc = need("grpc")
+    where = _here() if address == "auto" else address
+    call = CLIENT_CALL if where.startswith("ray://") else HEAD_CALL
+    with grpc.insecure_channel(where.removeprefix("ray://")) as channel:
+        try:
+            channel.unary_unary(call)(b"", timeout=CONNECT_SECONDS)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
+                return False
+            if not _has_token():
+                raise Unreachable(
+                    f"expected the token of the cluster at {address} in RAY_AUTH_TOKEN or ~/.ray/auth_token. "
+                    "Received: none"
+                ) from None
+            return True
+    return False
+
+
+def _here() -> str:
+    """Where `auto` finds the cluster of this machine, as Ray does; nowhere when there is none."""
+    with contextlib.suppress(OSError):
+        default = Path(tempfile.gettempdir()) if "RAY_TMPDIR" not in os.environ else Path(os.environ["RAY_TMPDIR"])
+        return os.environ.get("RAY_ADDRESS") or (default / "ray" / "ray_current_cluster").read_text().strip()
+    return "127.0.0.1:0"
 
 
 def _has_token() -> bool:
