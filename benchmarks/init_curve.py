@@ -8,12 +8,14 @@ and 300 images are drawn, the smaller sets inside the larger, and every network 
 part of the bundle ever learned from, chose by, or was calibrated on. Three recipes, each equal for all beginnings:
     head   train_from=probabilities, augment=false: the head alone is trained (from the bundle's where it is known)
     probe  train_from=probabilities, augment=false, epochs=0, probe=0.001: the head by the house's logistic regression
-    all    the real `training.train` on every layer, for as many seeds as --all-seeds says (hours on a busy machine)
+    all    the house's loop on every layer, for as many seeds as --all-seeds says. Hours on two cores; --trained FILE
+           keeps the answers, and --train-only makes that file and no more, on another machine (KERAS_BACKEND=jax)
 The layers below the head stay as they are in `head` and `probe`, so their embeddings are computed once.
 """
 
 import argparse
 import itertools
+import multiprocessing
 import os
 import sys
 import time
@@ -33,8 +35,19 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
 SIZES = (50, 100, 300)
 EPOCHS, RATE, BATCH, DROPOUT, PROBE = 20, 1e-3, 32, 0.3, 0.001
+ALL = {
+    "model": "efficientnet_lite0", "epochs": EPOCHS, "batch_size": 25, "schedule": "cosine", "optimizer": "adamw",
+    "weight_decay": 0.02, "average_decay": 0.9, "calibration_fraction": 0,
+}  # fmt: skip
+# A network that begins from nothing has far to go: it gets the larger steps that suit it better.
+BEGIN = {
+    "shipped": {"init": "default", "learning_rate": 1e-4},
+    "imagenet": {"weights": "imagenet", "learning_rate": 1e-4},
+    "nothing": {"learning_rate": 1e-3},
+}
 ROUNDS = 1000
 TEST = 300  # at most, of a task
+REST = 50  # images of one call when answering
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,32 +236,57 @@ def fitted(recipe: str, x: np.ndarray, y: np.ndarray, first: Any, classes: int, 
     return train_head(x, y, first, classes, seed=seed)
 
 
-def trained_all(
-    start: str, task: Task, chosen: np.ndarray, pixels: dict[str, np.ndarray], scratch: Path, *, seed: int
-) -> np.ndarray:
-    """Probabilities of the test images by a network of which every layer was trained, by the program of the house."""
-    from covid_xray.bundle.predictor import Predictor
+def trained_all(start: str, task: Task, chosen: np.ndarray, pixels: dict[str, np.ndarray], *, seed: int) -> np.ndarray:
+    """Probabilities of the test images by a network of which every layer was trained, by the loop of the house."""
     from covid_xray.config import Training
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.training import schedule
+    from covid_xray.training.batches import Part
     from covid_xray.training.cache import PixelCache
-    from covid_xray.training.train import train
+    from covid_xray.training.epoch import train_epoch
+    from covid_xray.training.initial import begin, resolved
+    from covid_xray.training.network import averaged
 
     rows = task.pool.iloc[chosen]
-    known = list(dict.fromkeys([*rows["image"]]))
-    split = pd.Series("train", index=known)
-    split[[group.iloc[0]["image"] for _, group in rows.groupby("code")]] = "val"  # not chosen by
-    begin = {"shipped": {"init": "default"}, "imagenet": {"weights": "imagenet"}, "nothing": {}}[start]
-    settings = Training.model_validate({
-        "model": "efficientnet_lite0", **begin, "epochs": EPOCHS, "batch_size": BATCH, "learning_rate": 1e-4,
-        "schedule": "cosine", "optimizer": "adamw", "weight_decay": 0.02, "average_decay": 0.9,
-        "calibration_fraction": 0, "seed": seed, "crop": "lungs" if start == "shipped" else "none",
-    })  # fmt: skip
-    cache = PixelCache(np.stack([pixels[image] for image in known]), {image: i for i, image in enumerate(known)})
-    manifest = Manifest(rows[["image", "label"]].reset_index(drop=True), scratch, pd.DataFrame())
-    out = scratch / f"all-{task.name}-{start}-{len(chosen)}-{seed}"
-    predictor = Predictor(train(manifest, split, settings=settings, out=out, cache=cache, resume=out.exists()))
-    x = np.stack([pixels[image] for image in task.test["image"]])
-    return predictor.run_uncalibrated(x)["probabilities"]
+    settings = resolved(Training.model_validate({**ALL, **BEGIN[start], "seed": seed}))
+    model, _ = begin(settings, task.classes)
+    images, codes = tuple(rows["image"]), rows["code"].to_numpy()
+    cache = PixelCache(np.stack([pixels[image] for image in images]), {image: i for i, image in enumerate(images)})
+    part = Part(images, codes, task.classes, cache, codes)
+    state = schedule.start(settings)
+    while not schedule.finished(state, settings):
+        model.optimizer.learning_rate.assign(state.learning_rate)
+        train_epoch(model, part, settings=settings, epoch=state.epoch + 1)
+        state = schedule.after_epoch(state, val_loss=0.0, settings=settings)  # a cosine: the last epoch is kept
+    x = np.stack([pixels[image] for image in task.test["image"]])[..., None].astype(np.float32)
+    with averaged(model):
+        return np.concatenate([np.asarray(model.predict_on_batch(x[i : i + REST])) for i in range(0, len(x), REST)])
+
+
+def train_every_layer(todo: list[tuple], pixels: dict[str, np.ndarray], file: Path, *, workers: int) -> dict:
+    """(task, size, start, seed) -> answers; what `file` holds is not trained again, what is new is added."""
+    found = dict(np.load(file)) if file.exists() else {}
+    left = [(task, size, start, seed) for task, size, start, seed in todo if _key(task, size, start, seed) not in found]
+    with multiprocessing.get_context("spawn").Pool(workers, _share, (pixels,)) as pool:
+        for key, answers in pool.imap_unordered(_train_one, left):
+            found[key] = answers
+            print(f"{len(found)} of {len(todo)} trainings of every layer: {key}", flush=True)
+            np.savez(file.with_suffix(".tmp.npz"), **found)
+            file.with_suffix(".tmp.npz").replace(file)
+    return found
+
+
+def _key(task: Task, size: int, start: str, seed: int) -> str:
+    return f"{task.name} {size} {start} {seed}"
+
+
+def _share(pixels: dict[str, np.ndarray]) -> None:
+    _train_one.pixels = pixels  # type: ignore[attr-defined]
+
+
+def _train_one(item: tuple[Task, int, str, int]) -> tuple[str, np.ndarray]:
+    task, size, start, seed = item
+    pixels = _train_one.pixels  # type: ignore[attr-defined]
+    return _key(*item), trained_all(start, task, draw(task, size, seed=seed), pixels, seed=seed)
 
 
 def draw(task: Task, size: int, *, seed: int) -> np.ndarray:
@@ -347,17 +385,14 @@ def measured(
     return result
 
 
-def measured_all(task: Task, pixels: dict[str, np.ndarray], scratch: Path, *, seeds: int) -> dict:
-    """Scores with every layer trained, by the program of the house."""
-    found = {}
-    for size in SIZES:
-        answers: dict[str, list[np.ndarray]] = {f"{start}, all": [] for start in STARTS}
-        for seed, start in itertools.product(range(seeds), STARTS):
-            chosen = draw(task, size, seed=seed)
-            answers[f"{start}, all"].append(trained_all(start, task, chosen, pixels, scratch, seed=seed))
-            print(f"{task.name} {size} {start} {seed}: every layer trained", flush=True)
-        found[size] = bootstrap({name: np.stack(runs) for name, runs in answers.items()}, task)
-    return found
+def measured_all(task: Task, trained: dict[str, np.ndarray], *, seeds: int) -> dict:
+    """Scores with every layer trained."""
+    return {
+        size: bootstrap(
+            {f"{start}, all": np.stack([trained[_key(task, size, start, seed)] for seed in range(seeds)])
+             for start in STARTS}, task)
+        for size in SIZES
+    }  # fmt: skip
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:
@@ -372,6 +407,9 @@ def main() -> None:
     parser.add_argument("--views", type=Path)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--all-seeds", type=int, default=0)
+    parser.add_argument("--trained", type=Path, help="answers of networks of which every layer was trained")
+    parser.add_argument("--train-only", action="store_true")
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--tasks", nargs="*", default=["kermany", "nih"])
     chosen = parser.parse_args()
     from covid_xray.training.initial import open_initial
@@ -384,17 +422,27 @@ def main() -> None:
     ours = table[(table["part"] == "train")]["label"].value_counts().to_dict()
     same = {k: int(v) for k, v in ours.items()} == told
     print(f"the bundle's training part is that of scripts/curate_cxr.py: {same}", flush=True)
+    made = tasks(table, chosen.tasks)
+    shown = {task.name: seen(table, [*task.pool["image"], *task.test["image"]], chosen, bundle) for task in made}
+    trained: dict[str, np.ndarray] = {}
+    if chosen.all_seeds:
+        todo = [*itertools.product(made, SIZES, STARTS, range(chosen.all_seeds))]
+        pixels = {image: view for views in shown.values() for image, view in views.items()}
+        file = chosen.trained or chosen.scratch / "trained.npz"
+        trained = train_every_layer(todo, pixels, file, workers=chosen.workers)
+    if chosen.train_only:
+        return
     models, results = trunks(bundle), {}
     settings = bundle.facts["training"]["settings"]
-    for task in tasks(table, chosen.tasks):
-        pixels = seen(table, [*task.pool["image"], *task.test["image"]], chosen, bundle)
+    for task in made:
+        pixels = shown[task.name]
         heads = {"shipped": first_head(bundle, task.classes)}
         if heads["shipped"] is not None and not settings["epochs"]:
             others = learned_elsewhere(table, task, bundle.classes)
             heads["stranger"] = stranger(others, task, seen(table, list(others["image"]), chosen, bundle), models)
         results[task.name] = measured(task, pixels, models, heads, seeds=chosen.seeds)
         if chosen.all_seeds:
-            for size, found in measured_all(task, pixels, chosen.scratch, seeds=chosen.all_seeds).items():
+            for size, found in measured_all(task, trained, seeds=chosen.all_seeds).items():
                 results[task.name]["sizes"][size] |= found
     facts = {
         "bundle": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256,

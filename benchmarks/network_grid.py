@@ -133,27 +133,30 @@ def work(task: Task, folder: Path) -> dict[str, Any]:
     from covid_xray.training.probe import probe_head
 
     started = time.time()
-    settings = Training.model_validate(task.settings)
+    strength = task.settings.get("adversary", 0.0)
+    settings = Training.model_validate({k: v for k, v in task.settings.items() if k != "adversary"})
     part = part_of(task, task.train, folder, auxiliary=task.auxiliary, hidden=task.hidden)
     val = None if task.val is None else part_of(task, task.val, folder)
     model = build_model(settings, len(task.classes) + len(task.auxiliary))
     if settings.probe:
         probe_head(model, part, settings=settings)
     state, found, losses, best = schedule.start(settings), {}, [], None
-    model.optimizer.build(model.trainable_variables)
+    trained = against_source(model, part, settings, strength) if strength else model
+    one_epoch = adversarial_epoch if strength else train_epoch
+    trained.optimizer.build(trained.trainable_variables)
     while settings.epochs and not schedule.finished(state, settings):
-        model.optimizer.learning_rate.assign(state.learning_rate)
-        logs = train_epoch(model, part, settings=settings, epoch=state.epoch + 1)
+        trained.optimizer.learning_rate.assign(state.learning_rate)
+        logs = one_epoch(trained, part, settings=settings, epoch=state.epoch + 1)
         loss = 0.0
         if val is not None:
-            with averaged(model):
+            with averaged(trained):
                 loss = validate(model, val, batch_size=settings.batch_size)[0]
         state = schedule.after_epoch(state, val_loss=loss, settings=settings)
         losses.append((logs["loss"], loss))
         if val is not None and state.is_best:
-            with averaged(model):
+            with averaged(trained):
                 best = weights_of(model)
-    with averaged(model):
+    with averaged(trained):
         if best is not None and settings.schedule == "plateau":
             model.set_weights(best)
         for view in (task.view, f"{'whole' if task.view == 'whole' else 'crop'}_hidden"):
@@ -164,6 +167,52 @@ def work(task: Task, folder: Path) -> dict[str, Any]:
             "seconds": time.time() - started, "trained": len(task.train),
             "settings": task.settings, "view": task.view, "hidden": task.hidden, "weights": weights,
             "best_epoch": state.best_epoch, "facts": task.facts}  # fmt: skip
+
+
+def against_source(model: Any, part: Any, settings: Any, strength: float) -> Any:
+    """`model` with a second head that tells the sources of a class apart, and whose slope is turned round below it.
+
+    Domain-adversarial training (Ganin and others 2016, arXiv:1505.07818), asked within each class: where a class has
+    sources of its own, features without the source would be features without the class (Li and others 2018, CIDDG).
+    """
+    import keras
+    from keras import layers, ops
+
+    from covid_xray.training.network import _optimizer
+
+    classes, groups = len(part.classes), int(part.groups.max()) + 1
+    of_class = np.zeros((classes, groups), np.float32)
+    of_class[part.targets[part.labels].argmax(axis=1), part.groups] = 1
+
+    features = model.get_layer("pool").output
+    # The value of the features, and -strength times their slope.
+    turned = layers.Lambda(lambda x: ops.stop_gradient(x * (1 + strength)) - x * strength, name="turned")(features)
+    hidden = layers.Dense(256, activation="relu", name="adversary_hidden")(turned)
+    sources = layers.Dense(groups, dtype="float32", name="adversary_source")(hidden)
+    both = layers.Concatenate(dtype="float32", name="both")([model.output, sources])
+    smooth = keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing, reduction="none")
+
+    def loss(asked: Any, said: Any) -> Any:
+        own = ops.matmul(asked[:, :classes], ops.convert_to_tensor(of_class))  # 1 where the source is of the class
+        logits = said[:, classes:] - 1e9 * (1 - ops.minimum(own, 1))
+        within = -ops.sum(asked[:, classes:] * ops.log_softmax(logits), axis=1)
+        return smooth(asked[:, :classes], said[:, :classes]) + within
+
+    wider = keras.Model(model.input, both)
+    wider.compile(optimizer=_optimizer(settings), loss=loss)
+    return wider
+
+
+def adversarial_epoch(model: Any, part: Any, *, settings: Any, epoch: int) -> dict[str, float]:
+    """`training.epoch.train_epoch` with the group of each image beside its label."""
+    from covid_xray.training.batches import prefetch, training_batches
+
+    groups, losses = np.eye(int(part.groups.max()) + 1, dtype=np.float32), []
+    for batch in prefetch(training_batches(part, settings=settings, epoch=epoch)):
+        model.reset_metrics()
+        y = np.concatenate([batch.y, groups[batch.groups]], axis=1)
+        losses.append(float(model.train_on_batch(batch.x, y, sample_weight=batch.weight, return_dict=True)["loss"]))
+    return {"loss": float(np.mean(losses))}
 
 
 def part_of(
@@ -229,7 +278,16 @@ GRID: dict[str, dict[str, Any]] = {
     "tune crop aux strong look": {"auxiliary": AUXILIARY, "appearance": {"probability": 0.65}},
     "vgg crop aux": {"auxiliary": AUXILIARY, "model": "vgg", "weights": None, "initializer": "he_normal", "epochs": 20,
                      "learning_rate": 1e-3, "weight_decay": 1e-4},
+    "vgg whole": {"view": "whole", "model": "vgg", "weights": None, "initializer": "he_normal", "epochs": 20,
+                  "learning_rate": 1e-3, "weight_decay": 1e-4},
     "tune whole": {"view": "whole"},
+    "tune whole aux dro": {"view": "whole", "auxiliary": AUXILIARY, "worst_group": 0.02},
+    "tune whole aux adversary": {"view": "whole", "auxiliary": AUXILIARY, "adversary": 0.3},
+    "tune whole aux adversary strong": {"view": "whole", "auxiliary": AUXILIARY, "adversary": 1.0},
+    "tune whole aux mixup": {"view": "whole", "auxiliary": AUXILIARY, "mixup": 0.4, "label_smoothing": 0.0},
+    "probe then tune whole gently": {"view": "whole", "probe": 0.001, "learning_rate": 1e-5, "epochs": 4},
+    "probe then tune whole late": {"view": "whole", "probe": 0.001, "learning_rate": 3e-5, "epochs": 4,
+                                   "train_from": "block14"},
     "tune only aux hidden": {"view": "only", "auxiliary": AUXILIARY, "hidden": True},
 }  # fmt: skip
 
@@ -244,8 +302,9 @@ def grid_tasks(table: pd.DataFrame, names: list[str]) -> list[Task]:
         hidden = changes.pop("hidden", False)
         for fold, (learn, answer) in folds(table).items():
             rows = learn[np.isin(labels[learn], [*CLASSES, *auxiliary])]
-            made.append(Task(name, fold, {**BASE, **changes}, view, rows, answer, labels, auxiliary=auxiliary,
-                             hidden=hidden, facts={"hospital": hospital}))  # fmt: skip
+            known = tuple(c for c in CLASSES if (labels[rows] == c).any())  # a fold can be without any virus
+            made.append(Task(name, fold, {**BASE, **changes}, view, rows, answer, labels, classes=known,
+                             auxiliary=auxiliary, hidden=hidden, facts={"hospital": hospital}))  # fmt: skip
     return made
 
 

@@ -91,6 +91,9 @@ class Training(Settings):
     average_decay: float = pydantic.Field(0.0, ge=0, lt=1)  # of the running average of the weights, each step; 0: none
     probe: float = pydantic.Field(0.0, ge=0)  # C of the logistic regression that sets the head before; 0: none
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
+    mixup: float = pydantic.Field(
+        0.0, ge=0
+    )  # alpha of the beta distribution that pairs of images are mixed by; 0: none
     sampling: Literal["plain", "balanced"] = "plain"  # balanced over class and source (`training.sampling`)
     samples_per_epoch: int = pydantic.Field(0, ge=0)  # balanced: images drawn for an epoch; 0: as many as there are
     worst_group: float = pydantic.Field(0.0, ge=0)  # step of group DRO over (class, source); 0: the plain mean

@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import cv2
@@ -77,7 +77,22 @@ def training_batches(part: Part, *, settings: Training, epoch: int) -> Iterator[
         places = range(start, start + len(chosen)) if settings.sampling == "balanced" else chosen.tolist()
         seeds = [(settings.seed, epoch, place) for place in places]
         pixels = [altered(part, index, settings, seed) for index, seed in zip(chosen.tolist(), seeds, strict=True)]
-        yield _batch(part, chosen, pixels, weights)
+        batch = _batch(part, chosen, pixels, weights)
+        yield mixed(batch, settings.mixup, (settings.seed, epoch, start, 2)) if settings.mixup else batch
+
+
+def mixed(batch: Batch, alpha: float, seed: Sequence[int]) -> Batch:
+    """Each image mixed with another of the batch, pixels and labels by the same share (Zhang and others 2018).
+
+    mixup, arXiv:1710.09412. The share is drawn for each image from Beta(`alpha`, `alpha`) and is at least a half, so
+    that weight and group stay those of the image that is seen most.
+    """
+    random = np.random.default_rng(tuple(seed))
+    other = random.permutation(len(batch.images))
+    share = random.beta(alpha, alpha, len(other)).astype(np.float32)
+    share = np.maximum(share, 1 - share)[:, None]
+    x = batch.x * share[..., None, None] + batch.x[other] * (1 - share[..., None, None])
+    return replace(batch, x=x, y=batch.y * share + batch.y[other] * (1 - share))
 
 
 def plain_batches(part: Part, *, batch_size: int) -> Iterator[Batch]:
