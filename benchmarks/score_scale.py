@@ -1,9 +1,12 @@
 """`covid-xray score` from one worker to two and from the local engine to Ray: rate, overhead, memory, start-up.
 
-Every run is a process of its own, over small drawn pictures and a network that costs next to nothing: what is
-measured is the machinery around the network, at its worst. Beside wall time the processor time of all processes of a
-run is summed, which other work on the machine lengthens little. What one image costs with the network that ships is
-measured last.
+Every run is a process of its own. Three sets of inputs: `real`, public radiographs under as many names as are asked
+for, with the network that ships; `tiny`, small drawn pictures and a network that costs next to nothing, so that the
+machinery around the network is all there is to see; `start`, one partition of 16 of them. Beside wall time the
+processor time of all processes of a run is summed, its start and end included.
+
+Each run is written down as it ends; `--resume` passes over those that are there, and `--seconds` stops between two
+groups of runs that are compared with each other (exit code 75: call it again).
 
     python benchmarks/score_scale.py [--images 20000] [--many 50000] [--rounds 2] [--data FOLDER_OF_THE_RADIOGRAPHS]
 """
@@ -14,75 +17,23 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from common import load_note, markdown_table, write_results
+from common import commit, load_note, write_results
+from meter import Meter
+from scale_tables import tables
 
-TICK = os.sysconf("SC_CLK_TCK")
-SAMPLE_SECONDS = 0.5
-
-
-class Meter(threading.Thread):
-    """Samples all processes below this one: processor seconds, and memory by what they are."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.cpu: dict[int, float] = {}
-        self.peak = {"driver": 0.0, "worker": 0.0, "decoder": 0.0}
-        self.over = threading.Event()
-
-    def run(self) -> None:
-        """Sample until it is over."""
-        while not self.over.wait(SAMPLE_SECONDS):
-            self.sample()
-
-    def sample(self) -> None:
-        """Look at every process once."""
-        for pid in below(os.getpid()):
-            try:
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                command = Path(f"/proc/{pid}/cmdline").read_bytes()
-                memory = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            except OSError:
-                continue
-            self.cpu[pid] = (int(fields[11]) + int(fields[12])) / TICK
-            kind = self.kind(pid, command)
-            if kind:
-                pss = next(int(line.split()[1]) for line in memory.splitlines() if line.startswith("Pss:")) / 1024
-                self.peak[kind] = max(self.peak[kind], pss)
-
-    def kind(self, pid: int, command: bytes) -> str:
-        """What a process is: driver, worker, decoder or none of these."""
-        if pid == os.getpid():
-            return "driver"
-        if b"covid_xray.images.limited" in command:
-            return "decoder"
-        return "worker" if b"spawn_main" in command or b"ray::MapWorker" in command else ""
+LOG = Path(__file__).parent.parent / "build" / "score_scale.jsonl"
+UNFINISHED = 75
+NEIGHBOURS = (("local", 2), ("local", 1), ("ray", 1), ("ray", 2))  # each beside those it is compared with
 
 
-def below(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            children.setdefault(int(path.read_text().rpartition(")")[2].split()[1]), []).append(int(path.parent.name))
-        except OSError:
-            continue
-    found, waiting = [pid], [pid]
-    while waiting:
-        more = children.get(waiting.pop(), [])
-        found += more
-        waiting += more
-    return found
-
-
-def one(engine: str, workers: int, films: str, bundle: str, began: float) -> dict:
+def one(engine: str, workers: int, films: str, bundle: str, address: str, began: float) -> dict:
     """One run in this process; `began` is when it was started, by the clock of the machine."""
     from covid_xray.cluster import local_engine, ray_engine
     from covid_xray.cluster.score import Job, score
@@ -94,42 +45,45 @@ def one(engine: str, workers: int, films: str, bundle: str, began: float) -> dic
     def watch(state) -> None:
         times.append((time.time(), state.rows))
 
-    run = {"local": local_engine, "ray": ray_engine}[engine].answered
+    run = partial({"local": local_engine, "ray": ray_engine}[engine].answered, workers=workers)
+    if address:
+        run = partial(run, address=address)
     with tempfile.TemporaryDirectory() as out:
         job = Job(films, Path(out) / "out", bundle=Path(bundle) if bundle else None)
-        state = score(job, engine=partial(run, workers=workers), name=engine, watch=watch)
-        checksum = json.loads((Path(out) / "out" / "run.json").read_text())["checksum"]
-    meter.sample()
-    meter.over.set()
-    (first, before), (last, rows) = times[0], times[-1]
+        state = score(job, engine=run, name=engine, watch=watch)
+        facts = json.loads((Path(out) / "out" / "run.json").read_text())
+        answers = sum(path.stat().st_size for path in (Path(out) / "out" / "answers").iterdir())
+    meter.stop()
+    # The first partition of every worker comes with the start; from there on all of them are at work.
+    (first, before), (last, rows) = times[min(workers, len(times)) - 1], times[-1]
     return {
-        "engine": engine,
-        "workers": workers,
         "rows": state.rows,
-        "first_partition_seconds": first - began,
+        "failed": state.failed.total(),
+        "partitions": state.partitions,
+        "first_partition_seconds": times[0][0] - began,
         "steady_per_second": (rows - before) / (last - first) if last > first else None,
         "seconds": time.time() - began,
         "cpu_seconds": sum(meter.cpu.values()),
+        "meter_seconds": meter.own,
         "peak_mib": meter.peak,
-        "checksum": checksum,
+        "answers_bytes": answers,
+        "checksum": facts["checksum"],
     }
 
 
-def started(engine: str, workers: int, films: Path, bundle: Path | str) -> dict:
+def started(key: dict, films: Path, bundle: Path | str, address: str = "") -> dict:
     """`one` in a process of its own."""
-    command = [sys.executable, __file__, "--one", engine, str(workers), str(films), str(bundle), str(time.time())]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    arguments = [key["engine"], key["workers"], str(films), str(bundle), address, time.time()]
+    ran = subprocess.run(
+        [sys.executable, __file__, "--one", json.dumps(arguments)], capture_output=True, text=True, check=False
+    )
     if ran.returncode:
         raise SystemExit(f"expected exit code 0. Received: {ran.returncode}\n{ran.stderr[-2000:]}")
-    result = json.loads(ran.stdout.splitlines()[-1])
-    print(json.dumps(result), flush=True)
-    return result
+    return {**key, **json.loads(ran.stdout.splitlines()[-1]), "commit": commit()}
 
 
-def shipped(data: Path | None, images: int) -> dict | None:
+def shipped(data: Path, images: int) -> dict:
     """Cost of one real radiograph in core-milliseconds, by stage, with the network that ships."""
-    if data is None:
-        return None
     from covid_xray.bundle.predictor import Predictor, open_source
     from covid_xray.limits import Limits
 
@@ -157,45 +111,98 @@ def shipped(data: Path | None, images: int) -> dict | None:
     }
 
 
-def tables(runs: list[dict], size: dict, net: dict | None) -> tuple[str, dict]:
-    """The page and the ratios that it states."""
+def under_many_names(data: Path, folder: Path, count: int) -> Path:
+    """`count` links to the radiographs of `data`, in folders of a thousand."""
+    files = sorted((data / "images").rglob("*.jpg"))
+    for number in range(count):
+        path = folder / f"{number // 1000:03d}" / f"{number:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(files[number % len(files)].resolve())
+    return folder
 
-    def of(engine: str, workers: int, what: str, rows: int) -> float:
-        chosen = [r for r in runs if (r["engine"], r["workers"], r["rows"]) == (engine, workers, rows)]
-        return median(r[what] for r in chosen)
 
-    n = size["images"]
-    local1, ray1 = (of(engine, 1, "cpu_seconds", n) for engine in ("local", "ray"))
-    facts = {
-        "ray_overhead_cpu": ray1 / local1 - 1,
-        "ray_overhead_steady": of("local", 1, "steady_per_second", n) / of("ray", 1, "steady_per_second", n) - 1,
-        "two_workers_local": of("local", 2, "steady_per_second", n) / of("local", 1, "steady_per_second", n),
-        "two_workers_ray": of("ray", 2, "steady_per_second", n) / of("ray", 1, "steady_per_second", n),
-    }
-    header = ["engine", "workers", "inputs", "inputs/s, steady", "first partition s", "all s", "processor s"]
-    header += ["driver MiB", "worker MiB", "decoder MiB"]
-    lines = [
-        [
-            r["engine"], r["workers"], f"{r['rows']:,}", f"{r['steady_per_second']:.0f}",
-            f"{r['first_partition_seconds']:.1f}", f"{r['seconds']:.0f}", f"{r['cpu_seconds']:.0f}",
-            *(f"{r['peak_mib'][kind]:.0f}" for kind in ("driver", "worker", "decoder")),
+def groups(args: argparse.Namespace) -> Iterator[list[dict]]:
+    """What is to be run: groups whose runs are compared with each other."""
+    for turn in range(args.rounds):
+        where = {"set": "start", "count": 16, "workers": 1, "round": turn}
+        yield [{**where, "engine": engine} for engine in ("local", "ray", "ray at an address")]
+    for turn in range(args.rounds):
+        many = [{"set": "tiny", "count": args.images, "engine": e, "workers": w, "round": turn} for e, w in NEIGHBOURS]
+        yield many
+    for engine in ("local", "ray"):
+        yield [
+            {"set": "tiny", "count": count, "engine": engine, "workers": 2, "round": 0}
+            for count in (args.few, args.many)
         ]
-        for r in runs
-    ]  # fmt: skip
-    goals = [
-        ["Ray at one worker against local, processor time", "<= +10 %", f"{facts['ray_overhead_cpu']:+.1%}"],
-        ["Ray at one worker against local, steady rate", "<= +10 %", f"{facts['ray_overhead_steady']:+.1%}"],
-        ["two workers against one, local", ">= 1.8", f"{facts['two_workers_local']:.2f}"],
-        ["two workers against one, Ray", ">= 1.8", f"{facts['two_workers_ray']:.2f}"],
-    ]
-    text = markdown_table(["what", "goal", "got"], goals) + "\n\n" + markdown_table(header, lines)
-    if net:
-        cost = [[f"{net[key]:.1f}" for key in ("decode_ms", "lungs_and_gate_ms", "network_ms")]]
-        text += (
-            f"\n\nOne radiograph ({net['bytes_an_image'] / 1000:.0f} kB) with {net['network']}, core-milliseconds:\n\n"
-        )
-        text += markdown_table(["decode", "lungs and gate", "network"], cost)
-    return text, facts
+    for turn in range(args.rounds if args.data else 0):
+        yield [{"set": "real", "count": args.images, "engine": e, "workers": w, "round": turn} for e, w in NEIGHBOURS]
+
+
+class Archive:
+    """Makes the inputs of a run when it needs them, and a cluster for those at an address."""
+
+    def __init__(self, root: Path, data: Path | None) -> None:
+        from archives import make_bundle
+
+        self.root, self.data, self.cluster = root, data, None
+        self.bundle = make_bundle(root / "bundle")
+
+    def run(self, key: dict) -> dict:
+        """The run of one key."""
+        from archives import archive
+
+        folder = self.root / key["set"] / str(key["count"])
+        if not folder.exists():
+            if key["set"] == "real":
+                under_many_names(self.data, folder, key["count"])
+            else:
+                archive(folder, key["count"])
+        bundle = "" if key["set"] == "real" else self.bundle
+        if key["engine"] != "ray at an address":
+            return started(key, folder, bundle)
+        return {**started({**key, "engine": "ray"}, folder, bundle, self.address()), "engine": key["engine"]}
+
+    def address(self) -> str:
+        """Of a cluster that runs already."""
+        if self.cluster is None:
+            from ray.cluster_utils import Cluster
+
+            self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+        return self.cluster.address
+
+    def close(self) -> None:
+        """End the cluster."""
+        if self.cluster is not None:
+            self.cluster.shutdown()
+            self.cluster = None
+
+
+def measure(args: argparse.Namespace) -> list[dict] | None:
+    """All runs, those of the log and new ones; `None` when the time was up before the last of them."""
+    began, runs = time.monotonic(), []
+    args.log.parent.mkdir(parents=True, exist_ok=True)
+    if not args.resume:
+        args.log.unlink(missing_ok=True)
+    known = [json.loads(line) for line in args.log.read_text().splitlines()] if args.log.exists() else []
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Archive(Path(folder), args.data)
+        for group in groups(args):
+            there = [next((run for run in known if key.items() <= run.items()), None) for key in group]
+            if not all(there) and runs and time.monotonic() - began > args.seconds:
+                return None
+            for key, run in zip(group, there, strict=True):
+                runs.append(run or logged(archive.run(key), args.log))
+            archive.close()
+    return runs
+
+
+def logged(run: dict, log: Path) -> dict:
+    """The run, written down."""
+    run["load"] = os.getloadavg()[0]
+    with log.open("a") as stream:
+        stream.write(json.dumps(run) + "\n")
+    print(json.dumps(run), flush=True)
+    return run
 
 
 def main() -> None:
@@ -206,35 +213,30 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--one", nargs=5)
+    parser.add_argument("--log", type=Path, default=LOG)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--one")
     args = parser.parse_args()
     if args.one:
-        engine, workers, films, bundle, began = args.one
-        print(json.dumps(one(engine, int(workers), films, bundle, float(began))))
+        print(json.dumps(one(*json.loads(args.one))))
         return
-    from archives import archive, make_bundle
-
-    before = os.getloadavg()[0]
-    runs = []
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        bundle = make_bundle(root / "bundle")
-        films = {count: archive(root / str(count), count) for count in {args.images, args.few, args.many}}
-        for _ in range(args.rounds):
-            for workers in (1, 2):
-                runs += [started(engine, workers, films[args.images], bundle) for engine in ("local", "ray")]
-        for engine in ("local", "ray"):
-            runs += [started(engine, 2, films[count], bundle) for count in (args.few, args.many)]
-    assert len({(r["rows"], r["checksum"]) for r in runs}) == len(films)
-    size = {"images": args.images, "few": args.few, "many": args.many}
-    net = shipped(args.data, 200)
+    runs = measure(args)
+    if runs is None:
+        raise SystemExit(UNFINISHED)
+    for key in {(run["set"], run["count"]) for run in runs}:
+        checksums = {run["checksum"] for run in runs if (run["set"], run["count"]) == key}
+        assert len(checksums) == 1, f"expected one checksum of {key}. Received: {checksums}"
+    size = {"images": args.images, "few": args.few, "many": args.many, "rounds": args.rounds}
+    net = shipped(args.data, 200) if args.data else None
     text, facts = tables(runs, size, net)
     write_results(
         "score_scale",
-        {"runs": runs, **size, **facts, "shipped": net, "load_before": before, "load_after": os.getloadavg()[0]},
+        {"runs": runs, **size, **facts, "shipped": net},
         text,
-        command=f"python benchmarks/score_scale.py --images {args.images} --many {args.many} --rounds {args.rounds}",
-        note=load_note(before),
+        command=f"python benchmarks/score_scale.py --images {args.images} --many {args.many} --rounds {args.rounds} "
+        "--data FOLDER",
+        note=load_note(max(run["load"] for run in runs)),
     )
 
 
