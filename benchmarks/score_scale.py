@@ -134,7 +134,7 @@ def groups(args: argparse.Namespace) -> Iterator[list[dict]]:
             {"set": "tiny", "count": count, "engine": engine, "workers": 2, "round": 0}
             for count in (args.few, args.many)
         ]
-    for turn in range(args.rounds if args.data else 0):
+    for turn in range(args.real_rounds if args.data else 0):
         yield [{"set": "real", "count": args.images, "engine": e, "workers": w, "round": turn} for e, w in NEIGHBOURS]
 
 
@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=50_000)
     parser.add_argument("--few", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--real-rounds", type=int, default=2)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--log", type=Path, default=LOG)
     parser.add_argument("--resume", action="store_true")
@@ -228,14 +229,15 @@ def main() -> None:
         checksums = {run["checksum"] for run in runs if (run["set"], run["count"]) == key}
         assert len(checksums) == 1, f"expected one checksum of {key}. Received: {checksums}"
     size = {"images": args.images, "few": args.few, "many": args.many, "rounds": args.rounds}
+    size["real_rounds"] = args.real_rounds if args.data else 0
     net = shipped(args.data, 200) if args.data else None
     text, facts = tables(runs, size, net)
     write_results(
         "score_scale",
         {"runs": runs, **size, **facts, "shipped": net},
         text,
-        command=f"python benchmarks/score_scale.py --images {args.images} --many {args.many} --rounds {args.rounds} "
-        "--data FOLDER",
+        command=f"python benchmarks/score_scale.py --images {args.images} --many {args.many} --rounds {args.rounds}"
+        f" --real-rounds {args.real_rounds} --data FOLDER",
         note=load_note(max(run["load"] for run in runs)),
     )
 
