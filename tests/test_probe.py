@@ -3,12 +3,20 @@
 import keras
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from chests import chest, lung_facts, lung_network
+from covid_xray.bundle.lungs import LungNetwork
 from covid_xray.config import Training
+from covid_xray.errors import UsageError
 from covid_xray.training.batches import Part
 from covid_xray.training.cache import PixelCache
 from covid_xray.training.network import build_model
-from covid_xray.training.probe import probe_head
+from covid_xray.training.nuisance import away_from, without_lungs
+from covid_xray.training.probe import fit_head, probe_head, scaling, weights_of
+from covid_xray.training.sampling import shares
 
 TINY = {"image_size": 32, "blocks": (8,), "convolutions": 1, "precision": "float32", "augment": False, "probe": 10.0}
 
@@ -50,3 +58,78 @@ def test_a_flattening_head_is_refused():
     settings = Training(**TINY, dense=(8,))
     with pytest.raises(ValueError, match="global average pooling"):
         probe_head(build_model(settings, 3), _part(3), settings=settings)
+
+
+@pytest.fixture
+def features():
+    """N x D of very different spread, labels, weights."""
+    random = np.random.default_rng(0)
+    labels = np.arange(150) % 3
+    x = random.normal(size=(150, 6)) + np.eye(3)[labels] @ random.normal(size=(3, 6))
+    return (x * [0.01, 0.1, 1, 1, 10, 5]).astype(np.float32), labels, random.uniform(0.2, 2, 150)
+
+
+def test_with_scales_of_their_own_it_is_scikit_learns_answer(features):
+    x, labels, weights = features
+    kernel, bias = fit_head(x, labels, weights, strength=0.1)
+    peer = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
+    peer.fit(x, labels, logisticregression__sample_weight=weights / weights.mean())
+    assert x @ kernel + bias == pytest.approx(peer.decision_function(x), abs=0.01)
+
+
+def test_with_one_scale_it_is_scikit_learns_answer_on_features_over_that_scale(features):
+    x, labels, weights = features
+    mean, scale = scaling(x, "one")
+    assert scale == pytest.approx(np.full(6, np.sqrt(x.var(axis=0).mean())))
+    kernel, bias = fit_head(x, labels, weights, strength=0.1, scaled_by=(mean, scale))
+    peer = LogisticRegression(C=0.1, max_iter=200).fit((x - mean) / scale, labels, weights / weights.mean())
+    assert x @ kernel + bias == pytest.approx(peer.decision_function((x - mean) / scale), abs=0.01)
+
+
+def test_a_head_kept_off_a_direction_does_not_see_it(features):
+    x, labels, weights = features
+    direction = np.array([[0.0, 0, 1, 0, 0, 0]])
+    kernel, _ = fit_head(x, labels, weights, strength=1.0, away=away_from([direction], 6))
+    assert np.abs(kernel[2]).max() < 1e-9
+    assert np.abs(kernel).max(axis=1)[[0, 1, 3, 4, 5]].min() > 1e-4
+
+
+def test_natural_weights_are_those_of_the_classes():
+    labels = np.repeat([0, 0, 1], [60, 10, 30])
+    groups = np.repeat([0, 1, 2], [60, 10, 30])
+    natural, balanced = (weights_of(groups, labels, prior) for prior in ("natural", "balanced"))
+    assert balanced == pytest.approx(shares(groups, labels))
+    assert natural[labels == 0].sum() / natural.sum() == pytest.approx(0.7)
+    assert natural[groups == 0].sum() / natural[groups == 1].sum() == pytest.approx(np.sqrt(6))
+
+
+def _outside_part(side=64):
+    """Class 1 has a bright body around the same lungs; its lungs are a little brighter too."""
+    labels = np.arange(80) % 2
+    random = np.random.default_rng(0)
+    pixels = np.stack([chest(height=side, width=side, body=170 + 20 * k, lung=40 + 30 * k) for k in labels])
+    pixels = (pixels + random.integers(0, 10, pixels.shape)).astype(np.uint8)
+    images = tuple(f"{i}.png" for i in range(80))
+    return Part(images, labels, ("a", "b"), PixelCache(pixels, {image: i for i, image in enumerate(images)}), labels)
+
+
+def test_a_head_blind_to_the_outside_gives_one_answer_when_the_lungs_are_hidden():
+    part, network = _outside_part(), LungNetwork(lung_network(), lung_facts())
+    x = np.stack([part.cache.pixels, without_lungs(part.cache.pixels, network)[0]])[..., None].astype(np.float32)
+    moved = []
+    for blind in ((), ("outside",)):
+        settings = Training(**{**TINY, "image_size": 64, "probe": 0.1}, dense=(), probe_blind=blind)
+        model = build_model(settings, 2)
+        probe_head(model, part, settings=settings, lungs=network)
+        seen, without = (keras.ops.convert_to_numpy(model(pictures)) for pictures in x)
+        assert (seen.argmax(axis=1) == part.labels).mean() > 0.95
+        odds = np.log(without[:, 1] / without[:, 0])
+        moved.append(abs(float(odds[part.labels == 1].mean() - odds[part.labels == 0].mean())))
+    assert moved[0] > 0.5
+    assert moved[1] < 0.02
+
+
+def test_blind_to_the_outside_needs_a_lung_network():
+    settings = Training(**TINY, dense=(), probe_blind=("outside",))
+    with pytest.raises(UsageError, match="--lungs RUN"):
+        probe_head(build_model(settings, 2), _part(2), settings=settings)

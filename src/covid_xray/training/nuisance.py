@@ -1,0 +1,59 @@
+"""What a linear head must not use: features in, the directions along which sources differ, and a projection off them.
+
+Two kinds. Within a class, its sources differ by the hospital alone. And with the lungs hidden, whatever still tells one
+(class, source) from another lies outside them. Without the differences of those means no line can tell them apart:
+nuisance attribute projection (Solomonoff and others 2005), and SAL (Shao and others 2023, arXiv:2203.07893).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.view import open_lungs
+from covid_xray.evaluation.interventions import MARGIN, hidden, widened
+from covid_xray.images.radiograph import Radiograph
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+SMALLEST = 15  # images of a group whose mean is worth anything
+FLAT = 1e-6  # of the largest: directions below it are rounding
+
+
+def between_sources(z: Floats, labels: Ints, groups: Ints) -> Floats:
+    """K x D: for each class the means of its (class, source) groups about their mean, from standardised z N x D."""
+    found = [np.zeros((0, z.shape[1]))]
+    for label in np.unique(labels):
+        means = group_means(z[labels == label], groups[labels == label])
+        found.append(means - means.mean(axis=0) if len(means) else means)
+    return np.concatenate(found)
+
+
+def between_groups(z: Floats, groups: Ints) -> Floats:
+    """K x D: the means of all (class, source) groups about their mean: what a picture tells of either."""
+    means = group_means(z, groups)
+    return means - means.mean(axis=0) if len(means) else means
+
+
+def group_means(z: Floats, groups: Ints) -> Floats:
+    """K x D, a row for each group of `SMALLEST` images or more."""
+    sizes = np.bincount(groups)
+    return np.array([z[groups == g].mean(axis=0) for g in np.flatnonzero(sizes >= SMALLEST)]).reshape(-1, z.shape[1])
+
+
+def away_from(rows: Sequence[Floats], width: int) -> Floats:
+    """D x D: the projection that takes all of `rows` (each K x D, D = `width`) to 0 and leaves what is orthogonal."""
+    together = np.concatenate([np.zeros((0, width)), *rows])
+    _, sizes, vectors = np.linalg.svd(together, full_matrices=False)
+    taken = vectors[sizes > FLAT * sizes.max(initial=1e-12)]
+    return np.asarray(np.eye(width) - taken.T @ taken)
+
+
+def without_lungs(pixels: NDArray[np.uint8], network: LungNetwork) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """N x h x w uint8 with the lungs and a margin black, and N: whether lungs were found there that can be a pair."""
+    finder = open_lungs(network)
+    found = [finder.find(Radiograph(picture)) for picture in pixels]
+    masks = np.stack([lungs.at_size(*pixels.shape[1:]) for lungs in found])
+    return hidden(pixels, widened(masks, share=MARGIN)), np.array([lungs.plausible for lungs in found])
