@@ -1,6 +1,9 @@
-"""What was tried, in one table: answers of network_grid.py and heads of linear_heads.py in, JSON and Markdown out.
+"""What was tried, in two tables: answers of network_grid.py and heads of linear_heads.py in, JSON and Markdown out.
 
-usage: python benchmarks/grid_report.py --data FOLDER --heads heads.json --machine "..." RESULTS.pickle...
+usage: python benchmarks/grid_report.py --data FOLDER [--heads heads.json] [--machine "..."] [RESULTS.pickle...]
+
+What is not given stays as docs/results/network-grid.json has it: the heads without --heads, trainings of other names
+than those in RESULTS.pickle.
 """
 
 import argparse
@@ -13,10 +16,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score, roc_auc_score
 
+from head_choice import told
 from linear_heads import NOT_JUDGED, interval
 from network_grid import CLASSES, parts, study
 
 OUT = Path("docs/results")
+SHIPPED = "blind to source and outside, natural, one scale, C=0.001"
+MARKED = ("whole, C=0.001", "one scale for all features, natural, C=0.001", SHIPPED)
 FOLDS = [f"{covid}+{normal}" for covid in ("ieee8023", "cxnet", "hannover") for normal in ("kermany", "nih")]
 
 
@@ -56,13 +62,60 @@ def at_home(results: list[dict[str, Any]], table: pd.DataFrame) -> dict[str, lis
     return {name: [rows[seed] for seed in sorted(rows)] for name, rows in found.items()}
 
 
-def line(name: str, rows: list[dict[str, Any]], more: str) -> str:
-    """One row of the table."""
+def line(name: str, rows: list[dict[str, Any]], *more: str, intervals: bool = True) -> str:
+    """One row of a table."""
     by = {row["fold"]: row for row in rows}
-    cells = [f"{by[f]['auroc']:.2f} ({by[f]['low']:.2f}-{by[f]['high']:.2f})" if f in by else "not run" for f in FOLDS]
+    cells = [_cell(by[f], intervals) if f in by else "not run" for f in FOLDS]
     values = [row["auroc"] for row in rows]
-    blind = np.mean([row["auroc_hidden"] for row in rows])
-    return f"| {name} | {' | '.join(cells)} | {min(values):.2f} | {np.mean(values):.2f} | {blind:.2f} | {more} |"
+    blind = [row["auroc_hidden"] for row in rows if row["auroc_hidden"] is not None]
+    hidden = f"{np.mean(blind):.2f}" if blind else ""
+    figures_ = (f"{min(values):.3f}", f"{np.mean(values):.3f}", hidden, *more)
+    return f"| {name} | {' | '.join(cells)} | {' | '.join(figures_)} |"
+
+
+def _cell(row: dict[str, Any], intervals: bool) -> str:
+    return f"{row['auroc']:.2f}" + (f" ({row['low']:.2f}-{row['high']:.2f})" if intervals else "")
+
+
+def top(*more: str) -> list[str]:
+    """The two first lines of a table."""
+    head = "| network | " + " | ".join((*FOLDS, "worst", "mean", "mean, lungs hidden", *more)) + " |"
+    return [head, "|" + "---|" * (head.count("|") - 1)]
+
+
+def heads_table(heads: list[dict[str, Any]]) -> list[str]:
+    """The heads that matter with intervals, then all of them, family by family."""
+    more = ("macro-F1, known sources", "lungs hidden", "NIH called covid")
+    lines = [*told(heads), "", *top(*more)]
+    lines += [line(f"**{it['name']}**", it["folds"], *_home(it)) for it in heads if it["name"] in MARKED]
+    lines += ["", "All of them:", "", *top(*more)]
+    lines += [line(it["name"], it["folds"], *_home(it), intervals=False) for it in heads]
+    return lines
+
+
+def _home(it: dict[str, Any]) -> tuple[str, str, str]:
+    blind = "" if it["macro_f1_hidden"] is None else f"{it['macro_f1_hidden']:.3f}"
+    return f"{it['macro_f1']:.3f}", blind, f"{it['nih_called_covid']:.1%}"
+
+
+def trained_table(trained: dict[str, Any], known: dict[str, Any]) -> list[str]:
+    """Trainings of all or many layers."""
+    lines = top("macro-F1, known sources")
+    for name, rows in trained.items():
+        more = ", ".join(f"{it['macro_f1']:.3f} ({it['hidden']:.3f})" for it in known.get(name, []))
+        lines.append(line(name.removeprefix("tune "), rows, more or "not measured"))
+    return lines
+
+
+def read(paths: list[Path], table: pd.DataFrame) -> dict[str, Any]:
+    """Trainings, their figures on known sources and their settings, from the answers of network_grid.py."""
+    raw = [result for path in paths for result in pickle.loads(path.read_bytes())]
+    trained: dict[str, list[dict[str, Any]]] = {}
+    for result in raw:
+        if "error" not in result and "+" in result["fold"] and result["losses"]:
+            trained.setdefault(result["name"], []).append(figures(result, table))
+    known = at_home([r for r in raw if "error" not in r and r["fold"].startswith("pooled")], table)
+    return {"trained": trained, "known": known, "settings": {r["name"]: r["settings"] for r in raw if "settings" in r}}
 
 
 def main() -> None:
@@ -71,42 +124,33 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="*")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--duplicates", type=Path, default=Path("docs/results/cxr-duplicates.csv"))
-    parser.add_argument("--heads", type=Path, required=True)
+    parser.add_argument("--heads", type=Path)
     parser.add_argument("--machine", default="")
     chosen = parser.parse_args()
-    table = study(chosen.data, chosen.duplicates)
-    raw = [result for path in chosen.results for result in pickle.loads(path.read_bytes())]
-    trained: dict[str, list[dict[str, Any]]] = {}
-    for result in raw:
-        if "error" not in result and "+" in result["fold"] and result["losses"]:
-            trained.setdefault(result["name"], []).append(figures(result, table))
-    known = at_home([r for r in raw if "error" not in r and r["fold"].startswith("pooled")], table)
-    heads = json.loads(chosen.heads.read_text(encoding="utf-8"))
-    head = "| network | " + " | ".join(FOLDS) + " | worst | mean | mean, lungs hidden | macro-F1, known sources |"
+    path = OUT / "network-grid.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    if chosen.results:
+        for key, value in read(chosen.results, study(chosen.data, chosen.duplicates)).items():
+            facts[key] = {**facts[key], **value}
+    if chosen.heads:
+        facts["heads"] = json.loads(chosen.heads.read_text(encoding="utf-8"))
+    facts["machine"] = chosen.machine or facts["machine"]
     lines = [
         "# network-grid",
         "",
-        f"Made by `python benchmarks/network_grid.py` ({chosen.machine}) and `python benchmarks/linear_heads.py`; "
-        "table by `benchmarks/grid_report.py`.",
+        f"Made by `python benchmarks/network_grid.py` ({facts['machine']}) and `python benchmarks/linear_heads.py`; "
+        "tables by `benchmarks/grid_report.py`; every figure with its interval in the JSON file.",
         "",
         "AUROC of covid against normal where both sources were left out of training, with everybody in them; in "
         "brackets 95 % bootstrap intervals over patients. *Lungs hidden*: the same network on pictures whose lungs are "
         "black; its outline may still tell. *Known sources*: validation and calibration images of the sources that "
         "were learned from; of fine-tuned networks the calibration images alone, one value for each seed, in brackets "
         "with the lungs hidden.",
-        "", head, "|" + "---|" * (head.count("|") - 1),
+        "", NOTES, "## Heads on ImageNet's features", "", *heads_table(facts["heads"]),
+        "", "## Trainings of more than the head", "", *trained_table(facts["trained"], facts["known"]), "",
     ]  # fmt: skip
-    for it in heads:
-        more = f"{it['macro_f1']:.3f} (lungs hidden {it['macro_f1_hidden']:.3f})"
-        lines.append(line(f"ImageNet's features, head only, {it['view']}, C={it['C']:g}", it["folds"], more))
-    for name, rows in trained.items():
-        more = ", ".join(f"{it['macro_f1']:.3f} ({it['hidden']:.3f})" for it in known.get(name, []))
-        lines.append(line(f"fine-tuned: {name.removeprefix('tune ')}", rows, more or "not measured"))
-    lines += ["", NOTES]
     OUT.joinpath("network-grid.md").write_text("\n".join(lines), encoding="utf-8")
-    facts = {"heads": heads, "trained": trained, "known": known, "machine": chosen.machine,
-             "settings": {r["name"]: r["settings"] for r in raw if "settings" in r}}  # fmt: skip
-    OUT.joinpath("network-grid.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 NOTES = """\

@@ -1,155 +1,159 @@
-"""Heads on ImageNet's features as they are: what they see, how strongly they are held back, on hospitals left out.
+"""Heads on ImageNet's features as they are: every way that was tried, on hospitals left out and on known ones.
 
-usage: python benchmarks/linear_heads.py --data FOLDER --lungs RUN -o OUT
+usage: python benchmarks/linear_heads.py --data FOLDER --lungs RUN -o OUT [ROW...]     (ROW: part of a name)
 
-The six folds of network_grid.py. Each head is the house's probe: logistic regression on the standardised embedding of
-EfficientNet-Lite0, images weighed as `training.sampling.shares` draws them. Beside every score the same heads on
-pictures whose lungs are hidden; and the heads of all sources on the validation and calibration parts.
+The six folds of network_grid.py; features by head_features.py, ways to fit by head_methods.py and head_robust.py, rows
+by head_rows.py. Beside every score the same head on pictures whose lungs are hidden; and the head of all sources on the
+validation and calibration parts. The test part is never looked at as such. A row in OUT/heads.json is not run again.
 """
 
 import argparse
 import json
 import os
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
-from sklearn.preprocessing import StandardScaler
 
-from network_grid import CLASSES, folds, read_views, study
+from head_methods import Head
+from head_rows import ROWS, Row
+from network_grid import AUXILIARY, CLASSES, folds, parts, read_views, study
 
-STRENGTHS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
-VIEWS = {"whole": "whole_hidden", "crop": "crop_hidden", "only": "crop_hidden"}
 NOT_JUDGED = ("nothing-seen", "pcr-negative")  # covid by another's word: left out of the answers
-ROUNDS = 500
+ROUNDS = 1000
 
 
-def embed(views: Path, *, batch: int = 64) -> dict[str, np.ndarray]:
-    """View -> N x 1280, the embedding that the network that ships begins with."""
-    import keras
+@dataclass(frozen=True)
+class Study:
+    """The radiographs of all rows, and their features by name."""
 
-    from covid_xray.config import Training
-    from covid_xray.models import zoo
+    table: pd.DataFrame
+    part: np.ndarray
+    folder: Path
 
-    model = zoo.build(Training(model="efficientnet_lite0", weights="imagenet"), len(CLASSES))
-    trunk = keras.Model(model.input, model.get_layer("pool").output)
-    found = {}
-    for view in sorted({*VIEWS, *VIEWS.values()}):
-        path = views / f"embedding_{view}.npy"
-        if not path.exists():
-            pixels = np.load(views / f"{view}.npy", mmap_mode="r")
-            parts = [np.asarray(trunk.predict_on_batch(pixels[i : i + batch, ..., None].astype(np.float32)))
-                     for i in range(0, len(pixels), batch)]  # fmt: skip
-            np.save(path, np.concatenate(parts))
-        found[view] = np.load(path)
-        print(f"embedded {view}", flush=True)
-    return found
+    def features(self, name: str) -> np.ndarray:
+        """N x D; `a+b` side by side; `name:part` of the stages."""
+        if "+" in name:
+            return np.concatenate([self.features(each) for each in name.split("+")], axis=1)
+        file, _, columns = name.partition(":")
+        found = np.load(self.folder / f"{file}.npy", mmap_mode="r")
+        return np.asarray(found[:, slice(*map(int, columns.split("-")))] if columns else found)
 
 
-def head(features: np.ndarray, labels: np.ndarray, hospitals: np.ndarray, strength: float) -> Any:
-    """A function from embeddings to N x 3 probabilities in the order of CLASSES; a class that is missing gets 0."""
-    from covid_xray.training.sampling import group_numbers, shares
-
-    codes = np.array([CLASSES.index(label) for label in labels])
-    weight = shares(group_numbers(codes.tolist(), hospitals.tolist()), codes)
-    scaler = StandardScaler().fit(features)
-    fitted = LogisticRegression(C=strength, max_iter=200)
-    fitted.fit(scaler.transform(features), codes, sample_weight=weight / weight.mean())
-
-    def answer(x: np.ndarray) -> np.ndarray:
-        found = np.zeros((len(x), len(CLASSES)))
-        found[:, fitted.classes_] = fitted.predict_proba(scaler.transform(x))
-        return found
-
-    return answer
+def asked_of(study_: Study, names: tuple[str, ...]) -> np.ndarray:
+    """The mean of the features that an image is judged by."""
+    return np.asarray(sum(study_.features(name) for name in names) / len(names))
 
 
-def left_out(table: pd.DataFrame, seen: np.ndarray, without: np.ndarray, strength: float) -> list[dict[str, Any]]:
+def fitted(row: Row, study_: Study, learn: np.ndarray) -> Head:
+    """The head of a row on the radiographs `learn`, with all copies that the row learns from."""
+    labels, hospitals = (study_.table[key].to_numpy()[learn].astype(str) for key in ("label", "hospital"))
+    x = np.concatenate([study_.features(name)[learn] for name in row.learns])
+    copies = len(row.learns)
+    more = {"hidden": asked_of(study_, row.hidden)[learn]} if row.blind else {}
+    return row.fit(x, np.tile(labels, copies), np.tile(hospitals, copies), **more)
+
+
+def left_out(row: Row, study_: Study) -> list[dict[str, Any]]:
     """AUROC of covid against normal on each pair of sources that was left out, with and without the lungs."""
+    table = study_.table
     labels, hospitals = table["label"].to_numpy(), table["hospital"].to_numpy()
-    rows = []
+    seen = asked_of(study_, row.asks)
+    without = asked_of(study_, row.hidden) if row.hidden else None
+    wanted, rows = (*CLASSES, *(AUXILIARY if row.auxiliary else ())), []
     for name, (others, answer) in folds(table).items():
         covid, normal = name.split("+")
-        learn = others[np.isin(labels[others], CLASSES)]
+        learn = others[np.isin(labels[others], wanted)]
         asked = ((hospitals == covid) & (labels == "covid")) | ((hospitals == normal) & (labels == "normal"))
         asked &= ~table["reason"].isin(NOT_JUDGED).to_numpy()
         test = answer[asked[answer]]
-        answer_of = head(seen[learn], labels[learn], hospitals[learn], strength)
-        truth, p, blind = labels[test] == "covid", score(answer_of(seen[test])), score(answer_of(without[test]))
+        head = fitted(row, study_, learn)
+        truth, p = labels[test] == "covid", score(head(seen[test]))
         low, high = interval(truth, p, table["person"].to_numpy()[test])
-        cut = np.quantile(p[truth], 0.1)
+        blind = None if without is None else float(roc_auc_score(truth, score(head(without[test]))))
         rows.append({"fold": name, "trained": len(learn), "covid": int(truth.sum()), "normal": int((~truth).sum()),
-                     "auroc": float(roc_auc_score(truth, p)), "low": low, "high": high,
-                     "auroc_hidden": float(roc_auc_score(truth, blind)),
-                     "normals_called_at_90": float((p[~truth] >= cut).mean())})  # fmt: skip
+                     "auroc": float(roc_auc_score(truth, p)), "low": low, "high": high, "auroc_hidden": blind,
+                     "normals_called_at_90": float((p[~truth] >= np.quantile(p[truth], 0.1)).mean())})  # fmt: skip
     return rows
 
 
-def score(probabilities: np.ndarray) -> np.ndarray:
+def score(logits: np.ndarray) -> np.ndarray:
     """Log odds of covid against normal."""
-    logarithms = np.log(probabilities.clip(1e-9))
-    return logarithms[:, 0] - logarithms[:, 1]
+    return np.asarray(logits[:, 0] - logits[:, 1])
 
 
 def interval(truth: np.ndarray, p: np.ndarray, people: np.ndarray) -> tuple[float, float]:
     """95 % over people, drawn with replacement."""
-    random = np.random.default_rng(0)
-    groups = [np.flatnonzero(people == person) for person in np.unique(people)]
-    draws = []
-    for _ in range(ROUNDS):
-        rows = np.concatenate([groups[i] for i in random.integers(0, len(groups), len(groups))])
-        if 0 < truth[rows].sum() < len(rows):
-            draws.append(roc_auc_score(truth[rows], p[rows]))
-    return float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
+    person = np.unique(people, return_inverse=True)[1]
+    count = person.max() + 1
+    # wins[a, b]: how often a covid image of person a stands above a normal image of person b
+    wins = (p[truth][:, None] > p[~truth]) + 0.5 * (p[truth][:, None] == p[~truth])
+    first, second = np.eye(count, dtype=np.float32)[person[truth]], np.eye(count, dtype=np.float32)[person[~truth]]
+    matrix = first.T @ wins.astype(np.float32) @ second
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), ROUNDS).astype(np.float32)
+    above = np.einsum("ra,ra->r", drawn @ matrix, drawn)
+    values = above / ((drawn @ first.sum(axis=0)) * (drawn @ second.sum(axis=0)))
+    return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
 
 
-def known(table: pd.DataFrame, curated: pd.DataFrame, seen: np.ndarray, without: np.ndarray, strength: float) -> Any:
+def known(row: Row, study_: Study) -> dict[str, Any]:
     """Macro-F1 on validation and calibration images of the sources that were learned from, and with lungs hidden."""
-    part = table["image"].map(curated.set_index("image")["split"]).fillna("").to_numpy()
+    table, part = study_.table, study_.part
     labels, hospitals = table["label"].to_numpy(), table["hospital"].to_numpy()
-    learn, test = np.flatnonzero(part == "train"), np.flatnonzero(np.isin(part, ["val", "calibration"]))
-    answer_of = head(seen[learn], labels[learn], hospitals[learn], strength)
+    learn, test = part == "train", np.flatnonzero(np.isin(part, ["val", "calibration"]))
+    if row.auxiliary:
+        held = set(table["person"][np.isin(part, ["val", "calibration", "test"])])
+        free = (table["reason"] == "").to_numpy() & ~table["person"].isin(held).to_numpy()
+        learn = learn | (np.isin(labels, AUXILIARY) & free)
+    head = fitted(row, study_, np.flatnonzero(learn))
     truth = np.array([CLASSES.index(label) for label in labels[test]])
-    first, blind = answer_of(seen[test]).argmax(axis=1), answer_of(without[test]).argmax(axis=1)
-    adults = hospitals[test] == "nih"
+    first, adults = head(asked_of(study_, row.asks)[test]).argmax(axis=1), hospitals[test] == "nih"
+    blind = head(asked_of(study_, row.hidden)[test]).argmax(axis=1) if row.hidden else None
     return {"macro_f1": float(f1_score(truth, first, average="macro")),
-            "macro_f1_hidden": float(f1_score(truth, blind, average="macro")),
+            "macro_f1_hidden": None if blind is None else float(f1_score(truth, blind, average="macro")),
             "nih_called_covid": float((first[adults] == 0).mean()), "nih": int(adults.sum())}  # fmt: skip
 
 
+def opened(chosen: argparse.Namespace) -> Study:
+    """The study, with the pictures of network_grid.py in OUT and the features of head_features.py beside them."""
+    table = study(chosen.data, chosen.duplicates)
+    if not (chosen.out / "crop_hidden.npy").exists():
+        read_views(chosen.data, chosen.lungs, table["image"].tolist(), chosen.out, os.cpu_count() or 1)
+    return Study(table, parts(table), chosen.out / "features")
+
+
 def main() -> None:
-    """Write OUT/heads.json."""
+    """Write OUT/heads.json; a row whose features are missing is told and left out."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--lungs", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--duplicates", type=Path, default=Path("docs/results/cxr-duplicates.csv"))
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
-    table = study(chosen.data, chosen.duplicates)
-    if not (chosen.out / "crop_hidden.npy").exists():
-        read_views(chosen.data, chosen.lungs, table["image"].tolist(), chosen.out, os.cpu_count() or 1)
-    embeddings = embed(chosen.out)
-    from curate_cxr import curate
-
-    from covid_xray.data.groups import with_duplicates
-    from covid_xray.data.manifest import read_manifest
-
-    curated, _ = curate(with_duplicates(read_manifest(chosen.data), pd.read_csv(chosen.duplicates, dtype=str)))
-    results = []
-    for view, blind in VIEWS.items():
-        for strength in STRENGTHS:
-            seen, without = embeddings[view], embeddings[blind]
-            rows = left_out(table, seen, without, strength)
-            facts = {"view": view, "C": strength, "folds": rows, **known(table, curated, seen, without, strength)}
-            results.append(facts)
-            values = [row["auroc"] for row in rows]
-            print(f"{view} C={strength:g} worst {min(values):.3f} mean {np.mean(values):.3f} "
-                  f"macro-F1 {facts['macro_f1']:.3f} hidden {facts['macro_f1_hidden']:.3f}", flush=True)  # fmt: skip
-            (chosen.out / "heads.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    study_, path = opened(chosen), chosen.out / "heads.json"
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    done = {facts["name"] for facts in results}
+    for row in ROWS:
+        if row.name in done or (chosen.names and not any(part in row.name for part in chosen.names)):
+            continue
+        started = time.time()
+        try:
+            facts = {"name": row.name, "family": row.family, "folds": left_out(row, study_), **known(row, study_)}
+        except FileNotFoundError as error:
+            print(f"{row.name}: no features yet ({Path(error.filename).stem})", flush=True)
+            continue
+        results.append(facts)
+        values = [fold["auroc"] for fold in facts["folds"]]
+        print(f"{row.name:58} {' '.join(f'{v:.3f}' for v in values)} worst {min(values):.3f} mean "
+              f"{np.mean(values):.3f} macro-F1 {facts['macro_f1']:.3f} nih {facts['nih_called_covid']:.3f} hidden "
+              f"{facts['macro_f1_hidden'] or np.nan:.3f} {time.time() - started:.0f} s", flush=True)  # fmt: skip
+        path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
