@@ -36,12 +36,17 @@ def cluster(nodes: int, **head: Any) -> Iterator[Any]:
 
 def kill_worker(draw: random.Random) -> bool:
     """Kill -9 one actor of this test's own cluster; False where none is at work."""
-    found = [pid for pid in _below(os.getpid()) if b"ray::MapWorker" in _command(pid)]
+    found = processes_of(b"ray::MapWorker")
     for pid in draw.sample(found, 1) if found else ():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             return True
     return False
+
+
+def processes_of(name: bytes) -> list[int]:
+    """All processes below this one with `name` in their command."""
+    return [pid for pid in _below(os.getpid()) if name in _command(pid)]
 
 
 def remove_node(made: Any, draw: random.Random) -> None:

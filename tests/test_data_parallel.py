@@ -1,11 +1,14 @@
-"""Two processes that train together under Ray Train.
+"""Several processes that train together under Ray Train: the run folder of `train`, the loss curve of one process.
 
-By default that they meet and learn; `COVID_XRAY_RAY_TRAINING=1` also compares with the loss curve of one process.
+Two processes by default; `COVID_XRAY_RAY_TRAINING=1` compares with the loss curve of one process and of TensorFlow
+alone, and kills a process in the middle.
 """
 
 import csv
 import json
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,12 +16,14 @@ import pytest
 pytest.importorskip("tensorflow")
 pytest.importorskip("jax")
 
-from clusters import cluster
-from covid_xray.cluster.data_parallel import train_together
+from clusters import cluster, processes_of
+from covid_xray.bundle.bundle import load_bundle
+from covid_xray.cluster.data_parallel import trainer
 from covid_xray.config import Training
 from covid_xray.data.manifest import read_manifest
 from covid_xray.data.split import make_split
 from covid_xray.errors import UsageError
+from covid_xray.training.train import train
 from datasets import draw_folders
 
 LONG = bool(os.environ.get("COVID_XRAY_RAY_TRAINING"))
@@ -49,21 +54,70 @@ def losses(out: Path) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(stream) for name in ("loss", "val_loss")]
 
 
-def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
-    manifest = read_manifest(draw_folders(tmp_path / "set", each=10))
-    split = make_split(manifest, val_fraction=0.25, test_fraction=0.0, seed=0)
+def furthest(one: list[float], two: list[float]) -> float:
+    return max(abs(a - b) for a, b in zip(one, two, strict=True))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple:
+    manifest = read_manifest(draw_folders(tmp_path_factory.mktemp("set"), each=10))
+    return manifest, make_split(manifest, val_fraction=0.25, test_fraction=0.0, seed=0)
+
+
+def test_two_processes_have_the_loss_curve_of_one(data: tuple, tmp_path: Path) -> None:
     with cluster(2):
-        for name, processes in {"two": 2, **({"one": 1} if LONG else {})}.items():
-            out = train_together(manifest, split, settings=SETTINGS, out=tmp_path / name, processes=processes)
-            assert (out / "model.keras").stat().st_size > 0
+        for processes in (2, 1) if LONG else (2,):
+            out = tmp_path / str(processes)
+            bundle = train(*data, settings=SETTINGS, out=out, elsewhere=trainer(SETTINGS, processes=processes))
+            assert load_bundle(bundle).name == "vgg"
             met = json.loads((out / "processes.json").read_text())
             assert met == {"processes": processes, "images_each": SETTINGS.batch_size // processes}
-    two = losses(tmp_path / "two")
+            assert not {"checkpoint", "cache", "ray"} & {path.name for path in out.iterdir()}
+    two = losses(tmp_path / "2")
     assert len(two) == 2 * SETTINGS.epochs
     assert two[-2] < two[0]
     if LONG:
-        one = losses(tmp_path / "one")
-        assert max(abs(a - b) for a, b in zip(one, two, strict=True)) < 1e-3
-        print("losses of one process and of two", json.dumps([one, two]))
-    with pytest.raises(UsageError, match="holds a run"):
-        train_together(manifest, split, settings=SETTINGS, out=tmp_path / "two", processes=2)
+        train(*data, settings=SETTINGS, out=tmp_path / "tensorflow")
+        one, alone = losses(tmp_path / "1"), losses(tmp_path / "tensorflow")
+        assert furthest(one, two) < 1e-3
+        assert furthest(alone, two) < 1e-3
+        print("losses of two processes, of one, of TensorFlow", json.dumps([two, one, alone]))
+
+
+@pytest.mark.skipif(not LONG, reason="COVID_XRAY_RAY_TRAINING=1")
+def test_a_process_that_is_killed_costs_an_epoch_and_nothing_else(data: tuple, tmp_path: Path) -> None:
+    killed: list[int] = []
+    over = threading.Event()
+
+    def strike() -> None:
+        while not over.wait(0.05) and not killed:
+            history = tmp_path / "out" / "history.csv"
+            if history.is_file() and history.read_text().count("\n") == 4:
+                for pid in processes_of(b"ray::RayTrainWorker")[:1]:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+
+    settings = SETTINGS.model_copy(update={"epochs": 12})
+    with cluster(2):
+        thread = threading.Thread(target=strike)
+        thread.start()
+        train(*data, settings=settings, out=tmp_path / "out", elsewhere=trainer(SETTINGS, processes=2))
+        over.set()
+        thread.join()
+        train(*data, settings=settings, out=tmp_path / "undisturbed", elsewhere=trainer(SETTINGS, processes=2))
+    assert killed
+    assert furthest(losses(tmp_path / "out"), losses(tmp_path / "undisturbed")) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("change", "processes", "words"),
+    [({"devices": 2}, 2, "devices=1"), ({"batch_size": 2}, 3, "at least one image a process")],
+)
+def test_settings_that_do_not_go_together(change: dict, processes: int, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        trainer(SETTINGS.model_copy(update=change), processes=processes)
+
+
+def test_a_cluster_with_fewer_cores_than_processes(data: tuple, tmp_path: Path) -> None:
+    with cluster(1), pytest.raises(UsageError, match="a core for each of 3 processes"):
+        train(*data, settings=SETTINGS, out=tmp_path / "out", elsewhere=trainer(SETTINGS, processes=3))

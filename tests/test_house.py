@@ -31,6 +31,7 @@ TESTED_ELSEWHERE = {
     "fold_chart": "test_pooled",
     "fold_page": "test_pooled",
     "run": "test_train",
+    "epochs": "test_train",
     "app": "test_openapi",
     "schemas": "test_openapi",
     "uploads": "test_api",

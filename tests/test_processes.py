@@ -26,7 +26,8 @@ x = np.random.default_rng(0).random((6, 4)).astype("float32")
 here = processes.predict_on_batch(model, x)
 there = np.asarray(model.predict_on_batch(x))
 (shared,) = processes.share(x)
-print(json.dumps([float(abs(here - there).max()), processes.count(), len(shared), float(here.sum())]))
+agreed = [processes.agreed(value) for value in (1 / 3, float("inf"))] == [1 / 3, float("inf")]
+print(json.dumps([float(abs(here - there).max()), processes.count(), len(shared), float(here.sum()), agreed]))
 """
 
 
@@ -42,8 +43,9 @@ def test_one_process_alone_answers_as_keras_does() -> None:
     command = [sys.executable, "-c", ALONE]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=250)
     assert ran.returncode == 0, ran.stderr[-2000:]
-    difference, count, shared, total = json.loads(ran.stdout.splitlines()[-1])
+    difference, count, shared, total, agreed = json.loads(ran.stdout.splitlines()[-1])
     assert difference < 1e-6
+    assert agreed
     assert (count, shared) == (1, 6)
     assert total == pytest.approx(6.0, abs=1e-4)
     assert np.isfinite(total)

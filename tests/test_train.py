@@ -22,7 +22,7 @@ from covid_xray.data.split import make_split, read_split
 from covid_xray.errors import BadSplit, Busy, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.training import batches, epoch, schedule
-from covid_xray.training import train as program
+from covid_xray.training.epochs import TrainingDiverged
 from covid_xray.training.train import train
 
 SETTINGS = Training(
@@ -227,7 +227,7 @@ def test_an_overlapping_split_is_refused(manifest: Manifest, split: pd.Series, t
 
 def test_a_run_that_diverges_says_so(manifest: Manifest, split: pd.Series, tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"learning_rate": 1e38, "epochs": 2})
-    with pytest.raises(program.TrainingDiverged, match="learning_rate"):
+    with pytest.raises(TrainingDiverged, match="learning_rate"):
         train(manifest, split, settings=settings, out=tmp_path / "r")
 
 

@@ -5,7 +5,7 @@ import json
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,8 @@ from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutpu
 from covid_xray.errors import BadSplit, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
     from covid_xray.config import Training
@@ -59,11 +61,21 @@ def train(
     label: Labels = None,
     where: Where = None,
     duplicates: Duplicates = None,
+    processes: Annotated[
+        int, typer.Option("--processes", min=0, help="So many processes train together, by Keras on JAX and Ray.")
+    ] = 0,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address", help="Of a Ray cluster, for --processes: auto or HOST:PORT; OUTPUT must be there too."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUTPUT.")] = False,
 ) -> None:
     """Train a network on a folder or CSV of chest X-rays, choose its best epoch, and export it as a bundle."""
     overrides = [*with_lungs(settings, lungs), *([f"init={json.dumps(init)}"] if init else [])]
     chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
+    elsewhere = _together(chosen, processes, address)
     quiet_tensorflow()
     from covid_xray.data.manifest import require_classes
 
@@ -75,12 +87,25 @@ def train(
 
     try:
         with stages() as progress:
-            bundle = run(manifest, parts, settings=chosen, out=output, resume=resume, progress=progress)
+            how: dict[str, Any] = {"out": output, "resume": resume, "progress": progress, "elsewhere": elsewhere}
+            bundle = run(manifest, parts, settings=chosen, **how)
     except KeyboardInterrupt:
         err.print("stopped; every epoch that ended is kept. Go on with the same command and --resume", highlight=False)
         raise typer.Exit(130) from None
     out.print(f"bundle: {bundle}", highlight=False, soft_wrap=True)
     out.print(f"next: covid-xray evaluate {output} --data {data}", highlight=False, soft_wrap=True)
+
+
+def _together(settings: "Training", processes: int, address: str | None) -> "Callable[[Any], None] | None":
+    """What runs the epochs in several processes; `None` where this one does."""
+    if not processes:
+        if address:
+            raise UsageError("expected --processes N with --address. Received: none")
+        return None
+    from covid_xray.cluster import data_parallel, ray_session
+
+    ray_session.knock(address)  # before a day of decoding
+    return data_parallel.trainer(settings, processes=processes, address=address)
 
 
 def evaluate(

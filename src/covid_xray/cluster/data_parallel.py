@@ -1,83 +1,104 @@
-"""A manifest and its split in, a run folder out, trained by several processes together: Keras on JAX under Ray Train.
+"""The epochs of one training run, by several processes together: Keras on JAX, started by Ray Train.
 
-    run folder: config.yaml split.csv history.csv processes.json model.keras; `covid-xray export` makes its bundle
+`train_together` is what `training.train.train` takes as `elsewhere`: the run's checkpoint comes in, and after every
+epoch a newer one goes out, so whoever dies, all go on from the last whole epoch. Every process walks through the same
+batches and computes its share of each, so the loss is that of one process with the same batch. Ray Train starts the
+processes, and starts them anew; where they meet is told through it, since its own JaxTrainer brings processes together
+on TPUs and GPUs only (2.60). The run folder is one that all nodes share.
 
-Every process walks through the same batches and computes its share of each, so the loss is that of one
-process with the same batch. Ray Train starts them and starts them anew; where they meet is told through it, since its
-own JaxTrainer brings processes together on TPUs and GPUs only (2.60). The run folder is shared by all nodes.
+    run folder: as of `train`, and processes.json: how many trained, how many images of a batch each
 """
 
+import contextlib
 import dataclasses
 import os
 import shutil
 import socket
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covid_xray.cluster.extras import need
 from covid_xray.cluster.ray_session import connected
-from covid_xray.config import Training, to_yaml
+from covid_xray.config import Training
 from covid_xray.errors import CovidXrayError, UsageError
-from covid_xray.files import folder_lock, replacing, write_json, write_text
+from covid_xray.files import write_json
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.training.epochs import Run
 
 BACKEND = {"KERAS_BACKEND": "jax"}
-LIVES = 2  # of the processes together
+LIVES = 3  # of the processes together
+LOOK_SECONDS = 1.0  # between two looks at the history that the first process writes
 
 
-def train_together(
-    manifest: "Manifest",
-    split: "pd.Series",
-    *,
-    settings: Training,
-    out: Path,
-    processes: int,
-    address: str | None = None,
-    cores: int = 1,
-) -> Path:
-    """Train all epochs of `settings` in so many processes; returns the run folder.
+def trainer(settings: Training, *, processes: int, address: str | None = None) -> Callable[["Run"], None]:
+    """What `training.train.train` takes as `elsewhere`: the epochs of a run, by so many processes together.
 
-    The best weights are those of the lowest validation loss; there is no early stopping and no resuming inside a run.
+    On a cluster they are spread over its nodes; each uses all cores of its node.
 
     Args:
-        manifest, split, settings: as for `training.train.train`; dropout draws other numbers in every process.
-        out: a new folder that every node has.
+        settings: of the run.
         processes: how many.
         address: of `ray_session.connected`.
-        cores: of one process.
 
     Raises:
-        UsageError: `out` is not empty.
-        CovidXrayError: a process failed (`lost-cluster`).
+        MissingPackage: Ray or JAX is not installed.
+        UsageError: settings that do not go together with so many processes.
     """
-    with folder_lock(out):
-        if (out / "config.yaml").exists():
-            raise UsageError(f"expected a new run folder. Received: {out} holds a run; name another")
-        from covid_xray.data.split import write_split
+    _check(settings, processes)
+    need("ray.train")
+    need("jax")
 
-        whole = dataclasses.replace(manifest, root=manifest.root.resolve())
-        write_text(out / "config.yaml", to_yaml(settings))
-        write_split(out / "split.csv", split, manifest)
-        facts = {"manifest": whole, "split": split, "settings": settings, "out": out.resolve()}
-        from covid_xray.training.crossval import decoded
+    def train_together(run: "Run") -> None:
+        facts = _facts(run)
+        each = -(-run.settings.batch_size // processes)
+        with connected(address, cpus=processes) as ray, _told(run):
+            _fit(ray, facts, processes=processes, store=run.out.resolve() / "ray")
+        shutil.rmtree(run.out / "ray", ignore_errors=True)
+        write_json(run.out / "processes.json", {"processes": processes, "images_each": each})
 
-        decoded(whole, out / "cache", settings, lambda *_: None)  # once, for all
-        with connected(address, cpus=processes * cores) as ray:
-            _start(ray, facts, processes=processes, cores=cores, store=out.resolve() / "ray")
-        shutil.rmtree(out / "cache", ignore_errors=True)
-    return out
+    return train_together
 
 
-def _start(ray: Any, facts: dict[str, Any], *, processes: int, cores: int, store: Path) -> None:
+def _facts(run: "Run") -> dict[str, Any]:
+    """What a process has to know; the pixels lie in the run folder."""
+    import numpy as np
+
+    from covid_xray.training.cache import PixelCache
+
+    elsewhere = PixelCache(np.empty((0, 0, 0), np.uint8), {})
+    return {
+        "settings": run.settings.model_copy(update={"weights": None, "init": None}),  # they are in the checkpoint
+        "out": run.out.resolve(),
+        "identity": run.identity,
+        "parts": {
+            "train": dataclasses.replace(run.train, cache=elsewhere),
+            "val": dataclasses.replace(run.val, cache=elsewhere),
+        },
+        "rows": dict(run.train.cache.row),
+    }
+
+
+def _check(settings: Training, processes: int) -> None:
+    if settings.devices > 1:
+        raise UsageError(f"expected devices=1 with --processes. Received: devices={settings.devices}")
+    if settings.batch_size < processes:
+        raise UsageError(
+            f"expected a batch of at least one image a process. Received: batch_size={settings.batch_size} "
+            f"for {processes} processes"
+        )
+
+
+def _fit(ray: Any, facts: dict[str, Any], *, processes: int, store: Path) -> None:
     train = need("ray.train")
-    trainer = need("ray.train.v2.api.data_parallel_trainer").DataParallelTrainer(
+    fit = need("ray.train.v2.api.data_parallel_trainer").DataParallelTrainer(
         one_process,
         train_loop_config=facts,
-        scaling_config=train.ScalingConfig(num_workers=processes, resources_per_worker={"CPU": cores}),
+        scaling_config=train.ScalingConfig(
+            num_workers=processes, resources_per_worker={"CPU": 1}, placement_strategy="SPREAD"
+        ),
         run_config=train.RunConfig(
             name="train",
             storage_path=str(store),
@@ -85,21 +106,74 @@ def _start(ray: Any, facts: dict[str, Any], *, processes: int, cores: int, store
             worker_runtime_env={"env_vars": BACKEND},
         ),
     )
+    cores = int(ray.cluster_resources().get("CPU", 0))
+    if cores < processes:
+        raise UsageError(f"expected a cluster with a core for each of {processes} processes. Received: {cores} cores")
     try:
-        trainer.fit()
-    except (train.TrainingFailedError, train.ControllerError, train.WorkerGroupError, ray.exceptions.RayError) as error:
-        raise CovidXrayError(
-            f"expected {processes} processes that train to the end. Received: {type(error).__name__}",
-            code="lost-cluster",
-        ) from None
+        fit.fit()
+    except train.TrainingFailedError as error:
+        raise _cause(error, processes) from None
+    except ray.exceptions.RayError as error:
+        raise _lost(processes, type(error).__name__) from None
+
+
+def _cause(error: Any, processes: int) -> CovidXrayError:
+    """What ended the processes: an error of ours as it is, anything else by its name."""
+    failures = list(getattr(error, "worker_failures", {}).values())
+    for failure in failures:
+        cause = failure
+        while cause is not None and not isinstance(cause, CovidXrayError):
+            cause = getattr(cause, "cause", None) or cause.__cause__
+        if cause is not None:
+            return cause
+    return _lost(processes, type(failures[0]).__name__ if failures else type(error).__name__)
+
+
+def _lost(processes: int, what: str) -> CovidXrayError:
+    return CovidXrayError(
+        f"expected {processes} processes that train to the end. Received: {what}; "
+        "the same command with --resume goes on from the last whole epoch",
+        code="lost-cluster",
+    )
+
+
+@contextlib.contextmanager
+def _told(run: "Run") -> Iterator[None]:
+    """Inside, progress is told by the history that the first process writes."""
+    over = threading.Event()
+    total = run.settings.epochs
+    run.progress("processes", 0, 1, "starting")
+
+    def look() -> None:
+        seen = 0
+        while not over.wait(LOOK_SECONDS):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                lines = (run.out / "history.csv").read_text(encoding="utf-8").splitlines()[1:]
+                if len(lines) > seen:
+                    seen, row = len(lines), lines[-1].split(",")
+                    note = f"loss {float(row[1]):.3f}, validation: loss {float(row[3]):.3f}, F1 {float(row[5]):.3f}"
+                    run.progress(f"epoch {row[0]}/{total}", 1, 1, note)
+
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 def one_process(facts: dict[str, Any]) -> None:
-    """The life of one process: it meets the others, trains with them, and the first of them writes what came out."""
+    """The life of one process: it meets the others and trains with them; the first of them keeps what comes out."""
     os.environ.update(BACKEND)
     context = need("ray.train").get_context()
     rank, count = context.get_world_rank(), context.get_world_size()
     meeting = need("ray.train.collective").broadcast_from_rank_zero(_free_address())
+    if not facts["out"].is_dir():
+        raise CovidXrayError(
+            f"expected a run folder that every node of the cluster has. Received: {facts['out']}, which is not there",
+            code="not-shared",
+        )
     from covid_xray.training import processes
 
     processes.join(meeting, count=count, rank=rank)
@@ -107,47 +181,18 @@ def one_process(facts: dict[str, Any]) -> None:
 
 
 def train_epochs(facts: dict[str, Any], *, is_first: bool) -> None:
-    """All epochs of this process; `history.csv` and `model.keras` are written by the first."""
-    import keras
+    """The epochs that are left, in this process; checkpoint and history are written by the first."""
+    import numpy as np
 
-    from covid_xray.training import processes
-    from covid_xray.training.crossval import decoded
-    from covid_xray.training.epoch import train_epoch, validate
-    from covid_xray.training.network import build_model, weights_of
-    from covid_xray.training.parts import part_of
-    from covid_xray.training.train import COLUMNS
+    from covid_xray.training.cache import PixelCache
+    from covid_xray.training.epochs import Run, run_epochs
+    from covid_xray.training.network import build_model
 
     settings, out = facts["settings"], facts["out"]
-    manifest, split = facts["manifest"], facts["split"]
-    cache = decoded(manifest, out / "cache", settings, lambda *_: None)
-    parts = {name: part_of(manifest, split, name, cache) for name in ("train", "val")}
-    model = build_model(settings, len(parts["train"].classes))
-    rows, best = [], weights_of(model)
-    for epoch in range(1, settings.epochs + 1):
-        logs = train_epoch(model, parts["train"], settings=settings, epoch=epoch)
-        measured = validate(model, parts["val"], batch_size=settings.batch_size)
-        values = (epoch, logs["loss"], logs["accuracy"], *measured, settings.learning_rate, 0.0)
-        rows.append(dict(zip(COLUMNS, values, strict=True)))
-        if rows[-1]["val_loss"] == min(row["val_loss"] for row in rows):
-            best = weights_of(model)
-    if is_first:
-        write_json(
-            out / "processes.json",
-            {"processes": processes.count(), "images_each": settings.batch_size // processes.count()},
-        )
-        keras.distribution.set_distribution(None)
-        _write(out, rows, settings, best, classes=len(parts["train"].classes))
-
-
-def _write(out: Path, rows: list[dict[str, Any]], settings: Training, best: list[Any], *, classes: int) -> None:
-    from covid_xray.models import zoo
-
-    lines = [",".join(rows[0]), *(",".join(f"{value:.8g}" for value in row.values()) for row in rows)]
-    write_text(out / "history.csv", "\n".join(lines) + "\n")
-    model = zoo.build(settings.model_copy(update={"weights": None}), classes)
-    model.set_weights(best)
-    with replacing(out / "model.keras") as temporary:
-        model.save(temporary)
+    cache = PixelCache(np.load(out / "cache" / "pixels.npy", mmap_mode="r"), facts["rows"])
+    train, val = (dataclasses.replace(facts["parts"][name], cache=cache) for name in ("train", "val"))
+    model = build_model(settings, len(train.classes))
+    run_epochs(Run(settings, out, model, train, val, facts["identity"], lambda *_: None), writes=is_first)
 
 
 def _free_address() -> str:

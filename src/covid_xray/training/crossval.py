@@ -25,11 +25,12 @@ from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.predictions import FAILED, Predictions, predict_manifest, read_predictions, write_predictions
 from covid_xray.files import folder_lock, sha256_file, write_json, write_text
 from covid_xray.training.cache import PixelCache, build_cache
+from covid_xray.training.epochs import Progress
 from covid_xray.training.folds import Fold, Protocol, plan_folds, write_folds
 from covid_xray.training.initial import resolved
 from covid_xray.training.lung_crop import network_of
 from covid_xray.training.pooled import pool, write_study
-from covid_xray.training.train import Progress, train
+from covid_xray.training.train import train
 
 # As `run_folds_here`.
 FoldRunner = Callable[..., None]

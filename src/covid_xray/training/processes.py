@@ -47,6 +47,16 @@ def count() -> int:
     return int(jax.process_count())
 
 
+def agreed(value: float) -> float:
+    """What the first of the processes found; the value itself where none trains with others."""
+    if count() == 1:
+        return value
+    from jax.experimental.multihost_utils import broadcast_one_to_all
+
+    # As whole numbers, since JAX would cut it to 32 bits.
+    return float(np.asarray(broadcast_one_to_all(np.array([value]).view(np.uint32))).view(np.float64)[0])
+
+
 def share(*arrays: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
     """This process's part of a batch, whose size is a multiple of the number of processes."""
     import jax

@@ -2,24 +2,17 @@
 
     run folder: config.yaml split.csv history.csv model.keras bundle/ manifest.json (and checkpoint/ while it runs)
 
-The loop is ours and short (`model.train_on_batch`), so that everything which decides how a run goes on is plain data in
-the checkpoint: a run that was stopped ends where an undisturbed one would have.
+A run that was stopped ends where an undisturbed one would have (`epochs`).
 """
 
-import csv
 import dataclasses
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
 import pandas as pd
 
 from covid_xray import partial
@@ -27,48 +20,19 @@ from covid_xray.bundle.lungs import LungNetwork
 from covid_xray.config import FREE, Training, load, to_yaml
 from covid_xray.data.manifest import Manifest
 from covid_xray.data.split import check_split, write_split
-from covid_xray.errors import CovidXrayError, UsageError
-from covid_xray.files import folder_lock, fsync_folder, replacing, sha256_bytes, write_text
+from covid_xray.errors import UsageError
+from covid_xray.files import folder_lock, replacing, sha256_bytes, write_text
 from covid_xray.models import zoo
 from covid_xray.training import checkpoint, precision, schedule
-from covid_xray.training.batches import Part, some_of_each
+from covid_xray.training.batches import some_of_each
 from covid_xray.training.cache import PixelCache, build_cache
-from covid_xray.training.epoch import steps_of, train_epoch, validate
+from covid_xray.training.epochs import Progress, Run, begin_checkpoint, run_epochs
 from covid_xray.training.export import export
 from covid_xray.training.initial import begin, resolved
 from covid_xray.training.lung_crop import kept_network
-from covid_xray.training.network import averaged, weights_of
 from covid_xray.training.parts import part_of
-from covid_xray.training.probe import probe_head
 from covid_xray.training.run import calibrate_bundle, describe_data, write_run_manifest
 from covid_xray.training.schedule import Schedule
-
-# stage ("decode", "epoch 3/30", "export"), done, total, note ("loss 0.31 accuracy 0.88")
-Progress = Callable[[str, int, int, str], None]
-COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "seconds")
-# How long an epoch's saving may keep the next one waiting: seconds, or this share of an epoch where that is longer.
-SAVING_SECONDS, SAVING_SHARE = 0.5, 0.1
-
-
-class TrainingDiverged(CovidXrayError):
-    """No epoch ended with a finite validation loss."""
-
-    default_code = "diverged"
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """What stays the same over the epochs of one run."""
-
-    settings: Training
-    out: Path
-    model: keras.Model
-    train: Part
-    val: Part
-    identity: str
-    lungs: LungNetwork | None
-    initial: Mapping[str, Any] | None  # the bundle that the network began from
-    progress: Progress
 
 
 def train(
@@ -81,6 +45,7 @@ def train(
     cache: PixelCache | None = None,
     progress: Progress | None = None,
     each_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+    elsewhere: Callable[[Run], None] | None = None,
 ) -> Path:
     """Train on the `train` part, choose the epoch on the `val` part, and write the run folder `out`.
 
@@ -92,7 +57,8 @@ def train(
         resume: go on from the last complete epoch; a run that is finished stays as it is.
         cache: the images, decoded already; default: they are decoded into `out`.
         progress: called as (stage, done, total, note).
-        each_epoch: called with the row of history.csv of every epoch that ends.
+        each_epoch: called with the row of history.csv of every epoch that ends here.
+        elsewhere: runs the epochs, from the checkpoint of the run and into it; default: they are run here.
 
     Returns:
         The folder of the bundle.
@@ -110,7 +76,10 @@ def train(
             return out / "bundle"
         started = time.time()
         run = _prepare(manifest, split, settings=settings, out=out, cache=cache, progress=progress)
-        last, best = _epochs(run, each_epoch)
+        if elsewhere:
+            begin_checkpoint(run)
+            elsewhere(run)
+        last, best = run_epochs(run, each_epoch)  # the last of them, where they were run elsewhere
         return _finish(run, manifest, split, last=last, best=best, seconds=time.time() - started)
 
 
@@ -133,7 +102,7 @@ def _claim(out: Path, settings: Training, *, resume: bool) -> bool:
 
 def _prepare(
     manifest: Manifest, split: pd.Series, *, settings: Training, out: Path, cache: PixelCache | None, progress: Progress
-) -> _Run:
+) -> Run:
     split = split.reindex(manifest.table["image"])
     used = manifest.take(split.isin(["train", "val"]).to_numpy())
     lungs = kept_network(settings, out)
@@ -153,7 +122,7 @@ def _prepare(
     if initial:
         progress("init", 1, 1, f"{initial['name']} {initial['version']}, head {initial['head']}")
     identity = _identity(settings, split, manifest.classes, lungs, initial)
-    return _Run(settings, out, model, parts["train"], parts["val"], identity, lungs, initial, progress)
+    return Run(settings, out, model, parts["train"], parts["val"], identity, progress, lungs, initial)
 
 
 def _identity(
@@ -170,106 +139,8 @@ def _identity(
     return sha256_bytes(json.dumps([facts, classes, rows, lungs and lungs.facts["sha256"], *begun]).encode())
 
 
-def _epochs(run: _Run, each: Callable[[dict[str, float]], None]) -> tuple[Schedule, checkpoint.Arrays]:
-    """Run the epochs that are left; returns the final schedule and the best weights."""
-    state, best = _restore(run)
-    folder = run.out / "checkpoint"
-    saved: Future[None] | None = None
-    # Saving may overlap the next epoch: a third of a gigabyte takes a second or two to hash and fsync.
-    with ThreadPoolExecutor(1, thread_name_prefix="checkpoint") as writer:
-        while not schedule.finished(state, run.settings):
-            state, row, weights = _epoch(run, state)
-            variables = [np.array(keras.ops.convert_to_numpy(v)) for v in _variables(run.model)]
-            if state.is_best:
-                best = weights
-            if saved:
-                saved.result()
-            _append_history(run.out / "history.csv", row)
-            each(row)
-            saved = writer.submit(checkpoint.save, folder, checkpoint.Generation(variables, best, state, run.identity))
-            # Usually it is done before the next epoch begins, so that a kill then costs that epoch and no more.
-            wait([saved], timeout=max(SAVING_SECONDS, SAVING_SHARE * row["seconds"]))
-        if saved:
-            saved.result()
-    if run.settings.epochs and not state.best_epoch:
-        raise TrainingDiverged(
-            f"expected an epoch with a finite validation loss. Received: none in {state.epoch}; "
-            "a smaller learning_rate or precision=float32 may help"
-        )
-    return state, best
-
-
-def _restore(run: _Run) -> tuple[Schedule, checkpoint.Arrays]:
-    run.model.optimizer.build(run.model.trainable_variables)
-    folder = run.out / "checkpoint"
-    if not checkpoint.exists(folder):
-        (run.out / "history.csv").unlink(missing_ok=True)
-        if run.settings.probe:
-            run.progress("probe", 0, 1, "")
-            probe_head(run.model, run.train, settings=run.settings)
-        # Without an epoch the probe is the result.
-        return schedule.start(run.settings), [] if run.settings.epochs else weights_of(run.model)
-    generation = checkpoint.load(folder)
-    if generation.run != run.identity:
-        raise UsageError(f"expected the settings and data that {run.out} was started with. Received: others")
-    for reason in generation.passed_over:
-        run.progress("checkpoint", 1, 1, f"{reason}; going on from epoch {generation.schedule.epoch}")
-    for variable, value in zip(_variables(run.model), generation.variables, strict=True):
-        variable.assign(value)
-    _cut_history(run.out / "history.csv", generation.schedule.epoch)
-    return generation.schedule, generation.best
-
-
-def _variables(model: keras.Model) -> list[Any]:
-    """All state of a run: weights, dropout's random states, the optimiser's moments. Metrics start anew each epoch."""
-    return [*model.variables, *model.optimizer.variables]
-
-
-def _epoch(run: _Run, state: Schedule) -> tuple[Schedule, dict[str, float], checkpoint.Arrays]:
-    number, started = state.epoch + 1, time.perf_counter()
-    run.model.optimizer.learning_rate.assign(state.learning_rate)
-    stage = f"epoch {number}/{run.settings.epochs}"
-    logs = train_epoch(
-        run.model,
-        run.train,
-        settings=run.settings,
-        epoch=number,
-        watch=lambda step, steps, note: run.progress(stage, step, steps, note),
-    )
-    with averaged(run.model):
-        val_loss, val_accuracy, val_f1 = validate(run.model, run.val, batch_size=run.settings.batch_size)
-        best = weights_of(run.model)
-    after = schedule.after_epoch(state, val_loss=val_loss, settings=run.settings)
-    values = (number, logs["loss"], logs["accuracy"], val_loss, val_accuracy, val_f1)
-    row = dict(zip(COLUMNS, (*values, state.learning_rate, time.perf_counter() - started), strict=True))
-    steps = steps_of(run.train, run.settings)
-    note = f"loss {logs['loss']:.3f}, validation: loss {val_loss:.3f}, accuracy {val_accuracy:.3f}, F1 {val_f1:.3f}"
-    run.progress(stage, steps, steps, note + (" (best)" if after.is_best else ""))
-    return after, row, best
-
-
-def _append_history(path: Path, row: dict[str, float]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        if new:
-            writer.writerow(COLUMNS)
-        writer.writerow([row["epoch"], *(f"{row[name]:.6g}" for name in COLUMNS[1:])])
-        stream.flush()
-        os.fsync(stream.fileno())
-    if new:
-        fsync_folder(path.parent)
-
-
-def _cut_history(path: Path, epochs: int) -> None:
-    """Drop the lines of epochs that the checkpoint does not know."""
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines()[: epochs + 1]
-        write_text(path, "\n".join(lines) + "\n")
-
-
 def _finish(
-    run: _Run, manifest: Manifest, split: pd.Series, *, last: Schedule, best: checkpoint.Arrays, seconds: float
+    run: Run, manifest: Manifest, split: pd.Series, *, last: Schedule, best: checkpoint.Arrays, seconds: float
 ) -> Path:
     run.progress("export", 0, 1, "")
     with precision.policy("float32"):

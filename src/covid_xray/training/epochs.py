@@ -1,0 +1,180 @@
+"""The epochs of one run: from its checkpoint, or from the beginning, to the best weights; each is saved as it ends.
+
+The loop is ours and short (`model.train_on_batch`), so that everything which decides how a run goes on is plain data in
+the checkpoint: a run that was stopped ends where an undisturbed one would have. Several processes may run it together.
+"""
+
+import csv
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.config import Training
+from covid_xray.errors import CovidXrayError, UsageError
+from covid_xray.files import fsync_folder, write_text
+from covid_xray.training import checkpoint, processes, schedule
+from covid_xray.training.batches import Part
+from covid_xray.training.epoch import steps_of, train_epoch, validate
+from covid_xray.training.network import averaged, weights_of
+from covid_xray.training.probe import probe_head
+from covid_xray.training.schedule import Schedule
+
+# stage ("decode", "epoch 3/30", "export"), done, total, note ("loss 0.31 accuracy 0.88")
+Progress = Callable[[str, int, int, str], None]
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "seconds")
+# How long an epoch's saving may keep the next one waiting: seconds, or this share of an epoch where that is longer.
+SAVING_SECONDS, SAVING_SHARE = 0.5, 0.1
+
+
+class TrainingDiverged(CovidXrayError):
+    """No epoch ended with a finite validation loss."""
+
+    default_code = "diverged"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What stays the same over the epochs of one run."""
+
+    settings: Training
+    out: Path
+    model: keras.Model
+    train: Part
+    val: Part
+    identity: str
+    progress: Progress
+    lungs: LungNetwork | None = None
+    initial: Mapping[str, Any] | None = None  # the bundle that the network began from
+
+
+def run_epochs(
+    run: Run, each: Callable[[dict[str, float]], None] = lambda row: None, *, writes: bool = True
+) -> tuple[Schedule, checkpoint.Arrays]:
+    """Run the epochs that are left; returns the final schedule and the best weights.
+
+    Args:
+        run: the network and its data.
+        each: called with the row of history.csv of every epoch that ends.
+        writes: keep checkpoint and history; of several processes that train together the first does.
+
+    Raises:
+        TrainingDiverged: no epoch had a finite validation loss.
+        UsageError: the checkpoint is of another run.
+    """
+    state, best = _restore(run)
+    folder = run.out / "checkpoint"
+    saved: Future[None] | None = None
+    # Saving may overlap the next epoch: a third of a gigabyte takes a second or two to hash and fsync.
+    with ThreadPoolExecutor(1, thread_name_prefix="checkpoint") as writer:
+        while not schedule.finished(state, run.settings):
+            state, row, weights = _epoch(run, state)
+            variables = _values(run.model)
+            if state.is_best:
+                best = weights
+            if not writes:
+                continue
+            if saved:
+                saved.result()
+            _append_history(run.out / "history.csv", row)
+            each(row)
+            saved = writer.submit(checkpoint.save, folder, checkpoint.Generation(variables, best, state, run.identity))
+            # Usually it is done before the next epoch begins, so that a kill then costs that epoch and no more.
+            wait([saved], timeout=max(SAVING_SECONDS, SAVING_SHARE * row["seconds"]))
+        if saved:
+            saved.result()
+    if run.settings.epochs and not state.best_epoch:
+        raise TrainingDiverged(
+            f"expected an epoch with a finite validation loss. Received: none in {state.epoch}; "
+            "a smaller learning_rate or precision=float32 may help"
+        )
+    return state, best
+
+
+def begin_checkpoint(run: Run) -> None:
+    """Save where the run begins, its probe fitted, unless it has a checkpoint: others then go on from there."""
+    if not checkpoint.exists(run.out / "checkpoint"):
+        state, best = _restore(run)
+        checkpoint.save(run.out / "checkpoint", checkpoint.Generation(_values(run.model), best, state, run.identity))
+
+
+def _restore(run: Run) -> tuple[Schedule, checkpoint.Arrays]:
+    run.model.optimizer.build(run.model.trainable_variables)
+    folder = run.out / "checkpoint"
+    if not checkpoint.exists(folder):
+        (run.out / "history.csv").unlink(missing_ok=True)
+        if run.settings.probe:
+            run.progress("probe", 0, 1, "")
+            probe_head(run.model, run.train, settings=run.settings, lungs=run.lungs)
+        # Without an epoch the probe is the result.
+        return schedule.start(run.settings), [] if run.settings.epochs else weights_of(run.model)
+    generation = checkpoint.load(folder)
+    if generation.run != run.identity:
+        raise UsageError(f"expected the settings and data that {run.out} was started with. Received: others")
+    for reason in generation.passed_over:
+        run.progress("checkpoint", 1, 1, f"{reason}; going on from epoch {generation.schedule.epoch}")
+    for variable, value in zip(_variables(run.model), generation.variables, strict=True):
+        variable.assign(value)
+    _cut_history(run.out / "history.csv", generation.schedule.epoch)
+    return generation.schedule, generation.best
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """All state of a run: weights, dropout's random states, the optimiser's moments. Metrics start anew each epoch."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _values(model: keras.Model) -> checkpoint.Arrays:
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in _variables(model)]
+
+
+def _epoch(run: Run, state: Schedule) -> tuple[Schedule, dict[str, float], checkpoint.Arrays]:
+    number, started = state.epoch + 1, time.perf_counter()
+    run.model.optimizer.learning_rate.assign(state.learning_rate)
+    stage = f"epoch {number}/{run.settings.epochs}"
+    logs = train_epoch(
+        run.model,
+        run.train,
+        settings=run.settings,
+        epoch=number,
+        watch=lambda step, steps, note: run.progress(stage, step, steps, note),
+    )
+    with averaged(run.model):
+        val_loss, val_accuracy, val_f1 = validate(run.model, run.val, batch_size=run.settings.batch_size)
+        best = weights_of(run.model)
+    # Processes of different machines may differ in the last digit, and all of them have to stop at the same epoch.
+    val_loss = processes.agreed(val_loss)
+    after = schedule.after_epoch(state, val_loss=val_loss, settings=run.settings)
+    values = (number, logs["loss"], logs["accuracy"], val_loss, val_accuracy, val_f1)
+    row = dict(zip(COLUMNS, (*values, state.learning_rate, time.perf_counter() - started), strict=True))
+    steps = steps_of(run.train, run.settings)
+    note = f"loss {logs['loss']:.3f}, validation: loss {val_loss:.3f}, accuracy {val_accuracy:.3f}, F1 {val_f1:.3f}"
+    run.progress(stage, steps, steps, note + (" (best)" if after.is_best else ""))
+    return after, row, best
+
+
+def _append_history(path: Path, row: dict[str, float]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        if new:
+            writer.writerow(COLUMNS)
+        writer.writerow([row["epoch"], *(f"{row[name]:.6g}" for name in COLUMNS[1:])])
+        stream.flush()
+        os.fsync(stream.fileno())
+    if new:
+        fsync_folder(path.parent)
+
+
+def _cut_history(path: Path, epochs: int) -> None:
+    """Drop the lines of epochs that the checkpoint does not know."""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()[: epochs + 1]
+        write_text(path, "\n".join(lines) + "\n")
