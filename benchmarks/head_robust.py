@@ -78,8 +78,10 @@ def staged(
     ill = np.isin(labels, ABNORMAL)
     first = logistic(x, np.where(ill, "covid", "normal"), hospitals, C=C, prior=prior)
     which = np.isin(labels, ("covid", "virus"))
-    second = logistic(x[which], labels[which], hospitals[which], C=C, prior=prior)
     kernel, bias = first.kernel.copy(), first.bias.copy()
+    if len(np.unique(labels[which])) == 1:  # a fold without a virus
+        return Head(kernel, bias)
+    second = logistic(x[which], labels[which], hospitals[which], C=C, prior=prior)
     kernel[:, 2], bias[2] = kernel[:, 0], bias[0]
     kernel[:, [0, 2]] += second.kernel[:, [0, 2]]
     bias[[0, 2]] += second.bias[[0, 2]]

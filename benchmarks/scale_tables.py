@@ -11,7 +11,8 @@ HEADER = ["set", "engine", "workers", "inputs", "inputs/s, steady", "first parti
 def tables(runs: list[dict], size: dict, net: dict | None) -> tuple[str, dict]:
     """The page and the ratios that it states, medians over the rounds."""
     sets = [name for name in ("real", "tiny") if any(run["set"] == name for run in runs)]
-    facts = {name: ratios(runs, name, size["images"]) for name in sets}
+    counts = {"tiny": size["images"], "real": size.get("real_images")}
+    facts = {name: ratios(runs, name, counts[name]) for name in sets}
     facts["memory"] = {engine: growth(runs, engine, size) for engine in ("local", "ray")}
     facts["start"] = starts(runs)
     text = markdown_table(["what", "goal", *(f"got, {name}" for name in sets)], _goals(facts, sets))
