@@ -74,6 +74,13 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(scheme: str) -> None:
     assert time.monotonic() - began < 20
 
 
+def test_no_cluster_on_this_machine_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(Unreachable, match="cluster at auto"):
+        knock("auto")
+
+
 def test_something_else_that_listens_there_is_no_cluster(other_server: int) -> None:
     with pytest.raises(Unreachable, match="no answer"):
         knock(f"127.0.0.1:{other_server}")

@@ -161,9 +161,10 @@ def check_versions(ray: Any) -> None:
 
 def knock(address: str | None) -> None:
     """Try the port: Ray itself would wait for minutes and then end the process. Raises as `connected`."""
-    if address in (None, "auto", "local"):
+    if address in (None, "local"):
         return
-    host, colon, port = str(address).removeprefix("ray://").rpartition(":")
+    where = _here() if address == "auto" else str(address)
+    host, colon, port = where.removeprefix("ray://").rpartition(":")
     if not colon or not host or not port.isdigit():
         raise UsageError(f"expected --address auto, HOST:PORT or ray://HOST:PORT. Received: {address}")
     try:
