@@ -15,8 +15,8 @@ import yaml
 OUT = Path("docs/results")
 DRAWN = "The seed draws the changes of the second copy of each training image; backbone and split stay."
 NOT_DRAWN = (
-    "Nothing of this recipe is drawn: the backbone is ImageNet's, the split is the table's, no image is changed, the loss "
-    "of the head has one minimum. What is left is the rounding of threads."
+    "Nothing of this recipe is drawn: the backbone is ImageNet's, the split is the table's, no image is changed, the "
+    "loss of the head has one minimum. What is left is the rounding of threads."
 )
 FIGURES = ("macro_f1", "auroc_macro", "sensitivity/covid", "specificity/covid", "ece")
 
