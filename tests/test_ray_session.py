@@ -77,6 +77,10 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(scheme: str) -> None:
 def test_no_cluster_on_this_machine_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(f"127.0.0.1:{free}")  # of a cluster that has ended
     with pytest.raises(Unreachable, match="cluster at auto"):
         knock("auto")
 

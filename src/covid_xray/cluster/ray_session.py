@@ -84,6 +84,8 @@ def _wants_token(address: str) -> bool:
     """Whether the cluster there asks for a token. Raises `Unreachable` when it does and this machine has none."""
     grpc = need("grpc")
     where = _here() if address == "auto" else address
+    if not where:
+        return _has_token()
     call = CLIENT_CALL if where.startswith("ray://") else HEAD_CALL
     with grpc.insecure_channel(where.removeprefix("ray://")) as channel:
         try:
@@ -101,11 +103,21 @@ def _wants_token(address: str) -> bool:
 
 
 def _here() -> str:
-    """Where `auto` finds the cluster of this machine, as Ray does; nowhere when there is none."""
+    """Where `auto` finds the cluster of this machine, by what Ray writes down; empty when it wrote down nothing."""
     with contextlib.suppress(OSError):
-        default = Path(tempfile.gettempdir()) if "RAY_TMPDIR" not in os.environ else Path(os.environ["RAY_TMPDIR"])
-        return os.environ.get("RAY_ADDRESS") or (default / "ray" / "ray_current_cluster").read_text().strip()
-    return "127.0.0.1:0"
+        folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir()
+        return os.environ.get("RAY_ADDRESS") or (Path(folder) / "ray" / "ray_current_cluster").read_text().strip()
+    return ""
+
+
+def _is_somewhere_here() -> bool:
+    """Whether a head of Ray runs on this machine all the same; true where processes cannot be looked at."""
+    processes = list(Path("/proc").glob("[0-9]*/cmdline"))
+    for path in processes:
+        with contextlib.suppress(OSError):
+            if b"gcs_server" in path.read_bytes():
+                return True
+    return not processes
 
 
 def _has_token() -> bool:
@@ -164,6 +176,10 @@ def knock(address: str | None) -> None:
     if address in (None, "local"):
         return
     where = _here() if address == "auto" else str(address)
+    if not where:
+        if _is_somewhere_here():
+            return
+        raise _unreachable(address)
     host, colon, port = where.removeprefix("ray://").rpartition(":")
     if not colon or not host or not port.isdigit():
         raise UsageError(f"expected --address auto, HOST:PORT or ray://HOST:PORT. Received: {address}")
