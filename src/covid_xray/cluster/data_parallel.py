@@ -15,7 +15,8 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,9 @@ def trainer(settings: Training, *, processes: int, address: str | None = None) -
     def train_together(run: "Run") -> None:
         facts = _facts(run)
         each = -(-run.settings.batch_size // processes)
-        with connected(address, cpus=processes) as ray, _told(run):
-            _fit(ray, facts, processes=processes, store=run.out.resolve() / "ray")
+        with connected(address, cpus=processes) as ray:
+            fit = partial(_fit, ray, facts, processes=processes, store=run.out.resolve() / "ray")
+            _waited(fit, look=_History(run).tell)
         shutil.rmtree(run.out / "ray", ignore_errors=True)
         write_json(run.out / "processes.json", {"processes": processes, "images_each": each})
 
@@ -137,30 +139,40 @@ def _lost(processes: int, what: str) -> CovidXrayError:
     )
 
 
-@contextlib.contextmanager
-def _told(run: "Run") -> Iterator[None]:
-    """Inside, progress is told by the history that the first process writes."""
-    over = threading.Event()
-    total = run.settings.epochs
-    run.progress("processes", 0, 1, "starting")
+def _waited(work: Callable[[], None], *, look: Callable[[], None]) -> None:
+    """Do the work in another thread and look at how it goes: in this one Ray Train would take Ctrl-C for itself."""
+    failed: list[BaseException] = []
 
-    def look() -> None:
-        seen = 0
-        while not over.wait(LOOK_SECONDS):
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                lines = (run.out / "history.csv").read_text(encoding="utf-8").splitlines()[1:]
-                if len(lines) > seen:
-                    seen, row = len(lines), lines[-1].split(",")
-                    note = f"loss {float(row[1]):.3f}, validation: loss {float(row[3]):.3f}, F1 {float(row[5]):.3f}"
-                    run.progress(f"epoch {row[0]}/{total}", 1, 1, note)
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
 
-    watcher = threading.Thread(target=look, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(LOOK_SECONDS)
+        look()
+    if failed:
+        raise failed[0]
+
+
+class _History:
+    """Tells progress by the history that the first process writes."""
+
+    def __init__(self, run: "Run") -> None:
+        self._run, self._seen = run, 0
+        run.progress("processes", 0, 1, "starting")
+
+    def tell(self) -> None:
+        """Look whether another epoch has ended."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            lines = (self._run.out / "history.csv").read_text(encoding="utf-8").splitlines()[1:]
+            if len(lines) > self._seen:
+                self._seen, row = len(lines), lines[-1].split(",")
+                note = f"loss {float(row[1]):.3f}, validation: loss {float(row[3]):.3f}, F1 {float(row[5]):.3f}"
+                self._run.progress(f"epoch {row[0]}/{self._run.settings.epochs}", 1, 1, note)
 
 
 def one_process(facts: dict[str, Any]) -> None:

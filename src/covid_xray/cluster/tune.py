@@ -9,6 +9,7 @@ validation part; the test part is not touched.
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -146,6 +147,7 @@ def _fit(
                 failure_config=tune.FailureConfig(max_failures=LIVES),
             ),
         )
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ray Tune would take Ctrl-C for the end of a search that is done
     PROGRESS.append(progress)
     try:
         tuner.fit()
