@@ -5,7 +5,14 @@ import pytest
 
 from chests import chest, lung_facts, lung_network
 from covid_xray.bundle.lungs import LungNetwork
-from covid_xray.training.nuisance import SMALLEST, away_from, between_groups, between_sources, without_lungs
+from covid_xray.training.nuisance import (
+    SMALLEST,
+    away_from,
+    between_sources,
+    group_means,
+    without_corners,
+    without_lungs,
+)
 
 DIRECTION = np.array([1.0, 2.0, 0.0, 0.0]) / np.sqrt(5)
 
@@ -29,11 +36,11 @@ def test_sources_differ_within_a_class_and_classes_do_not_count(hospitals):
     assert rows == pytest.approx(np.stack([-1.5 * DIRECTION, 1.5 * DIRECTION, np.zeros(4)]), abs=1e-12)
 
 
-def test_groups_differ_by_class_too(hospitals):
+def test_groups_have_means_and_empty_ones_none(hospitals):
     z, _, groups = hospitals
-    rows = between_groups(z, groups)
-    assert np.linalg.matrix_rank(rows, tol=1e-9) == 2
-    assert rows.sum(axis=0) == pytest.approx(np.zeros(4), abs=1e-12)
+    expected = np.stack([np.zeros(4), 3 * DIRECTION, [0.0, 0.0, 5.0, 0.0]])
+    assert group_means(z, groups) == pytest.approx(expected, abs=1e-12)
+    assert group_means(z[:40], groups[:40] + 5) == pytest.approx(np.zeros((1, 4)), abs=1e-12)
 
 
 def test_a_group_of_few_images_has_no_mean(hospitals):
@@ -66,3 +73,11 @@ def test_lungs_are_black_with_a_margin_where_there_are_any():
     assert not pixels[0][inside].any()
     assert 0 < (pixels[0] == 0).sum() - inside.sum() < inside.sum()  # the margin
     assert pixels[0][0, 0] == 180
+
+
+def test_corners_are_black_and_the_rest_is_left():
+    pixels = without_corners(np.full((2, 50, 50), 180, np.uint8))
+    assert not pixels[:, [0, 0, 49, 49], [0, 49, 0, 49]].any()
+    assert not pixels[:, :10, :10].any()
+    assert (pixels[:, 10:40, :] == 180).all()
+    assert (pixels[:, :, 10:40] == 180).all()

@@ -14,7 +14,7 @@ from covid_xray.errors import UsageError
 from covid_xray.training.batches import Part
 from covid_xray.training.cache import PixelCache
 from covid_xray.training.network import build_model
-from covid_xray.training.nuisance import away_from, without_lungs
+from covid_xray.training.nuisance import away_from, without_corners, without_lungs
 from covid_xray.training.probe import fit_head, probe_head, scaling, weights_of
 from covid_xray.training.sampling import shares
 
@@ -127,6 +127,19 @@ def test_a_head_blind_to_the_outside_gives_one_answer_when_the_lungs_are_hidden(
         moved.append(abs(float(odds[part.labels == 1].mean() - odds[part.labels == 0].mean())))
     assert moved[0] > 0.5
     assert moved[1] < 0.02
+
+
+def test_a_head_blind_to_corners_gives_the_same_answer_without_them_on_the_mean():
+    part, moved = _part(2), []
+    x = np.stack([part.cache.pixels, without_corners(part.cache.pixels)])[..., None].astype(np.float32)
+    for blind in ((), ("corners",)):
+        settings = Training(**{**TINY, "probe": 0.01}, dense=(), probe_blind=blind)
+        model = build_model(settings, 2)
+        probe_head(model, part, settings=settings)
+        seen, without = (np.log(keras.ops.convert_to_numpy(model(pictures))) for pictures in x)
+        moved.append(abs(float(((without - seen)[:, 1] - (without - seen)[:, 0]).mean())))
+    assert moved[0] > 0.1
+    assert moved[1] < 0.01
 
 
 def test_blind_to_the_outside_needs_a_lung_network():

@@ -92,7 +92,7 @@ class Training(Settings):
     probe: float = pydantic.Field(0.0, ge=0)  # C of the logistic regression that sets the head before; 0: none
     probe_prior: Literal["balanced", "natural"] = "balanced"  # probe: classes weigh alike, or as often as they are
     probe_scale: Literal["each", "one"] = "each"  # probe: features by their own spread, or all by one
-    probe_blind: tuple[Literal["source", "outside"], ...] = ()  # probe: to a class's source, to all but the lungs
+    probe_blind: tuple[Literal["source", "outside", "corners"], ...] = ()  # probe: to a class's source, off the lungs
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
     mixup: float = pydantic.Field(
         0.0, ge=0

@@ -1,8 +1,9 @@
 """What a linear head must not use: features in, the directions along which sources differ, and a projection off them.
 
-Two kinds. Within a class, its sources differ by the hospital alone. And with the lungs hidden, whatever still tells one
-(class, source) from another lies outside them. Without the differences of those means no line can tell them apart:
-nuisance attribute projection (Solomonoff and others 2005), and SAL (Shao and others 2023, arXiv:2203.07893).
+Three kinds. Within a class, its sources differ by the hospital alone. With the lungs hidden, whatever tells one (class,
+source) from another lies outside them. And a picture whose corners are black is the same radiograph. Without the
+differences of those means no line can tell them apart: nuisance attribute projection (Solomonoff and others 2005), and
+SAL (Shao and others 2023, arXiv:2203.07893).
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from covid_xray.bundle.lungs import LungNetwork
 from covid_xray.bundle.view import open_lungs
-from covid_xray.evaluation.interventions import MARGIN, hidden, widened
+from covid_xray.evaluation.interventions import MARGIN, Input, corners, hidden, widened
 from covid_xray.images.radiograph import Radiograph
 
 Floats = NDArray[np.float64]
@@ -31,14 +32,11 @@ def between_sources(z: Floats, labels: Ints, groups: Ints) -> Floats:
     return np.concatenate(found)
 
 
-def between_groups(z: Floats, groups: Ints) -> Floats:
-    """K x D: the means of all (class, source) groups about their mean: what a picture tells of either."""
-    means = group_means(z, groups)
-    return means - means.mean(axis=0) if len(means) else means
-
-
 def group_means(z: Floats, groups: Ints) -> Floats:
-    """K x D, a row for each group of `SMALLEST` images or more."""
+    """K x D, a row for each group of `SMALLEST` images or more: how far it lies from the mean picture, which is 0.
+
+    Of pictures with hidden lungs this is what they tell of class or source, and that something is hidden at all.
+    """
     sizes = np.bincount(groups)
     return np.array([z[groups == g].mean(axis=0) for g in np.flatnonzero(sizes >= SMALLEST)]).reshape(-1, z.shape[1])
 
@@ -57,3 +55,9 @@ def without_lungs(pixels: NDArray[np.uint8], network: LungNetwork) -> tuple[NDAr
     found = [finder.find(Radiograph(picture)) for picture in pixels]
     masks = np.stack([lungs.at_size(*pixels.shape[1:]) for lungs in found])
     return hidden(pixels, widened(masks, share=MARGIN)), np.array([lungs.plausible for lungs in found])
+
+
+def without_corners(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """N x h x w uint8 with the four corners black, where letters are."""
+    nothing = np.zeros(pixels.shape, dtype=bool)
+    return hidden(pixels, corners(Input(pixels, nothing, (0, 0, *pixels.shape[1:]), pixels[0])))

@@ -16,7 +16,7 @@ from covid_xray.bundle.lungs import LungNetwork
 from covid_xray.config import Training
 from covid_xray.errors import UsageError
 from covid_xray.training.batches import Part, altered, prefetch
-from covid_xray.training.nuisance import away_from, between_groups, between_sources, without_lungs
+from covid_xray.training.nuisance import away_from, between_sources, group_means, without_corners, without_lungs
 from covid_xray.training.sampling import shares
 
 BATCH = 64
@@ -54,7 +54,10 @@ def probe_head(model: keras.Model, part: Part, *, settings: Training, lungs: Lun
         nuisance.append(between_sources((features - mean) / scale, labels, groups))
     if "outside" in settings.probe_blind:
         seen, found = _outside(part, settings, lungs, embed)
-        nuisance.append(between_groups((seen - mean) / scale, part.groups[found]))
+        nuisance.append(group_means((seen - mean) / scale, part.groups[found]))
+    if "corners" in settings.probe_blind:
+        moved = embed(without_corners(batch) for batch in _pictures(part, settings, 0)) - features[: len(part)]
+        nuisance.append((moved / scale).mean(axis=0, keepdims=True))
     weights = np.tile(weights_of(part.groups, part.labels, settings.probe_prior), copies)
     away = away_from(nuisance, features.shape[1]) if nuisance else None
     kernel, bias = fit_head(features, labels, weights, strength=settings.probe, scaled_by=(mean, scale), away=away)
