@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
-SAMPLE_SECONDS = 0.5
-MEMORY_EVERY = 4  # samples; reading the memory of a process costs it time
+SAMPLE_SECONDS = 0.25
+MEMORY_EVERY = 2  # samples; reading the memory of a process costs time
 
 
 class Meter(threading.Thread):

@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
 
 def amount(value: float) -> str:
     """Two digits that count, with commas."""
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}" if value >= 0.001 else "under 0.001"
 
 
 def size(count: float) -> str:
@@ -74,6 +74,17 @@ def steady(facts: dict, engine: str, workers: int) -> float:
     return (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
 
 
+def standing(facts: dict) -> float:
+    """Cores that Ray's own processes and its loop in the driver take while one worker answers radiographs."""
+
+    def of(name: str, engine: str, what: str) -> float:
+        found = sorted(r[what] for r in facts["runs"] if (r["set"], r["engine"], r["workers"]) == (name, engine, 1))
+        return (found[(len(found) - 1) // 2] + found[len(found) // 2]) / 2
+
+    more = {name: of(name, "ray", "cpu_seconds") - of(name, "local", "cpu_seconds") for name in ("real", "start")}
+    return (more["real"] - more["start"]) / of("real", "ray", "seconds")
+
+
 def goals(facts: dict) -> str:
     """What was to be reached, and what was."""
     real, tiny = facts["real"], facts["tiny"]
@@ -94,6 +105,9 @@ def goals(facts: dict) -> str:
         ["the same, Ray", "flat", "", f"{grown['ray']:+.0%}"],
         ["start to first answers, local; Ray started; Ray already running, s", "", "",
          f"{start['local']:.1f}; {start['ray']:.1f}; {start['ray at an address']:.1f}"],
+        ["processor time of such a run: local; Ray started, s", "", "",
+         f"{facts['start']['local']['cpu_seconds']:.1f}; {facts['start']['ray']['cpu_seconds']:.1f}"],
+        ["what Ray's own processes and loop take while one worker is busy, cores", "", f"{standing(facts):.2f}", ""],
     ]  # fmt: skip
     return table(["what", "goal", "radiographs", "next to no network"], rows)
 
@@ -110,7 +124,8 @@ def measured(facts: dict) -> str:
         ["of it, with next to no network: read, hash, child process, rows, Parquet, start", f"{b['around_ms']:.2f} ms"],
         ["radiographs a second with one and two workers, local", one[0]],
         ["the same, Ray", one[1]],
-        *([f"decode a DICOM of 2,500 x 2,048 pixels, {name}, {size(found['bytes'])}", f"{found['decode_ms']:.0f} ms"]
+        *([f"a DICOM of 2,500 x 2,048 pixels, {name}, {size(found['bytes'])}: decode; resize, lungs and gate",
+           f"{found['decode_ms']:.0f}; {found['lungs_and_gate_ms']:.0f} ms"]
           for name, found in dicom.items()),
         ["driver: list and plan; read again and pack for Ray",
          f"{driver['plan_us_an_input']:.0f}; {driver['pack_us_an_input']:.0f} µs an input"],
@@ -154,12 +169,13 @@ def bottlenecks(facts: dict) -> str:
     """Where the next part of the machinery is full."""
     b, shipped, dicom = basis(facts), facts["shipped"], facts["dicom"]
     small = b["core_ms"]
-    large = {name: small - shipped["decode_ms"] + found["decode_ms"] for name, found in dicom.items()}
+    stages = ("decode_ms", "lungs_and_gate_ms")
+    large = {name: small + sum(found[stage] - shipped[stage] for stage in stages) for name, found in dicom.items()}
     rates = {name: 1000 / large[name] * dicom[name]["bytes"] for name in large}
-    rows = [["JPEG", f"{shipped['decode_ms'] / small:.0%}", f"{1000 / small:.0f}",
+    rows = [["JPEG", f"{shipped['decode_ms'] / small:.0%}", amount(1000 / small),
              size(1000 / small * b["jpeg_bytes"]), amount(NETWORK / (1000 / small * b["jpeg_bytes"]))]]  # fmt: skip
     rows += [
-        [f"DICOM, {name}", f"{dicom[name]['decode_ms'] / large[name]:.0%}", f"{1000 / large[name]:.0f}",
+        [f"DICOM, {name}", f"{dicom[name]['decode_ms'] / large[name]:.0%}", amount(1000 / large[name]),
          size(rates[name]), amount(NETWORK / rates[name])]
         for name in large
     ]  # fmt: skip

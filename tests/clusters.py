@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from covid_xray.cluster.ray_session import QUIET
+from covid_xray.cluster.ray_session import QUIET, STARTS
 
 os.environ.update(QUIET)  # before Ray is imported
 # A node that is gone is missed after two seconds instead of half a minute.
@@ -25,7 +25,7 @@ def cluster(nodes: int, **head: Any) -> Iterator[Any]:
     made = Cluster(initialize_head=True, head_node_args=head)
     try:
         for _ in range(nodes):
-            made.add_node(num_cpus=1)
+            join(made)
         made.wait_for_nodes()
         ray.init(address=made.address, log_to_driver=False)
         yield made
@@ -49,10 +49,21 @@ def processes_of(name: bytes) -> list[int]:
     return [pid for pid in _below(os.getpid()) if name in _command(pid)]
 
 
+def join(made: Any) -> None:
+    """Another node of one core; Ray gives it half a minute to start, which a busy machine may need more of."""
+    for left in reversed(range(STARTS)):
+        try:
+            made.add_node(num_cpus=1)
+            return
+        except Exception:  # Ray raises nothing more particular
+            if not left:
+                raise
+
+
 def remove_node(made: Any, draw: random.Random) -> None:
     """Take one node away with all that is on it, as if its power was cut; another joins."""
     made.remove_node(draw.choice(sorted(made.worker_nodes, key=lambda node: node.node_id)), allow_graceful=False)
-    made.add_node(num_cpus=1)
+    join(made)
 
 
 def _below(pid: int) -> Iterator[int]:

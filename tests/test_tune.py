@@ -5,6 +5,7 @@ Two trials of one epoch by default; `COVID_XRAY_RAY_TRAINING=1` is the long form
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ def made() -> Iterator[Any]:
         yield made
 
 
+def again(made: Any) -> None:
+    """Connected anew, as a command that was stopped and started again is: its actors end with the connection."""
+    import ray
+
+    ray.shutdown()
+    ray.init(address=made.address, log_to_driver=False)
+
+
 def test_the_best_of_some_trials_and_a_search_that_was_stopped(made: Any, manifest: Manifest, tmp_path: Path) -> None:
     split = make_split(manifest, val_fraction=0.3, test_fraction=0.0, seed=0)
     out, seen = tmp_path / "out", []
@@ -65,13 +74,14 @@ def test_the_best_of_some_trials_and_a_search_that_was_stopped(made: Any, manife
         if stage == "tune" and "epoch" in note:
             seen.append(note)
             if len(seen) == 3:
-                raise KeyboardInterrupt
+                os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does
 
     how = {"settings": SETTINGS, "space": DEFAULT, "trials": TRIALS, "out": out}
     if LONG:
         with pytest.raises(KeyboardInterrupt):
             search(manifest, split, **how, progress=stop)
         assert not (out / "trials.csv").exists()
+        again(made)
         rows = search(manifest, split, **how, resume=True)
     else:
         rows = search(manifest, split, **how)
