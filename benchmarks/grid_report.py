@@ -22,7 +22,8 @@ from network_grid import CLASSES, parts, study
 
 OUT = Path("docs/results")
 MARKED = ("whole, C=0.001", "and 1 altered copies, balanced, C=0.001", "one scale for all features, natural, C=0.0003",
-          "blind to source, natural, one scale, C=0.0003", SHIPPED)  # fmt: skip
+          "blind to source, natural, one scale, C=0.0003", "blind to source and outside, natural, one scale, C=0.0003",
+          SHIPPED)  # fmt: skip
 FOLDS = [f"{covid}+{normal}" for covid in ("ieee8023", "cxnet", "hannover") for normal in ("kermany", "nih")]
 
 
@@ -85,7 +86,7 @@ def top(*more: str) -> list[str]:
 
 def heads_table(heads: list[dict[str, Any]]) -> list[str]:
     """The heads that matter with intervals, then all of them, family by family."""
-    more = ("macro-F1, known sources", "lungs hidden", "NIH called covid")
+    more = ("macro-F1, known sources", "lungs hidden", "corners black", "NIH called covid")
     lines = [*told(heads), "", *top(*more)]
     lines += [line(f"**{it['name']}**", it["folds"], *_home(it)) for it in heads if it["name"] in MARKED]
     lines += ["", "All of them:", "", *top(*more)]
@@ -93,9 +94,10 @@ def heads_table(heads: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _home(it: dict[str, Any]) -> tuple[str, str, str]:
-    blind = "" if it["macro_f1_hidden"] is None else f"{it['macro_f1_hidden']:.3f}"
-    return f"{it['macro_f1']:.3f}", blind, f"{it['nih_called_covid']:.1%}"
+def _home(it: dict[str, Any]) -> tuple[str, ...]:
+    others = [it.get(key) for key in ("macro_f1_hidden", "macro_f1_corners")]
+    hidden, corners = ("" if value is None else f"{value:.3f}" for value in others)
+    return f"{it['macro_f1']:.3f}", hidden, corners, f"{it['nih_called_covid']:.1%}"
 
 
 def trained_table(trained: dict[str, Any], known: dict[str, Any]) -> list[str]:
@@ -160,12 +162,15 @@ What follows, by the rule of the project (hospitals that were left out first, th
   means of one class's sources, nor those that are left between classes and sources when the lungs are hidden
   ([decision](../decisions/0011-a-head-blind-to-the-hospital.md)). Against the head that shipped before (with its
   altered copy: worst pair .68, mean .79; without, as this page told it until then: .70 and .80) all six pairs gain.
-- **One scale for all features** instead of each its own: better on left-out pairs, and on known sources as well.
+- **One scale for all features** instead of each its own: better on left-out pairs, and on known sources as well. It
+  also made answers depend on black corners (macro-F1 .69 on known sources with them, .85 before). The shift that black
+  corners make is therefore taken away too: .86, at no cost elsewhere. That was seen in the audit of a first training,
+  on the test part; the remedy was chosen on validation and calibration images.
 - **Altered copies cost left-out pairs** .01 to .03, in every setting of the head, though they were meant to help. The
   network that shipped before had learned from one; it was not seen then, because this table had none.
 - **Natural class weights** gain on known sources and cost the left-out pairs about .005 on the mean: taken.
 - **A stronger penalty is better elsewhere and worse at home.** C=0.0003 ships; 0.0001 gains .01 on the mean and loses
-  .04 on known sources.
+  .05 on known sources.
 - **No fine-tuning helped**: with two sources of covid and one of normals, a network that may change its features
   learns the source. Nor did what is made against that: a source-adversarial head that asks within each class (mean
   .66), mix-up (.54), group DRO (one pair, ieee8023+nih: .48).
@@ -177,11 +182,11 @@ What follows, by the rule of the project (hospitals that were left out first, th
 - **Failures of the field's own remedies** on these features: the source erased in whitened space (LEACE), WCCN, group
   DRO, mix-up across sources, ensembles over sources, two stages, more labels (bacterial, pneumonia), ill against well
   inside a source: all within chance of the plain head or below it. The nuisance of "ill and well" holds the disease
-  too, and removing it costs .05.
+  too, and removing it costs .04 of the mean and .10 of the worst pair. Earlier layers hold more of the hospital.
 - **The targets of AUROC .85 on every pair and .90 on the mean are still missed**, by everything.
 - **With the lungs hidden, left-out pairs are told apart no worse, rather better** (AUROC .75 by the head that ships,
   .63 by the plain one): what is removed is known of the sources in training only, and a new hospital brings its own.
-  On known sources the same head gives nearly one answer to all pictures without lungs (macro-F1 .22).
+  On known sources the same head does no better than guessing on pictures without lungs (macro-F1 .33).
 - **These figures chose the head**, so they are a little too good for it; the table below tells how much, by choosing
   without the pairs that are told. The hospitals left out hold images of the test part. No hospital is left that nothing
   here has seen.

@@ -19,6 +19,7 @@ import numpy as np
 from covid_xray.config import Appearance, Training, load
 from covid_xray.training.appearance import change
 from covid_xray.training.batches import augment
+from covid_xray.training.nuisance import without_corners
 
 BATCH = 32
 RECIPE = Path("runs/default.yaml")
@@ -61,6 +62,11 @@ def standardised(pixels: np.ndarray, row: int) -> np.ndarray:
     return np.clip((pixels - middle.mean()) / max(middle.std(), 4) * 55 + 115, 0, 255).astype(np.uint8)
 
 
+def cornered(pixels: np.ndarray, row: int) -> np.ndarray:
+    """The four corners black."""
+    return without_corners(pixels[None])[0]
+
+
 def changes() -> dict[str, tuple[str, Change]]:
     """Name -> view, and what is done to a picture before the network sees it."""
     recipe = load(Training, file=RECIPE)
@@ -72,6 +78,7 @@ def changes() -> dict[str, tuple[str, Change]]:
         found[f"strong_{copy}"] = "whole", partial(altered, copy=copy, settings=strong)
     for name, step in {"mirror": mirrored, "clahe": clahe, "equalised": equalised, "standard": standardised}.items():
         found[name], found[f"{name}_hidden"] = ("whole", step), ("whole_hidden", step)
+    found["corners"] = "whole", cornered
     return found | {name: (name, as_it_is) for name in ("crop", "only", "crop_hidden")}
 
 

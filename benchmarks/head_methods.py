@@ -161,17 +161,22 @@ def projected(
 
 def blinded(
     x: np.ndarray, labels: np.ndarray, hospitals: np.ndarray, *, hidden: np.ndarray, C: float, prior: str = "natural",
-    floor: float = 1.0, sources: float = inf, outside: float = inf,
+    floor: float = 1.0, sources: float = inf, outside: float = inf, cornered: np.ndarray | None = None,
 ) -> Head:  # fmt: skip
     """As `projected`, and blind to what the same pictures tell with the lungs hidden: the means of every (class,
     source) of `hidden`, embeddings of them in the order of the first copy, about their own mean. A line can then tell
-    neither class nor source from them (the argument of SAL, Shao and others 2023, arXiv:2203.07893)."""
+    neither class nor source from them (the argument of SAL, Shao and others 2023, arXiv:2203.07893). With `cornered`,
+    embeddings with black corners, as the house does it: hidden means about the mean picture, no shift by corners."""
     mean, scale = scaled(x, floor)
     z, blind = (x - mean) / scale, (hidden - mean) / scale
     groups = np.array([f"{a}|{b}" for a, b in zip(labels, hospitals, strict=True)][: len(blind)])
     means = np.array([blind[groups == g].mean(axis=0) for g in np.unique(groups) if (groups == g).sum() >= SMALLEST])
     turn = np.eye(len(mean))
-    for rows, alpha in ((between(z, labels, hospitals), sources), ((means - means.mean(axis=0)), outside)):
+    if cornered is None:
+        means = means - means.mean(axis=0)
+    else:
+        means = np.concatenate([means, ((cornered - mean) / scale - z[: len(blind)]).mean(axis=0, keepdims=True)])
+    for rows, alpha in ((between(z, labels, hospitals), sources), (means, outside)):
         # The second after the first: two removals must not bring back what the first took.
         turn = turn @ shrunk(rows @ turn, alpha) if alpha else turn
     rows, offsets, known = _regress(z @ turn, labels, weights_of(labels, hospitals, prior), C)

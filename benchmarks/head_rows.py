@@ -24,6 +24,7 @@ class Row:
     hidden: tuple[str, ...] = ("whole_hidden",)
     auxiliary: bool = False
     blind: bool = False  # whether the fit is shown the pictures with hidden lungs
+    corners: bool = False  # and those with black corners
 
 
 STRENGTHS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
@@ -127,6 +128,9 @@ def blinds() -> Iterator[Row]:
     """Heads that are blind to the source within a class, to what is seen outside the lungs, or to both."""
     for c, prior in product((3e-3, 1e-3, 3e-4, 1e-4), ("natural", "balanced")):
         yield blind(f"blind to source and outside, {prior}, one scale", c=c, prior=prior)
+    for c, prior in product((1e-3, 3e-4, 1e-4), ("natural", "balanced")):
+        name = f"blind to source, outside and corners, {prior}, one scale"
+        yield blind(name, c=c, views={"corners": True}, prior=prior)
     for c in (1e-3, 3e-4):
         yield blind("blind to source, natural, one scale", c=c, outside=0)
         yield blind("blind to outside, natural, one scale", c=c, sources=0)

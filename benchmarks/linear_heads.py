@@ -55,6 +55,8 @@ def fitted(row: Row, study_: Study, learn: np.ndarray) -> Head:
     x = np.concatenate([study_.features(name)[learn] for name in row.learns])
     copies = len(row.learns)
     more = {"hidden": asked_of(study_, row.hidden)[learn]} if row.blind else {}
+    if row.corners:
+        more["cornered"] = study_.features("corners")[learn]
     return row.fit(x, np.tile(labels, copies), np.tile(hospitals, copies), **more)
 
 
@@ -113,7 +115,9 @@ def known(row: Row, study_: Study) -> dict[str, Any]:
     truth = np.array([CLASSES.index(label) for label in labels[test]])
     first, adults = head(asked_of(study_, row.asks)[test]).argmax(axis=1), hospitals[test] == "nih"
     blind = head(asked_of(study_, row.hidden)[test]).argmax(axis=1) if row.hidden else None
+    black = head(study_.features("corners")[test]).argmax(axis=1) if row.asks == ("whole",) else None
     return {"macro_f1": float(f1_score(truth, first, average="macro")),
+            "macro_f1_corners": None if black is None else float(f1_score(truth, black, average="macro")),
             "macro_f1_hidden": None if blind is None else float(f1_score(truth, blind, average="macro")),
             "nih_called_covid": float((first[adults] == 0).mean()), "nih": int(adults.sum())}  # fmt: skip
 
@@ -138,7 +142,7 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     study_, path = opened(chosen), chosen.out / "heads.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-    done = {facts["name"] for facts in results}
+    done, order = {facts["name"] for facts in results}, {row.name: place for place, row in enumerate(ROWS)}
     for row in ROWS:
         if row.name in done or (chosen.names and not any(part in row.name for part in chosen.names)):
             continue
@@ -148,7 +152,7 @@ def main() -> None:
         except FileNotFoundError as error:
             print(f"{row.name}: no features yet ({Path(error.filename).stem})", flush=True)
             continue
-        results.append(facts)
+        results = sorted([*results, facts], key=lambda it: order.get(it["name"], len(order)))
         values = [fold["auroc"] for fold in facts["folds"]]
         print(f"{row.name:58} {' '.join(f'{v:.3f}' for v in values)} worst {min(values):.3f} mean "
               f"{np.mean(values):.3f} macro-F1 {facts['macro_f1']:.3f} nih {facts['nih_called_covid']:.3f} hidden "
