@@ -92,10 +92,12 @@ def test_the_best_of_some_trials_and_a_search_that_was_stopped(made: Any, manife
     assert sorted(row["trial"] for row in rows) == list(range(1, TRIALS + 1))
     assert [row["val_loss"] for row in rows] == sorted(row["val_loss"] for row in rows)
     assert {row["ended"] for row in rows} <= {"finished", "stopped early"}
-    best = rows[0]
-    assert best["ended"] == "finished"
-    assert (best["epochs"], (out / f"trial-{best['trial']:02d}" / "bundle" / "model.onnx").is_file()) == (EPOCHS, True)
-    assert load(Training, file=out / "best.yaml").learning_rate == best["learning_rate"]
+    whole = [row for row in rows if row["ended"] == "finished"]
+    assert whole  # not always the best: a trial may be stopped for its last epoch and have a better one before
+    for row in whole:
+        assert row["epochs"] == EPOCHS
+        assert (out / f"trial-{row['trial']:02d}" / "bundle" / "model.onnx").is_file()
+    assert load(Training, file=out / "best.yaml").learning_rate == rows[0]["learning_rate"]
     assert (out / "figures" / "tune.png").is_file()
     plan = json.loads((out / "plan.json").read_text())
     assert len(plan["trials"]) == TRIALS
