@@ -177,17 +177,25 @@ def learned_elsewhere(table: pd.DataFrame, task: Task, classes: tuple[str, ...])
 
 
 def stranger(
-    others: pd.DataFrame, task: Task, pixels: dict[str, np.ndarray], models: dict[str, bytes]
+    others: pd.DataFrame, task: Task, pixels: dict[str, np.ndarray], bundle: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The head that the shipped network's recipe gives without the hospital (no altered copies)."""
-    from covid_xray.training.probe import fit_head
-    from covid_xray.training.sampling import group_numbers, shares
+    """The head that the shipped network's recipe gives without the hospital, by the code of the house."""
+    from covid_xray.config import Training
+    from covid_xray.training.batches import Part
+    from covid_xray.training.cache import PixelCache
+    from covid_xray.training.network import build_model
+    from covid_xray.training.probe import probe_head
+    from covid_xray.training.sampling import group_numbers
 
-    known = sorted(others["label"].unique())
+    known, images = tuple(sorted(others["label"].unique())), tuple(others["image"])
     codes = np.array([known.index(label) for label in others["label"]])
+    cache = PixelCache(np.stack([pixels[image] for image in images]), {image: i for i, image in enumerate(images)})
     groups = group_numbers(codes.tolist(), others["hospital"].tolist())
-    features = embedded(models["imagenet"], np.stack([pixels[image] for image in others["image"]]))
-    kernel, bias = fit_head(features, codes, shares(groups, codes), strength=PROBE)
+    told = {key: value for key, value in bundle.facts["training"]["settings"].items() if key in Training.model_fields}
+    settings = Training.model_validate(told)
+    model = build_model(settings, len(known))
+    probe_head(model, Part(images, codes, known, cache, groups), settings=settings, lungs=bundle.lungs)
+    kernel, bias = model.get_layer("probabilities").get_weights()
     places = [known.index(name) for name in task.classes]
     return kernel[:, places], bias[places]
 
@@ -439,7 +447,7 @@ def main() -> None:
         heads = {"shipped": first_head(bundle, task.classes)}
         if heads["shipped"] is not None and not settings["epochs"]:
             others = learned_elsewhere(table, task, bundle.classes)
-            heads["stranger"] = stranger(others, task, seen(table, list(others["image"]), chosen, bundle), models)
+            heads["stranger"] = stranger(others, task, seen(table, list(others["image"]), chosen, bundle), bundle)
         results[task.name] = measured(task, pixels, models, heads, seeds=chosen.seeds)
         if chosen.all_seeds:
             for size, found in measured_all(task, trained, seeds=chosen.all_seeds).items():

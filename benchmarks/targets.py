@@ -1,6 +1,8 @@
 """The targets that were set for the network that ships, beside what it reached.
 
-usage: python benchmarks/targets.py RUN    (RUN: evaluated and audited, as runs/default.sh leaves it)
+usage: python benchmarks/targets.py RUN [BESIDE]    (RUN: evaluated and audited, as runs/default.sh leaves it)
+
+BESIDE: a run of the original's network on the same images (runs/vgg_beside.sh), which gets a column of its own.
 """
 
 import json
@@ -15,6 +17,7 @@ from head_choice import SHIPPED, nested
 
 OUT = Path("docs/results")
 ROUNDS = 2000
+BESIDE = "vgg whole"  # of benchmarks/network_grid.py
 
 
 def adults(predictions: pd.DataFrame) -> dict[str, Any]:
@@ -34,12 +37,18 @@ def adults(predictions: pd.DataFrame) -> dict[str, Any]:
             "images": len(nih), "patients": len(sets[1]), "threshold": threshold}  # fmt: skip
 
 
-def rows_of(run: Path) -> list[tuple[str, str, str, bool]]:
+def left_out(beside: bool) -> list[dict[str, Any]]:
+    """The six left-out pairs: of the head that ships, or of the original's network."""
+    grid = json.loads((OUT / "network-grid.json").read_text(encoding="utf-8"))
+    folds: list[dict[str, Any]] = next(it["folds"] for it in grid["heads"] if it["name"] == SHIPPED)
+    return list(grid["trained"][BESIDE]) if beside else folds
+
+
+def rows_of(run: Path, *, beside: bool = False) -> list[tuple[str, str, str, bool]]:
     """Target, what was asked, what was reached, met."""
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     audit = json.loads((run / "audit.json").read_text(encoding="utf-8"))
-    grid = json.loads((OUT / "network-grid.json").read_text(encoding="utf-8"))["heads"]
-    folds = next(it["folds"] for it in grid if it["name"] == SHIPPED)
+    folds = left_out(beside)
     f1, ece = metrics["figures"]["macro_f1"], metrics["figures"]["ece"]
     values = [fold["auroc"] for fold in folds]
     worst = min(folds, key=lambda fold: fold["auroc"])
@@ -70,19 +79,30 @@ def told(figure: dict[str, Any]) -> str:
     return f"{figure['value']:.3f} ({figure['ci_low']:.3f} to {figure['ci_high']:.3f})"
 
 
+def _yes(met: bool) -> str:
+    return "yes" if met else "**no**"
+
+
 def main() -> None:
     """Write docs/results/targets.json and .md."""
     rows = rows_of(Path(sys.argv[1]))
+    others = rows_of(Path(sys.argv[2]), beside=True) if len(sys.argv) > 2 else None
     lines = [
         "# targets",
         "",
-        "Made by `python benchmarks/targets.py RUN` from the run of `runs/default.sh`; in brackets 95 % bootstrap",
-        "intervals over patients.",
+        "Made by `python benchmarks/targets.py RUN" + (" BESIDE" if others else "") + "` from the run of",
+        "`runs/default.sh`"
+        + (" and of `runs/vgg_beside.sh`" if others else "")
+        + "; in brackets 95 % bootstrap intervals",
+        "over patients.",
         "",
-        "| target | asked | reached | met |",
-        "|---|---|---|---|",
+        "| target | asked | reached | met |"
+        + (" the original's network, same images, same care | met |" if others else ""),
+        "|---|---|---|---|" + ("---|---|" if others else ""),
     ]
-    lines += [f"| {name} | {asked} | {reached} | {'yes' if met else '**no**'} |" for name, asked, reached, met in rows]
+    for place, (name, asked, reached, met) in enumerate(rows):
+        more = f" {others[place][2]} | {_yes(others[place][3])} |" if others else ""
+        lines.append(f"| {name} | {asked} | {reached} | {_yes(met)} |{more}")
     heads = json.loads((OUT / "network-grid.json").read_text(encoding="utf-8"))["heads"]
     inner = nested(heads)
     lines += ["", f"The pairs also chose the head that ships, of {len(heads)}: they are a little too good for it.",
@@ -92,6 +112,8 @@ def main() -> None:
     OUT.joinpath("targets.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     keys = ("target", "asked", "reached", "met")
     facts = [dict(zip(keys, row, strict=True)) for row in rows]
+    for fact, other in zip(facts, others or [], strict=False):
+        fact["beside"] = {"reached": other[2], "met": other[3]}
     OUT.joinpath("targets.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
