@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import load_note, markdown_table, write_results
+from common import RESULTS, load_note, markdown_table, write_results
 from float64_processes import curves
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -63,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--each", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--keep", action="store_true", help="Keep the runs of the last result; float64 alone anew.")
     args = parser.parse_args()
     from datasets import draw_folders
 
@@ -71,7 +72,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         data, split = draw_folders(root / "set", each=args.each), root / "0" / "split.csv"
-        for rate in RATES:
+        if args.keep:
+            runs = json.loads((RESULTS / "data_parallel.json").read_text())["runs"]
+            make_whole_split(data, split)
+        for rate in RATES if not args.keep else ():
             for name, options in VARIANTS.items():
                 more = ["--set", f"learning_rate={rate}", *(["--split", str(split)] if runs else [])]
                 runs.append(
@@ -88,6 +92,16 @@ def main() -> None:
     result = {"each": args.each, "epochs": args.epochs, "goal": GOAL, "runs": runs, "float64": float64, "exact": exact}
     command = f"python benchmarks/data_parallel.py --each {args.each} --epochs {args.epochs}"
     write_results("data_parallel", result, page(runs, float64), command=command, note=load_note(before))
+
+
+def make_whole_split(data: Path, path: Path) -> None:
+    """The split that the command makes of the drawn pictures."""
+    from covid_xray.data.manifest import read_manifest
+    from covid_xray.data.split import make_split, write_split
+
+    manifest = read_manifest(data)
+    path.parent.mkdir()
+    write_split(path, make_split(manifest, val_fraction=0.25, test_fraction=0.0, seed=0), manifest)
 
 
 def page(runs: list[dict], float64: dict[str, float]) -> str:
