@@ -16,8 +16,9 @@ study() {  # NAME, options of covid-xray crossval
 }
 # The original's network at 160 pixels; he_normal, since the set is small.
 study vgg --epochs 18 --set image_size=160 --set batch_size=16 --set initializer=he_normal --set early_stopping_patience=6
-study lite0 --config runs/default.yaml
-study lite0-lungs --config runs/default.yaml --set crop=lungs --lungs src/covid_xray/bundle/default
+# The recipe of the network that ships, and the same on the lungs: the lung network also says what lies outside them.
+study lite0 --config runs/default.yaml --set lungs=src/covid_xray/bundle/default
+study lite0-lungs --config runs/default.yaml --set crop=lungs --set lungs=src/covid_xray/bundle/default
 # The same network fine-tuned from its sixth block on, seven epochs: what is best here, and was worst on hospitals left out.
 study lite0-tuned --model efficientnet_lite0 --set weights=imagenet --set train_from=block06 --set epochs=7 --set batch_size=32 \
   --set optimizer=adamw --set learning_rate=0.0004 --set weight_decay=0.02 --set schedule=cosine --set average_decay=0.95 \
