@@ -103,8 +103,16 @@ def called(network: dict) -> str:
     """The network and what it sees, in a few words."""
     training = network["training"]
     seen = "the lungs with a margin" if training["crop"] == "lungs" else "the whole picture"
-    how = "ImageNet's features, linear probe" if training["probe"] and not training["epochs"] else "trained"
-    return f"`{training['model']}`, {how}, {training['image_size']} pixels, {seen}"
+    return f"`{training['model']}`, {how(network)}, {training['image_size']} pixels, {seen}"
+
+
+def how(network: dict) -> str:
+    """How it was trained, in a few words."""
+    training = network["training"]
+    if training["epochs"] or not training["probe"]:
+        return "trained"
+    blind = training.get("probe_blind")
+    return "ImageNet's features, linear probe" + (f" blind to {' and '.join(blind)}" if blind else "")
 
 
 def said(network: dict) -> str:
@@ -128,7 +136,7 @@ def said(network: dict) -> str:
 def line(network: dict, group: str) -> str:
     cells = [show(network["studies"][group]["figures"][name]) for name in SHOWN]
     sees = "lungs" if network["training"]["crop"] == "lungs" else "whole picture"
-    return f"| `{network['training']['model']}` here | {sees} | 5, by {group} | {cells[0]} | {cells[1]} | this run |"
+    return f"| `{network['training']['model']}` here, {how(network)} | {sees} | 5, by {group} | {' | '.join(cells)} | this run |"
 
 
 def baseline(row: dict) -> str:
