@@ -1,6 +1,7 @@
 """One of the processes of `data_parallel.py` in float64, without Ray: the losses of all epochs as JSON.
 
-What one and two processes compute differs in the last digits of float32 only if it does not differ here.
+What one and two processes compute differs in the last digits of float32 only if it does not differ here. The last layer
+stays in float32, as the network has it, so about eight digits are what can agree.
 
     python benchmarks/float64_processes.py DATA SPLIT CACHE RATE EPOCHS RANK COUNT PORT
 """
@@ -60,7 +61,8 @@ def one(data: Path, split: Path, cache: Path, rate: float, epochs: int) -> list[
     pixels = build_cache(manifest, folder=cache, height=64, width=64, workers=1)
     train, val = (part_of(manifest, parts, name, pixels) for name in ("train", "val"))
     model = network.build_model(settings, 3)
-    assert {variable.dtype for variable in model.trainable_variables} == {"float64"}
+    found = {variable.dtype for variable in model.trainable_variables if "probabilities" not in variable.path}
+    assert found == {"float64"}, found
     losses = []
     for epoch in range(1, epochs + 1):
         loss = train_epoch(model, train, settings=settings, epoch=epoch)["loss"]
