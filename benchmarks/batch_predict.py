@@ -8,6 +8,7 @@ and scaled, as the page says. Decoding alone and the network alone are measured 
 
 import argparse
 import itertools
+import importlib.util
 import json
 import os
 import sys
@@ -84,9 +85,7 @@ def engines(run: Path) -> dict[str, list[str]]:
     int8 = (run / "bundle" / "model_int8.onnx").is_file()
     if int8:
         found["covid-xray predict, onnxruntime int8"] = ["--precision", "int8"]
-    try:
-        import openvino  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("openvino") is None:
         return found
     found["covid-xray predict, openvino bfloat16"] = ["--engine", "openvino", "--precision", "bfloat16"]
     if int8:

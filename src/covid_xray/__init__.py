@@ -10,7 +10,15 @@
 `covid-xray --help` cost nothing.
 """
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
+
+# Nothing leaves the machine: since 1.29 ONNX Runtime tells its maker about every session, unless this is set before it
+# is loaded. Somebody who loaded it before us gets what can still be switched off.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+if "onnxruntime" in sys.modules:
+    sys.modules["onnxruntime"].disable_telemetry_events()
 
 if TYPE_CHECKING:
     from covid_xray.bundle.bundle import load_bundle

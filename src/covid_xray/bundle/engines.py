@@ -3,6 +3,7 @@
 An engine is opened from the bytes that were hashed, never from a path that may have changed since.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -143,6 +144,8 @@ def _check_choice(engine: str, precision: str) -> None:
 
 
 def _openvino() -> Any:
+    # The import alone would tell Google Analytics of it; without that package OpenVINO takes a stub of its own.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
     except ModuleNotFoundError:
