@@ -7,8 +7,8 @@ and scaled, as the page says. Decoding alone and the network alone are measured 
 """
 
 import argparse
-import itertools
 import importlib.util
+import itertools
 import json
 import os
 import sys
