@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ def test_workers_that_die_cost_no_partition(work: Work) -> None:
 
 
 def test_workers_that_cannot_live_end_the_run(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource_tracker.ensure_running()  # begun below, it would not live either
     (tmp_path / "sitecustomize.py").write_text("import os; os._exit(1)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(CovidXrayError, match="--workers 1") as caught:
