@@ -42,6 +42,17 @@ def test_values_beyond_the_standard_pass_inside_and_not_outside() -> None:
     assert pydicom.config.settings.reading_validation_mode == pydicom.config.WARN
 
 
+def test_blocks_that_overlap_leave_the_checks_as_they_were() -> None:
+    first, second = quietly("sound tags"), quietly("sound tags")
+    before = pydicom.config.settings.reading_validation_mode
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)  # as in two threads: the one that came first goes first
+    assert pydicom.config.settings.reading_validation_mode == pydicom.config.IGNORE
+    second.__exit__(None, None, None)
+    assert pydicom.config.settings.reading_validation_mode == before
+
+
 def test_a_thread_that_ends_by_an_exception_is_named_by_its_type(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

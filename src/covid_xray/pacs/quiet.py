@@ -12,6 +12,30 @@ _LOGGERS = ("highdicom", "pynetdicom", "dicomweb_client", "dicomanonymizer", "ur
 _SILENT = logging.CRITICAL + 1
 
 
+class _Unvalidated:
+    """pydicom's checks of values off while any thread is inside; its own switch, one a process, forgets overlaps."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._switch = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        import pydicom
+
+        with self._lock:
+            if self._inside == 0:
+                self._switch.enter_context(pydicom.config.disable_value_validation())
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._switch.close()
+
+
+_unvalidated = _Unvalidated()
+
+
 def silence() -> None:
     """Silence the libraries of this room for good; none of their lines is free of values."""
     for name in _LOGGERS:
@@ -37,11 +61,9 @@ def quietly(expected: str) -> Iterator[None]:
     Raises:
         BadImage: `unusable-tags`, in place of any exception that is not ours.
     """
-    import pydicom
-
     silence()
     refusal: CovidXrayError | None = None
-    with contained(), pydicom.config.disable_value_validation():
+    with contained(), _unvalidated:
         try:
             yield
         except (CovidXrayError, OSError, MemoryError):
