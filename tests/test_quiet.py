@@ -12,6 +12,12 @@ from covid_xray.pacs.original import NoResult
 from covid_xray.pacs.quiet import brief_threads, quietly
 
 
+@pytest.fixture(autouse=True)
+def usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pydicom's checks as a process begins with them: one switch for all, which other tests flip beside their nodes."""
+    monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.WARN)
+
+
 def tell_all() -> None:
     warnings.warn("CANARY", stacklevel=1)
     for name in ("highdicom", "pynetdicom", "pydicom", "dicomweb_client"):
@@ -44,13 +50,12 @@ def test_values_beyond_the_standard_pass_inside_and_not_outside() -> None:
 
 def test_blocks_that_overlap_leave_the_checks_as_they_were() -> None:
     first, second = quietly("sound tags"), quietly("sound tags")
-    before = pydicom.config.settings.reading_validation_mode
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)  # as in two threads: the one that came first goes first
     assert pydicom.config.settings.reading_validation_mode == pydicom.config.IGNORE
     second.__exit__(None, None, None)
-    assert pydicom.config.settings.reading_validation_mode == before
+    assert pydicom.config.settings.reading_validation_mode == pydicom.config.WARN
 
 
 def test_a_thread_that_ends_by_an_exception_is_named_by_its_type(
