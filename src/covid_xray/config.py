@@ -94,9 +94,7 @@ class Training(Settings):
     probe_scale: Literal["each", "one"] = "each"  # probe: features by their own spread, or all by one
     probe_blind: tuple[Literal["source", "outside", "corners"], ...] = ()  # probe: to a class's source, off the lungs
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
-    mixup: float = pydantic.Field(
-        0.0, ge=0
-    )  # alpha of the beta distribution that pairs of images are mixed by; 0: none
+    mixup: float = pydantic.Field(0.0, ge=0)  # alpha of the Beta that the shares of mixed images come from; 0: none
     sampling: Literal["plain", "balanced"] = "plain"  # balanced over class and source (`training.sampling`)
     samples_per_epoch: int = pydantic.Field(0, ge=0)  # balanced: images drawn for an epoch; 0: as many as there are
     worst_group: float = pydantic.Field(0.0, ge=0)  # step of group DRO over (class, source); 0: the plain mean
