@@ -1,7 +1,7 @@
 """Several processes that train together under Ray Train: the run folder of `train`, the loss curve of one process.
 
-Two processes by default; `COVID_XRAY_RAY_TRAINING=1` compares with the loss curve of one process and of TensorFlow
-alone, and kills a process in the middle.
+Two processes by default, one of them killed in the middle; `COVID_XRAY_RAY_TRAINING=1` compares with the loss curve of
+one process and of TensorFlow alone, and kills in a longer training.
 """
 
 import csv
@@ -33,7 +33,7 @@ SETTINGS = Training(
     convolutions=1,
     dense=(8,),
     dropout=0.0,
-    epochs=3,
+    epochs=4,
     batch_size=8,
     precision="float32",
     decode_workers=1,
@@ -64,49 +64,62 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> tuple:
     return manifest, make_split(manifest, val_fraction=0.25, test_fraction=0.0, seed=0)
 
 
-def test_two_processes_have_the_loss_curve_of_one(data: tuple, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def by_two(data: tuple, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of two processes that nothing disturbed."""
+    out = tmp_path_factory.mktemp("two") / "out"
     with cluster(2):
-        for processes in (2, 1) if LONG else (2,):
-            out = tmp_path / str(processes)
-            bundle = train(*data, settings=SETTINGS, out=out, elsewhere=trainer(SETTINGS, processes=processes))
-            assert load_bundle(bundle).name == "vgg"
-            met = json.loads((out / "processes.json").read_text())
-            assert met == {"processes": processes, "images_each": SETTINGS.batch_size // processes}
-            assert not {"checkpoint", "cache", "ray"} & {path.name for path in out.iterdir()}
-    two = losses(tmp_path / "2")
+        train(*data, settings=SETTINGS, out=out, elsewhere=trainer(SETTINGS, processes=2))
+    return out
+
+
+def test_two_processes_have_the_loss_curve_of_one(data: tuple, by_two: Path, tmp_path: Path) -> None:
+    runs = {2: by_two}
+    if LONG:
+        runs[1] = tmp_path / "1"
+        with cluster(2):
+            train(*data, settings=SETTINGS, out=runs[1], elsewhere=trainer(SETTINGS, processes=1))
+    for processes, out in runs.items():
+        assert load_bundle(out / "bundle").name == "vgg"
+        met = json.loads((out / "processes.json").read_text())
+        assert met == {"processes": processes, "images_each": SETTINGS.batch_size // processes}
+        assert not {"checkpoint", "cache", "ray"} & {path.name for path in out.iterdir()}
+    two = losses(by_two)
     assert len(two) == 2 * SETTINGS.epochs
     assert two[-2] < two[0]
     if LONG:
         train(*data, settings=SETTINGS, out=tmp_path / "tensorflow")
-        one, alone = losses(tmp_path / "1"), losses(tmp_path / "tensorflow")
+        one, alone = losses(runs[1]), losses(tmp_path / "tensorflow")
         assert furthest(one, two) < 1e-3
         assert furthest(alone, two) < 1e-3
         print("losses of two processes, of one, of TensorFlow", json.dumps([two, one, alone]))
 
 
-@pytest.mark.skipif(not LONG, reason="COVID_XRAY_RAY_TRAINING=1")
-def test_a_process_that_is_killed_costs_an_epoch_and_nothing_else(data: tuple, tmp_path: Path) -> None:
+def test_a_process_that_is_killed_costs_an_epoch_and_nothing_else(data: tuple, by_two: Path, tmp_path: Path) -> None:
+    epochs, strike_after = (12, 3) if LONG else (SETTINGS.epochs, 1)
     killed: list[int] = []
     over = threading.Event()
 
     def strike() -> None:
         while not over.wait(0.05) and not killed:
             history = tmp_path / "out" / "history.csv"
-            if history.is_file() and history.read_text().count("\n") == 4:
+            if history.is_file() and history.read_text().count("\n") == 1 + strike_after:
                 for pid in processes_of(b"ray::RayTrainWorker")[:1]:
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
 
-    settings = SETTINGS.model_copy(update={"epochs": 12})
+    settings = SETTINGS.model_copy(update={"epochs": epochs})
     with cluster(2):
         thread = threading.Thread(target=strike)
         thread.start()
         train(*data, settings=settings, out=tmp_path / "out", elsewhere=trainer(SETTINGS, processes=2))
         over.set()
         thread.join()
-        train(*data, settings=settings, out=tmp_path / "undisturbed", elsewhere=trainer(SETTINGS, processes=2))
+        undisturbed = tmp_path / "undisturbed" if LONG else by_two
+        if LONG:
+            train(*data, settings=settings, out=undisturbed, elsewhere=trainer(SETTINGS, processes=2))
     assert killed
-    assert furthest(losses(tmp_path / "out"), losses(tmp_path / "undisturbed")) < 1e-5
+    assert furthest(losses(tmp_path / "out"), losses(undisturbed)) < 1e-5
 
 
 @pytest.mark.parametrize(
