@@ -10,6 +10,7 @@ The run folder holds `model.keras` for Flask and `bundle/` for ours, exported fr
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -80,12 +81,10 @@ def variants(run: Path) -> dict[str, list[str]]:
     if (run / "bundle" / "model_int8.onnx").is_file():
         found["covid-xray serve --precision int8"] = ["--precision", "int8"]
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    with contextlib.suppress(ImportError):
-        import openvino  # noqa: F401
-
-        if "avx512_bf16" in flags or "amx_bf16" in flags:
-            options = ["--engine", "openvino", "--precision", "bfloat16"]
-            found[f"covid-xray serve {' '.join(options)}"] = options
+    # Looked for and not imported: OpenVINO reports to its maker when it is (SECURITY.md).
+    if importlib.util.find_spec("openvino") and ("avx512_bf16" in flags or "amx_bf16" in flags):
+        options = ["--engine", "openvino", "--precision", "bfloat16"]
+        found[f"covid-xray serve {' '.join(options)}"] = options
     return found
 
 
