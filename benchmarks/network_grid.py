@@ -6,10 +6,13 @@ usage: KERAS_BACKEND=jax python benchmarks/network_grid.py --data FOLDER --lungs
 Six folds: one source of covid and one of normal radiographs are both left out, with everybody who is in them; the
 network is trained on the others and must tell the two apart. Every task is one training by the code of the house; each
 ends with the answers for every radiograph that it did not learn from, with the lungs in view and with them hidden.
+The same command again goes on where it was.
 """
 
 import argparse
+import hashlib
 import itertools
+import json
 import multiprocessing
 import os
 import pickle
@@ -127,12 +130,10 @@ class Stacked:
 
 def work(task: Task, folder: Path) -> dict[str, Any]:
     """Train and answer: probabilities of `answer` rows, with the lungs in view and hidden."""
-    from covid_xray.bundle.lung_network import read_network
     from covid_xray.config import Training
     from covid_xray.training import schedule
     from covid_xray.training.epoch import train_epoch, validate
     from covid_xray.training.network import averaged, build_model, weights_of
-    from covid_xray.training.probe import probe_head
 
     started = time.time()
     strength = task.settings.get("adversary", 0.0)
@@ -141,9 +142,7 @@ def work(task: Task, folder: Path) -> dict[str, Any]:
     val = None if task.val is None else part_of(task, task.val, folder)
     model = build_model(settings, len(task.classes) + len(task.auxiliary))
     if settings.probe:
-        # On the pictures as they are: altered copies cost hospitals left out (docs/results/network-grid.md).
-        as_they_are = settings.model_copy(update={"augment": False})
-        probe_head(model, part, settings=as_they_are, lungs=read_network(task.facts["lungs"]))
+        begin_with_head(model, part, task, settings, folder)
     state, found, losses, best = schedule.start(settings), {}, [], None
     trained = against_source(model, part, settings, strength) if strength else model
     one_epoch = adversarial_epoch if strength else train_epoch
@@ -171,6 +170,25 @@ def work(task: Task, folder: Path) -> dict[str, Any]:
             "seconds": time.time() - started, "trained": len(task.train),
             "settings": task.settings, "view": task.view, "hidden": task.hidden, "weights": weights,
             "best_epoch": state.best_epoch, "facts": task.facts}  # fmt: skip
+
+
+def begin_with_head(model: Any, part: Any, task: Task, settings: Any, folder: Path) -> None:
+    """Fit the head as the network that ships has it; kept in `folder` for other tasks on the same rows."""
+    from covid_xray.bundle.lung_network import read_network
+    from covid_xray.training.probe import probe_head
+
+    told = {key: value for key, value in settings.model_dump().items() if key.startswith("probe")}
+    key = hashlib.sha256(task.train.tobytes() + json.dumps([told, task.view], sort_keys=True).encode()).hexdigest()
+    file, layer = folder / f"head-{key[:16]}.npz", model.get_layer("probabilities")
+    if file.exists():
+        kept = np.load(file)
+        layer.set_weights([kept["kernel"], kept["bias"]])
+        return
+    # On the pictures as they are: altered copies cost hospitals left out (docs/results/network-grid.md).
+    as_they_are = settings.model_copy(update={"augment": False})
+    probe_head(model, part, settings=as_they_are, lungs=read_network(task.facts["lungs"]))
+    kernel, bias = layer.get_weights()
+    np.savez(file, kernel=kernel, bias=bias)
 
 
 def against_source(model: Any, part: Any, settings: Any, strength: float) -> Any:
@@ -301,17 +319,16 @@ GRID: dict[str, dict[str, Any]] = {
 
 
 def grid_tasks(table: pd.DataFrame, names: list[str], base: dict[str, Any], lungs: Path) -> list[Task]:
-    """The chosen configurations on the six folds, in the order of `names`."""
+    """The chosen configurations, fold by fold."""
     labels, hospital = table["label"].to_numpy(), table["hospital"].to_numpy()
     made = []
-    for name in names:
+    for (fold, (learn, answer)), name in itertools.product(folds(table).items(), names):
         changes = dict(GRID[name])
         view, auxiliary = changes.pop("view", "crop"), tuple(changes.pop("auxiliary", ()))
         hidden = changes.pop("hidden", False)
-        for fold, (learn, answer) in folds(table).items():
-            rows = learn[np.isin(labels[learn], [*CLASSES, *auxiliary])]
-            known = tuple(c for c in CLASSES if (labels[rows] == c).any())  # a fold can be without any virus
-            made.append(Task(name, fold, {**base, **changes}, view, rows, answer, labels, classes=known,
+        rows = learn[np.isin(labels[learn], [*CLASSES, *auxiliary])]
+        known = tuple(c for c in CLASSES if (labels[rows] == c).any())  # a fold can be without any virus
+        made.append(Task(name, fold, {**base, **changes}, view, rows, answer, labels, classes=known,
                              auxiliary=auxiliary, hidden=hidden,
                              facts={"hospital": hospital, "lungs": lungs}))  # fmt: skip
     return made
@@ -372,9 +389,10 @@ def run(tasks: list[Task], folder: Path, out: Path, *, workers: int, seconds: fl
     processes = [context.Process(target=serve, args=(queue, done, folder, 0.9 / workers)) for _ in range(workers)]
     for process in processes:
         process.start()
-    results: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = before(out)
+    count = len(results) + len(tasks)
     started = written = time.time()
-    while len(results) < len(tasks) and time.time() - started < seconds:
+    while len(results) < count and time.time() - started < seconds:
         try:
             result = done.get(timeout=2)
         except Exception:
@@ -383,7 +401,7 @@ def run(tasks: list[Task], folder: Path, out: Path, *, workers: int, seconds: fl
             continue
         results.append(result)
         said = result.get("error", "")[-600:] or f"{result['seconds']:.0f} s {result['losses'][-1:]}"
-        print(f"{time.time() - started:5.0f} s {len(results)}/{len(tasks)} {result['name']} | {result['fold']} {said}",
+        print(f"{time.time() - started:5.0f} s {len(results)}/{count} {result['name']} | {result['fold']} {said}",
               flush=True)  # fmt: skip
         if time.time() - written > 20:
             written = time.time()
@@ -392,6 +410,12 @@ def run(tasks: list[Task], folder: Path, out: Path, *, workers: int, seconds: fl
         process.kill()
     save(results, out)
     return results
+
+
+def before(out: Path) -> list[dict[str, Any]]:
+    """What an earlier run left in `out`, but for what failed."""
+    file = out / "results.pickle"
+    return [r for r in pickle.loads(file.read_bytes()) if "error" not in r] if file.exists() else []
 
 
 def save(results: list[dict[str, Any]], out: Path) -> None:
@@ -420,7 +444,9 @@ def main() -> None:
     if not (chosen.out / "crop_hidden.npy").exists():
         read_views(chosen.data, chosen.lungs, table["image"].tolist(), chosen.out, chosen.workers)
     made = known_tasks if chosen.known else grid_tasks
-    tasks = made(table, chosen.only, {**BASE, "precision": chosen.precision}, chosen.lungs)
+    done = {(result["name"], result["fold"]) for result in before(chosen.out)}
+    tasks = [task for task in made(table, chosen.only, {**BASE, "precision": chosen.precision}, chosen.lungs)
+             if (task.name, task.fold) not in done]  # fmt: skip
     run(tasks, chosen.out, chosen.out, workers=chosen.workers, seconds=chosen.seconds)
 
 

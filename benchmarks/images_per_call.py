@@ -1,0 +1,68 @@
+"""Milliseconds an image by how many one call of ONNX Runtime gets, and whether the answers stay the same bits.
+
+python benchmarks/images_per_call.py [BUNDLE ...] [--images 64] [--rounds 5]     (no BUNDLE: the one that ships)
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from common import load_note, markdown_table, write_results
+from covid_xray.bundle import engines
+from covid_xray.bundle.bundle import load_bundle
+from covid_xray.bundle.predictor import Predictor
+
+SIZES = (1, 2, 4, 8, 16, 32)
+
+
+def main() -> None:
+    """Measure in turns and write docs/results/images_per_call."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bundles", nargs="*", type=Path, default=[None])
+    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    before, piece = os.getloadavg()[0], engines.PIECE
+    rows = [row for bundle in args.bundles for row in measure(bundle, args.images, args.rounds)]
+    header = ["network", "threads", *(str(size) for size in SIZES), "same bits"]
+    cells = [[row["network"], row["threads"], *(f"{row['ms'][size]:.2f}" for size in SIZES),
+              "yes" if row["same"] else f"no, {row['furthest']:.1e}"] for row in rows]  # fmt: skip
+    note = f"`engines.PIECE` is {piece}: larger batches go to ONNX Runtime in pieces of it. {load_note(before)}"
+    command = f"python benchmarks/images_per_call.py --images {args.images} --rounds {args.rounds}"
+    write_results("images_per_call", {"rows": rows}, f"Milliseconds an image.\n\n{markdown_table(header, cells)}",
+                  command=command, note=note)  # fmt: skip
+
+
+def measure(folder: Path | None, images: int, rounds: int) -> list[dict]:
+    """For one thread, and for one a core: medians by images a call, whole batches given as they are."""
+    found = []
+    for threads in sorted({1, os.cpu_count() or 1}):
+        predictor = Predictor(load_bundle(folder), threads=threads)
+        shape = (max(SIZES), predictor.bundle.height, predictor.bundle.width)
+        pixels = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+        times: dict[int, list[float]] = {size: [] for size in SIZES}
+        furthest = 0.0
+        engines.PIECE = 1
+        alone = predictor.run(pixels, class_maps=True)
+        for _ in range(rounds):
+            for size in SIZES:
+                engines.PIECE = size
+                together = predictor.run(pixels, class_maps=True)
+                furthest = max(furthest, *(float(np.abs(together[k] - v).max()) for k, v in alone.items()))
+                started, count = time.perf_counter(), 0
+                while count < images:
+                    predictor.run(pixels, class_maps=True)
+                    count += len(pixels)
+                times[size].append((time.perf_counter() - started) / count * 1000)
+        found.append({"network": f"{predictor.bundle.name} {predictor.bundle.version}", "threads": threads,
+                      "ms": {size: median(values) for size, values in times.items()}, "furthest": furthest,
+                      "same": furthest == 0.0})  # fmt: skip
+    return found
+
+
+if __name__ == "__main__":
+    main()
