@@ -157,18 +157,22 @@ def two_largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.isin(labels, kept) & mask
 
 
-def _labels(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _labels(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """A number above 0 for each connected part: the largest index in it spreads until nothing changes."""
-    labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
+    padded = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.int32)
+    labels = padded[1:-1, 1:-1]
+    labels[mask] = np.flatnonzero(mask) + 1
+    named = np.zeros(mask.size + 1, np.int32)
     while True:
-        padded = np.pad(labels, 1)
-        spread = np.max([labels, padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]], axis=0)
+        spread = np.maximum(padded[:-2, 1:-1], padded[2:, 1:-1])
+        for beside in (padded[1:-1, :-2], padded[1:-1, 2:], labels):
+            np.maximum(spread, beside, out=spread)
         # Each label then points at the label of the pixel it names: paths halve, long parts need few rounds.
-        named = np.concatenate([[0], spread.ravel()])
-        spread = np.where(mask, named[spread], 0)
+        named[1:] = spread.ravel()
+        spread = named[spread] * mask
         if np.array_equal(spread, labels):
-            return labels
-        labels = spread
+            return spread
+        labels[...] = spread
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
