@@ -110,7 +110,8 @@ def how(network: dict) -> str:
     """How it was trained, in a few words."""
     training = network["training"]
     if training["epochs"] or not training["probe"]:
-        return "trained"
+        begun = "linear probe, then fine-tuned" if training["probe"] else "fine-tuned"
+        return begun if training.get("weights") else "trained from nothing"
     blind = training.get("probe_blind")
     return "ImageNet's features, linear probe" + (f" blind to {' and '.join(blind)}" if blind else "")
 
