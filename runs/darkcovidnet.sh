@@ -22,7 +22,7 @@ study lite0 --config runs/default.yaml --set lungs=src/covid_xray/bundle/default
 study lite0-lungs --model efficientnet_lite0 --set weights=imagenet --set train_from=probabilities --set epochs=0 \
   --set probe=0.001 --set sampling=balanced --set class_weights=false --set augmentation.rotation=10 \
   --set augmentation.zoom=0.12 --set augmentation.shift=0.06 --set appearance.probability=0.35 --set storage=float16 \
-  --set crop=lungs --set lungs=src/covid_xray/bundle/default
+  --set precision=float32 --set crop=lungs --set lungs=src/covid_xray/bundle/default
 # The same network fine-tuned from a head that was fitted first: what is best here, and was worst on hospitals left out.
 study lite0-tuned --model efficientnet_lite0 --set weights=imagenet --set probe=0.01 --set epochs=12 --set batch_size=16 \
   --set optimizer=adamw --set learning_rate=0.00015 --set weight_decay=0.02 --set schedule=cosine --set average_decay=0.97 \
