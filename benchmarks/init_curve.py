@@ -37,7 +37,7 @@ SIZES = (50, 100, 300)
 EPOCHS, RATE, BATCH, DROPOUT, PROBE = 20, 1e-3, 32, 0.3, 0.001
 ALL = {
     "model": "efficientnet_lite0", "epochs": EPOCHS, "batch_size": 25, "schedule": "cosine", "optimizer": "adamw",
-    "weight_decay": 0.02, "average_decay": 0.9, "calibration_fraction": 0,
+    "weight_decay": 0.02, "average_decay": 0.9, "calibration_fraction": 0, "precision": "float32",
 }  # fmt: skip
 # A network that begins from nothing has far to go: it gets the larger steps that suit it better.
 BEGIN = {
@@ -415,6 +415,7 @@ def main() -> None:
     parser.add_argument("--views", type=Path)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--all-seeds", type=int, default=0)
+    parser.add_argument("--all-tasks", nargs="*", help="--all-seeds for these tasks only")
     parser.add_argument("--trained", type=Path, help="answers of networks of which every layer was trained")
     parser.add_argument("--train-only", action="store_true")
     parser.add_argument("--workers", type=int, default=1)
@@ -433,8 +434,10 @@ def main() -> None:
     made = tasks(table, chosen.tasks)
     shown = {task.name: seen(table, [*task.pool["image"], *task.test["image"]], chosen, bundle) for task in made}
     trained: dict[str, np.ndarray] = {}
+    all_tasks = [task for task in made if task.name in (chosen.all_tasks or chosen.tasks)]
     if chosen.all_seeds:
-        todo = [*itertools.product(made, SIZES, STARTS, range(chosen.all_seeds))]
+        draws = itertools.product(range(chosen.all_seeds), all_tasks, SIZES, STARTS)
+        todo = [(task, size, start, seed) for seed, task, size, start in draws]
         pixels = {image: view for views in shown.values() for image, view in views.items()}
         file = chosen.trained or chosen.scratch / "trained.npz"
         trained = train_every_layer(todo, pixels, file, workers=chosen.workers)
@@ -449,14 +452,14 @@ def main() -> None:
             others = learned_elsewhere(table, task, bundle.classes)
             heads["stranger"] = stranger(others, task, seen(table, list(others["image"]), chosen, bundle), bundle)
         results[task.name] = measured(task, pixels, models, heads, seeds=chosen.seeds)
-        if chosen.all_seeds:
+        if chosen.all_seeds and task in all_tasks:
             for size, found in measured_all(task, trained, seeds=chosen.all_seeds).items():
                 results[task.name]["sizes"][size] |= found
     facts = {
         "bundle": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256,
                    "view": "cropped to the lungs" if bundle.crop else "whole", "training_part_known": same,
                    "trained": {k: settings.get(k) for k in ("weights", "train_from", "epochs", "probe")}},
-        "seeds": chosen.seeds, "all_seeds": chosen.all_seeds, "rounds": ROUNDS,
+        "seeds": chosen.seeds, "all_seeds": chosen.all_seeds, "all_tasks": [task.name for task in all_tasks], "rounds": ROUNDS,
         "recipe": {"epochs": EPOCHS, "learning_rate": RATE, "batch_size": BATCH, "dropout": DROPOUT, "probe": PROBE},
         "tasks": results, "seconds": round(time.time() - started),
     }  # fmt: skip
@@ -465,6 +468,7 @@ def main() -> None:
     command = (
         f"python benchmarks/init_curve.py --data FOLDER --scratch FOLDER{views} --seeds {chosen.seeds} "
         f"--all-seeds {chosen.all_seeds} --tasks {' '.join(chosen.tasks)}"
+        + (f" --all-tasks {' '.join(chosen.all_tasks)}" if chosen.all_tasks else "")
     )
     write_results("init-curve", facts, page_of(facts), command=command, note=load_note(before))
 
