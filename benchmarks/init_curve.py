@@ -459,7 +459,8 @@ def main() -> None:
         "bundle": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256,
                    "view": "cropped to the lungs" if bundle.crop else "whole", "training_part_known": same,
                    "trained": {k: settings.get(k) for k in ("weights", "train_from", "epochs", "probe")}},
-        "seeds": chosen.seeds, "all_seeds": chosen.all_seeds, "all_tasks": [task.name for task in all_tasks], "rounds": ROUNDS,
+        "seeds": chosen.seeds, "all_seeds": chosen.all_seeds, "rounds": ROUNDS,
+        "all_tasks": [task.name for task in all_tasks],
         "recipe": {"epochs": EPOCHS, "learning_rate": RATE, "batch_size": BATCH, "dropout": DROPOUT, "probe": PROBE},
         "tasks": results, "seconds": round(time.time() - started),
     }  # fmt: skip
