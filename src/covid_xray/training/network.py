@@ -21,7 +21,7 @@ def build_model(settings: Training, classes: int) -> keras.Model:
 
         tf.config.experimental.enable_op_determinism()
     with devices.scope(settings.devices):
-        with precision.policy(precision.choose(settings.precision)):
+        with precision.policy(precision.choose(settings.precision, model=settings.model)):
             model = zoo.build(settings, classes)
         model.compile(optimizer=_optimizer(settings), loss=_loss(settings), metrics=["accuracy"])
     return model

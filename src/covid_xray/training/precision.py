@@ -11,17 +11,20 @@ from pathlib import Path
 import keras
 
 FLAGS = ("avx512_bf16", "amx_bf16")  # Intel's and AMD's names in /proc/cpuinfo
+# Families of depthwise convolutions: oneDNN's bfloat16 kernels for those lose (docs/results/precisions.md).
+DEPTHWISE = ("efficientnet", "mobilenet")
 
 
-def choose(wanted: str, *, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """`float32` or `mixed_bfloat16`: as wanted, or for `auto` what the device at hand computes in hardware."""
+def choose(wanted: str, *, model: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """`float32` or `mixed_bfloat16`: as wanted, or for `auto` what is faster for `model` on the device at hand."""
     if wanted != "auto":
         return wanted
     on_gpu = _gpu_has_bfloat16()
     if on_gpu is not None:
         return "mixed_bfloat16" if on_gpu else "float32"
     # Only TensorFlow's CPU kernels (oneDNN) gain from these units; JAX and PyTorch were slower in bfloat16.
-    gains = keras.backend.backend() == "tensorflow" and _cpu_has_bfloat16(cpuinfo)
+    plain = not model.lower().startswith(DEPTHWISE)
+    gains = plain and keras.backend.backend() == "tensorflow" and _cpu_has_bfloat16(cpuinfo)
     return "mixed_bfloat16" if gains else "float32"
 
 

@@ -71,6 +71,7 @@ def write_run_manifest(
     out: Path, *, facts: Mapping[str, Any], parity: Mapping[str, float], seconds: float, ended: str, calibrated: str
 ) -> None:
     """Write `manifest.json`: everything needed to say how this run came about."""
+    settings = facts["training"]["settings"]
     write_json(
         out / "manifest.json",
         {
@@ -79,7 +80,7 @@ def write_run_manifest(
             "ended": ended,
             "calibrated": calibrated,
             "seconds": round(seconds, 1),
-            "precision": precision.choose(facts["training"]["settings"]["precision"]),
+            "precision": precision.choose(settings["precision"], model=settings["model"]),
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
             "packages": _versions(),
             "keras_backend": keras.backend.backend(),
