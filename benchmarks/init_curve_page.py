@@ -107,8 +107,9 @@ def _about(facts: dict) -> str:
         "over ImageNet is that of a head that is there; `shipped, head - imagenet, probe` holds it against the better",
         "recipe for a new head. `stranger`: as the shipped network, its head fitted again without the hospital of the",
         "task: what it would be to a hospital that it does not know.",
-        f"`all`: every layer by the house's loop, AdamW at 1e-4 (from nothing 1e-3), {facts['all_seeds']} draws of "
-        f"{' and '.join(facts['all_tasks'])}."
+        f"`all`: every layer by the house's loop, AdamW at 1e-4 (from nothing 1e-3), draws of "
+        f"{' and '.join(facts['all_tasks'])}: {facts['all_seeds']}. From nothing it stays at "
+        "chance: at most 240 steps are too few for fifty layers."
         if facts["all_seeds"]
         else 'Training every layer (`--all-seeds`) was not run here, so "nothing" is a head on random layers.',
         f"Means over {facts['seeds']} draws; 95 % intervals by {facts['rounds']} rounds in which test people and draws",
