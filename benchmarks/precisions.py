@@ -49,7 +49,10 @@ def main() -> None:
     rows = [(name, *(f"{kinds[kind]:.1f}" for kind in PRECISIONS),
              f"{kinds['mixed_bfloat16'] / kinds['float32']:.2f}") for name, kinds in found.items()]  # fmt: skip
     table = markdown_table(["network", "float32, images/s", "bfloat16, images/s", "bfloat16 / float32"], rows)
-    command = f"python benchmarks/precisions.py --rounds {args.rounds} --seconds {args.seconds:g} --batch {args.batch}"
+    named = " ".join(["", *args.networks]) if tuple(args.networks) != NETWORKS else ""
+    command = (
+        f"python benchmarks/precisions.py{named} --rounds {args.rounds} --seconds {args.seconds:g} --batch {args.batch}"
+    )
     write_results("precisions", {"networks": found}, table, command=command, note=load_note(before))
 
 
