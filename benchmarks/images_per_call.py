@@ -32,7 +32,8 @@ def main() -> None:
     cells = [[row["network"], row["threads"], *(f"{row['ms'][size]:.2f}" for size in SIZES),
               "yes" if row["same"] else f"no, {row['furthest']:.1e}"] for row in rows]  # fmt: skip
     note = f"`engines.PIECE` is {piece}: larger batches go to ONNX Runtime in pieces of it. {load_note(before)}"
-    command = f"python benchmarks/images_per_call.py --images {args.images} --rounds {args.rounds}"
+    given = " BUNDLE ..." if args.bundles != [None] else ""
+    command = f"python benchmarks/images_per_call.py{given} --images {args.images} --rounds {args.rounds}"
     write_results("images_per_call", {"rows": rows}, f"Milliseconds an image.\n\n{markdown_table(header, cells)}",
                   command=command, note=note)  # fmt: skip
 

@@ -18,7 +18,7 @@ from covid_xray.errors import BadBundle, MissingPackage, UsageError
 ENGINES = ("onnxruntime", "openvino")
 PRECISIONS = ("float32", "bfloat16", "int8")
 # Images in one call of ONNX Runtime: with more, what EfficientNet-Lite0 keeps between two layers leaves the processor's
-# cache (docs/results/images_per_call.md). The answers are the same bits.
+# cache (docs/results/images_per_call.md). On one thread the answers are the same bits.
 PIECE = 4
 
 

@@ -1,4 +1,4 @@
-"""Which arithmetic the training runs in: `mixed_bfloat16` where the machine has it in hardware, `float32` elsewhere.
+"""Which arithmetic the training runs in: `mixed_bfloat16` where the machine and the network gain, `float32` elsewhere.
 
 The choice matters more than any other setting of speed: with AVX512-BF16 or AMX a VGG step takes a half to a quarter of
 the time, while bfloat16 emulated on an older processor is slower than float32.
