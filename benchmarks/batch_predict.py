@@ -3,7 +3,7 @@
 Every way is a process of its own, from start to the written CSV. The loop over single images is measured on a sample
 and scaled, as the page says. Decoding alone and the network alone are measured in one process on the same images.
 
-    python benchmarks/batch_predict.py --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER [--images 2000] [--rounds 2]
+    python -m benchmarks.batch_predict --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER [--images 2000] [--rounds 2]
 """
 
 import argparse
@@ -20,7 +20,7 @@ from statistics import median
 
 import numpy as np
 
-from common import load_note, markdown_table, timed, write_results
+from benchmarks._support.results import load_note, markdown_table, timed, write_results
 
 LOOP = """
 import csv, sys, time, json
@@ -214,7 +214,7 @@ def report(runs, parts, memory, *, args: argparse.Namespace, before: float) -> N
         "batch_predict",
         {"seconds": runs, "ratios": ratios, "parts": parts, "peak_mib": memory, "load_before": before},
         text,
-        command=f"python benchmarks/batch_predict.py --data DATA --run RUN --images {args.images} "
+        command=f"python -m benchmarks.batch_predict --data DATA --run RUN --images {args.images} "
         f"--rounds {args.rounds}",
         note=load_note(before),
     )

@@ -2,7 +2,7 @@
 
 Each measurement is a process of its own; the variants take turns and medians are compared.
 
-    python benchmarks/cold_start.py --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER [--rounds 7]
+    python -m benchmarks.cold_start --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER [--rounds 7]
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from common import load_note, markdown_table, timed, write_results
+from benchmarks._support.results import load_note, markdown_table, timed, write_results
 
 ORIGINAL = """
 import sys
@@ -119,7 +119,7 @@ def report(runs: dict[str, list[dict]], *, before: float, rounds: int) -> None:
         "cold_start",
         {"rounds": rounds, "load_before": before, "runs": runs, "seconds": seconds, "ratios": ratios, "own": own},
         f"Medians of {rounds} rounds, one image, network of 108 MB.\n\n{markdown_table(header, rows)}\n\n{goals}",
-        command=f"python benchmarks/cold_start.py --data DATA --run RUN --rounds {rounds}",
+        command=f"python -m benchmarks.cold_start --data DATA --run RUN --rounds {rounds}",
         note=load_note(before),
     )
 

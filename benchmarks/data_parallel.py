@@ -6,12 +6,13 @@ of float32 in another order differ in the last digit, and Adam makes that grow f
 the learning rate. In float64 the same processes, started without Ray, have to agree far better than that; and how far
 float32 goes without any processes is what TensorFlow against JAX shows.
 
-    python benchmarks/data_parallel.py [--each 60] [--epochs 8]
+    python -m benchmarks.data_parallel [--each 60] [--epochs 8]
 """
 
 import argparse
 import csv
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,11 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common import RESULTS, load_note, markdown_table, write_results
-from float64_processes import curves
+from benchmarks._support.float64_training import curves
+from benchmarks._support.results import RESULTS, ROOT, load_note, markdown_table, write_results
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-import os
+sys.path.insert(0, str(ROOT / "tests"))  # for the drawn data sets that its tests use
 
 GOAL = 1e-3
 RATES = (1e-4, 1e-3)
@@ -90,7 +90,7 @@ def main() -> None:
         ]
     float64 = {str(rate): float(np.abs(np.subtract(both[1], both[2])).max()) for rate, both in exact.items()}
     result = {"each": args.each, "epochs": args.epochs, "goal": GOAL, "runs": runs, "float64": float64, "exact": exact}
-    command = f"python benchmarks/data_parallel.py --each {args.each} --epochs {args.epochs}"
+    command = f"python -m benchmarks.data_parallel --each {args.each} --epochs {args.epochs}"
     write_results("data_parallel", result, page(runs, float64), command=command, note=load_note(before))
 
 

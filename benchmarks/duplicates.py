@@ -3,7 +3,7 @@
 Real radiographs: pairs by source, what they mean, and what simple hashes would have found of them. Altered copies:
 683 of the radiographs changed in nine ways and mixed under the real ones. Growth: 1,000, 3,000 and 6,000 images.
 
-    python benchmarks/duplicates.py --data FOLDER_OF_THE_RADIOGRAPHS [--work DIR] [--workers 2]
+    python -m benchmarks.duplicates --data FOLDER_OF_THE_RADIOGRAPHS [--work DIR] [--workers 2]
 
 Writes docs/results/duplicates.{json,md} and docs/results/cxr-duplicates.csv.
 """
@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from altered_films import WAYS, write_altered
-from common import RESULTS, markdown_table, write_results
+from benchmarks._support.altered_images import WAYS, write_altered
+from benchmarks._support.results import RESULTS, markdown_table, write_results
 from covid_xray.data.duplicates import Pair, find_pairs, group_pairs, write_duplicates
 from covid_xray.data.groups import with_duplicates
 from covid_xray.data.manifest import Manifest, read_manifest, select
@@ -72,7 +72,7 @@ def main() -> None:
         "duplicates",
         result,
         page(result),
-        command=f"python benchmarks/duplicates.py --data FOLDER --workers {args.workers}",
+        command=f"python -m benchmarks.duplicates --data FOLDER --workers {args.workers}",
     )
     print(page(result))
 
@@ -89,7 +89,7 @@ def measured(paths: Mapping[str, Path], work: Path, *, workers: int) -> dict:
     listing, out = work / f"{len(paths)}.json", work / f"{len(paths)}-out.json"
     if not out.exists():  # a stage that was measured is not measured again
         listing.write_text(json.dumps({name: str(path.resolve()) for name, path in paths.items()}))
-        command = [sys.executable, __file__, "--data", ".", "--one", str(listing), "--workers", str(workers)]
+        command = [sys.executable, "-m", __spec__.name, "--data", ".", "--one", str(listing), "--workers", str(workers)]
         subprocess.run(command, check=True)
     return json.loads(out.read_text())
 

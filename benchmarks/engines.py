@@ -1,6 +1,6 @@
 """Latency at batch 1 and throughput at batch 16 of every engine and precision, and how far the labels agree.
 
-python benchmarks/engines.py --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER [--images 320] [--rounds 5]
+python -m benchmarks.engines --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER [--images 320] [--rounds 5]
 """
 
 import argparse
@@ -12,7 +12,7 @@ from statistics import median
 
 import numpy as np
 
-from common import load_note, markdown_table, write_results
+from benchmarks._support.results import load_note, markdown_table, write_results
 from covid_xray import Predictor
 from covid_xray.errors import CovidXrayError
 
@@ -129,7 +129,7 @@ def report(times, agreement, missing, opened, *, count: int, args: argparse.Name
         "engines",
         {"times": times, "agreement": agreement, "missing": missing, "images": count, "load_before": before},
         text + (f"\n\nNot measured:{left_out}" if missing else ""),
-        command=f"python benchmarks/engines.py --data DATA --run RUN --images {count} --rounds {args.rounds}",
+        command=f"python -m benchmarks.engines --data DATA --run RUN --images {count} --rounds {args.rounds}",
         note=load_note(before),
     )
 

@@ -3,7 +3,7 @@
 Goal: evaluating 5,000 images with 1,000 bootstrap rounds takes at most 1.3 times the prediction plus 20 s. Both are
 processes of their own, from start to the last file, and take turns.
 
-    python benchmarks/evaluate_time.py --run RUN_FOLDER [--data FOLDER --label covid ...] [--images 5000] [--rounds 2]
+    python -m benchmarks.evaluate_time --run RUN_FOLDER [--data FOLDER --label covid ...] [--images 5000] [--rounds 2]
 
 Without --data phantoms are drawn: two sources, patients with up to two films. The run's bundle answers both.
 """
@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from common import load_note, markdown_table, timed, write_results
+from benchmarks._support.results import RESULTS, load_note, markdown_table, timed, write_results
 
 FACTOR, EXTRA = 1.3, 20.0
 BOOTSTRAP = 1000
@@ -40,7 +40,7 @@ def main() -> None:
         turns = [turn(options.run, table, work) for _ in range(options.rounds)]
     result = summary(turns, "radiographs" if options.data else "phantoms")
     write_results("evaluate_time", result, page(result), command=command(options), note=load_note(before))
-    print((Path(__file__).parent.parent / "docs" / "results" / "evaluate_time.md").read_text())
+    print((RESULTS / "evaluate_time.md").read_text())
 
 
 def chosen(options: argparse.Namespace, work: Path) -> Path:
@@ -138,7 +138,7 @@ def command(options: argparse.Namespace) -> str:
     data = ["--data FOLDER", *(f"--label {label}" for label in options.label)] if options.data else []
     return " ".join(
         [
-            "python benchmarks/evaluate_time.py --run RUN",
+            "python -m benchmarks.evaluate_time --run RUN",
             *data,
             f"--images {options.images}",
             f"--rounds {options.rounds}",

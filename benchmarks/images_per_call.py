@@ -1,6 +1,6 @@
 """Milliseconds an image by how many one call of ONNX Runtime gets, and whether the answers stay the same bits.
 
-python benchmarks/images_per_call.py [BUNDLE ...] [--images 64] [--rounds 5]     (no BUNDLE: the one that ships)
+python -m benchmarks.images_per_call [BUNDLE ...] [--images 64] [--rounds 5]     (no BUNDLE: the one that ships)
 """
 
 import argparse
@@ -11,7 +11,7 @@ from statistics import median
 
 import numpy as np
 
-from common import load_note, markdown_table, write_results
+from benchmarks._support.results import load_note, markdown_table, write_results
 from covid_xray.bundle import engines
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.predictor import Predictor
@@ -33,7 +33,7 @@ def main() -> None:
               "yes" if row["same"] else f"no, {row['furthest']:.1e}"] for row in rows]  # fmt: skip
     note = f"`engines.PIECE` is {piece}: larger batches go to ONNX Runtime in pieces of it. {load_note(before)}"
     given = " BUNDLE ..." if args.bundles != [None] else ""
-    command = f"python benchmarks/images_per_call.py{given} --images {args.images} --rounds {args.rounds}"
+    command = f"python -m benchmarks.images_per_call{given} --images {args.images} --rounds {args.rounds}"
     write_results("images_per_call", {"rows": rows}, f"Milliseconds an image.\n\n{markdown_table(header, cells)}",
                   command=command, note=note)  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Training steps a second in float32 and in bfloat16 for each network: which of them `precision=auto` gives bfloat16.
 
-python benchmarks/precisions.py [NETWORK ...] [--rounds 1] [--seconds 8] [--batch 16]
+python -m benchmarks.precisions [NETWORK ...] [--rounds 1] [--seconds 8] [--batch 16]
 
 Networks of depthwise convolutions gain nothing on a CPU, or lose: oneDNN has its fast bfloat16 kernels for plain ones.
 """
@@ -33,14 +33,14 @@ def main() -> None:
     if args.measure:
         print(json.dumps(measure(*args.measure, seconds=args.seconds, batch=args.batch)))
         return
-    from common import load_note, markdown_table, write_results
+    from benchmarks._support.results import load_note, markdown_table, write_results
 
     before = os.getloadavg()[0]
     rates: dict[str, dict[str, list[float]]] = {name: {kind: [] for kind in PRECISIONS} for name in args.networks}
     for _ in range(args.rounds):
         for name in args.networks:
             for kind in PRECISIONS:
-                command = [sys.executable, __file__, "--measure", name, kind, "--seconds", str(args.seconds),
+                command = [sys.executable, "-m", __spec__.name, "--measure", name, kind, "--seconds", str(args.seconds),
                            "--batch", str(args.batch)]  # fmt: skip
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 rates[name][kind].append(float(done.stdout.splitlines()[-1]))
@@ -51,7 +51,7 @@ def main() -> None:
     table = markdown_table(["network", "float32, images/s", "bfloat16, images/s", "bfloat16 / float32"], rows)
     named = " ".join(["", *args.networks]) if tuple(args.networks) != NETWORKS else ""
     command = (
-        f"python benchmarks/precisions.py{named} --rounds {args.rounds} --seconds {args.seconds:g} --batch {args.batch}"
+        f"python -m benchmarks.precisions{named} --rounds {args.rounds} --seconds {args.seconds:g} --batch {args.batch}"
     )
     write_results("precisions", {"networks": found}, table, command=command, note=load_note(before))
 

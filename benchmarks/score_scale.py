@@ -8,7 +8,7 @@ processor time of all processes of a run is summed, its start and end included.
 Each run is written down as it ends; `--resume` passes over those that are there, and `--seconds` stops between two
 groups of runs that are compared with each other (exit code 75: call it again).
 
-    python benchmarks/score_scale.py [--images 20000] [--many 50000] [--rounds 2] [--data FOLDER_OF_THE_RADIOGRAPHS]
+    python -m benchmarks.score_scale [--images 20000] [--many 50000] [--rounds 2] [--data FOLDER_OF_THE_RADIOGRAPHS]
 """
 
 import argparse
@@ -22,15 +22,14 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from benchmarks._support.dicom_cost import dicom_costs
+from benchmarks._support.driver_cost import driver_costs
+from benchmarks._support.process_meter import Meter
+from benchmarks._support.results import ROOT, commit, load_note, write_results
+from benchmarks._support.score_tables import tables
 
-from common import commit, load_note, write_results
-from dicom_cost import dicom_costs
-from driver_costs import driver_costs
-from meter import Meter
-from scale_tables import tables
-
-LOG = Path(__file__).parent.parent / "build" / "score_scale.jsonl"
+sys.path.insert(0, str(ROOT / "tests"))  # for the drawn archives that its tests use
+LOG = ROOT / "build" / "score_scale.jsonl"
 UNFINISHED = 75
 NEIGHBOURS = (("local", 2), ("local", 1), ("ray", 1), ("ray", 2))  # each beside those it is compared with
 
@@ -77,7 +76,10 @@ def started(key: dict, films: Path, bundle: Path | str, address: str = "") -> di
     """`one` in a process of its own."""
     arguments = [key["engine"], key["workers"], str(films), str(bundle), address, time.time()]
     ran = subprocess.run(
-        [sys.executable, __file__, "--one", json.dumps(arguments)], capture_output=True, text=True, check=False
+        [sys.executable, "-m", __spec__.name, "--one", json.dumps(arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if ran.returncode:
         raise SystemExit(f"expected exit code 0. Received: {ran.returncode}\n{ran.stderr[-2000:]}")
@@ -254,7 +256,7 @@ def main() -> None:
         "score_scale",
         {"runs": runs, **size, **facts, "shipped": net, "driver": driver_costs(), "dicom": dicom_costs()},
         text,
-        command=f"python benchmarks/score_scale.py --images {args.images} --many {args.many} --rounds {args.rounds}"
+        command=f"python -m benchmarks.score_scale --images {args.images} --many {args.many} --rounds {args.rounds}"
         f" --real {args.real} --real-rounds {args.real_rounds} --data FOLDER",
         note=load_note(max(run["load"] for run in runs)) + priority_note(runs),
     )

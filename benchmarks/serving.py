@@ -2,7 +2,7 @@
 
 16 clients for the throughput, then 200 against ours alone: what they get, what memory does, how soon all is well.
 
-    python benchmarks/serving.py --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER
+    python -m benchmarks.serving --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER
       [--rounds 5] [--seconds 20] [--flood-seconds 120] [--engine openvino --precision bfloat16 ...]
 
 The run folder holds `model.keras` for Flask and `bundle/` for ours, exported from it.
@@ -24,8 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from common import load_note, markdown_table, write_results
-from serving_load import BOUNDARY, multipart
+from benchmarks._support.load_client import BOUNDARY, multipart
+from benchmarks._support.results import load_note, markdown_table, write_results
 
 CLIENTS, FLOOD = 16, 200
 ALLOWED = {"200", "202", "429", "503"}
@@ -182,7 +182,7 @@ def drive(
     server: Server, images: list[Path], *, seconds: float, path: str, clients: int = CLIENTS, batches: int = 0
 ) -> dict:
     """What `clients` saw, and the processor time that the server took; a few seconds to warm up do not count."""
-    command = [sys.executable, Path(__file__).parent / "serving_load.py", server.address, *images, "--path", path]
+    command = [sys.executable, "-m", "benchmarks._support.load_client", server.address, *images, "--path", path]
     many = ["--clients", clients, "--batches", batches]
     if not batches:
         _json([*command, *many, "--seconds", min(5.0, seconds)])
@@ -324,7 +324,7 @@ def report(args: argparse.Namespace, runs: dict[str, list[dict]], flooded: dict,
         "serving",
         {"rounds": args.rounds, "load_before": before, "runs": runs, "ratios": ratios, "flood": flooded},
         text,
-        command=f"python benchmarks/serving.py --data DATA --run RUN --rounds {args.rounds} --seconds {args.seconds:g} "
+        command=f"python -m benchmarks.serving --data DATA --run RUN --rounds {args.rounds} --seconds {args.seconds:g} "
         f"--flood-seconds {args.flood_seconds:g}",
         note=load_note(before) + " Clients ran on the same cores as the servers.",
     )

@@ -3,7 +3,7 @@
 Every measurement is a process of its own (so that peak memory is its own), the variants take turns, and the medians
 are compared. All train the same network on the same 640 images in batches of 32.
 
-    python benchmarks/train_epoch.py --data FOLDER_OF_THE_RADIOGRAPHS [--rounds 3]
+    python -m benchmarks.train_epoch --data FOLDER_OF_THE_RADIOGRAPHS [--rounds 3]
 """
 
 import argparse
@@ -39,14 +39,14 @@ def main() -> None:
 
 def report(data: Path, rounds: int) -> None:
     """Run the variants in turns and write docs/results/train_epoch."""
-    from common import markdown_table, write_results
+    from benchmarks._support.results import markdown_table, write_results
 
     runs: dict[str, list[dict]] = {name: [] for name in VARIANTS}
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(rounds):
             for name in VARIANTS:
-                command = [sys.executable, __file__, "--data", data, "--measure", name, "--work", folder]
+                command = [sys.executable, "-m", __spec__.name, "--data", data, "--measure", name, "--work", folder]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 runs[name].append(json.loads(done.stdout.splitlines()[-1]))
                 print(f"round {turn + 1}: {name} {runs[name][-1]}", flush=True)
@@ -75,7 +75,7 @@ def report(data: Path, rounds: int) -> None:
         f"({decoding}), which is not in the epoch; the notebook decodes at every epoch."
     )
     result = {"runs": runs, "seconds": seconds, "peak_mib": memory, "ratios": ratios, "load_before": load}
-    write_results("train_epoch", result, f"{first}\n\n{second}", command="python benchmarks/train_epoch.py", note=note)
+    write_results("train_epoch", result, f"{first}\n\n{second}", command="python -m benchmarks.train_epoch", note=note)
     print(first, second, sep="\n\n")
 
 

@@ -10,5 +10,5 @@ covid-xray train --data "$run.csv" --images "$data" -o "$run" --config runs/defa
 covid-xray audit "$run" --data "$run.csv" --images "$data" --masks "$data/masks" --baselines "$baselines" --sample 400
 runs/fusion.sh "$data" "$run.csv" "$run" "$run-clinical"
 covid-xray evaluate "$run" --data "$run.csv" --images "$data" --baselines "$baselines" --pdf
-python benchmarks/targets.py "$run"
+python -m experiments.targets "$run"
 python scripts/publish_run.py "$run" default --command "runs/default.sh FOLDER LUNGS"

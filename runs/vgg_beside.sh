@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The original's network beside the one that ships: same images, same parts, same audit. The figures of docs/results/vgg_beside.
-# It gets its column in docs/results/targets.md by: python benchmarks/targets.py RUN_OF_DEFAULT RUN_FOLDER
+# It gets its column in docs/results/targets.md by: python -m experiments.targets RUN_OF_DEFAULT RUN_FOLDER
 # usage: runs/vgg_beside.sh FOLDER_OF_THE_RADIOGRAPHS LUNGS_RUN [RUN_FOLDER]     (LUNGS_RUN: a run of runs/lungs.sh, or a bundle)
 set -euo pipefail
 data=$1 lungs=$2 run=${3:-runs/vgg_beside}

@@ -2,14 +2,9 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-
-import scale_page
+import write_scale_page as scale_page
 
 
 @pytest.fixture

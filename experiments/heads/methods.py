@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.linear_model import LogisticRegression
 
-from network_grid import CLASSES
+from experiments.network_grid import CLASSES
 
 ABNORMAL = ("covid", "virus", "bacterial", "pneumonia")
 SMALLEST = 15  # images of a group whose mean is worth anything

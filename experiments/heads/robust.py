@@ -6,8 +6,8 @@ The same contract as head_methods.py, which holds the single fits.
 import numpy as np
 from scipy.special import log_softmax
 
-from head_methods import ABNORMAL, Head, logistic, ridge, weights_of
-from network_grid import CLASSES
+from experiments.heads.methods import ABNORMAL, Head, logistic, ridge, weights_of
+from experiments.network_grid import CLASSES
 
 
 def worst_group(

@@ -1,6 +1,6 @@
 """The targets that were set for the network that ships, beside what it reached.
 
-usage: python benchmarks/targets.py RUN [BESIDE]    (RUN: evaluated and audited, as runs/default.sh leaves it)
+usage: python -m experiments.targets RUN [BESIDE]    (RUN: evaluated and audited, as runs/default.sh leaves it)
 
 BESIDE: a run of the original's network on the same images (runs/vgg_beside.sh), which gets a column of its own.
 """
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from head_choice import SHIPPED, nested
+from experiments.heads.choice import SHIPPED, nested
 
 OUT = Path("docs/results")
 ROUNDS = 2000
-BESIDE = "vgg whole"  # of benchmarks/network_grid.py
+BESIDE = "vgg whole"  # of experiments/network_grid.py
 
 
 def adults(predictions: pd.DataFrame) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def main() -> None:
     lines = [
         "# targets",
         "",
-        "Made by `python benchmarks/targets.py RUN" + (" BESIDE" if others else "") + "` from the run of",
+        "Made by `python -m experiments.targets RUN" + (" BESIDE" if others else "") + "` from the run of",
         "`runs/default.sh`"
         + (" and of `runs/vgg_beside.sh`" if others else "")
         + "; in brackets 95 % bootstrap intervals",

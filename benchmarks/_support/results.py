@@ -12,7 +12,8 @@ from pathlib import Path
 
 from covid_xray.files import write_json, write_text
 
-RESULTS = Path(__file__).parent.parent / "docs" / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs" / "results"
 PACKAGES = ("covid-xray", "keras", "tensorflow-cpu", "tensorflow", "numpy", "onnxruntime", "openvino", "pillow")
 
 
@@ -80,7 +81,7 @@ def load_note(before: float) -> str:
 def commit() -> str:
     """The commit that was measured, with + when the tree had changes."""
     result = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False, cwd=RESULTS.parent
+        ["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False, cwd=ROOT
     )
     return result.stdout.strip() or "unknown"
 

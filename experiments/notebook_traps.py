@@ -4,7 +4,7 @@ Runs the notebook's recipe (its network, its two shuffled passes, its leaky vali
 public radiographs, then asks both networks about 500 adults without findings. Writes the JSON and the table of
 docs/results/notebook_traps and the picture of docs/explanation/the-41-percent.md.
 
-    python benchmarks/notebook_traps.py --data FOLDER_OF_THE_RADIOGRAPHS [--work DIR] [--epochs 8]
+    python -m experiments.notebook_traps --data FOLDER_OF_THE_RADIOGRAPHS [--work DIR] [--epochs 8]
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from keras import layers
 
-from common import markdown_table, write_results
+from benchmarks._support.results import markdown_table, write_results
 from covid_xray.bundle.finding import Finding
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Training
@@ -51,7 +51,9 @@ def main() -> None:
     result = {name: cached(args.work / f"{name}.json", stage) for name, stage in stages.items()}
     result["settings"] = {"epochs": args.epochs, "seed": SEED, "images": {k: v[1] for k, v in WANTED.items()}}
     rows = table(result)
-    write_results("notebook_traps", result, rows, command=f"python benchmarks/notebook_traps.py --epochs {args.epochs}")
+    write_results(
+        "notebook_traps", result, rows, command=f"python -m experiments.notebook_traps --epochs {args.epochs}"
+    )
     picture(result, Path("docs/explanation/the-41-percent.png"))
     print(rows)
 

@@ -1,6 +1,6 @@
 """The recipe of the network that ships, run again with other seeds: how far the figures and the answers move.
 
-usage: python benchmarks/seeds.py RUN RUN RUN    (runs of runs/default.sh with seeds 0, 1, 2; the first one ships)
+usage: python -m experiments.seeds RUN RUN RUN    (runs of runs/default.sh with seeds 0, 1, 2; the first one ships)
 """
 
 import itertools
@@ -43,7 +43,7 @@ def main() -> None:
     lines = [
         "# seeds",
         "",
-        "Made by `python benchmarks/seeds.py RUN RUN RUN`, of `runs/default.sh` with each seed, on the same test part",
+        "Made by `python -m experiments.seeds RUN RUN RUN`, of `runs/default.sh` with each seed, on the same test part",
         f"({len(answers[0])} images).",
         "",
         "| seed | " + " | ".join(FIGURES) + " |",

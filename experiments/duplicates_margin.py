@@ -3,7 +3,7 @@
 Margin: every candidate of the real set is registered, and the surest others are set beside the least sure copies.
 Votes: some images are registered with every other image of their kind, without asking for votes.
 
-    python benchmarks/duplicates_margin.py --data FOLDER_OF_THE_RADIOGRAPHS [--covid 40] [--children 10]
+    python -m experiments.duplicates_margin --data FOLDER_OF_THE_RADIOGRAPHS [--covid 40] [--children 10]
 
 Writes docs/results/duplicates-margin.{json,md}. One thread; about ten minutes.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from common import markdown_table, write_results
+from benchmarks._support.results import markdown_table, write_results
 from covid_xray.data.candidates import Candidate, find_candidates
 from covid_xray.data.fingerprints import Album, one_thread_each, open_album
 from covid_xray.data.manifest import read_manifest
@@ -44,7 +44,7 @@ def main() -> None:
             images = table.loc[rows, "image"].tolist()
             result["votes"].append({"images": name, **exhaustive(album, images, count=count, found=found)})
     rows = page(result)
-    command = f"python benchmarks/duplicates_margin.py --data FOLDER --covid {args.covid} --children {args.children}"
+    command = f"python -m experiments.duplicates_margin --data FOLDER --covid {args.covid} --children {args.children}"
     write_results("duplicates-margin", result, rows, command=command)
     print(rows)
 

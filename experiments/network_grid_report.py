@@ -1,9 +1,9 @@
-"""What was tried, in two tables: answers of network_grid.py and heads of linear_heads.py in, JSON and Markdown out.
+"""Write docs/results/network-grid from the answers of network_grid.py and the heads of linear_heads.py.
 
-usage: python benchmarks/grid_report.py --data FOLDER [--heads heads.json] [--machine "..."] [RESULTS.pickle...]
+    python -m experiments.network_grid_report --data FOLDER [--heads heads.json] [--machine "..."] [RESULTS.pickle...]
 
-What is not given stays as docs/results/network-grid.json has it: the heads without --heads, trainings of other names
-than those in RESULTS.pickle.
+What is not given stays as docs/results/network-grid.json has it: the heads without --heads, and trainings whose names
+are not in RESULTS.pickle.
 """
 
 import argparse
@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score, roc_auc_score
 
-from head_choice import SHIPPED, told
-from linear_heads import NOT_JUDGED, interval
-from network_grid import CLASSES, parts, study
+from experiments.heads.choice import SHIPPED, told
+from experiments.heads.linear_heads import NOT_JUDGED, interval
+from experiments.network_grid import CLASSES, parts, study
 
 OUT = Path("docs/results")
 MARKED = ("whole, C=0.001", "and 1 altered copies, balanced, C=0.001", "one scale for all features, natural, C=0.0003",
@@ -140,8 +140,8 @@ def main() -> None:
     lines = [
         "# network-grid",
         "",
-        f"Made by `python benchmarks/network_grid.py` ({facts['machine']}) and `python benchmarks/linear_heads.py`; "
-        "tables by `benchmarks/grid_report.py`; every figure with its interval in the JSON file.",
+        f"Made by `python -m experiments.network_grid` ({facts['machine']}) and\n"
+        "`python -m experiments.heads.linear_heads`; tables by `experiments/network_grid_report.py`.",
         "",
         "AUROC of covid against normal where both sources were left out of training, with everybody in them; in "
         "brackets 95 % bootstrap intervals over patients. *Lungs hidden*: the same network on pictures whose lungs are "

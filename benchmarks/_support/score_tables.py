@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from common import markdown_table
+from benchmarks._support.results import markdown_table
 
 KINDS = ("driver", "worker", "decoder")
 HEADER = ["set", "engine", "workers", "inputs", "inputs/s, steady", "first partition s", "all s", "processor s"]

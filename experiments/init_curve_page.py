@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common import markdown_table
+from benchmarks._support.results import markdown_table
 
 STARTS = {"shipped": "#1b6ca8", "imagenet": "#d98200", "nothing": "#7a7a7a"}  # and colours
 STRANGER = "#8e3b8a"

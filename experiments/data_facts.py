@@ -1,6 +1,6 @@
 """What the real radiographs are worth: doctor, copies, people, contradictions, no-lung baselines.
 
-    python benchmarks/data_facts.py --data DIR --duplicates docs/results/cxr-duplicates.csv -o docs/results
+    python -m experiments.data_facts --data DIR --duplicates docs/results/cxr-duplicates.csv -o docs/results
 
 DIR holds metadata.csv and images/ as `covid-xray index --source cxr` reads them. Writes data-facts.json,
 data-facts.md, doctor/<set>/doctor.{json,html} and baselines/<set>/baselines.json. One process; about ten minutes.
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import commit, machine
+from benchmarks._support.results import commit, machine
 from covid_xray.data.baselines import Baselines, as_json, run_baselines, write_baselines
 from covid_xray.data.doctor import Diagnosis, examine, write_diagnosis
 from covid_xray.data.groups import with_duplicates
@@ -153,7 +153,7 @@ def report(results: dict[str, Any]) -> str:
     table_head = "| model sees | lungs | accuracy | balanced accuracy | macro-F1 | chance |\n|---|---|---|---|---|---|"
     parts = [
         "# What the real radiographs are worth",
-        "Made by `python benchmarks/data_facts.py --data DIR --duplicates docs/results/cxr-duplicates.csv`; the "
+        "Made by `python -m experiments.data_facts --data DIR --duplicates docs/results/cxr-duplicates.csv`; the "
         f"figures are in [data-facts.json](data-facts.json). {results['seconds']['all']} s, one process. Near "
         "copies are those of `covid-xray duplicates`.",
         "## Copies",

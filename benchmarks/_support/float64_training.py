@@ -3,7 +3,7 @@
 What one and two processes compute differs in the last digits of float32 only if it does not differ here. The last layer
 stays in float32, as the network has it, so about eight digits are what can agree.
 
-    python benchmarks/float64_processes.py DATA SPLIT CACHE RATE EPOCHS RANK COUNT PORT
+    python -m benchmarks._support.float64_training DATA SPLIT CACHE RATE EPOCHS RANK COUNT PORT
 """
 
 import json
@@ -26,7 +26,7 @@ def curves(data: Path, split: Path, *, rate: float, epochs: int) -> dict[int, li
             facts = [[data, split, f"{folder}/{rank}", rate, epochs, rank, count, port] for rank in range(count)]
             together = [
                 subprocess.Popen(
-                    [sys.executable, __file__, *map(str, each)],
+                    [sys.executable, "-m", __spec__.name, *map(str, each)],
                     env={**os.environ, "KERAS_BACKEND": "jax", "JAX_ENABLE_X64": "1"},
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """The lung network that ships: Dice on its held-out images, and radiographs of other sources to be looked at.
 
-    python benchmarks/lungs.py --data DIR --look FOLDER      draws the pictures; give each a grade in VERDICTS
-    python benchmarks/lungs.py --data DIR                    measures Dice and writes docs/results/lungs.{json,md}
+    python -m experiments.lungs --data DIR --look FOLDER      draws the pictures; give each a grade in VERDICTS
+    python -m experiments.lungs --data DIR                    measures Dice and writes docs/results/lungs.{json,md}
 
 DIR holds metadata.csv, images/ and masks/. The split of runs/lungs.sh is drawn again, nothing is trained; the bundle's
 fingerprint and counts show that it is the same. FOLDER gets one picture for each radiograph by `covid-xray lungs`;
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from common import RESULTS, markdown_table, write_results
+from benchmarks._support.results import RESULTS, ROOT, markdown_table, write_results
 from covid_xray.bundle.lung_network import read_network
 from covid_xray.bundle.view import open_lungs
 from covid_xray.cli import selection
@@ -31,7 +31,7 @@ from covid_xray.images.decode import decode
 
 COPIES = RESULTS / "cxr-duplicates.csv"
 VERDICTS = RESULTS / "lungs-looked-at.csv"
-BUNDLE = RESULTS.parent.parent / "src" / "covid_xray" / "bundle" / "default"
+BUNDLE = ROOT / "src" / "covid_xray" / "bundle" / "default"
 EACH, SEED = 24, 6
 SOURCES = ("cxnet", "hannover", "kermany", "nih")
 GRADES = {
@@ -55,7 +55,7 @@ def main() -> None:
     images = chosen(manifest, masked["image"][part == "train"])
     seen = {name: {**grades, **crops(images[name], options.data)} for name, grades in looked_at(images).items()}
     facts = {"bundle": dict(read_network(BUNDLE).facts)["sha256"], "dice": dice, "looked_at": seen}
-    write_results("lungs", facts, page(dice, seen), command="python benchmarks/lungs.py --data DATA", note=NOTE)
+    write_results("lungs", facts, page(dice, seen), command="python -m experiments.lungs --data DATA", note=NOTE)
 
 
 def arguments() -> argparse.Namespace:
@@ -181,7 +181,7 @@ and copies of one radiograph are drawn together for the intervals, 2,000 rounds.
 24 radiographs of each source were drawn at random (seed 6), none a copy of one that the network was trained on.
 Outline and crop of each were looked at once, and graded, by a vision model: no radiologist, and no person. The grades,
 with what was seen, are in lungs-looked-at.csv. With 0 of 24 a share up to 12 % is possible (one-sided 95 %), with 0 of
-96 up to 3 %. All 96 are drawn by `python benchmarks/lungs.py --data DATA --look FOLDER`, which runs
+96 up to 3 %. All 96 are drawn by `python -m experiments.lungs --data DATA --look FOLDER`, which runs
 `covid-xray lungs src/covid_xray/bundle/default IMAGES -o FOLDER` for each source.
 
 What goes wrong is the outline and not the box: white bases of bedside films (hannover) come out ragged or run over the

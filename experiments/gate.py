@@ -4,7 +4,7 @@ Good: the test part of the run (patients that the network never saw), and radiog
 not use. Not good: what `strangers` finds, draws and makes. Peers in the same run: one minus the largest probability
 (Hendrycks and Gimpel 2017) and the energy of the logits (Liu and others 2020).
 
-    python benchmarks/gate.py --bundle RUN/bundle --split RUN/split.csv --data FOLDER_OF_THE_RADIOGRAPHS
+    python -m experiments.gate --bundle RUN/bundle --split RUN/split.csv --data FOLDER_OF_THE_RADIOGRAPHS
 
 Writes docs/results/gate.{json,md}. Needs the package registry once, for the pictures (`--corpora` keeps them).
 """
@@ -21,8 +21,8 @@ import onnxruntime
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-import strangers
-from common import RESULTS, markdown_table, write_results
+from benchmarks._support import non_chest_images
+from benchmarks._support.results import RESULTS, markdown_table, write_results
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.gate import Gate, open_gate, reasons
 from covid_xray.bundle.gate_picture import look
@@ -65,14 +65,14 @@ def main() -> None:
             key: asked.facts[key] for key in ("rate", "tail", "images", "refused", "refused_left_out", "thresholds")
         },
         "good": {name: refusals(measured[name]) for name in films},
-        "chest_in_pydicom": [list(found) for found in asked(strangers.chests(args.corpora))["reasons"]],
+        "chest_in_pydicom": [list(found) for found in asked(non_chest_images.chests(args.corpora))["reasons"]],
         "left_out": left_out(asked.predictor, held, learnt=args.learnt, rate=asked.facts["rate"]),
         "groups": {name: against(measured[name], usual, said.get(name, ())) for name in bad if name in measured},
         "milliseconds": cost(asked, films["test part"][:100]),
     }
     tables = page(result)
-    write_results("gate", result, tables, command="python benchmarks/gate.py --bundle RUN/bundle --split RUN/split.csv "
-                  "--data FOLDER", note=notes(result))  # fmt: skip
+    command = "python -m experiments.gate --bundle RUN/bundle --split RUN/split.csv --data FOLDER"
+    write_results("gate", result, tables, command=command, note=notes(result))
     print(tables, f"\nwritten to {RESULTS / 'gate.md'}")
 
 
@@ -158,10 +158,10 @@ def opened(manifest: Manifest, image: str) -> Radiograph:
 def not_good(args: argparse.Namespace, films: list[Radiograph]) -> tuple[dict[str, list[Radiograph]], dict]:
     """All groups that should be refused, and what should be said of some."""
     scouts = [path for name in SCOUTS for path in sorted((args.data / "images").glob(f"{name}.*"))]
-    made = {name: strangers.made(films, name) for name in strangers.MADE}
-    bad = {**strangers.found(args.corpora), **strangers.drawn(), **made}
+    made = {name: non_chest_images.made(films, name) for name in non_chest_images.MADE}
+    bad = {**non_chest_images.found(args.corpora), **non_chest_images.drawn(), **made}
     bad["CT scout views (cxnet 040 to 042)"] = [open_source(path, limits=Limits()) for path in scouts]
-    return bad, {name: words for name, (_, words) in strangers.MADE.items()}
+    return bad, {name: words for name, (_, words) in non_chest_images.MADE.items()}
 
 
 def refusals(measured: dict[str, list]) -> dict:

@@ -1,7 +1,7 @@
 """What `train --init default` is worth on few images of one source, against ImageNet and against nothing.
 
-usage: python benchmarks/init_curve.py --data FOLDER_OF_THE_RADIOGRAPHS --scratch FOLDER [--seeds 20] [--tasks ...]
-       [--views FOLDER]: the pictures as benchmarks/linear_heads.py left them, made by the same lung network
+usage: python -m experiments.init_curve --data FOLDER_OF_THE_RADIOGRAPHS --scratch FOLDER [--seeds 20] [--tasks ...]
+       [--views FOLDER]: the pictures as experiments/heads/linear_heads.py left them, made by the same lung network
 
 The same pictures (as the bundle sees them) and the same recipe for all three beginnings; per seed 50, 100
 and 300 images are drawn, the smaller sets inside the larger, and every network answers the same test images, which no
@@ -17,7 +17,6 @@ import argparse
 import itertools
 import multiprocessing
 import os
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +27,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pandas as pd
 
-from common import RESULTS, load_note, write_results
-from init_curve_page import STARTS, chart, page_of
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
+from benchmarks._support.results import RESULTS, load_note, write_results
+from experiments.init_curve_page import STARTS, chart, page_of
 
 SIZES = (50, 100, 300)
 EPOCHS, RATE, BATCH, DROPOUT, PROBE = 20, 1e-3, 32, 0.3, 0.001
@@ -64,10 +61,9 @@ class Task:
 
 def study(data: Path) -> pd.DataFrame:
     """Every radiograph with its hospital, person, reason to leave it out, and part in the bundle's training."""
-    from curate_cxr import curate, hospitals, reasons
-
     from covid_xray.data.groups import groups, with_duplicates
     from covid_xray.data.manifest import read_manifest
+    from scripts.curate_cxr import curate, hospitals, reasons
 
     copies = pd.read_csv(RESULTS / "cxr-duplicates.csv", dtype=str)
     manifest = with_duplicates(read_manifest(data), copies)
@@ -467,7 +463,7 @@ def main() -> None:
     chart(results, RESULTS / "init-curve.png")
     views = " --views FOLDER" if chosen.views else ""
     command = (
-        f"python benchmarks/init_curve.py --data FOLDER --scratch FOLDER{views} --seeds {chosen.seeds} "
+        f"python -m experiments.init_curve --data FOLDER --scratch FOLDER{views} --seeds {chosen.seeds} "
         f"--all-seeds {chosen.all_seeds} --tasks {' '.join(chosen.tasks)}"
         + (f" --all-tasks {' '.join(chosen.all_tasks)}" if chosen.all_tasks else "")
     )

@@ -1,6 +1,6 @@
 """What the rough indicator of opacity is worth on real radiographs.
 
-    python benchmarks/opacity.py --data DIR
+    python -m experiments.opacity --data DIR
 
 DIR holds metadata.csv and images/. Scores of severity by raters are not among these data, so there is no comparison
 with any. Writes docs/results/opacity.*.
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from common import RESULTS, markdown_table, write_results
+from benchmarks._support.results import RESULTS, ROOT, markdown_table, write_results
 from covid_xray.bundle.lung_network import read_network
 from covid_xray.bundle.lungs import LungFinder
 from covid_xray.bundle.view import open_lungs
@@ -24,7 +24,7 @@ from covid_xray.evaluation.intervals import group_codes, percentiles, resamples
 from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
 
-BUNDLE = RESULTS.parent.parent / "src" / "covid_xray" / "bundle" / "default"
+BUNDLE = ROOT / "src" / "covid_xray" / "bundle" / "default"
 MOST, ROUNDS, ALTERED = 150, 1000, 60  # images of a source and label, except those of covid patients; rounds
 ABNORMAL = "nothing abnormal"
 ALTERATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -50,7 +50,7 @@ def main() -> None:
         "altered": altered(table, options.data, finder),
     }
     facts = {"bundle": dict(read_network(BUNDLE).facts)["sha256"]}
-    command = "python benchmarks/opacity.py --data DATA"
+    command = "python -m experiments.opacity --data DATA"
     write_results("opacity", {**facts, **sets}, page(sets), command=command, note=NOTE)
 
 

@@ -3,19 +3,18 @@
 Each study has 120 patients with one to four films; what is hard about a patient is hard in all films. The truth is the
 same figure on 400,000 patients, or the number that the simulation was made with.
 
-    python benchmarks/coverage.py [--studies 1000] [--rounds 1000]
+    python -m experiments.coverage [--studies 1000] [--rounds 1000]
 """
 
 import argparse
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 from scipy.special import softmax
 from scipy.stats import binomtest
 
-from common import markdown_table, write_results
+from benchmarks._support.results import RESULTS, markdown_table, write_results
 from covid_xray.bundle.prediction_sets import METHODS, prediction_sets
 from covid_xray.evaluation.calibration import fit_temperature
 from covid_xray.evaluation.conformal import band, conformal_quantile
@@ -48,8 +47,14 @@ def main() -> None:
     seconds = time.perf_counter() - started
     result = {"studies": options.studies, "rounds": options.rounds, "seconds": round(seconds, 1), "goal": [LEAST, MOST],
               "intervals": intervals, "sets": sets, "temperatures": temperatures}  # fmt: skip
-    write_results("coverage", result, tables(result), command=" ".join(["python", *map(str, sys.argv)]), note=NOTE)
-    print((Path(__file__).parent.parent / "docs" / "results" / "coverage.md").read_text())
+    write_results(
+        "coverage",
+        result,
+        tables(result),
+        command=" ".join(["python -m experiments.coverage", *sys.argv[1:]]),
+        note=NOTE,
+    )
+    print((RESULTS / "coverage.md").read_text())
 
 
 def patients(random: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

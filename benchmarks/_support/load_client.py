@@ -1,6 +1,6 @@
 """Clients for benchmarks/serving.py: so many threads send images as fast as they are answered; JSON of what came back.
 
-python benchmarks/serving_load.py ADDRESS --path /api/v1/predict --clients 16 --seconds 10 IMAGE ...
+python -m benchmarks._support.load_client ADDRESS --path /api/v1/predict --clients 16 --seconds 10 IMAGE ...
 """
 
 import argparse

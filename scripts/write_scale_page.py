@@ -3,7 +3,7 @@
 Each block of the page between `<!-- NAME -->` and `<!-- /NAME -->` is written here and nowhere else;
 tests/test_scale_page.py holds the page against the file.
 
-    python benchmarks/scale_page.py [--check]
+    python scripts/write_scale_page.py [--check]
 """
 
 import json
@@ -208,7 +208,9 @@ def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
     new = written(page, json.loads(RESULT.read_text(encoding="utf-8")))
     if "--check" in sys.argv and new != page:
-        raise SystemExit("expected docs/explanation/scale.md as its figures are. Run: python benchmarks/scale_page.py")
+        raise SystemExit(
+            "expected docs/explanation/scale.md as its figures are. Run: python scripts/write_scale_page.py"
+        )
     PAGE.write_text(new, encoding="utf-8")
 
 

@@ -57,7 +57,7 @@ def told(rows: Rows) -> list[str]:
     row, inner = chosen(rows, list(values_of(rows[0]))), nested(rows)
     v = values_of(row).values()
     lines = [
-        f"By the rule of `benchmarks/head_choice.py` (worst pair, then mean, each within {NOISE:g} of the best, then",
+        f"By the rule of `experiments/heads/choice.py` (worst pair, then mean, each within {NOISE:g} of the best, then",
         f"known sources) the {len(rows)} heads give **{row['name']}**: worst pair {min(v):.3f}, mean",
         f"{np.mean(list(v)):.3f}, known sources {row['macro_f1']:.3f}. That is the best of many. The same rule where",
         "the choice cannot see what is told:",

@@ -1,6 +1,6 @@
 """Heads on ImageNet's features as they are: every way that was tried, on hospitals left out and on known ones.
 
-usage: python benchmarks/linear_heads.py --data FOLDER --lungs RUN -o OUT [ROW...]     (ROW: part of a name)
+usage: python -m experiments.heads.linear_heads --data FOLDER --lungs RUN -o OUT [ROW...]     (ROW: part of a name)
 
 The six folds of network_grid.py; features by head_features.py, ways to fit by head_methods.py and head_robust.py, rows
 by head_rows.py. Beside every score the same head on pictures whose lungs are hidden; and the head of all sources on the
@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score, roc_auc_score
 
-from head_methods import Head
-from head_rows import ROWS, Row
-from network_grid import AUXILIARY, CLASSES, folds, parts, read_views, study
+from experiments.heads.methods import Head
+from experiments.heads.rows import ROWS, Row
+from experiments.network_grid import AUXILIARY, CLASSES, folds, parts, read_views, study
 
 NOT_JUDGED = ("nothing-seen", "pcr-negative")  # covid by another's word: left out of the answers
 ROUNDS = 1000

@@ -1,6 +1,6 @@
 """What each choice gives on hospitals that were left out: what the network sees, what it learns from, how it learns.
 
-usage: KERAS_BACKEND=jax python benchmarks/network_grid.py --data FOLDER --lungs RUN -o OUT [--workers 8] [--known]
+usage: KERAS_BACKEND=jax python -m experiments.network_grid --data FOLDER --lungs RUN -o OUT [--workers 8] [--known]
        on a CPU: KERAS_BACKEND=tensorflow, --workers 1 --precision float32
 
 Six folds: one source of covid and one of normal radiographs are both left out, with everybody who is in them; the
@@ -16,7 +16,6 @@ import json
 import multiprocessing
 import os
 import pickle
-import sys
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -25,8 +24,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
 CLASSES = ("covid", "normal", "virus")
 AUXILIARY = ("bacterial", "pneumonia")
@@ -66,10 +63,9 @@ class Task:
 
 def study(data: Path, duplicates: Path) -> pd.DataFrame:
     """One row for each radiograph: label, hospital, reason to leave it out, person."""
-    from curate_cxr import hospitals, reasons
-
     from covid_xray.data.groups import groups, with_duplicates
     from covid_xray.data.manifest import read_manifest
+    from scripts.curate_cxr import hospitals, reasons
 
     manifest = with_duplicates(read_manifest(data), pd.read_csv(duplicates, dtype=str))
     table = manifest.table.reset_index(drop=True)
@@ -336,9 +332,8 @@ def grid_tasks(table: pd.DataFrame, names: list[str], base: dict[str, Any], lung
 
 def parts(table: pd.DataFrame) -> np.ndarray:
     """The part of each radiograph in the table of scripts/curate_cxr.py; "" for one that is left out."""
-    from curate_cxr import curate
-
     from covid_xray.data.manifest import Manifest
+    from scripts.curate_cxr import curate
 
     read = table.drop(columns=["reason", "hospital", "person"])
     curated, _ = curate(Manifest(table=read, root=Path(), quarantine=pd.DataFrame()))

@@ -1,9 +1,9 @@
-"""Embeddings for benchmarks/linear_heads.py: one pass of the network that ships over all radiographs for each view.
+"""Compute the embeddings that experiments/heads/linear_heads.py fits its heads on, one file for each view.
 
-usage: python benchmarks/head_features.py --data FOLDER --views VIEWS [NAME...]
+    python -m experiments.heads.features --data FOLDER --views VIEWS [NAME...]
 
-VIEWS holds the pictures of network_grid.py (VIEWS/whole.npy and so on); VIEWS/features/NAME.npy is N x D float32, in
-the order of `network_grid.study`. A feature that exists is not computed again.
+VIEWS holds the pictures that experiments/network_grid.py writes (VIEWS/whole.npy and so on). Each embedding is saved as
+VIEWS/features/NAME.npy, N x D float32, in the order of `network_grid.study`. A file that exists is not computed again.
 """
 
 import argparse
@@ -168,7 +168,7 @@ def _pixels(views: Path, name: str) -> Any:
 
 
 def _at(side: int, chosen: argparse.Namespace) -> np.ndarray:
-    from network_grid import study
+    from experiments.network_grid import study
 
     images = study(chosen.data, chosen.duplicates)["image"].tolist()
     pixels = np.stack(list(larger(chosen.data, images, side)))

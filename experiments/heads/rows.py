@@ -8,8 +8,8 @@ from math import inf
 from types import MappingProxyType
 from typing import Any
 
-from head_methods import Fit, blinded, discriminant, erased, logistic, projected, ridge, whitened
-from head_robust import bagged, mixed, staged, within, worst_group
+from experiments.heads.methods import Fit, blinded, discriminant, erased, logistic, projected, ridge, whitened
+from experiments.heads.robust import bagged, mixed, staged, within, worst_group
 
 
 @dataclass(frozen=True)

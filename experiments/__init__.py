@@ -1,0 +1,1 @@
+"""Studies behind the published figures: `python -m experiments.NAME`, from the repository's root."""
