@@ -1,7 +1,8 @@
-"""A folder of JPEGs to CSV: `covid-xray predict` against one `model.predict` an image and against batches by Keras.
+"""Time a folder of JPEGs to CSV: `covid-xray predict` against a loop of `model.predict` and against batches by Keras.
 
-Every way is a process of its own, from start to the written CSV. The loop over single images is measured on a sample
-and scaled, as the page says. Decoding alone and the network alone are measured in one process on the same images.
+Every variant runs in a process of its own, from start to the written CSV. The loop over single images is measured on a
+sample and scaled, as the page says. Decoding alone and the network alone are measured in one process on the same
+images.
 
     python -m benchmarks.batch_predict --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER [--images 2000] [--rounds 2]
 """
@@ -47,11 +48,11 @@ data = tf.keras.utils.image_dataset_from_directory(
 probabilities = model.predict(data, verbose=0)
 csv.writer(open(sys.argv[3], "w")).writerows([path, *row] for path, row in zip(data.file_paths, probabilities))
 """
-LOOP_NAME, BATCHES_NAME = "(a) one model.predict an image", "(b) Keras predict on image_dataset_from_directory"
+LOOP_NAME, BATCHES_NAME = "(a) model.predict image by image", "(b) Keras predict on image_dataset_from_directory"
 
 
 def main() -> None:
-    """Measure everything in turns and write docs/results/batch_predict."""
+    """Measure all variants in turns and write docs/results/batch_predict."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
@@ -65,14 +66,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         folder = linked(paths[:: max(1, len(paths) // args.images)][: args.images], work / "images")
-        runs = ways(folder, args, work)
+        runs = time_variants(folder, args, work)
         parts = alone(sorted(folder.iterdir())[: min(args.images, 480)], args.run, rounds=args.rounds)
         memory = peaks(paths, args, work)
     report(runs, parts, memory, args=args, before=before)
 
 
 def linked(paths: list[Path], folder: Path) -> Path:
-    """A flat folder of links to the images."""
+    """Make a flat folder of links to the images."""
     folder.mkdir()
     for number, path in enumerate(paths):
         (folder / f"{number:05}-{path.stem}.jpg").symlink_to(path)
@@ -80,7 +81,7 @@ def linked(paths: list[Path], folder: Path) -> Path:
 
 
 def engines(run: Path) -> dict[str, list[str]]:
-    """Name -> options of `predict`."""
+    """Map names to options of `predict`, for the engines that are installed."""
     found = {"covid-xray predict, onnxruntime float32": []}
     int8 = (run / "bundle" / "model_int8.onnx").is_file()
     if int8:
@@ -94,13 +95,13 @@ def engines(run: Path) -> dict[str, list[str]]:
 
 
 def predict(folder: Path, run: Path, out: Path, options: list[str]) -> list[object]:
-    """The command."""
+    """Build the command."""
     program = Path(sys.executable).parent / "covid-xray"
     return [program, "predict", folder, "--bundle", run / "bundle", "--csv", "-o", out, *options]
 
 
-def ways(folder: Path, args: argparse.Namespace, work: Path) -> dict[str, list[float]]:
-    """Seconds from start to CSV for all images, each way in turns."""
+def time_variants(folder: Path, args: argparse.Namespace, work: Path) -> dict[str, list[float]]:
+    """Measure seconds from start to CSV for all images, the variants in turns."""
     seconds: dict[str, list[float]] = {}
     for turn in range(args.rounds):
         for name, options in engines(args.run).items():
@@ -123,14 +124,14 @@ def ways(folder: Path, args: argparse.Namespace, work: Path) -> dict[str, list[f
 
 
 def check(path: Path, images: int) -> None:
-    """A fast way that loses rows is none."""
+    """Stop when a result lacks rows."""
     rows = path.read_bytes().count(b"\n") - 1
     if rows != images:
-        raise SystemExit(f"expected {images} rows. Received: {rows}")
+        raise SystemExit(f"{path.name} has {rows} rows; {images} images were given.")
 
 
 def alone(paths: list[Path], run: Path, *, rounds: int) -> dict[str, dict[str, float]]:
-    """Images a second of decoding alone, of the network alone and of both together, for each precision."""
+    """Measure images per second of decoding, of the network and of both together, for each precision."""
     from covid_xray import Predictor
 
     result = {}
@@ -150,27 +151,27 @@ def alone(paths: list[Path], run: Path, *, rounds: int) -> dict[str, dict[str, f
 
 
 def rate(work, images: int) -> float:
-    """Images a second."""
+    """Return images per second."""
     started = time.perf_counter()
     work()
     return images / (time.perf_counter() - started)
 
 
 def decode(predictor, paths: list[Path]) -> None:
-    """Decode and resize all, in as many threads as `predict_many` uses."""
+    """Decode and resize all images, in as many threads as `predict_many` uses."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in pool.map(predictor.read, paths):
             pass
 
 
 def network(predictor, pixels: np.ndarray) -> None:
-    """All batches of 16."""
+    """Run the network on all images in batches of 16."""
     for start in range(0, len(pixels), 16):
         predictor.run(pixels[start : start + 16])
 
 
 def peaks(paths: list[Path], args: argparse.Namespace, work: Path) -> dict[int, float]:
-    """Peak memory in MiB by number of images, with the engine that is soonest done."""
+    """Measure peak memory in MiB by number of images, with the fastest precision."""
     result = {}
     options = ["--precision", "int8"] if (args.run / "bundle" / "model_int8.onnx").is_file() else []
     for count in args.memory:
@@ -181,7 +182,7 @@ def peaks(paths: list[Path], args: argparse.Namespace, work: Path) -> dict[int, 
 
 
 def report(runs, parts, memory, *, args: argparse.Namespace, before: float) -> None:
-    """Medians, ratios of the rounds, and the page."""
+    """Write the page: medians, and ratios within each round."""
     ours = [name for name in runs if name.startswith("covid-xray")]
     ratios = {
         name: {
@@ -195,18 +196,22 @@ def report(runs, parts, memory, *, args: argparse.Namespace, before: float) -> N
         + ([f"{ratio:.1f}x" for ratio in ratios[name].values()] if name in ratios else ["", ""])
         for name, turns in runs.items()
     ]
-    table = markdown_table(["way", "seconds", "images a second", "against (a)", "against (b)"], rows)
+    table = markdown_table(
+        ["variant", "seconds", "images per second", "times as fast as (a)", "times as fast as (b)"], rows
+    )
     shares = [
         [name, f"{p['decode']:.0f}", f"{p['network']:.0f}", f"{p['together']:.0f}", f"{p['share']:.2f}"]
         for name, p in parts.items()
     ]
-    share_table = markdown_table(["onnxruntime", "decode alone", "network alone", "together", "of the slower"], shares)
+    share_table = markdown_table(
+        ["ONNX Runtime", "decode alone", "network alone", "together", "together / the slower"], shares
+    )
     (few, many) = memory.items()
     text = (
-        f"{args.images:,} JPEGs of at most 512 pixels to CSV, process start included; medians of {args.rounds} rounds "
-        f"in turns. (a) was measured on {args.sample} images and scaled.\n\n{table}\n\n"
-        "Goals: >= 10 times (a), >= 1.5 times (b).\n\n"
-        f"Images a second of the parts, in one process on the same cores:\n\n{share_table}\n\nGoal: >= 0.9.\n\n"
+        f"{args.images:,} JPEGs of at most 512 pixels to CSV, process start included; medians of {args.rounds} "
+        f"rounds in turns. (a) was measured on {args.sample} images and scaled.\n\n{table}\n\n"
+        "Goals: at least 10 times as fast as (a), at least 1.5 times as fast as (b).\n\n"
+        f"Images per second of each part, in one process on the same cores:\n\n{share_table}\n\nGoal: at least 0.9.\n\n"
         f"Peak memory: {few[1]:.0f} MiB at {few[0]:,} images, {many[1]:.0f} MiB at {many[0]:,} "
         f"({many[1] / few[1] - 1:+.1%}; goal: within 10 %)."
     )
@@ -214,6 +219,7 @@ def report(runs, parts, memory, *, args: argparse.Namespace, before: float) -> N
         "batch_predict",
         {"seconds": runs, "ratios": ratios, "parts": parts, "peak_mib": memory, "load_before": before},
         text,
+        title="Predicting a folder of JPEGs",
         command=f"python -m benchmarks.batch_predict --data DATA --run RUN --images {args.images} "
         f"--rounds {args.rounds}",
         note=load_note(before),

@@ -1,4 +1,4 @@
-"""One image from the shell: `covid-xray predict` against importing TensorFlow, loading the .keras file and predicting.
+"""Time one image from the shell: `covid-xray predict` against TensorFlow, a .keras file and `model.predict`.
 
 Each measurement is a process of its own; the variants take turns and medians are compared.
 
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def variants(image: Path, run: Path) -> dict[str, list[object]]:
-    """Name -> command."""
+    """Map names to commands."""
     predict = [Path(sys.executable).parent / "covid-xray", "predict", image, "--bundle", run / "bundle"]
     found: dict[str, list[object]] = {
         "covid-xray predict (table)": predict,
@@ -68,17 +68,17 @@ def variants(image: Path, run: Path) -> dict[str, list[object]]:
 
 
 def check_same_answer(runs: dict[str, list[dict]]) -> None:
-    """Both ways must give the same probabilities, or the comparison means nothing."""
+    """Stop when the two do not give about the same probabilities."""
     ours = json.loads(runs["covid-xray predict --json"][0]["output"])["probabilities"].values()
     theirs = json.loads(runs["original: import tensorflow, load .keras, predict"][0]["output"].splitlines()[-1])
     # Keras resizes by nearest neighbour here, as load_img does by default: close, but not the same pixels.
     difference = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
     if difference > 0.2:
-        raise SystemExit(f"expected about the same probabilities. Received: a difference of {difference:.2f}")
+        raise SystemExit(f"The two networks answer differently: the probabilities differ by up to {difference:.2f}.")
 
 
 def report(runs: dict[str, list[dict]], *, before: float, rounds: int) -> None:
-    """Medians, ratios, and the page."""
+    """Write the page: medians and ratios."""
     seconds = {name: median(run["seconds"] for run in turns) for name, turns in runs.items()}
     cpu = {name: median(run["cpu_seconds"] for run in turns) for name, turns in runs.items()}
     memory = {name: max(run["peak_mib"] for run in turns) for name, turns in runs.items()}
@@ -101,16 +101,17 @@ def report(runs: dict[str, list[dict]], *, before: float, rounds: int) -> None:
         for name in runs
     ]
     header = [
-        "way",
+        "variant",
         "seconds",
         "processor seconds",
         "peak MiB",
         "times faster",
-        "seconds beyond Python and onnxruntime",
+        "seconds beyond Python and ONNX Runtime",
     ]
     goals = (
-        f"Goals: >= 15 times faster (got {ratios[ours[0]]:.1f} with the table, {ratios[ours[1]]:.1f} with --json); "
-        f"<= 0.25 s beyond Python and the import of ONNX Runtime (got {own[ours[0]]:.2f} and {own[ours[1]]:.2f})."
+        f"Goals: at least 15 times faster (measured: {ratios[ours[0]]:.1f} with the table, {ratios[ours[1]]:.1f} with "
+        f"--json); at most 0.25 s beyond Python and the import of ONNX Runtime (measured: {own[ours[0]]:.2f} and "
+        f"{own[ours[1]]:.2f})."
     )
     for turns in runs.values():
         for run in turns:
@@ -119,6 +120,7 @@ def report(runs: dict[str, list[dict]], *, before: float, rounds: int) -> None:
         "cold_start",
         {"rounds": rounds, "load_before": before, "runs": runs, "seconds": seconds, "ratios": ratios, "own": own},
         f"Medians of {rounds} rounds, one image, network of 108 MB.\n\n{markdown_table(header, rows)}\n\n{goals}",
+        title="One image from the shell",
         command=f"python -m benchmarks.cold_start --data DATA --run RUN --rounds {rounds}",
         note=load_note(before),
     )

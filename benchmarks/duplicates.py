@@ -1,7 +1,7 @@
-"""How many copies of a radiograph are found, how many of the pairs are right, and what it costs.
+"""Measure recall, precision and cost of finding copies of a radiograph, against perceptual hashes.
 
-Real radiographs: pairs by source, what they mean, and what simple hashes would have found of them. Altered copies:
-683 of the radiographs changed in nine ways and mixed under the real ones. Growth: 1,000, 3,000 and 6,000 images.
+Real radiographs: pairs by source, what they mean, and how many of them simple hashes find. Altered copies: 683 of the
+radiographs changed in nine ways and mixed with the real ones. Growth: 1,000, 3,000 and 6,000 images.
 
     python -m benchmarks.duplicates --data FOLDER_OF_THE_RADIOGRAPHS [--work DIR] [--workers 2]
 
@@ -34,18 +34,18 @@ SIZES = (1000, 3000, 6000)
 HASH_BITS = (0, 4, 8, 12)  # largest Hamming distance of a pair, of 64 bits
 
 GROWTH = (
-    "images", "CPU s", "CPU ms each", "seconds", "cores it got", "seconds on free cores", "steps (s)",
-    "own memory, MiB", "with files, MiB",
+    "images", "CPU s", "CPU ms per image", "seconds", "cores used", "seconds on free cores", "steps (s)",
+    "own memory, MiB", "with mapped files, MiB",
 )  # fmt: skip
 
 
 def main() -> None:
-    """Run the real set, the altered copies and the growth, then write the tables."""
+    """Measure the real set, the altered copies and the growth, then write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/duplicates"))
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--one", type=Path, help="used by itself: measure one list of files and stop")
+    parser.add_argument("--one", type=Path, help="internal: measure one list of files and stop")
     args = parser.parse_args()
     if args.one:
         one(args.one, workers=args.workers)
@@ -72,22 +72,23 @@ def main() -> None:
         "duplicates",
         result,
         page(result),
+        title="Finding copies of a radiograph",
         command=f"python -m benchmarks.duplicates --data FOLDER --workers {args.workers}",
     )
     print(page(result))
 
 
 def sample(paths: Mapping[str, Path], size: int) -> dict[str, Path]:
-    """`size` of the files, drawn once and for all."""
+    """Draw `size` of the files, with a fixed seed."""
     names = sorted(paths)
     chosen = np.random.default_rng(0).permutation(len(names))[:size]
     return {names[i]: paths[names[i]] for i in sorted(chosen)}
 
 
 def measured(paths: Mapping[str, Path], work: Path, *, workers: int) -> dict:
-    """Seconds, memory and pairs of one run, in a process of its own."""
+    """Measure seconds, memory and pairs of one run, in a process of its own."""
     listing, out = work / f"{len(paths)}.json", work / f"{len(paths)}-out.json"
-    if not out.exists():  # a stage that was measured is not measured again
+    if not out.exists():  # measured by an earlier run
         listing.write_text(json.dumps({name: str(path.resolve()) for name, path in paths.items()}))
         command = [sys.executable, "-m", __spec__.name, "--data", ".", "--one", str(listing), "--workers", str(workers)]
         subprocess.run(command, check=True)
@@ -95,7 +96,7 @@ def measured(paths: Mapping[str, Path], work: Path, *, workers: int) -> dict:
 
 
 def one(listing: Path, *, workers: int) -> None:
-    """Find the pairs of one list of files; write what it took."""
+    """Find the pairs of one list of files; write pairs and cost."""
     paths = {name: Path(path) for name, path in json.loads(listing.read_text()).items()}
     started, steps, own = time.perf_counter(), {}, [0.0]
 
@@ -121,13 +122,13 @@ def one(listing: Path, *, workers: int) -> None:
 
 
 def own_memory() -> float:
-    """MiB that this process holds without the files it has mapped (those the system may drop at any time)."""
+    """Return the MiB that this process holds, without mapped files (the system may drop those at any time)."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("RssAnon:")[2].split()[0]) / 1024
 
 
 def real_facts(manifest: Manifest, pairs: list[Pair]) -> dict:
-    """What the copies mean for who uses the set."""
+    """Count what the copies mean for users of the data set."""
     source, split = (manifest.table.set_index("image")[name] for name in ("source", "original_split"))
     covid = select(manifest, labels=["covid"])
     nih = select(manifest, sources=["darkcovidnet"], where=["label!=covid"])
@@ -150,13 +151,13 @@ def real_facts(manifest: Manifest, pairs: list[Pair]) -> dict:
 
 
 def same_source(double: pd.DataFrame) -> list[str]:
-    """Patient ids of one source whose patients share a radiograph."""
+    """List patient ids of one source whose patients share a radiograph."""
     several = [ids.split(" | ") for ids in double["patients"]]
     return sorted({" = ".join(ids) for ids in several if len({name.rsplit("-", 1)[0] for name in ids}) < len(ids)})
 
 
 def altered_facts(pairs: list[Pair], copies: dict[str, tuple[str, str]], group: dict[str, str]) -> dict:
-    """Recall of the altered copies by way, and the pairs with a copy that are wrong."""
+    """Compute the recall of altered copies by kind of change, and list wrong pairs that hold a copy."""
     found = {frozenset((pair.first, pair.second)) for pair in pairs}
     rows = [(way, frozenset((name, original)) in found) for name, (original, way) in copies.items()]
     by_way = pd.DataFrame(rows, columns=["way", "found"]).groupby("way")["found"].agg(["sum", "count"])
@@ -176,7 +177,7 @@ def altered_facts(pairs: list[Pair], copies: dict[str, tuple[str, str]], group: 
 
 
 def hash_facts(paths: Mapping[str, Path], pairs: list[Pair], copies: Mapping, real: set[str]) -> dict:
-    """pHash and dHash (64 bits) against the pairs found here, and against the altered copies."""
+    """Measure pHash and dHash (64 bits) against the pairs found here, and against the altered copies."""
     names = sorted(paths)
     truth = {frozenset((pair.first, pair.second)) for pair in pairs}
     altered = {frozenset((name, original)) for name, (original, _) in copies.items()}
@@ -198,13 +199,13 @@ def hash_facts(paths: Mapping[str, Path], pairs: list[Pair], copies: Mapping, re
 
 
 def hashed(path: Path, compute: Callable) -> np.ndarray:
-    """One hash, 64 booleans."""
+    """Hash one file to 64 booleans."""
     with Image.open(path) as image:
         return compute(image.convert("L")).hash.ravel()
 
 
 def page(result: dict) -> str:
-    """The tables of docs/results/duplicates.md."""
+    """Format the tables of docs/results/duplicates.md."""
     real, altered = result["real"], result["altered"]
     sources = sorted(real["source_by_source"])
     between = [(a, *[real["source_by_source"][a][b] for b in sources]) for a in sources]
@@ -219,38 +220,38 @@ def page(result: dict) -> str:
     growth = [growth_row(run, workers=result["workers"]) for run in result["growth"].values()]
     facts = [
         ("covid images", real["covid"]["images"]),
-        ("distinct radiographs behind them", real["covid"]["radiographs"]),
-        ("people behind them, at most", real["covid"]["people_at_most"]),
-        ("radiographs that have two labels (covid and normal)", len(real["two_labels"])),
+        ("distinct radiographs among them", real["covid"]["radiographs"]),
+        ("patients behind them, at most", real["covid"]["people_at_most"]),
+        ("radiographs with two labels (covid and normal)", len(real["two_labels"])),
         ("radiographs whose copies name several patient ids", real["people_with_several_ids"]),
-        ("sets of such ids that hold two of one source", len(real["same_source_two_ids"])),
-        ("Kermany's val images that are train images", real["kermany_val_in_train"]),
+        ("sets of such ids with two ids of one source", len(real["same_source_two_ids"])),
+        ("val images of Kermany that are also train images", real["kermany_val_in_train"]),
         ("NIH patients in both classes of DarkCovidNet", real["nih_patients_in_both_classes"]),
     ]
     return "\n\n".join(
         [
             f"## Real radiographs: {real['pairs']:,} pairs, {real['groups']:,} groups",
-            "Pairs of images that show one radiograph, source by source (the diagonal: within one source):",
+            "Pairs of images that show the same radiograph, by source (diagonal: within one source):",
             markdown_table(["", *sources], between),
-            markdown_table(["sources", "same bytes or pixels", "near"], kinds),
-            markdown_table(["what follows", "number"], facts),
+            markdown_table(["sources", "same bytes or pixels", "near copies"], kinds),
+            markdown_table(["consequence", "number"], facts),
             f"## Altered copies: {altered['recall']:.1%} of {sum(w['of'] for w in altered['ways'].values())} found",
-            markdown_table(["way", "copies", "recall"], ways),
-            f"{altered['pairs']:,} pairs hold an altered copy; {len(altered['wrong'])} of them are wrong.",
-            "## Simple hashes on the same images\n\nRecall and precision against the pairs found here; the last column "
-            "against the altered copies, whose truth is known.",
-            markdown_table(["method", "pairs", "recall", "precision", "recall, altered"], hashes),
+            markdown_table(["change", "copies", "recall"], ways),
+            f"{altered['pairs']:,} pairs contain an altered copy; {len(altered['wrong'])} of them are wrong.",
+            "## Perceptual hashes on the same images\n\nRecall and precision against the pairs found here. The last "
+            "column is recall of the altered copies, whose truth is known.",
+            markdown_table(["method", "pairs", "recall", "precision", "recall, altered copies"], hashes),
             f"## Cost, {result['workers']} threads",
-            "CPU seconds hardly depend on what else the machine does, seconds do: the column after them says how many "
-            "cores the run was given, and the next is CPU seconds by threads. Own memory leaves "
-            "out the temporary files that are mapped, which the system may drop at any time.",
+            "CPU seconds hardly depend on other work on the machine; seconds do. *Cores used* is CPU seconds divided "
+            "by seconds, *seconds on free cores* is CPU seconds divided by threads. *Own memory* leaves out mapped "
+            "temporary files, which the system may drop at any time.",
             markdown_table(GROWTH, growth),
         ]
     )
 
 
 def growth_row(run: dict, *, workers: int) -> tuple:
-    """One line of the table `GROWTH`."""
+    """Format one line of the table `GROWTH`."""
     steps = " + ".join(f"{name} {seconds}" for name, seconds in run["steps"].items())
     cpu = run["cpu_seconds"]
     each, given = f"{1000 * cpu / run['images']:.0f}", f"{cpu / run['seconds']:.2f}"

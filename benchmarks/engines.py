@@ -1,4 +1,4 @@
-"""Latency at batch 1 and throughput at batch 16 of every engine and precision, and how far the labels agree.
+"""Measure latency at batch 1, throughput at batch 16 and agreement of labels for every engine and precision.
 
 python -m benchmarks.engines --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER [--images 320] [--rounds 5]
 """
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def open_all(bundle: Path) -> tuple[dict[str, Predictor], dict[str, str]]:
-    """The engines that run here, and why the others do not."""
+    """Open the engines that run here; map the others to the reason why they do not."""
     opened, missing = {}, {}
     for engine, precision in CHOICES:
         try:
@@ -54,7 +54,7 @@ def open_all(bundle: Path) -> tuple[dict[str, Predictor], dict[str, str]]:
 
 
 def read(data: Path, run: Path, predictor: Predictor, count: int) -> np.ndarray:
-    """Inputs of images that no engine was calibrated on: the run's validation part."""
+    """Read inputs that no engine was calibrated on: the run's validation part."""
     with (run / "split.csv").open(encoding="utf-8") as stream:
         images = [row["image"] for row in csv.DictReader(stream) if row["split"] == "val"]
     chosen = images[:: max(1, len(images) // count)][:count]
@@ -62,7 +62,7 @@ def read(data: Path, run: Path, predictor: Predictor, count: int) -> np.ndarray:
 
 
 def measure(opened: dict[str, Predictor], pixels: np.ndarray, *, rounds: int) -> dict[str, dict[str, float]]:
-    """Median milliseconds at batch 1 and images a second at batch 16, the engines in turns."""
+    """Measure median milliseconds at batch 1 and images per second at batch 16, the engines in turns."""
     single: dict[str, list[float]] = {name: [] for name in opened}
     batched: dict[str, list[float]] = {name: [] for name in opened}
     for _ in range(rounds + 1):  # the first round warms up
@@ -78,19 +78,19 @@ def measure(opened: dict[str, Predictor], pixels: np.ndarray, *, rounds: int) ->
 
 
 def seconds(predictor: Predictor, pixels: np.ndarray) -> float:
-    """Of one run."""
+    """Time one run of the network."""
     started = time.perf_counter()
     predictor.run(pixels)
     return time.perf_counter() - started
 
 
 def answers(predictor: Predictor, pixels: np.ndarray) -> np.ndarray:
-    """N x C probabilities."""
+    """Compute N x C probabilities."""
     return np.concatenate([predictor.run(pixels[i : i + 16])["probabilities"] for i in range(0, len(pixels), 16)])
 
 
 def compare(received: np.ndarray, expected: np.ndarray) -> dict[str, float]:
-    """Share of equal labels and the largest difference of a probability, against onnxruntime float32."""
+    """Compare with onnxruntime float32: share of equal labels, and the largest difference of a probability."""
     return {
         "agreement": float(np.mean(received.argmax(axis=1) == expected.argmax(axis=1))),
         "largest_difference": float(np.abs(received - expected).max()),
@@ -98,7 +98,7 @@ def compare(received: np.ndarray, expected: np.ndarray) -> dict[str, float]:
 
 
 def report(times, agreement, missing, opened, *, count: int, args: argparse.Namespace, before: float) -> None:
-    """The page."""
+    """Write the page."""
     base = times["onnxruntime float32"]["images_per_second"]
     rows = [
         [
@@ -114,10 +114,10 @@ def report(times, agreement, missing, opened, *, count: int, args: argparse.Name
     header = [
         "engine",
         "ms at batch 1",
-        "images a second at batch 16",
-        "against the first",
-        "labels as the first",
-        "largest difference",
+        "images per second at batch 16",
+        "times as fast as the first",
+        "same labels as the first",
+        "largest difference of a probability",
     ]
     predictor = next(iter(opened.values()))
     left_out = "".join(f"\n- {name}: {why}" for name, why in missing.items())
@@ -129,6 +129,7 @@ def report(times, agreement, missing, opened, *, count: int, args: argparse.Name
         "engines",
         {"times": times, "agreement": agreement, "missing": missing, "images": count, "load_before": before},
         text + (f"\n\nNot measured:{left_out}" if missing else ""),
+        title="Engines and precisions",
         command=f"python -m benchmarks.engines --data DATA --run RUN --images {count} --rounds {args.rounds}",
         note=load_note(before),
     )

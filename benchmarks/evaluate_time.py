@@ -1,11 +1,11 @@
-"""The whole study against the prediction alone: `covid-xray evaluate` and `covid-xray predict` on the same images.
+"""Time `covid-xray evaluate` against `covid-xray predict` on the same images.
 
-Goal: evaluating 5,000 images with 1,000 bootstrap rounds takes at most 1.3 times the prediction plus 20 s. Both are
+Goal: evaluating 5,000 images with 1,000 bootstrap rounds takes at most 1.3 times the prediction plus 20 s. Both run in
 processes of their own, from start to the last file, and take turns.
 
     python -m benchmarks.evaluate_time --run RUN_FOLDER [--data FOLDER --label covid ...] [--images 5000] [--rounds 2]
 
-Without --data phantoms are drawn: two sources, patients with up to two films. The run's bundle answers both.
+Without --data phantoms are drawn: two sources, patients with up to two images.
 """
 
 import argparse
@@ -39,12 +39,13 @@ def main() -> None:
         table = chosen(options, work) if options.data else phantoms(options.images, work)
         turns = [turn(options.run, table, work) for _ in range(options.rounds)]
     result = summary(turns, "radiographs" if options.data else "phantoms")
-    write_results("evaluate_time", result, page(result), command=command(options), note=load_note(before))
+    title = "Time of an evaluation"
+    write_results("evaluate_time", result, page(result), title=title, command=command(options), note=load_note(before))
     print((RESULTS / "evaluate_time.md").read_text())
 
 
 def chosen(options: argparse.Namespace, work: Path) -> Path:
-    """A CSV of at most `images` rows of the labels asked for, evenly over the table, with links to their files."""
+    """Write a CSV of at most `images` rows with the chosen labels, evenly over the table, and links to their files."""
     from covid_xray.data.manifest import read_manifest, select, write_manifest
 
     manifest = read_manifest(options.data, check=False)
@@ -70,7 +71,7 @@ def phantoms(count: int, work: Path) -> Path:
     draw_dataset(work / "drawn", patients=count * 3 // 4, seed=0, clean=True)  # one or two pictures of each
     manifest = read_manifest(work / "drawn")
     if len(manifest.table) < count:
-        raise SystemExit(f"expected {count} phantoms. Received: {len(manifest.table)}")
+        raise SystemExit(f"Only {len(manifest.table)} phantoms were drawn; {count} are needed.")
     manifest = manifest.take([row < count for row in range(len(manifest.table))])
     (work / "data").mkdir()
     write_manifest(manifest, work / "data" / "manifest.csv")
@@ -78,7 +79,7 @@ def phantoms(count: int, work: Path) -> Path:
 
 
 def turn(run: Path, table: Path, work: Path) -> dict:
-    """Seconds of the prediction and of the study; both answer for every image, or the benchmark stops."""
+    """Time both commands once; stop when either lacks an image."""
     root = table.parent if not (work / "drawn").exists() else work / "drawn"
     results = {name: work / name for name in ("predicted", "evaluated")}
     for folder in results.values():
@@ -92,7 +93,7 @@ def turn(run: Path, table: Path, work: Path) -> dict:
     scored = metrics["n_images"] + len(metrics["failures"])
     rows = len((results["predicted"] / "predictions.csv").read_text(errors="replace").splitlines()) - 1
     if not rows == scored == len(images):
-        raise SystemExit(f"expected {len(images)} images in both. Received: {rows} and {scored}")
+        raise SystemExit(f"predict answered {rows} and evaluate {scored} of {len(images)} images.")
     return {
         "images": scored,
         "predict": predict["seconds"],
@@ -105,36 +106,44 @@ def turn(run: Path, table: Path, work: Path) -> dict:
 
 
 def listed(table: Path, root: Path) -> list[Path]:
-    """The files of the table."""
+    """List the files of the table."""
     from covid_xray.data.tables import read_table
 
     return [root / image for image in read_table(table, required=("image",))["image"]]
 
 
 def summary(turns: list[dict], what: str) -> dict:
-    """Medians of the turns, and whether the goal was met in each."""
+    """Compute medians of the turns, and whether the goal was met in each."""
     middle = {name: median(one[name] for one in turns) for name in turns[0]}
     return {"what": what, "bootstrap_rounds": BOOTSTRAP, "turns": turns, "median": middle,
             "met": all(one["evaluate"] <= one["allowed"] for one in turns)}  # fmt: skip
 
 
 def page(result: dict) -> str:
-    """The table of the page and the verdict."""
+    """Format the table and the verdict."""
     rows = [
         [number, one["images"], f"{one['predict']:.1f}", f"{one['evaluate']:.1f}", f"{one['allowed']:.1f}",
          f"{one['evaluate_cpu'] - one['predict_cpu']:.1f}"]
         for number, one in enumerate(result["turns"], start=1)
     ]  # fmt: skip
-    head = ["turn", f"images ({result['what']})", "predict, s", "evaluate, s", "allowed, s", "processor seconds more"]
+    head = [
+        "turn",
+        f"images ({result['what']})",
+        "predict, s",
+        "evaluate, s",
+        "allowed, s",
+        "additional processor seconds",
+    ]
     verdict = "met" if result["met"] else "**missed**"
     goal = (
-        f"Goal: evaluate <= {FACTOR:g} x predict + {EXTRA:g} s, with {result['bootstrap_rounds']:,} rounds: {verdict}."
+        f"Goal: evaluate takes at most {FACTOR:g} x predict + {EXTRA:g} s with {result['bootstrap_rounds']:,} rounds: "
+        f"{verdict}."
     )
     return markdown_table(head, rows) + f"\n\n{goal}"
 
 
 def command(options: argparse.Namespace) -> str:
-    """The command line without the folders of this machine."""
+    """Format the command line without the folders of this machine."""
     data = ["--data FOLDER", *(f"--label {label}" for label in options.label)] if options.data else []
     return " ".join(
         [

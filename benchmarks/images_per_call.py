@@ -1,4 +1,4 @@
-"""Milliseconds an image by how many one call of ONNX Runtime gets, and whether the answers stay the same bits.
+"""Measure milliseconds per image by the batch size of a call of ONNX Runtime, and whether answers stay bit-identical.
 
 python -m benchmarks.images_per_call [BUNDLE ...] [--images 64] [--rounds 5]     (no BUNDLE: the one that ships)
 """
@@ -28,18 +28,19 @@ def main() -> None:
     args = parser.parse_args()
     before, piece = os.getloadavg()[0], engines.PIECE
     rows = [row for bundle in args.bundles for row in measure(bundle, args.images, args.rounds)]
-    header = ["network", "threads", *(str(size) for size in SIZES), "same bits"]
+    header = ["network", "threads", *(str(size) for size in SIZES), "bit-identical"]
     cells = [[row["network"], row["threads"], *(f"{row['ms'][size]:.2f}" for size in SIZES),
               "yes" if row["same"] else f"no, {row['furthest']:.1e}"] for row in rows]  # fmt: skip
-    note = f"`engines.PIECE` is {piece}: larger batches go to ONNX Runtime in pieces of it. {load_note(before)}"
+    note = f"`engines.PIECE` is {piece}: larger batches are split into calls of that size. {load_note(before)}"
     given = " BUNDLE ..." if args.bundles != [None] else ""
     command = f"python -m benchmarks.images_per_call{given} --images {args.images} --rounds {args.rounds}"
-    write_results("images_per_call", {"rows": rows}, f"Milliseconds an image.\n\n{markdown_table(header, cells)}",
-                  command=command, note=note)  # fmt: skip
+    text = f"Milliseconds per image, by images per call.\n\n{markdown_table(header, cells)}"
+    title = "Images per call of ONNX Runtime"
+    write_results("images_per_call", {"rows": rows}, text, title=title, command=command, note=note)
 
 
 def measure(folder: Path | None, images: int, rounds: int) -> list[dict]:
-    """For one thread, and for one a core: medians by images a call, whole batches given as they are."""
+    """Measure medians by images per call, with one thread and with one thread per core."""
     found = []
     for threads in sorted({1, os.cpu_count() or 1}):
         predictor = Predictor(load_bundle(folder), threads=threads)

@@ -1,8 +1,8 @@
-"""Training steps a second in float32 and in bfloat16 for each network: which of them `precision=auto` gives bfloat16.
+"""Measure training speed in float32 and in bfloat16, to decide which networks `precision=auto` gives bfloat16.
 
-python -m benchmarks.precisions [NETWORK ...] [--rounds 1] [--seconds 8] [--batch 16]
+    python -m benchmarks.precisions [NETWORK ...] [--rounds 1] [--seconds 8] [--batch 16]
 
-Networks of depthwise convolutions gain nothing on a CPU, or lose: oneDNN has its fast bfloat16 kernels for plain ones.
+On a CPU, networks of depthwise convolutions gain nothing or lose: oneDNN has fast bfloat16 kernels for plain ones only.
 """
 
 import argparse
@@ -53,11 +53,12 @@ def main() -> None:
     command = (
         f"python -m benchmarks.precisions{named} --rounds {args.rounds} --seconds {args.seconds:g} --batch {args.batch}"
     )
-    write_results("precisions", {"networks": found}, table, command=command, note=load_note(before))
+    title = "bfloat16 against float32 in training"
+    write_results("precisions", {"networks": found}, table, title=title, command=command, note=load_note(before))
 
 
 def measure(name: str, kind: str, *, seconds: float, batch: int) -> float:
-    """Images a second of the training step on tensors in memory, from nothing, at 224 x 224."""
+    """Measure images per second of the training step on tensors in memory, from random weights, at 224 x 224."""
     import numpy as np
 
     from covid_xray.config import Training

@@ -1,12 +1,12 @@
-"""`covid-xray score` from one worker to two and from the local engine to Ray: rate, overhead, memory, start-up.
+"""Measure `covid-xray score` with one and two workers, locally and on Ray: rate, overhead, memory, start-up.
 
-Every run is a process of its own. Three sets of inputs: `real`, public radiographs under as many names as are asked
-for, with the network that ships; `tiny`, small drawn pictures and a network that costs next to nothing, so that the
-machinery around the network is all there is to see; `start`, one partition of 16 of them. Beside wall time the
-processor time of all processes of a run is summed, its start and end included.
+Every run is a process of its own. There are three sets of inputs: `real`, public radiographs linked under as many names
+as are needed, with the network that ships; `tiny`, small drawn pictures with a network of almost no cost, which
+isolates the overhead; `start`, one partition of 16 of them. Besides wall time, the processor time of all processes of a
+run is summed, including start and end.
 
-Each run is written down as it ends; `--resume` passes over those that are there, and `--seconds` stops between two
-groups of runs that are compared with each other (exit code 75: call it again).
+Each run is logged when it ends; `--resume` skips runs in the log, and `--seconds` stops between two groups of runs that
+are compared with each other (exit code 75: run it again).
 
     python -m benchmarks.score_scale [--images 20000] [--many 50000] [--rounds 2] [--data FOLDER_OF_THE_RADIOGRAPHS]
 """
@@ -82,12 +82,12 @@ def started(key: dict, films: Path, bundle: Path | str, address: str = "") -> di
         check=False,
     )
     if ran.returncode:
-        raise SystemExit(f"expected exit code 0. Received: {ran.returncode}\n{ran.stderr[-2000:]}")
+        raise SystemExit(f"The run ended with exit code {ran.returncode}:\n{ran.stderr[-2000:]}")
     return {**key, **json.loads(ran.stdout.splitlines()[-1]), "commit": commit()}
 
 
 def shipped(data: Path, images: int) -> dict:
-    """Cost of one real radiograph in core-milliseconds, by stage, with the network that ships."""
+    """Measure the cost of one real radiograph in core-milliseconds, by stage, with the network that ships."""
     from covid_xray.bundle.predictor import Predictor, open_source
     from covid_xray.limits import Limits
 
@@ -116,7 +116,7 @@ def shipped(data: Path, images: int) -> dict:
 
 
 def under_many_names(data: Path, folder: Path, count: int) -> Path:
-    """`count` links to the radiographs of `data`, in folders of a thousand."""
+    """Make `count` links to the radiographs of `data`, in folders of a thousand."""
     files = sorted((data / "images").rglob("*.jpg"))
     for number in range(count):
         path = folder / f"{number // 1000:03d}" / f"{number:06d}.jpg"
@@ -126,7 +126,7 @@ def under_many_names(data: Path, folder: Path, count: int) -> Path:
 
 
 def groups(args: argparse.Namespace) -> Iterator[list[dict]]:
-    """What is to be run: groups whose runs are compared with each other."""
+    """Yield groups of runs that are compared with each other."""
     for turn in range(args.rounds):
         where = {"set": "start", "count": 16, "workers": 1, "round": turn}
         yield [{**where, "engine": engine} for engine in ("local", "ray", "ray at an address")]
@@ -143,7 +143,7 @@ def groups(args: argparse.Namespace) -> Iterator[list[dict]]:
 
 
 class Archive:
-    """Makes the inputs of a run when it needs them, and a cluster for those at an address."""
+    """Create the inputs of a run, and a Ray cluster for the runs that join one."""
 
     def __init__(self, root: Path, data: Path | None) -> None:
         from archives import make_bundle
@@ -152,7 +152,7 @@ class Archive:
         self.bundle = make_bundle(root / "bundle")
 
     def run(self, key: dict) -> dict:
-        """The run of one key."""
+        """Execute one run."""
         from archives import archive
 
         folder = self.root / key["set"] / str(key["count"])
@@ -167,7 +167,7 @@ class Archive:
         return {**started({**key, "engine": "ray"}, folder, bundle, self.address()), "engine": key["engine"]}
 
     def address(self) -> str:
-        """Of a cluster that runs already."""
+        """Return the address of a running cluster, started when first needed."""
         if self.cluster is None:
             from ray.cluster_utils import Cluster
 
@@ -175,14 +175,14 @@ class Archive:
         return self.cluster.address
 
     def close(self) -> None:
-        """End the cluster."""
+        """Shut the cluster down."""
         if self.cluster is not None:
             self.cluster.shutdown()
             self.cluster = None
 
 
 def measure(args: argparse.Namespace) -> list[dict] | None:
-    """All runs, those of the log and new ones; `None` when the time was up before the last of them."""
+    """Execute or read all runs; return `None` when the time ran out before the last."""
     began, runs = time.monotonic(), []
     args.log.parent.mkdir(parents=True, exist_ok=True)
     if not args.resume:
@@ -201,7 +201,7 @@ def measure(args: argparse.Namespace) -> list[dict] | None:
 
 
 def logged(run: dict, log: Path) -> dict:
-    """The run, written down."""
+    """Append the run to the log."""
     run |= {"load": os.getloadavg()[0], "nice": niceness()}
     with log.open("a") as stream:
         stream.write(json.dumps(run) + "\n")
@@ -210,7 +210,7 @@ def logged(run: dict, log: Path) -> dict:
 
 
 def niceness() -> int:
-    """Of this process, or of its session where Linux shares the processors out among sessions."""
+    """Return the nice value of this process, or of its session where Linux schedules by session."""
     try:
         return int(Path("/proc/self/autogroup").read_text().split()[-1])
     except (OSError, ValueError, IndexError):
@@ -218,14 +218,14 @@ def niceness() -> int:
 
 
 def priority_note(runs: list[dict]) -> str:
-    """That the runs had the processors before others, where they had."""
+    """Say that the runs had priority over other work, where they had."""
     if max(run["nice"] for run in runs) >= 0:
         return ""
-    return f" All runs had the processors before that work (nice {max(run['nice'] for run in runs)})."
+    return f" All runs had priority over that work (nice {max(run['nice'] for run in runs)})."
 
 
 def main() -> None:
-    """Run every variant in turn and write the results."""
+    """Run every variant in turn and write docs/results/score_scale."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--many", type=int, default=50_000)
@@ -247,7 +247,7 @@ def main() -> None:
         raise SystemExit(UNFINISHED)
     for key in {(run["set"], run["count"]) for run in runs}:
         checksums = {run["checksum"] for run in runs if (run["set"], run["count"]) == key}
-        assert len(checksums) == 1, f"expected one checksum of {key}. Received: {checksums}"
+        assert len(checksums) == 1, f"runs of {key} gave several checksums: {checksums}"
     size = {"images": args.images, "few": args.few, "many": args.many, "rounds": args.rounds}
     size |= {"real_images": args.real, "real_rounds": args.real_rounds} if args.data else {}
     net = shipped(args.data, 200) if args.data else None
@@ -256,6 +256,7 @@ def main() -> None:
         "score_scale",
         {"runs": runs, **size, **facts, "shipped": net, "driver": driver_costs(), "dicom": dicom_costs()},
         text,
+        title="Scoring archives: workers and engines",
         command=f"python -m benchmarks.score_scale --images {args.images} --many {args.many} --rounds {args.rounds}"
         f" --real {args.real} --real-rounds {args.real_rounds} --data FOLDER",
         note=load_note(max(run["load"] for run in runs)) + priority_note(runs),

@@ -1,6 +1,6 @@
-"""`covid-xray serve` against the usual Flask app with `model.predict`: same network, images and machine, in turns.
+"""Compare `covid-xray serve` with the usual Flask app around `model.predict`: same network, images and machine.
 
-16 clients for the throughput, then 200 against ours alone: what they get, what memory does, how soon all is well.
+16 clients measure the throughput, in turns. Then 200 clients load our server alone: statuses, memory, time to recover.
 
     python -m benchmarks.serving --data FOLDER_OF_THE_RADIOGRAPHS --run RUN_FOLDER
       [--rounds 5] [--seconds 20] [--flood-seconds 120] [--engine openvino --precision bfloat16 ...]
@@ -29,7 +29,7 @@ from benchmarks._support.results import load_note, markdown_table, write_results
 
 CLIENTS, FLOOD = 16, 200
 ALLOWED = {"200", "202", "429", "503"}
-# The app that one finds in tutorials.
+# The app as tutorials write it.
 PEER = """
 import io, sys
 import numpy as np
@@ -76,12 +76,12 @@ def main() -> None:
 
 
 def variants(run: Path) -> dict[str, list[str]]:
-    """Name -> options of `covid-xray serve`, for what this machine and this bundle have."""
+    """Map names to options of `covid-xray serve`, for what this machine and this bundle support."""
     found: dict[str, list[str]] = {"covid-xray serve": []}
     if (run / "bundle" / "model_int8.onnx").is_file():
         found["covid-xray serve --precision int8"] = ["--precision", "int8"]
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    # Looked for and not imported: OpenVINO reports to its maker when it is (SECURITY.md).
+    # Found without an import: OpenVINO reports to its maker when it is imported (SECURITY.md).
     if importlib.util.find_spec("openvino") and ("avx512_bf16" in flags or "amx_bf16" in flags):
         options = ["--engine", "openvino", "--precision", "bfloat16"]
         found[f"covid-xray serve {' '.join(options)}"] = options
@@ -89,7 +89,7 @@ def variants(run: Path) -> dict[str, list[str]]:
 
 
 def throughput(args: argparse.Namespace, images: list[Path]) -> dict[str, list[dict]]:
-    """Name -> one measurement for each round; the servers take turns, each alone on the machine."""
+    """Measure each server once in every round; the servers take turns, each alone on the machine."""
     options = variants(args.run)
     names = ["flask + model.predict", *options]
     runs: dict[str, list[dict]] = {name: [] for name in names}
@@ -110,22 +110,22 @@ def throughput(args: argparse.Namespace, images: list[Path]) -> dict[str, list[d
 
 
 class Server:
-    """A process and where it listens."""
+    """A server process and its address."""
 
     def __init__(self, process: subprocess.Popen, address: str) -> None:
         self.process, self.address = process, address
 
     def memory(self) -> float:
-        """MiB that it and its children hold."""
+        """Return the MiB that it and its children hold."""
         return sum(int(it.partition("VmRSS:")[2].split()[0]) / 1024 for it in self._all("status"))
 
     def cpu(self) -> float:
-        """Seconds of processor time that it and its children have used."""
+        """Return the processor seconds that it and its children have used."""
         ticks = os.sysconf("SC_CLK_TCK")
         return sum(sum(map(int, it.rpartition(")")[2].split()[11:13])) / ticks for it in self._all("stat"))
 
     def _all(self, name: str) -> Iterator[str]:
-        """That file of /proc, for the process and its children."""
+        """Read a file of /proc for the process and its children."""
         waiting = [self.process.pid]
         while waiting:
             pid = waiting.pop()
@@ -137,7 +137,7 @@ class Server:
 
 @contextlib.contextmanager
 def ours(args: argparse.Namespace, options: list[str], *, unlimited: bool) -> Iterator[Server]:
-    """Our server on a fresh store; `unlimited` lifts the limit of requests a minute from one address."""
+    """Run our server on a fresh store; `unlimited` lifts the limit of requests per minute from one address."""
     with tempfile.TemporaryDirectory(dir=".") as store:
         command = [Path(sys.executable).parent / "covid-xray", "serve", "--bundle", args.run / "bundle"]
         command += ["--store", store, "--port", args.port, "--log-level", "warning", *options]
@@ -149,14 +149,14 @@ def ours(args: argparse.Namespace, options: list[str], *, unlimited: bool) -> It
 
 @contextlib.contextmanager
 def flask(args: argparse.Namespace) -> Iterator[Server]:
-    """The peer."""
+    """Run the peer."""
     with running([sys.executable, "-c", PEER, args.run / "model.keras", args.port], args.port) as server:
         yield server
 
 
 @contextlib.contextmanager
 def running(command: list[object], port: int) -> Iterator[Server]:
-    """The process while the block lasts, once it answers."""
+    """Run a server for the duration of the block; enter it when the server answers."""
     process = subprocess.Popen(
         [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -166,7 +166,7 @@ def running(command: list[object], port: int) -> Iterator[Server]:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/healthz", timeout=5):
                 break
             if process.poll() is not None:
-                raise SystemExit(f"expected a server. Received: exit code {process.returncode} of {command[:3]}")
+                raise SystemExit(f"{command[:3]} ended with exit code {process.returncode} before it answered.")
             time.sleep(0.1)
         yield Server(process, address)
     finally:
@@ -181,7 +181,7 @@ def running(command: list[object], port: int) -> Iterator[Server]:
 def drive(
     server: Server, images: list[Path], *, seconds: float, path: str, clients: int = CLIENTS, batches: int = 0
 ) -> dict:
-    """What `clients` saw, and the processor time that the server took; a few seconds to warm up do not count."""
+    """Send images from `clients` after a warm-up; return what they saw and the server's processor time."""
     command = [sys.executable, "-m", "benchmarks._support.load_client", server.address, *images, "--path", path]
     many = ["--clients", clients, "--batches", batches]
     if not batches:
@@ -192,7 +192,7 @@ def drive(
 
 
 def ask(address: str, images: list[Path]) -> list[list[float]]:
-    """Probabilities of a few images, one after the other."""
+    """Return the probabilities of a few images, one after the other."""
     found = []
     for image in images:
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -204,10 +204,10 @@ def ask(address: str, images: list[Path]) -> list[list[float]]:
 
 
 def summary(measured: dict) -> dict:
-    """Throughput and latencies of the answers with 200."""
+    """Compute throughput and latencies of the answers with status 200."""
     latencies = sorted(measured["latencies"])
     if not latencies:
-        raise SystemExit(f"expected answers. Received: {measured['statuses']}")
+        raise SystemExit(f"No request was answered: {measured['statuses']}")
     return {
         "per_second": len(latencies) / measured["seconds"],
         "p50": latencies[len(latencies) // 2],
@@ -219,18 +219,18 @@ def summary(measured: dict) -> dict:
 
 
 def check_same_answers(runs: dict[str, list[dict]]) -> None:
-    """Both must answer alike, or the comparison means nothing; int8 and a temperature may differ a little."""
+    """Stop when the two servers name different classes; int8 and a temperature may change probabilities a little."""
     theirs, ours_ = runs["flask + model.predict"][0]["answers"], runs["covid-xray serve"][0]["answers"]
     pairs = list(zip(theirs, ours_, strict=True))
     difference = max(abs(a - b) for one, other in pairs for a, b in zip(one, other, strict=True))
     same = [one.index(max(one)) == other.index(max(other)) for one, other in pairs]
     print(f"largest difference of a probability: {difference:.4f}; same class in {sum(same)} of {len(same)}")
     if not all(same):
-        raise SystemExit("expected the same classes from both. Received: different ones")
+        raise SystemExit("The two servers name different classes for the same images.")
 
 
 def flood(args: argparse.Namespace, images: list[Path]) -> dict:
-    """200 clients against ours as it comes: statuses, memory, and when a lone request is as fast as before."""
+    """Load our server with 200 clients: statuses, memory, and seconds until a single request is as fast as before."""
     with ours(args, [], unlimited=False) as server:
         quiet = [alone(server.address, images[n % len(images)]) for n in range(20)]
         memory, done = [server.memory()], threading.Event()
@@ -266,7 +266,7 @@ def flood(args: argparse.Namespace, images: list[Path]) -> dict:
 
 
 def alone(address: str, image: Path) -> float:
-    """Seconds that one request takes; for ever when it is refused."""
+    """Time one request; infinity when it is refused."""
     started = time.perf_counter()
     try:
         ask(f"{address}/api/v1/predict", [image])
@@ -276,7 +276,7 @@ def alone(address: str, image: Path) -> float:
 
 
 def report(args: argparse.Namespace, runs: dict[str, list[dict]], flooded: dict, *, before: float) -> None:
-    """Medians, ratios, and the page; a goal that was missed is said to be missed."""
+    """Write the page: medians, ratios, and whether each goal was met."""
     peer = runs["flask + model.predict"]
     rows, ratios = [], {}
     for name, turns in runs.items():
@@ -290,10 +290,10 @@ def report(args: argparse.Namespace, runs: dict[str, list[dict]], flooded: dict,
         "images/s",
         "p50 s",
         "p95 s",
-        "processor ms an image",
-        "x throughput",
-        "x p95",
-        "images for the same processor time",
+        "processor ms per image",
+        "throughput / Flask",
+        "p95 / Flask",
+        "images per processor time / Flask",
     ]
     table = markdown_table(["server", *heads], rows)
     goals = []
@@ -304,17 +304,18 @@ def report(args: argparse.Namespace, runs: dict[str, list[dict]], flooded: dict,
     back = flooded["back_to_normal_seconds"]
     flood_rows = [
         ["statuses", ", ".join(f"{status}: {count:,}" for status, count in sorted(flooded["statuses"].items()))],
-        ["only 200, 202, 429, 503", "yes" if flooded["only_allowed"] else "no: missed"],
+        ["only 200, 202, 429, 503", "yes" if flooded["only_allowed"] else "no (missed)"],
         ["memory before, peak of the first half, peak, after (MiB)", ", ".join(
             f"{flooded[key]:.0f}" for key in
             ("memory_before_mib", "memory_peak_first_half_mib", "memory_peak_mib", "memory_after_mib"))],
-        ["a lone request as fast as before after (goal: 10 s)", "never: missed" if back is None else f"{back:.1f} s"],
+        ["seconds until a single request is as fast as before (goal: at most 10)",
+         "never (missed)" if back is None else f"{back:.1f} s"],
     ]  # fmt: skip
     text = (
-        f"{CLIENTS} clients, {args.rounds} rounds of {args.seconds:g} s, medians; ratios to Flask in the same round"
-        ".\n\n"
-        f"{table}\n\nGoals: at least 5 x the throughput and at most 1/3 of the p95. {'; '.join(goals)}.\n\n"
-        f"{FLOOD} clients (10 of them with batches) for {args.flood_seconds:g} s against the default settings:\n\n"
+        f"{CLIENTS} clients, {args.rounds} rounds of {args.seconds:g} s, medians; ratios to Flask in the same round."
+        f"\n\n{table}\n\nGoals: at least 5 times the throughput of Flask and at most 1/3 of its p95. "
+        f"{'; '.join(goals)}.\n\n{FLOOD} clients (10 of them with batches) for {args.flood_seconds:g} s against our "
+        "server with its default settings:\n\n"
         f"{markdown_table(['what', 'result'], flood_rows)}"
     )
     for turns in runs.values():
@@ -324,6 +325,7 @@ def report(args: argparse.Namespace, runs: dict[str, list[dict]], flooded: dict,
         "serving",
         {"rounds": args.rounds, "load_before": before, "runs": runs, "ratios": ratios, "flood": flooded},
         text,
+        title="The server against a Flask app",
         command=f"python -m benchmarks.serving --data DATA --run RUN --rounds {args.rounds} --seconds {args.seconds:g} "
         f"--flood-seconds {args.flood_seconds:g}",
         note=load_note(before) + " Clients ran on the same cores as the servers.",

@@ -1,4 +1,4 @@
-"""How long an epoch of the original network takes: our pipeline, the notebook's, and the bare training step.
+"""Time an epoch of the original network: our pipeline, the notebook's, and the bare training step.
 
 Every measurement is a process of its own (so that peak memory is its own), the variants take turns, and the medians
 are compared. All train the same network on the same 640 images in batches of 32.
@@ -24,7 +24,7 @@ VARIANTS = ("notebook", "ours", "bare", "ours_float32")
 
 
 def main() -> None:
-    """Measure all variants in turns, or one of them (`--measure`) and print its JSON."""
+    """Measure all variants in turns, or one of them with `--measure` (printed as JSON)."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=3)
@@ -65,22 +65,23 @@ def report(data: Path, rounds: int) -> None:
         "ours_float32": "ours, float32, augmentation on",
     }
     first = markdown_table(
-        ("pipeline", "seconds an epoch (median)", "images/s", "peak memory, MiB"),
+        ("pipeline", "seconds per epoch (median)", "images/s", "peak memory, MiB"),
         [(names[n], f"{seconds[n]:.1f}", f"{IMAGES / seconds[n]:.1f}", f"{memory[n]:.0f}") for n in VARIANTS],
     )
     second = markdown_table(("ratio", "measured", "goal"), [(n, f"{v:.2f}", goals[n]) for n, v in ratios.items()])
     decoding = f"{runs['ours'][0]['decode_seconds']:.1f} s into a cache of {runs['ours'][0]['cache_mib']:.0f} MiB"
     note = (
-        f"{IMAGES} images, batches of {BATCH}, {rounds} turns; load average before: {load:.1f}. Ours decodes once "
-        f"({decoding}), which is not in the epoch; the notebook decodes at every epoch."
+        f"{IMAGES} images, batches of {BATCH}, {rounds} rounds; load average before the run: {load:.1f}. Our pipeline "
+        f"decodes once ({decoding}), which is not part of the epoch; the notebook decodes in every epoch."
     )
     result = {"runs": runs, "seconds": seconds, "peak_mib": memory, "ratios": ratios, "load_before": load}
-    write_results("train_epoch", result, f"{first}\n\n{second}", command="python -m benchmarks.train_epoch", note=note)
+    text, command = f"{first}\n\n{second}", "python -m benchmarks.train_epoch"
+    write_results("train_epoch", result, text, title="An epoch of training", command=command, note=note)
     print(first, second, sep="\n\n")
 
 
 def measure(name: str, data: Path, work: Path) -> dict:
-    """Warm up, time one epoch, and say the peak memory of this process."""
+    """Warm up, time one epoch, and return seconds and peak memory of this process."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -90,7 +91,7 @@ def measure(name: str, data: Path, work: Path) -> dict:
 
 
 def files(data: Path):
-    """The first images of three classes as a manifest: half of them healthy, as in the notebook's set."""
+    """Return the first images of three classes as a manifest."""
     from covid_xray.data.manifest import read_manifest
 
     manifest = read_manifest(data, check=False)
@@ -100,7 +101,7 @@ def files(data: Path):
 
 
 def notebook(data: Path, work: Path) -> dict:
-    """`image_dataset_from_directory` and `fit` in float32, as in the notebook; its network with padding same."""
+    """Time `image_dataset_from_directory` and `fit` in float32, as in the notebook; its network with padding same."""
     import keras
 
     from covid_xray.config import Training
@@ -127,7 +128,7 @@ def notebook(data: Path, work: Path) -> dict:
 
 
 def prepared(data: Path, work: Path, precision: str):
-    """Our part, settings and compiled network."""
+    """Return our training part, settings and compiled network."""
     import numpy as np
 
     from covid_xray.config import Training
@@ -152,7 +153,7 @@ def prepared(data: Path, work: Path, precision: str):
 
 
 def ours(data: Path, work: Path, *, wanted: str = "auto") -> dict:
-    """The epoch of `covid-xray train`: shuffled, augmented, batches made one ahead."""
+    """Time the epoch of `covid-xray train`: shuffled, augmented, with the next batch prepared in a thread."""
     import dataclasses
 
     from covid_xray.training import precision
@@ -167,12 +168,12 @@ def ours(data: Path, work: Path, *, wanted: str = "auto") -> dict:
 
 
 def ours_float32(data: Path, work: Path) -> dict:
-    """The same without bfloat16."""
+    """Time the same without bfloat16."""
     return ours(data, work, wanted="float32")
 
 
 def bare(data: Path, work: Path) -> dict:
-    """Nothing but forward, backward and update on one batch that stays in memory."""
+    """Time forward, backward and update alone, on one batch that stays in memory."""
     import tensorflow as tf
 
     from covid_xray.training import precision

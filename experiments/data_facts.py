@@ -1,9 +1,10 @@
-"""What the real radiographs are worth: doctor, copies, people, contradictions, no-lung baselines.
+"""Examine the public radiographs: copies, patients, contradictions, the data doctor, no-lung baselines.
 
-    python -m experiments.data_facts --data DIR --duplicates docs/results/cxr-duplicates.csv -o docs/results
+    python -m experiments.data_facts --data DIR --duplicates docs/results/cxr-duplicates.csv [--doctor FOLDER]
 
-DIR holds metadata.csv and images/ as `covid-xray index --source cxr` reads them. Writes data-facts.json,
-data-facts.md, doctor/<set>/doctor.{json,html} and baselines/<set>/baselines.json. One process; about ten minutes.
+DIR holds metadata.csv and images/ as `covid-xray index --source cxr` reads them. Writes data-facts.json, data-facts.md
+and baselines/<set>/baselines.json to docs/results, and with --doctor the doctor's full page of every set to FOLDER. One
+process; about ten minutes.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks._support.results import commit, machine
+from benchmarks._support.results import RESULTS, commit, machine
 from covid_xray.data.baselines import Baselines, as_json, run_baselines, write_baselines
 from covid_xray.data.doctor import Diagnosis, examine, write_diagnosis
 from covid_xray.data.groups import with_duplicates
@@ -21,14 +22,15 @@ from covid_xray.data.overlap import contradictions, distinct, double_patients, p
 from covid_xray.data.pitfalls import across_splits
 from covid_xray.data.pixel_facts import PixelFacts, measure
 from covid_xray.data.tables import read_table
-from covid_xray.files import write_json, write_text
+from covid_xray.files import write_text
+from scripts.compact_json import write_compact_json
 
 THREE_CLASSES = {
     "ieee8023:covid": "covid", "cxnet:covid": "covid", "hannover:covid": "covid",
     "kermany:normal": "normal", "darkcovidnet:normal": "normal",
     "kermany:virus": "virus", "ieee8023:virus": "virus",
 }  # fmt: skip
-# What others reported or measured on the original files of DarkCovidNet (accuracy in per cent).
+# Accuracy in per cent that others reported, or that was measured, on the original files of DarkCovidNet.
 PUBLISHED = (
     ("the published network (doi:10.1016/j.compbiomed.2020.103792)", 87.0),
     ("six facts of the original files, random folds", 86.9),
@@ -46,7 +48,7 @@ def main() -> None:
     facts = measure(manifest, workers=1)
     results: dict[str, Any] = {"commit": commit(), "machine": machine(), "seconds": {}, "copies": copies(manifest)}
     results["doctor"] = {
-        name: doctor(part, pixels, name, options.output) for name, part, pixels in sets(manifest, facts)
+        name: doctor(part, pixels, name, options.doctor) for name, part, pixels in sets(manifest, facts)
     }
     for name, part in (
         ("darkcovidnet", select(manifest, sources=["darkcovidnet"])),
@@ -61,26 +63,27 @@ def main() -> None:
         results.setdefault("baselines", {})[name] = as_json(found)
         print(lines_of(found))
     results["seconds"]["all"] = round(time.perf_counter() - started)
-    write_json(options.output / "data-facts.json", results)
+    write_compact_json(options.output / "data-facts.json", results)
     write_text(options.output / "data-facts.md", report(results))
 
 
 def arguments() -> argparse.Namespace:
-    """The options of the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--duplicates", type=Path, required=True)
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/results"))
+    parser.add_argument("-o", "--output", type=Path, default=RESULTS)
+    parser.add_argument("--doctor", type=Path, help="also write the doctor's page of every set to this folder")
     return parser.parse_args()
 
 
 def three(manifest: Manifest) -> Manifest:
-    """The set of the main job: covid, normal, virus, each from the sources that name it."""
+    """Select the set of the main task: covid, normal and virus, each from the sources that name it."""
     return select(manifest, labels=THREE_CLASSES)
 
 
 def sets(manifest: Manifest, facts: PixelFacts) -> list[tuple[str, Manifest, PixelFacts]]:
-    """The whole set, each source by itself, and the set of the main job."""
+    """List the whole set, each source by itself, and the set of the main task."""
     parts = {"cxr": manifest}
     parts |= {name: select(manifest, sources=[name]) for name in sorted(set(manifest.table["source"]))}
     parts["three-classes"] = three(manifest)
@@ -88,23 +91,24 @@ def sets(manifest: Manifest, facts: PixelFacts) -> list[tuple[str, Manifest, Pix
 
 
 def chosen(manifest: Manifest, facts: PixelFacts, part: Manifest) -> PixelFacts:
-    """The pixel facts of the images of `part`."""
+    """Select the pixel facts of the images of `part`."""
     place = {image: i for i, image in enumerate(manifest.table["image"])}
     rows = [place[image] for image in part.table["image"]]
     return PixelFacts(facts.thumbnails[rows], facts.table.iloc[rows])
 
 
-def doctor(part: Manifest, pixels: PixelFacts, name: str, output: Path) -> dict[str, Any]:
-    """Examine one set, write its page, return its verdicts."""
+def doctor(part: Manifest, pixels: PixelFacts, name: str, folder: Path | None) -> dict[str, Any]:
+    """Examine one set and return its verdicts; write its page where a folder is given."""
     diagnosis: Diagnosis = examine(part, title=name, pixels=pixels)
-    write_diagnosis(diagnosis, output / "doctor" / name)
+    if folder:
+        write_diagnosis(diagnosis, folder / name)
     failed = [p.name for p in diagnosis.pitfalls if p.verdict == "FAIL"]
     counts = {v: sum(p.verdict == v for p in diagnosis.pitfalls) for v in ("FAIL", "WARN", "PASS")}
     return {**counts, "failed": failed, **{k: diagnosis.facts[k] for k in ("images", "radiographs", "people_at_most")}}
 
 
 def copies(manifest: Manifest) -> dict[str, Any]:
-    """Copies within and across sources, what they contradict, and who is there twice."""
+    """Count copies within and across sources, contradictory labels, and patients with several ids."""
     pairs = shared_pairs(manifest)
     covid = select(manifest, labels=["covid"])
     dark, kermany = (select(manifest, sources=[name]) for name in ("darkcovidnet", "kermany"))
@@ -127,10 +131,10 @@ def copies(manifest: Manifest) -> dict[str, Any]:
 
 
 def lines_of(found: Baselines | dict[str, Any]) -> str:
-    """The baselines as rows of a Markdown table."""
+    """Format the baselines as rows of a Markdown table."""
     values = as_json(found) if isinstance(found, Baselines) else found
     rows = [(row["name"], row) for row in values["rows"]]
-    rows += [(f"source told within {name}", row) for name, row in values["within"].items()]
+    rows += [(f"source, predicted within {name}", row) for name, row in values["within"].items()]
     return "\n".join(
         f"| {name} | {'hidden' if row['without_lungs'] else 'seen'} | "
         + " | ".join(interval(row["scores"][key]) for key in ("accuracy", "balanced_accuracy", "macro_f1"))
@@ -140,25 +144,25 @@ def lines_of(found: Baselines | dict[str, Any]) -> str:
 
 
 def interval(score: dict[str, Any]) -> str:
-    """A score with its 95 % interval."""
+    """Format a score with its 95 % interval."""
     return f"{score['value']:.3f} [{score['ci_low']:.3f}, {score['ci_high']:.3f}]"
 
 
 def report(results: dict[str, Any]) -> str:
-    """The page; every figure in it is from `results`."""
+    """Format the page from `results`."""
     copied = results["copies"]
     grid = copied["pairs_source_by_source"]
     names = list(grid)
     dark, main_set = results["baselines"]["darkcovidnet"], results["baselines"]["three-classes"]
     table_head = "| model sees | lungs | accuracy | balanced accuracy | macro-F1 | chance |\n|---|---|---|---|---|---|"
     parts = [
-        "# What the real radiographs are worth",
+        "# The public radiographs: copies, pitfalls and no-lung baselines",
         "Made by `python -m experiments.data_facts --data DIR --duplicates docs/results/cxr-duplicates.csv`; the "
         f"figures are in [data-facts.json](data-facts.json). {results['seconds']['all']} s, one process. Near "
         "copies are those of `covid-xray duplicates`.",
         "## Copies",
-        "Pairs of images that show one radiograph, source by source; the diagonal is within a source. "
-        f"{copied['pairs']} pairs in all.",
+        "Pairs of images that show the same radiograph, by source; the diagonal is within one source. "
+        f"{copied['pairs']} pairs in total.",
         "| | " + " | ".join(names) + " |\n|---|" + "---|" * len(names) + "\n"
         + "\n".join(f"| {a} | " + " | ".join(str(grid[a][b]) for b in names) + " |" for a in names),
         "\n".join([
@@ -166,18 +170,19 @@ def report(results: dict[str, Any]) -> str:
             f"of at most {copied['covid']['people_at_most']:,} people. The whole set: "
             f"{copied['whole_set']['images']:,} images, {copied['whole_set']['radiographs']:,} radiographs, at most "
             f"{copied['whole_set']['people_at_most']:,} people.",
-            f"- {len(copied['covid_and_normal'])} radiographs are covid in one source and normal in another:",
+            f"- {len(copied['covid_and_normal'])} radiographs are labelled covid in one source and normal in another:",
             *[f"  - `{images}`" for images in copied["covid_and_normal"]],
-            f"- {copied['radiographs_with_two_patient_ids']} radiographs are there under two or more patient ids; "
-            f"{copied['patient_ids_beside_another']} ids stand beside another id on one radiograph.",
-            f"- Kermany's own split: {copied['kermany_radiographs_in_train_and_val']} val images are train images. Its "
-            "patients cannot be compared, since this copy lost their ids.",
-            f"- {copied['nih_patients_in_two_classes']} NIH patients are in two classes of the DarkCovidNet set.",
+            f"- {copied['radiographs_with_two_patient_ids']} radiographs have two or more patient ids; "
+            f"{copied['patient_ids_beside_another']} ids share a radiograph with another id.",
+            f"- Kermany's own split: {copied['kermany_radiographs_in_train_and_val']} val images are also train "
+            "images. Its patients cannot be compared: this copy of the set has lost their ids.",
+            f"- {copied['nih_patients_in_two_classes']} NIH patients appear in two classes of the DarkCovidNet set.",
         ]),
         "## Doctor",
-        "| set | images | radiographs | people at most | FAIL | WARN | PASS | fails |\n|" + "---|" * 8 + "\n"
+        "Full pages: `covid-xray doctor`, or the option `--doctor` of this study.",
+        "| set | images | radiographs | patients at most | FAIL | WARN | PASS | failed checks |\n|" + "---|" * 8 + "\n"
         + "\n".join(
-            f"| [{name}](doctor/{name}/doctor.html) | {row['images']:,} | {row['radiographs']:,} | "
+            f"| {name} | {row['images']:,} | {row['radiographs']:,} | "
             f"{row['people_at_most']:,} | {row['FAIL']} | {row['WARN']} | {row['PASS']} | {', '.join(row['failed'])} |"
             for name, row in results["doctor"].items()
         ),
@@ -186,23 +191,23 @@ def report(results: dict[str, Any]) -> str:
         f"extra-trees, 95 % intervals by bootstrap over people. Lungs hidden by {dark['lungs']}. "
         f"{results['seconds']['baselines darkcovidnet']} s.",
         f"{table_head}\n{lines_of(dark)}",
-        "Beside it, accuracy reported for the original files:",
+        "For comparison, accuracy on the original files:",
         "| | accuracy |\n|---|---|\n" + "\n".join(f"| {name} | {value:.1f} % |" for name, value in PUBLISHED),
-        "The file facts fall short of 86.9 % because the pictures here are re-made: every file is a grey JPEG of at "
-        "most 512 pixels, so colour mode and format are the same for all, and the bytes per pixel are those of one "
-        "encoder. What is left is the shape (the NIH half is square), the size of the few pictures that were smaller "
-        "than 512, and how well each picture compresses. `original-size` has the width and height of the original "
-        "files: all NIH pictures are 1024 x 1024, so covid is told from the rest almost without error, and normal from "
-        "pneumonia not at all. Whoever has the original download gets the figure for its files by `covid-xray index "
-        "--source darkcovidnet --from DIR -o m.csv` and `covid-xray baselines --data m.csv -o b` (row `file-facts`).",
-        "## Without the lungs: the set of the main job",
+        "The file facts stay below 86.9 % because the files here were re-encoded: every file is a grey JPEG of at most "
+        "512 pixels, so colour mode and format are equal for all, and one encoder set the bytes per pixel. What "
+        "remains is the shape (the NIH half is square), the size of the few pictures smaller than 512 pixels, and how "
+        "well each picture compresses. `original-size` uses the size of the original files: all NIH pictures are "
+        "1024 x 1024, so they separate covid from the rest almost without error, and normal from pneumonia not at "
+        "all. With the original download, `covid-xray index --source darkcovidnet --from DIR -o m.csv` and `covid-xray "
+        "baselines --data m.csv -o b` give the figure for its files (row `file-facts`).",
+        "## Without the lungs: the set of the main task",
         f"covid (ieee8023, cxnet, hannover), normal (kermany, darkcovidnet), virus (kermany, ieee8023): "
         f"{main_set['images']:,} images of at most {main_set['people']:,} people. Lungs hidden by {main_set['lungs']}. "
         f"{results['seconds']['baselines three-classes']} s.",
         f"{table_head}\n{lines_of(main_set)}",
-        f"The best without lungs is **{main_set['best_without_lungs']['name']}** with a macro-F1 of "
+        f"The best baseline without lungs is **{main_set['best_without_lungs']['name']}** with a macro-F1 of "
         f"{interval(main_set['best_without_lungs']['scores']['macro_f1'])}. Only what a network scores above "
-        "that, in the same folds, can come from the lungs.",
+        "this, in the same folds, can come from the lungs.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 

@@ -1,7 +1,7 @@
-"""How far copies and other films lie apart, and whether the votes miss copies that registration would prove.
+"""Measure the margin between copies and other images, and whether candidate search misses copies.
 
-Margin: every candidate of the real set is registered, and the surest others are set beside the least sure copies.
-Votes: some images are registered with every other image of their kind, without asking for votes.
+Margin: every candidate pair of the real set is registered; the least certain copies are compared with the most similar
+other pairs. Misses: some images are registered with every other image of their kind, without candidate search.
 
     python -m experiments.duplicates_margin --data FOLDER_OF_THE_RADIOGRAPHS [--covid 40] [--children 10]
 
@@ -24,7 +24,7 @@ EDGES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, COPY, 0.85, 0.9, 0.95, 1.0)
 
 
 def main() -> None:
-    """Measure both on one album, then write them."""
+    """Measure both and write docs/results/duplicates-margin."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--covid", type=int, default=40)
@@ -45,12 +45,12 @@ def main() -> None:
             result["votes"].append({"images": name, **exhaustive(album, images, count=count, found=found)})
     rows = page(result)
     command = f"python -m experiments.duplicates_margin --data FOLDER --covid {args.covid} --children {args.children}"
-    write_results("duplicates-margin", result, rows, command=command)
+    write_results("duplicates-margin", result, rows, title="Margin of the copy search", command=command)
     print(rows)
 
 
 def agreements(album: Album, candidates: list[Candidate]) -> pd.DataFrame:
-    """Columns pair, agreement: the better of the two when a pair was tried plain and mirrored."""
+    """Register candidates; return columns pair and agreement (the higher one of plain and mirrored)."""
     rows = []
     for first, second, mirror in candidates:
         value = register(album[first], album[second], mirror=mirror).agreement
@@ -60,7 +60,7 @@ def agreements(album: Album, candidates: list[Candidate]) -> pd.DataFrame:
 
 
 def margin(tried: pd.DataFrame) -> dict:
-    """Histogram of the agreement, and the pairs on both sides of the verdict."""
+    """Compute the histogram of agreement, and list the pairs next to the decision threshold."""
     counts = np.histogram(tried["agreement"], EDGES)[0].tolist()
     below, above = tried[tried["agreement"] < COPY], tried[tried["agreement"] >= COPY]
     return {
@@ -74,7 +74,7 @@ def margin(tried: pd.DataFrame) -> dict:
 
 
 def exhaustive(album: Album, images: list[str], *, count: int, found: set[str]) -> dict:
-    """Register `count` of the images with all the others; how many copies are there, and how many had been found."""
+    """Register `count` images with all others; count the copies, and those that candidate search had found."""
     number = {name: n for n, name in enumerate(album.names)}
     chosen = np.random.default_rng(1).choice(images, count, replace=False).tolist()
     pairs = sorted({tuple(sorted((number[a], number[b]))) for a in chosen for b in images if a != b})
@@ -91,7 +91,7 @@ def exhaustive(album: Album, images: list[str], *, count: int, found: set[str]) 
 
 
 def page(result: dict) -> str:
-    """The tables of docs/results/duplicates-margin.md."""
+    """Format the tables of docs/results/duplicates-margin.md."""
     found = result["margin"]
     bins = zip(EDGES, EDGES[1:], found["counts"], strict=False)
     steps = [(f"{low:.2f} to {high:.2f}", count) for low, high, count in bins]
@@ -111,14 +111,16 @@ def page(result: dict) -> str:
     return "\n\n".join(
         [
             f"## {found['pairs']:,} candidates, {found['copies']:,} of them copies (agreement of {COPY} or more)",
-            "Pairs of identical files are among them.",
+            "Pairs of identical files are included.",
             markdown_table(["agreement", "pairs"], steps),
-            "The least sure copies:",
+            "The least certain copies:",
             markdown_table(["agreement", "pair"], sides),
-            "The surest others:",
+            "The most similar other pairs:",
             markdown_table(["agreement", "pair"], others),
-            "## Registered without asking for votes",
-            markdown_table(["images", "of", "pairs", "copies", "of them found by votes", "surest other"], votes),
+            "## Registered without candidate search",
+            markdown_table(
+                ["images", "of", "pairs", "copies", "found by candidate search", "most similar other pair"], votes
+            ),
         ]
     )
 

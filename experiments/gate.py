@@ -1,8 +1,8 @@
-"""The input gate of a bundle on real radiographs and on what is none, beside two scores that need the softmax alone.
+"""Measure the input gate on radiographs and on other pictures, against two scores that use the softmax alone.
 
-Good: the test part of the run (patients that the network never saw), and radiographs of the same table that the run did
-not use. Not good: what `strangers` finds, draws and makes. Peers in the same run: one minus the largest probability
-(Hendrycks and Gimpel 2017) and the energy of the logits (Liu and others 2020).
+Pictures to accept: the test part of the run (patients that the network never saw), and radiographs of the same table
+that the run did not use. Pictures to refuse: those of `non_chest_images`. Peers in the same run: one minus the largest
+probability (Hendrycks and Gimpel 2017) and the energy of the logits (Liu and others 2020).
 
     python -m experiments.gate --bundle RUN/bundle --split RUN/split.csv --data FOLDER_OF_THE_RADIOGRAPHS
 
@@ -43,17 +43,17 @@ LEARNT = ("layout", "likeness", "part")  # checks whose statistics are of traini
 
 
 def main() -> None:
-    """Measure, then write."""
+    """Measure, and write docs/results/gate."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--split", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--corpora", type=Path, default=Path(tempfile.gettempdir()) / "covid-xray-corpora")
-    parser.add_argument("--each", type=int, default=250, help="images of each good group")
+    parser.add_argument("--each", type=int, default=250, help="images of each group to accept")
     parser.add_argument("--made", type=int, default=100, help="radiographs that are turned and cropped")
     parser.add_argument("--learnt", type=int, default=2000, help="training images for leaving one source out")
     args = parser.parse_args()
-    asked = Asked(args.bundle)
+    asked = GatedNetwork(args.bundle)
     good, held = good_images(args)
     films = {name: [opened(manifest, image) for image in manifest.table["image"]] for name, manifest in good.items()}
     bad, said = not_good(args, films["test part"][: args.made])
@@ -72,18 +72,18 @@ def main() -> None:
     }
     tables = page(result)
     command = "python -m experiments.gate --bundle RUN/bundle --split RUN/split.csv --data FOLDER"
-    write_results("gate", result, tables, command=command, note=notes(result))
+    write_results("gate", result, tables, title="The input gate", command=command, note=notes(result))
     print(tables, f"\nwritten to {RESULTS / 'gate.md'}")
 
 
-class Asked:
-    """The bundle's network with its logits as one more output, and its gate."""
+class GatedNetwork:
+    """The network of a bundle with its logits as an additional output, and its gate."""
 
     def __init__(self, folder: Path) -> None:
         bundle = load_bundle(folder)
         self.predictor = Predictor(bundle)
         if self.predictor.gate is None:
-            raise SystemExit(f"expected a bundle with a gate: covid-xray calibrate RUN --data DATA. Received: {folder}")
+            raise SystemExit(f"{folder} has no gate. Fit one: covid-xray calibrate RUN --data DATA")
         self.gate: Gate = self.predictor.gate
         self.facts = bundle.facts["gate"]
         model = onnx.load_from_string(bundle.model)
@@ -93,7 +93,7 @@ class Asked:
         self.temperature = bundle.temperature
 
     def __call__(self, films: list[Radiograph], *, batch: int = 16) -> dict[str, list]:
-        """Scores of each picture (higher: stranger), the gate's reasons and the checks that objected."""
+        """Score each picture (higher: less like a chest X-ray); return also the gate's reasons and failed checks."""
         out: dict[str, list] = {name: [] for name in (*SCORES, "reasons", "checks")}
         for start in range(0, len(films), batch):
             some = films[start : start + batch]
@@ -127,7 +127,7 @@ def strangeness(gate: Gate, verdicts: dict) -> float:
 
 
 def good_images(args: argparse.Namespace) -> tuple[dict[str, Manifest], Manifest]:
-    """The test part and, by source and label, radiographs the run did not use; and the training part."""
+    """Select the test part and, by source and label, radiographs that the run did not use; and the training part."""
     table = read_table(args.split, required=("image", "split"))
     everything = read_manifest(args.data, check=False)
     everything = with_duplicates(everything, table) if "group" in table else everything
@@ -141,7 +141,7 @@ def good_images(args: argparse.Namespace) -> tuple[dict[str, Manifest], Manifest
     chosen = {"test part": everything.table["image"][(known == "test") & ~scout]}
     for (source, label), images in everything.table[free].groupby(["source", "label"])["image"]:
         if len(images) >= 20:
-            told = "label not learnt" if source in learnt else "source not learnt"
+            told = "label not trained on" if source in learnt else "source not trained on"
             chosen[f"{source} {label} ({told})"] = images
     drawn = {name: images.sample(min(args.each, len(images)), random_state=0) for name, images in chosen.items()}
     return (
@@ -151,12 +151,12 @@ def good_images(args: argparse.Namespace) -> tuple[dict[str, Manifest], Manifest
 
 
 def opened(manifest: Manifest, image: str) -> Radiograph:
-    """One image of a manifest."""
+    """Open one image of a manifest."""
     return open_source(manifest.path(image), limits=Limits())
 
 
 def not_good(args: argparse.Namespace, films: list[Radiograph]) -> tuple[dict[str, list[Radiograph]], dict]:
-    """All groups that should be refused, and what should be said of some."""
+    """Collect the groups to refuse, and the reasons that some of them should get."""
     scouts = [path for name in SCOUTS for path in sorted((args.data / "images").glob(f"{name}.*"))]
     made = {name: non_chest_images.made(films, name) for name in non_chest_images.MADE}
     bad = {**non_chest_images.found(args.corpora), **non_chest_images.drawn(), **made}
@@ -165,7 +165,7 @@ def not_good(args: argparse.Namespace, films: list[Radiograph]) -> tuple[dict[st
 
 
 def refusals(measured: dict[str, list]) -> dict:
-    """How many good images are refused, and by which checks."""
+    """Count refused images of a group to accept, by check."""
     refused = sum(bool(found) for found in measured["reasons"])
     low, high = wilson(refused, len(measured["reasons"]))
     checks = Counter(name for found in measured["checks"] for name in found)
@@ -193,7 +193,7 @@ def against(measured: dict[str, list], usual: dict[str, list], words: tuple[str,
 
 
 def left_out(predictor: Predictor, held: Manifest, *, learnt: int, rate: float) -> dict[str, dict]:
-    """Each source of the training part in turn under a gate made without it: what a new hospital would meet."""
+    """Fit a gate without each source in turn and apply it to that source, as a new hospital would experience it."""
     few = sorted(held.table["image"].sample(min(learnt, len(held.table)), random_state=0))
     sample = sample_of(predictor, held.take(few))
     pieces = pieces_of(predictor, held.take(few[::2]))
@@ -213,8 +213,8 @@ def left_out(predictor: Predictor, held: Manifest, *, learnt: int, rate: float) 
     return found
 
 
-def cost(asked: Asked, films: list[Radiograph]) -> dict[str, float]:
-    """Milliseconds of processor time an image: the gate, and the network beside it."""
+def cost(asked: GatedNetwork, films: list[Radiograph]) -> dict[str, float]:
+    """Measure processor milliseconds per image of the gate and of the network."""
     views = [asked.predictor.view(film) for film in films]
     embeddings = [asked.predictor.run(view.pixels[None])["embedding"][0] for view in views]
     begun = time.process_time()
@@ -230,26 +230,26 @@ def cost(asked: Asked, films: list[Radiograph]) -> dict[str, float]:
 
 
 def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
+    """Compute the 95 % interval of a share (Wilson 1927)."""
     share, centre = hits / n, (hits / n + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return float(max(0.0, centre - half)), float(min(1.0, centre + half))
 
 
 def page(result: dict) -> str:
-    """The tables."""
+    """Format the tables."""
     good = markdown_table(
-        ["good images", "n", "refused", "95 % interval", "by"],
+        ["radiographs", "n", "refused", "95 % interval", "failed checks"],
         [[name, f["n"], f"{f['refused'] / f['n']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}", _by(f)]
          for name, f in result["good"].items()],
     )  # fmt: skip
     left = markdown_table(
-        ["gate made without", "n", "of it refused", "95 % interval", *LEARNT],
+        ["gate fitted without", "n", "refused of that source", "95 % interval", *LEARNT],
         [[name, f["n"], f"{f['refused'] / f['n']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}",
           *(f"{f['share'][check]:.1%}" for check in LEARNT)] for name, f in result["left_out"].items()],
     )  # fmt: skip
-    header = ["group", "n", "detected", "95 % interval", "named rightly", "AUROC: gate", *SCORES[1:]]
-    header += [f"good refused at 95 % detection: {SCORES[0]}", *SCORES[1:]]
+    header = ["group", "n", "refused", "95 % interval", "right reason", "AUROC: gate", *SCORES[1:]]
+    header += [f"radiographs refused at 95 % detection: {SCORES[0]}", *SCORES[1:]]
     rows = [
         [name, f["n"], f"{f['detected']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}",
          f"{f['named']:.1%}" if "named" in f else "",
@@ -260,15 +260,15 @@ def page(result: dict) -> str:
 
 
 def notes(result: dict) -> str:
-    """What the tables do not say."""
+    """Format the notes below the tables."""
     chest = ["accepted" if not found else f"refused ({'; '.join(found)})" for found in result["chest_in_pydicom"]]
     spent = result["milliseconds"]
     lines = [
-        f"The gate allows {result['gate']['rate']:.0%} of good images to be refused, all checks together.",
-        "Detected: refused at the shipped thresholds. AUROC and the last columns: against the test part.",
-        "Lateral chest views: none among the files that can be had; a lateral DICOM is refused by its view position.",
-        f"A frontal chest among pydicom's files (RG1): {', '.join(chest) or 'not to be had'}.",
-        f"Processor time an image: gate {spent['gate']:.2f} ms, network {spent['network']:.1f} ms.",
+        f"The thresholds allow {result['gate']['rate']:.0%} of good radiographs to be refused by all checks together.",
+        "Refused: at the thresholds in the bundle. AUROC and the last columns: against the test part.",
+        "Lateral chest views: no such file was available. A lateral DICOM is refused by its view position.",
+        f"Frontal chests among pydicom's files (RG1): {', '.join(chest) or 'not available'}.",
+        f"Processor time per image: gate {spent['gate']:.2f} ms, network {spent['network']:.1f} ms.",
     ]
     return "\n".join(f"- {line}" for line in lines)
 

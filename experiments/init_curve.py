@@ -1,16 +1,18 @@
-"""What `train --init default` is worth on few images of one source, against ImageNet and against nothing.
+"""Compare `train --init default` on few images of one source with starting from ImageNet and from random weights.
 
-usage: python -m experiments.init_curve --data FOLDER_OF_THE_RADIOGRAPHS --scratch FOLDER [--seeds 20] [--tasks ...]
-       [--views FOLDER]: the pictures as experiments/heads/linear_heads.py left them, made by the same lung network
+    python -m experiments.init_curve --data FOLDER --scratch FOLDER [--seeds 20] [--tasks ...] [--views FOLDER]
 
-The same pictures (as the bundle sees them) and the same recipe for all three beginnings; per seed 50, 100
-and 300 images are drawn, the smaller sets inside the larger, and every network answers the same test images, which no
-part of the bundle ever learned from, chose by, or was calibrated on. Three recipes, each equal for all beginnings:
-    head   train_from=probabilities, augment=false: the head alone is trained (from the bundle's where it is known)
-    probe  train_from=probabilities, augment=false, epochs=0, probe=0.001: the head by the house's logistic regression
-    all    the house's loop on every layer, for as many seeds as --all-seeds says. Hours on two cores; --trained FILE
-           keeps the answers, and --train-only makes that file and no more, on another machine (KERAS_BACKEND=jax)
-The layers below the head stay as they are in `head` and `probe`, so their embeddings are computed once.
+--views names the pictures that experiments/heads/linear_heads.py wrote with the same lung network. All starts use the
+same pictures (as the bundle sees them) and the same recipe. Per seed, 50, 100 and 300 images are drawn, the smaller
+sets inside the larger. Every network predicts the same test images, which were never used to train, choose or calibrate
+any part of the bundle. There are three recipes:
+
+    head   train_from=probabilities, augment=false: the head alone is trained (the bundle's head where it has one)
+    probe  train_from=probabilities, augment=false, epochs=0, probe=0.001: the head by logistic regression
+    all    every layer by our training loop, for --all-seeds seeds. Hours on two cores; --trained FILE keeps the
+           answers, and --train-only makes that file alone, on another machine (KERAS_BACKEND=jax)
+
+`head` and `probe` do not change the layers below the head, so their embeddings are computed once.
 """
 
 import argparse
@@ -28,7 +30,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks._support.results import RESULTS, load_note, write_results
-from experiments.init_curve_page import STARTS, chart, page_of
+from experiments.init_curve_page import COMPARED, STARTS, chart, page_of
 
 SIZES = (50, 100, 300)
 EPOCHS, RATE, BATCH, DROPOUT, PROBE = 20, 1e-3, 32, 0.3, 0.001
@@ -36,7 +38,7 @@ ALL = {
     "model": "efficientnet_lite0", "epochs": EPOCHS, "batch_size": 25, "schedule": "cosine", "optimizer": "adamw",
     "weight_decay": 0.02, "average_decay": 0.9, "calibration_fraction": 0, "precision": "float32",
 }  # fmt: skip
-# A network that begins from nothing has far to go: it gets the larger steps that suit it better.
+# Random weights need larger steps.
 BEGIN = {
     "shipped": {"init": "default", "learning_rate": 1e-4},
     "imagenet": {"weights": "imagenet", "learning_rate": 1e-4},
@@ -49,7 +51,7 @@ REST = 50  # images of one call when answering
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One source: its classes, and images with label number and person, to draw from and to answer."""
+    """A source: its classes, and the images to train on (`pool`) and to test on."""
 
     name: str
     hospital: str
@@ -60,7 +62,7 @@ class Task:
 
 
 def study(data: Path) -> pd.DataFrame:
-    """Every radiograph with its hospital, person, reason to leave it out, and part in the bundle's training."""
+    """Tabulate each radiograph: hospital, person, reason to leave it out, and part in the bundle's training."""
     from covid_xray.data.groups import groups, with_duplicates
     from covid_xray.data.manifest import read_manifest
     from scripts.curate_cxr import curate, hospitals, reasons
@@ -78,12 +80,12 @@ def study(data: Path) -> pd.DataFrame:
 
 
 def tasks(table: pd.DataFrame, names: list[str]) -> list[Task]:
-    """The chosen tasks. Nobody in the shipped network's training part is in any of them."""
-    strangers = ~table["person"].isin(set(table["person"][table["part"] == "train"])) & (table["reason"] == "")
-    free = table[strangers]
+    """Build the chosen tasks, without any person of the shipped network's training part."""
+    unseen = ~table["person"].isin(set(table["person"][table["part"] == "train"])) & (table["reason"] == "")
+    free = table[unseen]
     made = {
-        "kermany": ("kermany", ("normal", "virus"), "The network's own classes, on images that it never saw of a "
-                    "hospital that it knows"),
+        "kermany": ("kermany", ("normal", "virus"), "The network's own classes, on unseen images of a "
+                    "known hospital"),
         "kermany-bacterial": ("kermany", ("bacterial", "normal", "virus"), "A class that the network does not know"),
         "nih": ("nih", ("normal", "pneumonia"), "Adults and a class that the network does not know; labels text-mined"),
     }  # fmt: skip
@@ -95,7 +97,7 @@ def _task(name: str, free: pd.DataFrame, hospital: str, classes: tuple[str, ...]
     rows = rows.assign(code=[classes.index(label) for label in rows["label"]])
     random = np.random.default_rng(0)
     people = random.permutation(rows["person"].unique())
-    # Of classes that the bundle knows its own test part; of the others half of the people.
+    # For known classes the bundle's own test part; for the others half of the people.
     unknown = rows["part"] == ""
     held = (rows["part"] == "test") | (unknown & rows["person"].isin(people[: len(people) // 2]))
     gone = set(rows["person"][held])
@@ -107,7 +109,7 @@ def _task(name: str, free: pd.DataFrame, hospital: str, classes: tuple[str, ...]
 
 
 def seen(table: pd.DataFrame, images: list[str], chosen: argparse.Namespace, bundle: Any) -> dict[str, np.ndarray]:
-    """Image -> what the bundle's network sees of it, height x width uint8; kept in the scratch folder."""
+    """Map each image to the network's input, height x width uint8; cached in the scratch folder."""
     from covid_xray.bundle.predictor import Predictor
 
     if chosen.views:
@@ -127,7 +129,7 @@ def seen(table: pd.DataFrame, images: list[str], chosen: argparse.Namespace, bun
 
 
 def trunks(bundle: Any) -> dict[str, bytes]:
-    """The three beginnings as ONNX files that give embeddings."""
+    """Build the three starts as ONNX models that output embeddings."""
     import keras
 
     from covid_xray.config import Training
@@ -147,7 +149,7 @@ def trunks(bundle: Any) -> dict[str, bytes]:
 
 
 def embedded(model: bytes, pixels: np.ndarray) -> np.ndarray:
-    """N x D float32."""
+    """Compute N x D float32 embeddings."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -156,7 +158,7 @@ def embedded(model: bytes, pixels: np.ndarray) -> np.ndarray:
 
 
 def first_head(bundle: Any, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray] | None:
-    """The bundle's head for `classes`, by the code of `train --init`; `None` where it does not know all of them."""
+    """Return the bundle's head for `classes`, as `train --init` does; `None` where a class is unknown."""
     from covid_xray.config import Training
     from covid_xray.training.initial import begin, resolved
 
@@ -166,16 +168,16 @@ def first_head(bundle: Any, classes: tuple[str, ...]) -> tuple[np.ndarray, np.nd
 
 
 def learned_elsewhere(table: pd.DataFrame, task: Task, classes: tuple[str, ...]) -> pd.DataFrame:
-    """The training part of the shipped network without the hospital of the task and everybody in it."""
+    """Select the shipped network's training part without the task's hospital and all its people."""
     used = table[(table["part"] == "train") & table["label"].isin(classes)]
     gone = set(table["person"][table["hospital"] == task.hospital])
     return used[(used["hospital"] != task.hospital) & ~used["person"].isin(gone)]
 
 
-def stranger(
+def head_without_hospital(
     others: pd.DataFrame, task: Task, pixels: dict[str, np.ndarray], bundle: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The head that the shipped network's recipe gives without the hospital, by the code of the house."""
+    """Fit the shipped recipe's head without the task's hospital."""
     from covid_xray.config import Training
     from covid_xray.training.batches import Part
     from covid_xray.training.cache import PixelCache
@@ -187,8 +189,8 @@ def stranger(
     codes = np.array([known.index(label) for label in others["label"]])
     cache = PixelCache(np.stack([pixels[image] for image in images]), {image: i for i, image in enumerate(images)})
     groups = group_numbers(codes.tolist(), others["hospital"].tolist())
-    told = {key: value for key, value in bundle.facts["training"]["settings"].items() if key in Training.model_fields}
-    settings = Training.model_validate(told)
+    known_settings = bundle.facts["training"]["settings"]
+    settings = Training.model_validate({k: v for k, v in known_settings.items() if k in Training.model_fields})
     model = build_model(settings, len(known))
     probe_head(model, Part(images, codes, known, cache, groups), settings=settings, lungs=bundle.lungs)
     kernel, bias = model.get_layer("probabilities").get_weights()
@@ -197,7 +199,7 @@ def stranger(
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of rows of logits."""
+    """Compute probabilities of rows of logits."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
@@ -205,9 +207,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def train_head(
     features: np.ndarray, labels: np.ndarray, first: tuple[np.ndarray, np.ndarray] | None, classes: int, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The house's loop on the last layer: class weights, dropout, Keras's Adam, the rate falling as a cosine."""
+    """Train the last layer as our loop does: class weights, dropout, Keras's Adam, cosine schedule."""
     random = np.random.default_rng(seed)
-    limit = np.sqrt(6 / (features.shape[1] + classes))  # Glorot, as a new head begins
+    limit = np.sqrt(6 / (features.shape[1] + classes))  # Glorot, as Keras initialises a new head
     kernel, bias = first or (random.uniform(-limit, limit, (features.shape[1], classes)), np.zeros(classes))
     values = [np.array(kernel, np.float64), np.array(bias, np.float64)]
     moments = [[np.zeros_like(v), np.zeros_like(v)] for v in values]
@@ -231,7 +233,7 @@ def train_head(
 
 
 def fitted(recipe: str, x: np.ndarray, y: np.ndarray, first: Any, classes: int, *, seed: int) -> Any:
-    """Kernel and bias of the head by one recipe."""
+    """Fit kernel and bias of the head by one recipe."""
     from covid_xray.training.probe import fit_head
     from covid_xray.training.sampling import shares
 
@@ -241,7 +243,7 @@ def fitted(recipe: str, x: np.ndarray, y: np.ndarray, first: Any, classes: int, 
 
 
 def trained_all(start: str, task: Task, chosen: np.ndarray, pixels: dict[str, np.ndarray], *, seed: int) -> np.ndarray:
-    """Probabilities of the test images by a network of which every layer was trained, by the loop of the house."""
+    """Train every layer with our loop; return the probabilities of the test images."""
     from covid_xray.config import Training
     from covid_xray.training import schedule
     from covid_xray.training.batches import Part
@@ -267,7 +269,7 @@ def trained_all(start: str, task: Task, chosen: np.ndarray, pixels: dict[str, np
 
 
 def train_every_layer(todo: list[tuple], pixels: dict[str, np.ndarray], file: Path, *, workers: int) -> dict:
-    """(task, size, start, seed) -> answers; what `file` holds is not trained again, what is new is added."""
+    """Train every (task, size, start, seed) that `file` does not hold, add it, and return all answers."""
     found = dict(np.load(file)) if file.exists() else {}
     left = [(task, size, start, seed) for task, size, start, seed in todo if _key(task, size, start, seed) not in found]
     with multiprocessing.get_context("spawn").Pool(workers, _share, (pixels,)) as pool:
@@ -328,7 +330,7 @@ def scores(answers: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.n
 
 
 def bootstrap(answers: dict[str, np.ndarray], task: Task) -> dict[str, dict[str, Any]]:
-    """Means over seeds with 95 % intervals, and differences: the test people and the seeds are drawn anew, together.
+    """Compute means over seeds and differences with 95 % intervals; test people and seeds are resampled together.
 
     Args:
         answers: name -> seeds x N x C, of networks that answered the same images after the same draws.
@@ -359,7 +361,7 @@ def _summary(values: np.ndarray) -> dict[str, Any]:
 def measured(
     task: Task, pixels: dict[str, np.ndarray], models: dict[str, bytes], heads: dict[str, Any], *, seeds: int
 ) -> dict:
-    """Scores of every recipe, beginning and size, from embeddings that are computed once."""
+    """Score every recipe, start and size, from embeddings that are computed once."""
     count, labels = len(task.classes), task.pool["code"].to_numpy()
     stack = lambda rows: np.stack([pixels[image] for image in rows["image"]])  # noqa: E731
     features = {s: (embedded(m, stack(task.pool)), embedded(m, stack(task.test))) for s, m in models.items()}
@@ -375,14 +377,17 @@ def measured(
     for size in SIZES:
         draws = [draw(task, size, seed=seed) for seed in range(seeds)]
         answers = {}
-        ways = [*itertools.product(("head", "probe"), STARTS), *([("head", "stranger")] if "stranger" in heads else [])]
+        ways = [
+            *itertools.product(("head", "probe"), STARTS),
+            *([("head", "without hospital")] if "without hospital" in heads else []),
+        ]
         for recipe, start in ways:
-            x, test = features["imagenet" if start == "stranger" else start]
+            x, test = features["imagenet" if start == "without hospital" else start]
             fits = [fitted(recipe, x[d], labels[d], heads.get(start), count, seed=k) for k, d in enumerate(draws)]
             answers[f"{start}, {recipe}"] = np.stack([softmax(test @ kernel + bias) for kernel, bias in fits])
         for start, first in heads.items():
             if first is not None:
-                test = features["imagenet" if start == "stranger" else start][1]
+                test = features["imagenet" if start == "without hospital" else start][1]
                 answers[f"{start}, as it is"] = np.stack([softmax(test @ first[0] + first[1])] * seeds)
         result["sizes"][size] = bootstrap(answers, task)
         print(f"{task.name} {size}: done", flush=True)
@@ -390,7 +395,7 @@ def measured(
 
 
 def measured_all(task: Task, trained: dict[str, np.ndarray], *, seeds: int) -> dict:
-    """Scores with every layer trained."""
+    """Score the networks of which every layer was trained."""
     return {
         size: bootstrap(
             {f"{start}, all": np.stack([trained[_key(task, size, start, seed)] for seed in range(seeds)])
@@ -404,7 +409,7 @@ def _counts(rows: pd.DataFrame) -> dict[str, int]:
 
 
 def main() -> None:
-    """Every task on the network that ships now; about 15 minutes on two free cores without --all-seeds."""
+    """Write docs/results/init-curve; about 15 minutes on two free cores without --all-seeds."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--scratch", type=Path, required=True)
@@ -423,9 +428,9 @@ def main() -> None:
     chosen.scratch.mkdir(parents=True, exist_ok=True)
     bundle = open_initial("default")
     table = study(chosen.data)
-    told = bundle.facts["training_data"]["images"]["train"]
+    counted = bundle.facts["training_data"]["images"]["train"]
     ours = table[(table["part"] == "train")]["label"].value_counts().to_dict()
-    same = {k: int(v) for k, v in ours.items()} == told
+    same = {k: int(v) for k, v in ours.items()} == counted
     print(f"the bundle's training part is that of scripts/curate_cxr.py: {same}", flush=True)
     made = tasks(table, chosen.tasks)
     shown = {task.name: seen(table, [*task.pool["image"], *task.test["image"]], chosen, bundle) for task in made}
@@ -446,7 +451,9 @@ def main() -> None:
         heads = {"shipped": first_head(bundle, task.classes)}
         if heads["shipped"] is not None and not settings["epochs"]:
             others = learned_elsewhere(table, task, bundle.classes)
-            heads["stranger"] = stranger(others, task, seen(table, list(others["image"]), chosen, bundle), bundle)
+            heads["without hospital"] = head_without_hospital(
+                others, task, seen(table, list(others["image"]), chosen, bundle), bundle
+            )
         results[task.name] = measured(task, pixels, models, heads, seeds=chosen.seeds)
         if chosen.all_seeds and task in all_tasks:
             for size, found in measured_all(task, trained, seeds=chosen.all_seeds).items():
@@ -467,7 +474,11 @@ def main() -> None:
         f"--all-seeds {chosen.all_seeds} --tasks {' '.join(chosen.tasks)}"
         + (f" --all-tasks {' '.join(chosen.all_tasks)}" if chosen.all_tasks else "")
     )
-    write_results("init-curve", facts, page_of(facts), command=command, note=load_note(before))
+    for result in results.values():
+        for size, found in result["sizes"].items():
+            result["sizes"][size] = {name: found[name] for name in found if " - " not in name or name in COMPARED}
+    title = "Fine-tuning on few images, from three starts"
+    write_results("init-curve", facts, page_of(facts), title=title, command=command, note=load_note(before))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The lung network that ships: Dice on its held-out images, and radiographs of other sources to be looked at.
+"""Measure the lung network that ships: Dice on held-out images, and grades of radiographs of other sources.
 
-    python -m experiments.lungs --data DIR --look FOLDER      draws the pictures; give each a grade in VERDICTS
+    python -m experiments.lungs --data DIR --look FOLDER      writes the pictures to grade in VERDICTS
     python -m experiments.lungs --data DIR                    measures Dice and writes docs/results/lungs.{json,md}
 
-DIR holds metadata.csv, images/ and masks/. The split of runs/lungs.sh is drawn again, nothing is trained; the bundle's
-fingerprint and counts show that it is the same. FOLDER gets one picture for each radiograph by `covid-xray lungs`;
-nothing of them is kept here but the grades that their reader gave.
+DIR holds metadata.csv, images/ and masks/. The split of runs/lungs.sh is repeated and checked against fingerprint and
+counts in the bundle; nothing is trained. FOLDER gets one picture per radiograph from `covid-xray lungs`; only the
+grades are kept in the repository.
 """
 
 import argparse
@@ -35,16 +35,16 @@ BUNDLE = ROOT / "src" / "covid_xray" / "bundle" / "default"
 EACH, SEED = 24, 6
 SOURCES = ("cxnet", "hannover", "kermany", "nih")
 GRADES = {
-    "good": "outlines follow the lungs",
-    "rough": "over about a tenth of a lung is missing or lies on something else; crop and side are right",
-    "wrong": "a lung is missed, or something else is taken for it",
-    "cut": "the crop cuts lung off",
-    "not found": "implausible: the whole picture is used",
+    "good": "the outlines follow the lungs",
+    "rough": "more than about a tenth of a lung is missing or misplaced; crop and side are right",
+    "wrong": "a lung is missed, or something else is outlined",
+    "cut": "the crop cuts off lung",
+    "not found": "the outline is implausible, so the whole picture is used",
 }
 
 
 def main() -> None:
-    """Draw, or measure and write."""
+    """Write the pictures, or measure and write docs/results/lungs."""
     options = arguments()
     manifest = selection.read(options.data, duplicates=COPIES, show=False, check=False)
     masked, part = split(manifest, options.data / "masks")
@@ -55,11 +55,18 @@ def main() -> None:
     images = chosen(manifest, masked["image"][part == "train"])
     seen = {name: {**grades, **crops(images[name], options.data)} for name, grades in looked_at(images).items()}
     facts = {"bundle": dict(read_network(BUNDLE).facts)["sha256"], "dice": dice, "looked_at": seen}
-    write_results("lungs", facts, page(dice, seen), command="python -m experiments.lungs --data DATA", note=NOTE)
+    write_results(
+        "lungs",
+        facts,
+        page(dice, seen),
+        title="The lung network",
+        command="python -m experiments.lungs --data DATA",
+        note=NOTE,
+    )
 
 
 def arguments() -> argparse.Namespace:
-    """Of the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--look", type=Path)
@@ -67,21 +74,21 @@ def arguments() -> argparse.Namespace:
 
 
 def split(manifest: Manifest, masks: Path) -> tuple[pd.DataFrame, np.ndarray]:
-    """The images with masks and their part, as `covid-xray train-lungs` draws it in runs/lungs.sh."""
+    """Return the images with masks and their part, as `covid-xray train-lungs` splits them in runs/lungs.sh."""
     files = mask_files(manifest.table["image"].tolist(), masks)
     masked = selection.checked(manifest.take(list(files)))
     drawn = held_out(masked, share=0.2, seed=0, test_only=not_to_be_built_on(masked))
     part = drawn.reindex(masked.table["image"]).to_numpy()
-    told = read_network(BUNDLE).facts["training_data"]
+    trained_on = read_network(BUNDLE).facts["training_data"]
     counts = masked.table["label"][part == "train"].value_counts().to_dict()
-    if fingerprint(masked) != told["fingerprint"] or counts != told["images"]["train"]:
-        raise SystemExit("expected the images and the split that the network was trained on. Received: others")
+    if fingerprint(masked) != trained_on["fingerprint"] or counts != trained_on["images"]["train"]:
+        raise SystemExit("These are not the images or the split that the network was trained on.")
     files_of = [str(files[image]) for image in masked.table["image"]]
     return masked.table.assign(mask=files_of, person=groups(masked).to_numpy()), part
 
 
 def measured(table: pd.DataFrame, data: Path) -> dict:
-    """Dice of each held-out image; the mean, in all and by group, with intervals over patients."""
+    """Compute Dice of the held-out images: the mean, overall and by view, with intervals over patients."""
     finder = open_lungs(read_network(BUNDLE))
     scores, plausible = [], 0
     for row in table.itertuples():
@@ -99,7 +106,7 @@ def measured(table: pd.DataFrame, data: Path) -> dict:
 
 
 def mean(values: np.ndarray, people: np.ndarray) -> dict:
-    """The mean over images with its interval over patients."""
+    """Compute the mean over images with its interval over patients."""
     count = int(group_codes(people, count=len(values)).max()) + 1
     sums = resampled_sums(np.column_stack([values, np.ones_like(values)]), groups=people, rounds=2000)
     low, high = percentiles(sums[:, 0] / sums[:, 1], count=count) if count > 2 else (None, None)
@@ -107,7 +114,7 @@ def mean(values: np.ndarray, people: np.ndarray) -> dict:
 
 
 def chosen(manifest: Manifest, trained: pd.Series) -> dict[str, list[str]]:
-    """24 images of each other source, at random; no copy of an image that the lung network was trained on."""
+    """Draw 24 images of each other source; none is a copy of an image that the lung network was trained on."""
     copies = pd.read_csv(COPIES)
     groups = copies.loc[copies["image"].isin(trained), "group"]
     known = set(copies.loc[copies["group"].isin(groups), "image"]) | set(trained)
@@ -122,14 +129,14 @@ def chosen(manifest: Manifest, trained: pd.Series) -> dict[str, list[str]]:
 
 
 def draw(manifest: Manifest, trained: pd.Series, data: Path, folder: Path) -> None:
-    """Pictures and contact sheets of the images that are to be looked at, by the command."""
+    """Write pictures and contact sheets of the images to grade, with `covid-xray lungs`."""
     for name, images in chosen(manifest, trained).items():
         command = [sys.executable, "-m", "covid_xray", "lungs", str(BUNDLE), *images, "-o", str(folder / name)]
         subprocess.run(command, cwd=data, check=True)
 
 
 def crops(images: list[str], data: Path) -> dict:
-    """How many of the crops are plausible, and the median share of the picture that they show."""
+    """Count plausible crops, and compute the median share of the picture that they show."""
     finder = open_lungs(read_network(BUNDLE))
     found = [finder.find(decode(data / image)) for image in images]
     shown = [(bottom - top) * (right - left) for top, left, bottom, right in (lungs.box for lungs in found)]
@@ -137,61 +144,63 @@ def crops(images: list[str], data: Path) -> dict:
 
 
 def looked_at(images: dict[str, list[str]]) -> dict:
-    """Grades by source; every image that the seed draws has one, and no other."""
+    """Count grades by source; stop unless exactly the drawn images have one."""
     grades = pd.read_csv(VERDICTS, keep_default_na=False)
     drawn = [image for of_source in images.values() for image in of_source]
     if sorted(drawn) != sorted(grades["image"]) or not set(grades["grade"]) <= set(GRADES):
         raise SystemExit(
-            f"expected a grade of {', '.join(GRADES)} for each of the {len(drawn)} images. Received: others"
+            f"{VERDICTS.name} needs one grade ({', '.join(GRADES)}) for each of the {len(drawn)} drawn images."
         )
     return {name: dict(Counter(part["grade"])) for name, part in grades.groupby("source")}
 
 
 def page(dice: dict, seen: dict) -> str:
-    """The two tables."""
+    """Format the two tables."""
     rows = [("all", dice["all"]), *((f"view {name}", each) for name, each in dice["view"].items())]
     first = markdown_table(
         ("held-out images", "images", "patients", "mean Dice", "95 % interval"),
         [(name, each["images"], each["patients"], f"{each['value']:.3f}", interval(each)) for name, each in rows],
     )
     said = (
-        f"Median {dice['median']:.3f}, least {dice['least']:.3f}; {dice['below 0.9']} images below 0.9, "
-        f"{dice['below 0.8']} below 0.8; {dice['images'] - dice['plausible']} of {dice['images']} not plausible."
+        f"Median {dice['median']:.3f}, lowest {dice['least']:.3f}; {dice['below 0.9']} images below 0.9, "
+        f"{dice['below 0.8']} below 0.8; {dice['images'] - dice['plausible']} of {dice['images']} implausible."
     )
     second = markdown_table(
-        ("source", "images", *GRADES, "crop shows, median"),
+        ("source", "images", *GRADES, "median crop"),
         [
             (name, EACH, *(found.get(grade, 0) for grade in GRADES), f"{found['crop']:.0%} of the picture")
             for name, found in seen.items()
         ],
     )
     meaning = "\n".join(f"- {grade}: {means}" for grade, means in GRADES.items())
-    return f"{first}\n\n{said}\n\n## Looked at\n\n{second}\n\n{meaning}"
+    return f"{first}\n\n{said}\n\n## Grades on other sources\n\n{second}\n\n{meaning}"
 
 
 def interval(each: dict) -> str:
-    """Ends of the interval, or a dash."""
+    """Format the interval, or a dash."""
     return "-" if each["ci_low"] is None else f"{each['ci_low']:.3f} .. {each['ci_high']:.3f}"
 
 
-NOTE = """Dice is agreement with masks that a model drew (Selvan and others 2020, arXiv:2005.10052), not with a
-radiologist. The split is that of runs/lungs.sh, drawn again and checked against the fingerprint in the bundle; patients
-and copies of one radiograph are drawn together for the intervals, 2,000 rounds. Below three patients there is none.
+NOTE = """\
+Dice measures agreement with masks that a model drew (Selvan and others 2020, arXiv:2005.10052), not with a
+radiologist. The split is that of runs/lungs.sh, repeated and checked against the fingerprint in the bundle. Intervals
+resample patients and copies of a radiograph together, 2,000 rounds; groups under three patients have none.
 
-24 radiographs of each source were drawn at random (seed 6), none a copy of one that the network was trained on.
-Outline and crop of each were looked at once, and graded, by a vision model: no radiologist, and no person. The grades,
-with what was seen, are in lungs-looked-at.csv. With 0 of 24 a share up to 12 % is possible (one-sided 95 %), with 0 of
-96 up to 3 %. All 96 are drawn by `python -m experiments.lungs --data DATA --look FOLDER`, which runs
-`covid-xray lungs src/covid_xray/bundle/default IMAGES -o FOLDER` for each source.
+24 radiographs of each other source were drawn at random (seed 6), none a copy of one that the network was trained
+on. A vision model, not a radiologist, looked at outline and crop of each once and graded them. The grades and
+remarks are in [lungs-looked-at.csv](lungs-looked-at.csv). With 0 of 24, a rate of up to 12 % is possible (one-sided
+95 %); with 0 of 96, up to 3 %. `python -m experiments.lungs --data DATA --look FOLDER` writes all 96 pictures: it
+runs `covid-xray lungs src/covid_xray/bundle/default IMAGES -o FOLDER` for each source.
 
-What goes wrong is the outline and not the box: white bases of bedside films (hannover) come out ragged or run over the
-diaphragm or the armpit; of small children the neck above an apex, or the thymus, is taken for lung, and a base beside a
-white lung is left out. So a share of the heat map "inside the lungs" and the rough indicator of opacity are
-worth less on bedside films; the crop, with its margin of 22 %, held both lungs in all 96. But so wide a margin takes
-little away where films are cut close (cxnet: nothing, in the median): there it is no protection from letters and edges.
+The errors are in the outline, not in the box. White lung bases in bedside images (hannover) get ragged outlines or
+outlines that run over the diaphragm or the armpit. In small children, the neck above an apex or the thymus is outlined
+as lung, and a base beside a white lung is left out. So the share of a heat map "inside the lungs" and the opacity
+indicator are less reliable on bedside images. The crop, with its margin of 22 %, held both lungs in all 96. Such a wide
+margin removes little where images are cropped close to the lungs (cxnet: nothing, in the median), and there it does not
+protect against letters and borders.
 
-The lower end of the interval of the mean Dice is below the 0.93 that was aimed at, and bedside films (AP supine) are
-below it in the mean."""
+The lower bound of the interval of mean Dice is below the target of 0.93, and bedside images (AP supine) are below it in
+the mean."""
 
 if __name__ == "__main__":
     main()

@@ -1,12 +1,11 @@
-"""What each choice gives on hospitals that were left out: what the network sees, what it learns from, how it learns.
+"""Train networks with different inputs, data and methods, and predict hospitals that were left out.
 
-usage: KERAS_BACKEND=jax python -m experiments.network_grid --data FOLDER --lungs RUN -o OUT [--workers 8] [--known]
-       on a CPU: KERAS_BACKEND=tensorflow, --workers 1 --precision float32
+    KERAS_BACKEND=jax python -m experiments.network_grid --data FOLDER --lungs RUN -o OUT [--workers 8] [--known]
 
-Six folds: one source of covid and one of normal radiographs are both left out, with everybody who is in them; the
-network is trained on the others and must tell the two apart. Every task is one training by the code of the house; each
-ends with the answers for every radiograph that it did not learn from, with the lungs in view and with them hidden.
-The same command again goes on where it was.
+On a CPU: KERAS_BACKEND=tensorflow, --workers 1 --precision float32. There are six folds: one source of covid and one of
+normal radiographs are left out together with every person in them, and the network is trained on the others. Every task
+is one training by our training code; it ends with predictions for every radiograph that it was not trained on, with the
+lungs in view and hidden. Run the same command again to resume.
 """
 
 import argparse
@@ -32,7 +31,7 @@ EVERYWHERE = ("two-labels", "misfit", "copied-normal")
 SIDE = 224
 REST = 128  # images of one call when answering
 
-# The recipe that the others change in one place.
+# The recipe that the entries of GRID change.
 BASE: dict[str, Any] = {
     "model": "efficientnet_lite0", "weights": "imagenet", "epochs": 8, "samples_per_epoch": 2048, "batch_size": 64,
     "optimizer": "adamw", "weight_decay": 0.02, "learning_rate": 3e-4, "schedule": "cosine", "average_decay": 0.98,
@@ -44,7 +43,7 @@ BASE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Task:
-    """One training: settings, what is seen, what is learned from, which rows answer."""
+    """A training: settings, view, rows to train on and rows to predict."""
 
     name: str
     fold: str
@@ -62,7 +61,7 @@ class Task:
 
 
 def study(data: Path, duplicates: Path) -> pd.DataFrame:
-    """One row for each radiograph: label, hospital, reason to leave it out, person."""
+    """Tabulate each radiograph: label, hospital, reason to leave it out, person."""
     from covid_xray.data.groups import groups, with_duplicates
     from covid_xray.data.manifest import read_manifest
     from scripts.curate_cxr import hospitals, reasons
@@ -74,24 +73,24 @@ def study(data: Path, duplicates: Path) -> pd.DataFrame:
 
 
 def read_views(data: Path, lungs: Path, images: list[str], folder: Path, workers: int) -> None:
-    """`folder`/VIEW.npy for each view: whole, crop, only (the lungs), and both with the lungs hidden."""
+    """Write `folder`/VIEW.npy for each view: whole, crop, only (the lungs), and both with the lungs hidden."""
     names = ("whole", "crop", "only", "whole_hidden", "crop_hidden")
     shape = (len(images), SIDE, SIDE)
     views = {name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape) for name in names}
-    with multiprocessing.get_context("spawn").Pool(workers, _open, (data, lungs)) as pool:
-        for row, seen in enumerate(pool.imap(_see, images, chunksize=32)):
-            for name, pixels in seen.items():
+    with multiprocessing.get_context("spawn").Pool(workers, _start_worker, (data, lungs)) as pool:
+        for row, views_of_image in enumerate(pool.imap(_views_of, images, chunksize=32)):
+            for name, pixels in views_of_image.items():
                 views[name][row] = pixels
 
 
-def _open(data: Path, lungs: Path) -> None:
+def _start_worker(data: Path, lungs: Path) -> None:
     from covid_xray.bundle.lung_network import read_network
     from covid_xray.bundle.view import open_lungs
 
-    _see.finder, _see.data = open_lungs(read_network(lungs)), data  # type: ignore[attr-defined]
+    _views_of.finder, _views_of.data = open_lungs(read_network(lungs)), data  # type: ignore[attr-defined]
 
 
-def _see(image: str) -> dict[str, np.ndarray]:
+def _views_of(image: str) -> dict[str, np.ndarray]:
     import dataclasses
 
     from covid_xray.bundle.lungs import WHOLE, cropped
@@ -99,8 +98,8 @@ def _see(image: str) -> dict[str, np.ndarray]:
     from covid_xray.images.decode import decode
     from covid_xray.images.pixels import to_input
 
-    film = decode(_see.data / image)  # type: ignore[attr-defined]
-    found = _see.finder.find(film)  # type: ignore[attr-defined]
+    film = decode(_views_of.data / image)  # type: ignore[attr-defined]
+    found = _views_of.finder.find(film)  # type: ignore[attr-defined]
     mask = found.at_size(*film.pixels.shape) if found.plausible else np.zeros(film.pixels.shape, bool)
     around = widened(mask[None], share=MARGIN)[0]
     box = found.box if found.plausible else WHOLE
@@ -115,7 +114,7 @@ def _see(image: str) -> dict[str, np.ndarray]:
 
 
 class Stacked:
-    """Several arrays of pictures behind one row number."""
+    """Several arrays of pictures, indexed as one."""
 
     def __init__(self, arrays: list[np.ndarray]) -> None:
         self.arrays, self.length = arrays, len(arrays[0])
@@ -125,7 +124,7 @@ class Stacked:
 
 
 def work(task: Task, folder: Path) -> dict[str, Any]:
-    """Train and answer: probabilities of `answer` rows, with the lungs in view and hidden."""
+    """Train, and predict the `answer` rows with the lungs in view and hidden."""
     from covid_xray.config import Training
     from covid_xray.training import schedule
     from covid_xray.training.epoch import train_epoch, validate
@@ -138,7 +137,7 @@ def work(task: Task, folder: Path) -> dict[str, Any]:
     val = None if task.val is None else part_of(task, task.val, folder)
     model = build_model(settings, len(task.classes) + len(task.auxiliary))
     if settings.probe:
-        begin_with_head(model, part, task, settings, folder)
+        start_from_head(model, part, task, settings, folder)
     state, found, losses, best = schedule.start(settings), {}, [], None
     trained = against_source(model, part, settings, strength) if strength else model
     one_epoch = adversarial_epoch if strength else train_epoch
@@ -168,30 +167,30 @@ def work(task: Task, folder: Path) -> dict[str, Any]:
             "best_epoch": state.best_epoch, "facts": task.facts}  # fmt: skip
 
 
-def begin_with_head(model: Any, part: Any, task: Task, settings: Any, folder: Path) -> None:
-    """Fit the head as the network that ships has it; kept in `folder` for other tasks on the same rows."""
+def start_from_head(model: Any, part: Any, task: Task, settings: Any, folder: Path) -> None:
+    """Fit the head with the recipe of the network that ships; cache it in `folder` for tasks on the same rows."""
     from covid_xray.bundle.lung_network import read_network
     from covid_xray.training.probe import probe_head
 
-    told = {key: value for key, value in settings.model_dump().items() if key.startswith("probe")}
-    key = hashlib.sha256(task.train.tobytes() + json.dumps([told, task.view], sort_keys=True).encode()).hexdigest()
+    probe = {key: value for key, value in settings.model_dump().items() if key.startswith("probe")}
+    key = hashlib.sha256(task.train.tobytes() + json.dumps([probe, task.view], sort_keys=True).encode()).hexdigest()
     file, layer = folder / f"head-{key[:16]}.npz", model.get_layer("probabilities")
     if file.exists():
         kept = np.load(file)
         layer.set_weights([kept["kernel"], kept["bias"]])
         return
-    # On the pictures as they are: altered copies cost hospitals left out (docs/results/network-grid.md).
-    as_they_are = settings.model_copy(update={"augment": False})
-    probe_head(model, part, settings=as_they_are, lungs=read_network(task.facts["lungs"]))
+    # Without altered copies, which cost left-out hospitals (docs/results/network-grid.md).
+    unaltered = settings.model_copy(update={"augment": False})
+    probe_head(model, part, settings=unaltered, lungs=read_network(task.facts["lungs"]))
     kernel, bias = layer.get_weights()
     np.savez(file, kernel=kernel, bias=bias)
 
 
 def against_source(model: Any, part: Any, settings: Any, strength: float) -> Any:
-    """`model` with a second head that tells the sources of a class apart, and whose slope is turned round below it.
+    """Add a second head that predicts the source within a class, with its gradient reversed below it.
 
-    Domain-adversarial training (Ganin and others 2016, arXiv:1505.07818), asked within each class: where a class has
-    sources of its own, features without the source would be features without the class (Li and others 2018, CIDDG).
+    Domain-adversarial training (Ganin and others 2016, arXiv:1505.07818) within each class: where a class has sources
+    of its own, features without the source would lose the class (Li and others 2018, CIDDG).
     """
     import keras
     from keras import layers, ops
@@ -203,7 +202,7 @@ def against_source(model: Any, part: Any, settings: Any, strength: float) -> Any
     of_class[part.targets[part.labels].argmax(axis=1), part.groups] = 1
 
     features = model.get_layer("pool").output
-    # The value of the features, and -strength times their slope.
+    # The features forward, -strength times their gradient backward.
     turned = layers.Lambda(lambda x: ops.stop_gradient(x * (1 + strength)) - x * strength, name="turned")(features)
     hidden = layers.Dense(256, activation="relu", name="adversary_hidden")(turned)
     sources = layers.Dense(groups, dtype="float32", name="adversary_source")(hidden)
@@ -222,7 +221,7 @@ def against_source(model: Any, part: Any, settings: Any, strength: float) -> Any
 
 
 def adversarial_epoch(model: Any, part: Any, *, settings: Any, epoch: int) -> dict[str, float]:
-    """`training.epoch.train_epoch` with the group of each image beside its label."""
+    """Train one epoch as `training.epoch.train_epoch`, with the group of each image in the target."""
     from covid_xray.training.batches import prefetch, training_batches
 
     groups, losses = np.eye(int(part.groups.max()) + 1, dtype=np.float32), []
@@ -236,7 +235,7 @@ def adversarial_epoch(model: Any, part: Any, *, settings: Any, epoch: int) -> di
 def part_of(
     task: Task, rows: np.ndarray, folder: Path, *, auxiliary: tuple[str, ...] = (), hidden: bool = False
 ) -> Any:
-    """The rows as a part of the house; hidden lungs are one more label, which asks for no class more than another."""
+    """Build a training part from rows; pictures with hidden lungs get the same target for every class."""
     from covid_xray.training.batches import Part
     from covid_xray.training.cache import PixelCache
     from covid_xray.training.sampling import group_numbers
@@ -258,7 +257,7 @@ def part_of(
 
 
 def answers(model: Any, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """len(rows) x C logarithms of probabilities; the last batch is filled up, so that one shape is compiled."""
+    """Predict len(rows) x C log probabilities; the last batch is padded so that one shape is compiled."""
     found = []
     for start in range(0, len(rows), REST):
         chosen = rows[start : start + REST]
@@ -269,7 +268,7 @@ def answers(model: Any, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def folds(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Name -> rows to learn from, rows to answer (both sources left out, what was never usable aside)."""
+    """Map each fold to rows to train on and rows to predict (both left-out sources, without unusable images)."""
     usable = ~table["reason"].isin(EVERYWHERE)
     found = {}
     for covid, normal in itertools.product(COVID, NORMAL):
@@ -280,7 +279,7 @@ def folds(table: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-# The head that ships, fitted before anything else is learned.
+# The head that ships, fitted before the other layers are trained.
 HEAD: dict[str, Any] = {"view": "whole", "probe": 0.0003, "probe_prior": "natural", "probe_scale": "one",
                         "probe_blind": ("source", "outside", "corners")}  # fmt: skip
 
@@ -315,7 +314,7 @@ GRID: dict[str, dict[str, Any]] = {
 
 
 def grid_tasks(table: pd.DataFrame, names: list[str], base: dict[str, Any], lungs: Path) -> list[Task]:
-    """The chosen configurations, fold by fold."""
+    """Build the tasks of the chosen configurations, fold by fold."""
     labels, hospital = table["label"].to_numpy(), table["hospital"].to_numpy()
     made = []
     for (fold, (learn, answer)), name in itertools.product(folds(table).items(), names):
@@ -331,7 +330,7 @@ def grid_tasks(table: pd.DataFrame, names: list[str], base: dict[str, Any], lung
 
 
 def parts(table: pd.DataFrame) -> np.ndarray:
-    """The part of each radiograph in the table of scripts/curate_cxr.py; "" for one that is left out."""
+    """Return the part of each radiograph in the table of scripts/curate_cxr.py; "" when it is left out."""
     from covid_xray.data.manifest import Manifest
     from scripts.curate_cxr import curate
 
@@ -343,7 +342,7 @@ def parts(table: pd.DataFrame) -> np.ndarray:
 def known_tasks(
     table: pd.DataFrame, names: list[str], base: dict[str, Any], lungs: Path, seeds: tuple[int, ...] = (0, 1, 2)
 ) -> list[Task]:
-    """The chosen configurations on the training and validation parts, for figures on sources that are known."""
+    """Build tasks on the training and validation parts, for figures on known sources."""
     part, labels = parts(table), table["label"].to_numpy()
     held = set(table["person"][np.isin(part, ["test", "calibration"])])
     free = (table["reason"] == "").to_numpy() & ~table["person"].isin(held).to_numpy()
@@ -361,7 +360,7 @@ def known_tasks(
 
 
 def serve(tasks: Any, done: Any, folder: Path, memory: float) -> None:
-    """One worker: tasks in, results out, until there are none."""
+    """Execute tasks from a queue until it is empty."""
     os.environ.update(XLA_PYTHON_CLIENT_MEM_FRACTION=str(memory), TF_CPP_MIN_LOG_LEVEL="3")
     import keras
 
@@ -374,7 +373,7 @@ def serve(tasks: Any, done: Any, folder: Path, memory: float) -> None:
 
 
 def run(tasks: list[Task], folder: Path, out: Path, *, workers: int, seconds: float) -> list[dict[str, Any]]:
-    """All tasks in their order on `workers` processes; what is done after `seconds` counts, the rest is left out."""
+    """Run tasks in order on `workers` processes; after `seconds` the unfinished ones are dropped."""
     context = multiprocessing.get_context("spawn")
     queue, done = context.Queue(), context.Queue()
     for task in tasks:
@@ -384,7 +383,7 @@ def run(tasks: list[Task], folder: Path, out: Path, *, workers: int, seconds: fl
     processes = [context.Process(target=serve, args=(queue, done, folder, 0.9 / workers)) for _ in range(workers)]
     for process in processes:
         process.start()
-    results: list[dict[str, Any]] = before(out)
+    results: list[dict[str, Any]] = read_results(out)
     count = len(results) + len(tasks)
     started = written = time.time()
     while len(results) < count and time.time() - started < seconds:
@@ -395,8 +394,8 @@ def run(tasks: list[Task], folder: Path, out: Path, *, workers: int, seconds: fl
                 break
             continue
         results.append(result)
-        said = result.get("error", "")[-600:] or f"{result['seconds']:.0f} s {result['losses'][-1:]}"
-        print(f"{time.time() - started:5.0f} s {len(results)}/{count} {result['name']} | {result['fold']} {said}",
+        outcome = result.get("error", "")[-600:] or f"{result['seconds']:.0f} s {result['losses'][-1:]}"
+        print(f"{time.time() - started:5.0f} s {len(results)}/{count} {result['name']} | {result['fold']} {outcome}",
               flush=True)  # fmt: skip
         if time.time() - written > 20:
             written = time.time()
@@ -407,14 +406,14 @@ def run(tasks: list[Task], folder: Path, out: Path, *, workers: int, seconds: fl
     return results
 
 
-def before(out: Path) -> list[dict[str, Any]]:
-    """What an earlier run left in `out`, but for what failed."""
+def read_results(out: Path) -> list[dict[str, Any]]:
+    """Read the results of an earlier run in `out`, without failures."""
     file = out / "results.pickle"
     return [r for r in pickle.loads(file.read_bytes()) if "error" not in r] if file.exists() else []
 
 
 def save(results: list[dict[str, Any]], out: Path) -> None:
-    """Written aside and put in place."""
+    """Write the results to a temporary file and rename it."""
     kept = [{key: value for key, value in result.items() if key != "facts"} for result in results]
     temporary = out / "results.tmp"
     temporary.write_bytes(pickle.dumps(kept))
@@ -432,14 +431,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--only", nargs="*", default=list(GRID))
     parser.add_argument("--known", action="store_true", help="train on all sources instead of leaving two out")
-    parser.add_argument("--precision", default=BASE["precision"], help="float32 is the faster one on a CPU")
+    parser.add_argument("--precision", default=BASE["precision"], help="float32 is faster on a CPU")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     table = study(chosen.data, chosen.duplicates)
     if not (chosen.out / "crop_hidden.npy").exists():
         read_views(chosen.data, chosen.lungs, table["image"].tolist(), chosen.out, chosen.workers)
     made = known_tasks if chosen.known else grid_tasks
-    done = {(result["name"], result["fold"]) for result in before(chosen.out)}
+    done = {(result["name"], result["fold"]) for result in read_results(chosen.out)}
     tasks = [task for task in made(table, chosen.only, {**BASE, "precision": chosen.precision}, chosen.lungs)
              if (task.name, task.fold) not in done]  # fmt: skip
     run(tasks, chosen.out, chosen.out, workers=chosen.workers, seconds=chosen.seconds)

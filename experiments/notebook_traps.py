@@ -1,8 +1,8 @@
-"""Why the original notebook reported 41 %, what its network really scored, and what both figures hide.
+"""Repeat the original notebook: why it reported 41 %, what its network scored, and what both figures hide.
 
 Runs the notebook's recipe (its network, its two shuffled passes, its leaky validation set) and ours on the same 1,196
-public radiographs, then asks both networks about 500 adults without findings. Writes the JSON and the table of
-docs/results/notebook_traps and the picture of docs/explanation/the-41-percent.md.
+public radiographs, then predicts NIH adults without findings with both networks. Writes docs/results/notebook_traps and
+the picture of docs/explanation/the-41-percent.md.
 
     python -m experiments.notebook_traps --data FOLDER_OF_THE_RADIOGRAPHS [--work DIR] [--epochs 8]
 """
@@ -34,7 +34,7 @@ SEED = 0
 
 
 def main() -> None:
-    """Run every stage whose result is not in the work folder yet, then write the table and the picture."""
+    """Run the stages that have no result in the work folder yet; write the table and the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("runs/notebook_traps"))
@@ -51,22 +51,21 @@ def main() -> None:
     result = {name: cached(args.work / f"{name}.json", stage) for name, stage in stages.items()}
     result["settings"] = {"epochs": args.epochs, "seed": SEED, "images": {k: v[1] for k, v in WANTED.items()}}
     rows = table(result)
-    write_results(
-        "notebook_traps", result, rows, command=f"python -m experiments.notebook_traps --epochs {args.epochs}"
-    )
+    title, command = "The notebook's recipe, repeated", f"python -m experiments.notebook_traps --epochs {args.epochs}"
+    write_results("notebook_traps", result, rows, title=title, command=command)
     picture(result, Path("docs/explanation/the-41-percent.png"))
     print(rows)
 
 
 def cached(path: Path, stage) -> dict:
-    """The stage's result, from the file of an earlier run where there is one."""
+    """Return the result of a stage, from the file of an earlier run where there is one."""
     if not path.is_file():
         path.write_text(json.dumps(stage(), indent=2))
     return json.loads(path.read_text())
 
 
 def choose(manifest: Manifest) -> Manifest:
-    """The notebook's number of images of each class, drawn with a fixed seed."""
+    """Draw the notebook's number of images of each class, with a fixed seed."""
     rows = []
     for label, (source, count) in WANTED.items():
         table = manifest.table
@@ -75,7 +74,7 @@ def choose(manifest: Manifest) -> Manifest:
 
 
 def adults(manifest: Manifest) -> list[Path]:
-    """The NIH radiographs of adults without findings: healthy, and in nobody's training set here."""
+    """List the NIH radiographs of adults without findings; neither network was trained on any of them."""
     table = manifest.table
     age = pd.to_numeric(table["age"], errors="coerce")
     rows = table[(table.source == "darkcovidnet") & (table.label == "normal") & ~(age < 18)]
@@ -86,9 +85,9 @@ def adults(manifest: Manifest) -> list[Path]:
 
 
 def notebook(chosen: Manifest, everything: Manifest, work: Path, *, epochs: int) -> dict:
-    """The original recipe: same network, same data sets, same mistakes."""
+    """Run the original recipe: same network, same data sets, same mistakes."""
     folder = lay_out(chosen, work / "shai_dataset" / "train")
-    # The notebook gives no seed to the reshuffling; we do, so that this page can be made again.
+    # The notebook reshuffles without a seed; a seed makes this page reproducible.
     keras.utils.set_random_seed(SEED)
     random.seed(SEED)
     dataset = keras.utils.image_dataset_from_directory(
@@ -117,7 +116,7 @@ def notebook(chosen: Manifest, everything: Manifest, work: Path, *, epochs: int)
 
 
 def notebook_network() -> keras.Model:
-    """As in the notebook: the first convolution of each block has no padding, inputs are 0..255."""
+    """Build the notebook's network: the first convolution of each block has no padding, inputs are 0..255."""
     model = keras.Sequential([keras.Input((224, 224, 3))])
     for filters in (32, 64, 128, 256):
         model.add(layers.Conv2D(filters, 3, activation="relu"))
@@ -133,7 +132,7 @@ def notebook_network() -> keras.Model:
 
 
 def lay_out(manifest: Manifest, folder: Path) -> Path:
-    """`folder`/{class}/ with links to the images, as the notebook's data lay."""
+    """Link the images into `folder`/{class}/, the layout of the notebook's data."""
     for row in manifest.table.itertuples():
         link = folder / row.label / Path(row.image).name
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -143,25 +142,25 @@ def lay_out(manifest: Manifest, folder: Path) -> Path:
 
 
 def two_passes(model: keras.Model, validation) -> dict:
-    """Labels from one pass over the reshuffling data set, predictions from another: the published 41 %."""
+    """Take labels from one pass over the reshuffling data set and predictions from another, as the notebook did."""
     labels = np.concatenate([y.numpy().argmax(axis=1) for _, y in validation])
     predicted = model.predict(validation, verbose=0).argmax(axis=1)
     perfect = np.concatenate([y.numpy().argmax(axis=1) for _, y in validation])
     return {
         "published_way": interval(labels == predicted),
-        # A network that is always right, judged the same way: its labels come from a pass of its own.
+        # A network that is always right, judged the same way.
         "perfect_model_published_way": interval(labels == perfect),
     }
 
 
 def one_pass(model: keras.Model, validation) -> dict:
-    """Label and prediction of the same image side by side, on the same leaky set."""
+    """Compare label and prediction of the same image, on the same leaky set."""
     hits = [y.numpy().argmax(axis=1) == model.predict_on_batch(x).argmax(axis=1) for x, y in validation]
     return {"aligned_on_leaky_set": interval(np.concatenate(hits))}
 
 
 def clean_holdout(model: keras.Model, chosen: Manifest, folder: Path) -> dict:
-    """The 239 files that the notebook set aside and never opened."""
+    """Score the 239 files that the notebook set aside and never opened."""
     held = keras.utils.image_dataset_from_directory(
         folder, validation_split=0.2, subset="validation", seed=123, shuffle=True, image_size=(224, 224),
         batch_size=32, label_mode="categorical",
@@ -171,7 +170,7 @@ def clean_holdout(model: keras.Model, chosen: Manifest, folder: Path) -> dict:
 
 
 def adults_by_keras(model: keras.Model, paths: list[Path]) -> dict:
-    """What the notebook's network says of the adults: class -> number of images."""
+    """Count the classes that the notebook's network predicts for the adults."""
     names = sorted(WANTED)
     counts = dict.fromkeys(names, 0)
     for path in paths:
@@ -184,7 +183,7 @@ def adults_by_keras(model: keras.Model, paths: list[Path]) -> dict:
 
 
 def ours(chosen: Manifest, everything: Manifest, work: Path, *, epochs: int, duplicates: Path) -> dict:
-    """The same images through our pipeline: split once by patient and duplicate, predictions keyed by image."""
+    """Run our pipeline on the same images: split once by patient and duplicate, predictions keyed by image."""
     manifest = grouped(chosen, duplicates)
     split = make_split(manifest, seed=SEED)
     settings = Training(epochs=epochs, seed=SEED)
@@ -201,7 +200,7 @@ def ours(chosen: Manifest, everything: Manifest, work: Path, *, epochs: int, dup
 
 
 def grouped(manifest: Manifest, duplicates: Path) -> Manifest:
-    """The manifest with near-duplicates joined, where their table is at hand."""
+    """Join near-duplicates in the manifest, where their table exists."""
     if not duplicates.is_file():
         return manifest
     from covid_xray.data.split import with_duplicates
@@ -210,7 +209,7 @@ def grouped(manifest: Manifest, duplicates: Path) -> Manifest:
 
 
 def print_progress(stage: str, done: int, total: int, note: str) -> None:
-    """One line a finished stage."""
+    """Print one line per finished stage."""
     if done == total:
         print(stage, note, flush=True)
 
@@ -219,40 +218,40 @@ def print_progress(stage: str, done: int, total: int, note: str) -> None:
 
 
 def interval(hits: np.ndarray) -> dict:
-    """Share of hits with a 95 % bootstrap interval over images."""
+    """Compute the share of hits with a 95 % bootstrap interval over images."""
     draws = np.random.default_rng(SEED).choice(np.asarray(hits, dtype=float), (1000, len(hits)))
     low, high = np.quantile(draws.mean(axis=1), [0.025, 0.975])
     return {"value": float(np.mean(hits)), "ci_low": float(low), "ci_high": float(high), "n": len(hits)}
 
 
 def table(result: dict) -> str:
-    """The figures as Markdown."""
+    """Format the figures as Markdown."""
 
     def show(figure: dict) -> str:
         return f"{figure['value']:.1%} ({figure['ci_low']:.1%} to {figure['ci_high']:.1%}), n={figure['n']}"
 
     first, second = result["notebook"], result["ours"]
     rows = [
-        ("the notebook's report: labels and predictions from two passes", show(first["published_way"])),
-        ("a perfect network, judged that way", show(first["perfect_model_published_way"])),
-        ("the same weights, labels aligned, on its leaky validation set", show(first["aligned_on_leaky_set"])),
-        ("the same weights on the 239 files that it set aside and never opened",
+        ("the notebook's report: labels and predictions from different passes", show(first["published_way"])),
+        ("a perfect network, judged the same way", show(first["perfect_model_published_way"])),
+        ("the notebook's weights, labels aligned, on its leaky validation set", show(first["aligned_on_leaky_set"])),
+        ("the notebook's weights on the 239 files that it set aside and never opened",
          show(first["aligned_on_unopened_holdout"])),
         ("our pipeline, test part split once by patient and duplicate", show(second["clean_split"])),
-        ("healthy adults (NIH) called covid by the notebook's network", called(first["adults"])),
-        ("healthy adults (NIH) called covid by ours, trained on the same images", called(second["adults"])),
+        ("healthy adults (NIH) predicted covid by the notebook's network", called(first["adults"])),
+        ("healthy adults (NIH) predicted covid by ours, trained on the same images", called(second["adults"])),
     ]  # fmt: skip
     return markdown_table(("figure", "accuracy or share"), rows)
 
 
 def called(counts: dict) -> str:
-    """Share of images called covid."""
+    """Format the share of images predicted as covid."""
     total = sum(counts.values())
     return f"{counts['covid']} of {total} ({counts['covid'] / total:.1%})"
 
 
 def picture(result: dict, path: Path) -> None:
-    """One bar a figure: four ways to judge one network, and what it says of healthy adults."""
+    """Draw one bar per figure."""
     import matplotlib as mpl
 
     mpl.use("Agg")

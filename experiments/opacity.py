@@ -1,9 +1,9 @@
-"""What the rough indicator of opacity is worth on real radiographs.
+"""Measure the opacity indicator on real radiographs.
 
     python -m experiments.opacity --data DIR
 
-DIR holds metadata.csv and images/. Scores of severity by raters are not among these data, so there is no comparison
-with any. Writes docs/results/opacity.*.
+DIR holds metadata.csv and images/. The data include no severity scores by raters, so the indicator is not compared with
+any. Writes docs/results/opacity.
 """
 
 import argparse
@@ -38,7 +38,7 @@ ALTERATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure, and write docs/results/opacity."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     options = parser.parse_args()
@@ -46,16 +46,16 @@ def main() -> None:
     table = scored(chosen(options.data), options.data, finder)
     sets = {
         "auroc": aurocs(table),
-        "told": medians(table),
+        "values": medians(table),
         "altered": altered(table, options.data, finder),
     }
     facts = {"bundle": dict(read_network(BUNDLE).facts)["sha256"]}
     command = "python -m experiments.opacity --data DATA"
-    write_results("opacity", {**facts, **sets}, page(sets), command=command, note=NOTE)
+    write_results("opacity", {**facts, **sets}, page(sets), title="The opacity indicator", command=command, note=NOTE)
 
 
 def chosen(data: Path) -> pd.DataFrame:
-    """All images of ieee8023 and hannover, at most 150 of every other source and label."""
+    """Select all images of ieee8023 and hannover, and at most 150 of every other source and label."""
     manifest = selection.read(data, duplicates=RESULTS / "cxr-duplicates.csv", show=False, check=False)
     table = manifest.table.assign(person=groups(manifest).to_numpy())
     nih = table["patient_id"].fillna("").str.startswith("darkcovidnet-nih")
@@ -74,7 +74,7 @@ def scored(table: pd.DataFrame, data: Path, finder: LungFinder) -> pd.DataFrame:
 
 
 def aurocs(table: pd.DataFrame) -> dict:
-    """The indicator alone as a score: of covid against normal by source, and of what else is known."""
+    """Compute the AUROC of the indicator as a score of covid, pneumonia and outcomes."""
     source, label, clear = table["source"], table["label"], table["clear"]
     adults, children = (source == "nih") & (label == "normal"), (source == "kermany") & (label == "normal")
     covid, mine = (label == "covid") & ~clear, source == "ieee8023"
@@ -82,11 +82,14 @@ def aurocs(table: pd.DataFrame) -> dict:
         f"covid of {name} against NIH normal": (covid & (source == name), adults)
         for name in ("ieee8023", "cxnet", "hannover")
     }
-    pairs["covid of ieee8023 against its own normal (most of covid patients)"] = (
+    pairs["covid of ieee8023 against normal of ieee8023 (mostly of covid patients)"] = (
         covid & mine,
         mine & (label == "normal"),
     )
-    pairs["cxnet: the others against «nothing abnormal to see»"] = covid & (source == "cxnet"), clear
+    pairs["covid of cxnet against covid of cxnet marked as showing nothing abnormal"] = (
+        covid & (source == "cxnet"),
+        clear,
+    )
     pairs["pneumonia of any cause against normal, NIH"] = (source == "nih") & (label == "pneumonia"), adults
     for name in ("virus", "bacterial"):
         pairs[f"{name} against normal, kermany (children)"] = (source == "kermany") & (label == name), children
@@ -98,7 +101,7 @@ def aurocs(table: pd.DataFrame) -> dict:
 
 
 def auroc(table: pd.DataFrame, positive: pd.Series, negative: pd.Series) -> dict:
-    """Area under the ROC curve and its interval over patients."""
+    """Compute the AUROC with its interval over patients."""
     part = table[(positive | negative) & table["share"].notna()]
     is_positive = positive[part.index].to_numpy()
     share = part["share"].to_numpy()
@@ -115,7 +118,7 @@ def auroc(table: pd.DataFrame, positive: pd.Series, negative: pd.Series) -> dict
 
 
 def medians(table: pd.DataFrame) -> dict:
-    """What is told: quartiles by source and label, and how often nothing."""
+    """Compute quartiles by source and label, and count images without a value."""
     result = {}
     for (source, label), part in table.groupby(["source", "label"]):
         if len(part) >= 20:
@@ -126,10 +129,10 @@ def medians(table: pd.DataFrame) -> dict:
 
 
 def altered(table: pd.DataFrame, data: Path, finder: LungFinder) -> dict:
-    """How far the indicator moves when the grey values of the whole picture do, the lungs found anew."""
-    told = table[table["share"].notna()]
-    covid = told[(told["source"] == "ieee8023") & (told["label"] == "covid")]
-    normal = told[(told["source"] == "nih") & (told["label"] == "normal")]
+    """Measure how far the indicator moves when grey values change; the lungs are searched again."""
+    known = table[table["share"].notna()]
+    covid = known[(known["source"] == "ieee8023") & (known["label"] == "covid")]
+    normal = known[(known["source"] == "nih") & (known["label"] == "normal")]
     part = pd.concat([each.sample(min(ALTERED, len(each)), random_state=6) for each in (covid, normal)])
     radiographs = [decode(data / image) for image in part["image"]]
     before, result = part["share"].to_numpy(), {}
@@ -147,23 +150,23 @@ def altered(table: pd.DataFrame, data: Path, finder: LungFinder) -> dict:
 
 
 def repainted(radiograph: Radiograph, change: Callable[[np.ndarray], np.ndarray]) -> Radiograph:
-    """The radiograph of 8 bits in other grey values."""
+    """Change the grey values of a radiograph of 8 bits."""
     return Radiograph(np.rint(np.clip(change(radiograph.pixels.astype(float)), 0, 255)).astype(np.uint8))
 
 
 def page(sets: dict) -> str:
-    """The tables."""
+    """Format the tables."""
     parts = [
-        "## Alone, as a score\n\n"
-        + markdown_table(("", "images", "AUROC"), [(name, f"{one['positive']} against {one['negative']}", told(one))
+        "## The indicator as a score\n\n"
+        + markdown_table(("", "images", "AUROC"), [(name, f"{one['positive']} against {one['negative']}", show(one))
                                                    for name, one in sets["auroc"].items()]),
-        "## What it tells\n\n"
-        + markdown_table(("source and label", "images", "nothing told", "quartiles"),
+        "## Values by source and label\n\n"
+        + markdown_table(("source and label", "images", "without a value", "quartiles"),
                          [(name, one["images"], one["silent"], " / ".join(f"{q:.0%}" for q in one["quartiles"]))
-                          for name, one in sets["told"].items()]),
+                          for name, one in sets["values"].items()]),
         "## The same picture in other grey values\n\n"
-        + markdown_table(("change", "images", "median change", "half move by more than", "1 in 20 by more than",
-                          "rank correlation with before"),
+        + markdown_table(("change", "images", "median change", "median absolute change", "95th percentile",
+                          "rank correlation"),
                          [(name, one["images"], f"{100 * one['median']:+.0f} points", f"{100 * one['half']:.0f} points",
                            f"{100 * one['most']:.0f} points", f"{one['rank']:.2f}")
                           for name, one in sets["altered"].items()]),
@@ -171,25 +174,26 @@ def page(sets: dict) -> str:
     return "\n\n".join(parts)
 
 
-def told(one: dict) -> str:
-    """A figure with its interval."""
+def show(one: dict) -> str:
+    """Format a figure with its interval."""
     ends = "" if one["ci_low"] is None else f" ({one['ci_low']:.2f} .. {one['ci_high']:.2f})"
     return f"{one['value']:.2f}{ends}"
 
 
-NOTE = """In words. Within one collection it follows how ill covid patients are: intensive care, pictures marked as
-showing nothing abnormal, in the right direction, not closely. **As a score for covid it is worthless**: normal
-adults of NIH read as opaque as covid patients of ieee8023, and within NIH pneumonia reads lower than normal. What
-lies over the lungs and how a hospital develops its films decide as much as disease does. So it is shown marked as a
-rough indicator, enters no answer, and is not to be compared between hospitals.
+NOTE = """\
+Within one collection the indicator follows severity, in the right direction but not closely: intensive care, and
+images marked as showing nothing abnormal. **As a score for covid it is worthless**: normal adults of NIH get values
+as high as covid patients of ieee8023, and within NIH pneumonia gets lower values than normal. What lies over the
+lungs and how a hospital processes its images matter as much as disease. It is therefore shown as a rough indicator,
+enters no answer, and must not be compared between hospitals.
 
-Not blind: its constants (rim, dark quantile, reference, threshold) were chosen among some 280 sets on half of 94
-radiographs of ieee8023 that raters had scored for severity, with an eye on most of the comparisons above; those
-scores are not among the data that this project holds, so that choice cannot be repeated here and no figure against
-them is given. The comparisons with intensive care, intubation and oxygen took no part in it. Some radiographs of
-ieee8023 trained the lung network, which was never told of opacity. Images of ieee8023 and hannover are all that
-there are; of the rest, up to 150 were drawn for each source and label. Intervals: 95 %, bootstrap over patients and
-copies, 1,000 rounds."""
+These figures are not independent of its design. Its constants (rim, dark quantile, reference, threshold) were
+chosen among some 280 sets on half of 94 radiographs of ieee8023 that raters had scored for severity, while most of
+the comparisons above were known. Those severity scores are not among the data of this project, so the choice cannot
+be repeated and no figure against them is given. The comparisons with intensive care, intubation and oxygen took no
+part in it. Some radiographs of ieee8023 trained the lung network, which was never given opacity. All images of
+ieee8023 and hannover were used; of every other source and label up to 150 were drawn. Intervals: 95 %, bootstrap
+over patients and copies, 1,000 rounds."""
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,6 @@
-"""The recipe of the network that ships, run again with other seeds: how far the figures and the answers move.
+"""Compare runs of the same recipe with different seeds: how far figures and answers move.
 
-usage: python -m experiments.seeds RUN RUN RUN    (runs of runs/default.sh with seeds 0, 1, 2; the first one ships)
+python -m experiments.seeds RUN RUN RUN    (runs of runs/default.sh with seeds 0, 1, 2; the first one ships)
 """
 
 import itertools
@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-OUT = Path("docs/results")
-DRAWN = "The seed draws the changes of the second copy of each training image; backbone and split stay."
-NOT_DRAWN = (
-    "Nothing of this recipe is drawn: the backbone is ImageNet's, the split is the table's, no image is changed, the "
-    "loss of the head has one minimum. What is left is the rounding of threads."
+from benchmarks._support.results import RESULTS
+from scripts.compact_json import write_compact_json
+
+RANDOM = "The seed draws the changes of the second copy of each training image; backbone and split are fixed."
+NOT_RANDOM = (
+    "Nothing in this recipe is random: the backbone is ImageNet's, the split comes from the table, no image is "
+    "altered, and the loss of the head has a single minimum. What remains is rounding between threads."
 )
 FIGURES = ("macro_f1", "auroc_macro", "sensitivity/covid", "specificity/covid", "ece")
 
@@ -39,11 +41,11 @@ def main() -> None:
     ]
     spread = {name: float(np.ptp([row[name] for row in facts])) for name in FIGURES}
     found = {"runs": facts, "spread": spread, "same_label": same, "mean_change_of_p_covid": shift}
-    OUT.joinpath("seeds.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_compact_json(RESULTS / "seeds.json", found)
     lines = [
-        "# seeds",
+        "# Seeds",
         "",
-        "Made by `python -m experiments.seeds RUN RUN RUN`, of `runs/default.sh` with each seed, on the same test part",
+        "Made by `python -m experiments.seeds RUN RUN RUN` from runs of `runs/default.sh`, on the same test part",
         f"({len(answers[0])} images).",
         "",
         "| seed | " + " | ".join(FIGURES) + " |",
@@ -51,10 +53,10 @@ def main() -> None:
         *(f"| {row['seed']} | " + " | ".join(f"{row[name]:.3f}" for name in FIGURES) + " |" for row in facts),
         "| spread | " + " | ".join(f"{spread[name]:.3f}" for name in FIGURES) + " |",
         "",
-        f"Two seeds give the same label to {min(same):.1%} of the images or more; the probability of covid moves by "
-        f"{max(shift):.3f} in the mean at most. " + (DRAWN if settings["augment"] else NOT_DRAWN),
+        f"Any two seeds agree on the label of at least {min(same):.1%} of the images; the mean change of the "
+        f"probability of covid is at most {max(shift):.3f}. " + (RANDOM if settings["augment"] else NOT_RANDOM),
     ]
-    OUT.joinpath("seeds.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    RESULTS.joinpath("seeds.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,5 +8,6 @@ set -euo pipefail
 data=$1 table=$2 run=${3:-src/covid_xray/bundle/default} results=${4:-docs/results}
 if [ -d "$run/bundle" ]; then bundle=$run/bundle; else bundle=$run; fi
 covid-xray fuse "$run" --data "$table" --images "$data" -o "$results/clinical"
+python scripts/summarise_clinical.py "$results/clinical/clinical.json"
 covid-xray selftest --bundle "$bundle"
 covid-xray outcomes --bundle "$bundle" --data "$data" --duplicates docs/results/cxr-duplicates.csv -o "$results/outcomes"

@@ -1,4 +1,4 @@
-"""Write DarkCovidNet's protocol as it was run here to docs/results: figures and tables, never a picture of a patient.
+"""Publish DarkCovidNet's protocol in docs/results: figures and tables, never a picture of a patient.
 
 python scripts/publish_crossval.py darkcovidnet runs/darkcovidnet [more networks] --command "runs/darkcovidnet.sh FOLDER"
 """
@@ -7,17 +7,22 @@ import argparse
 import json
 from pathlib import Path
 
+from compact_json import rounded, write_compact_json
+
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 BASELINES = RESULTS / "baselines" / "darkcovidnet" / "baselines.json"
 SHOWN = ("accuracy", "macro_f1")
-# What others, or others' files, gave on this set: accuracy, and where the number is from.
-BESIDE = [
+SUMMARY = (*SHOWN, "auroc_macro", "ece")
+SETTINGS = ("model", "init", "weights", "train_from", "image_size", "crop", "epochs", "batch_size", "learning_rate",
+            "optimizer", "schedule", "augment", "probe", "probe_blind", "probe_scale", "probe_prior")  # fmt: skip
+# Published or measured accuracy on the original files of this set.
+PUBLISHED = [
     {"name": "DarkCovidNet as published", "sees": "whole picture", "folds": "5, by image", "accuracy": 0.8702,
      "from": "Ozturk and others 2020, doi:10.1016/j.compbiomed.2020.103792"},
     {"name": "six facts of the original files", "sees": "no pixel", "folds": "by image", "accuracy": 0.869,
-     "from": "measured on the original download (± 0.004), see [data-facts](data-facts.md)"},
+     "from": "measured on the original download (± 0.004), [data-facts](data-facts.md)"},
     {"name": "outer frame at 32 x 32 of the original files", "sees": "no lung", "folds": "by patient", "accuracy": 0.729,
-     "from": "measured on the original download, see [data-facts](data-facts.md)"},
+     "from": "measured on the original download, [data-facts](data-facts.md)"},
 ]  # fmt: skip
 LEFT_OUT = ("failures", "quarantined", "made", "training", "folds")
 
@@ -27,23 +32,42 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("runs", type=Path, nargs="+", help="folders with image/, patient/ and comparison.json")
     parser.add_argument("--command", required=True)
-    parser.add_argument("--note", default="", help="what a person saw")
+    parser.add_argument("--note", default="", help="remarks for the page")
     parser.add_argument("--results", type=Path, default=RESULTS, help="another folder, to look first")
     args = parser.parse_args()
     facts = {
         "command": args.command,
-        "beside": BESIDE,
+        "published": PUBLISHED,
         "baselines": read(BASELINES)["rows"],
         "networks": [network_of(folder) for folder in args.runs],
         "note": args.note,
     }
     args.results.mkdir(parents=True, exist_ok=True)
-    (args.results / f"{args.name}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_compact_json(args.results / f"{args.name}.json", rounded(summary(facts)))
     (args.results / f"{args.name}.md").write_text(page(args.name, facts), encoding="utf-8")
 
 
+def summary(facts: dict) -> dict:
+    """What is kept as JSON: settings, counts and the main figures of every study."""
+
+    def of_study(study: dict) -> dict:
+        counts = {name: study[name] for name in ("n_images", "n_patients", "leaking", "seconds")}
+        return {**counts, "figures": {name: study["figures"][name] for name in SUMMARY if name in study["figures"]}}
+
+    networks = [
+        {
+            "training": {name: network["training"].get(name) for name in SETTINGS},
+            "made": network["made"],
+            **{f"by_{group}": of_study(study) for group, study in network["studies"].items()},
+            "patient_minus_image": network["patient_minus_image"],
+        }
+        for network in facts["networks"]
+    ]
+    return {"command": facts["command"], "published": facts["published"], "networks": networks}
+
+
 def network_of(folder: Path) -> dict:
-    """Both studies of one network, and their difference."""
+    """Read both studies of one network, and their difference."""
     studies = {group: read(folder / group / "crossval.json") for group in ("image", "patient")}
     comparison = read(folder / "comparison.json")
     return {
@@ -59,7 +83,7 @@ def read(path: Path) -> dict:
 
 
 def published(study: dict) -> dict:
-    """The study without what repeats itself or names single images."""
+    """Drop what repeats itself or names single images."""
     kept = {key: value for key, value in study.items() if key not in LEFT_OUT}
     folds = [{k: v for k, v in fold.items() if k != "predictions_sha256"} for fold in study["folds"]]
     return {**kept, "folds": folds, "failures": len(study["failures"]), "quarantined": len(study["quarantined"])}
@@ -68,28 +92,28 @@ def published(study: dict) -> dict:
 def page(name: str, facts: dict) -> str:
     first = facts["networks"][0]["studies"]["image"]
     lines = [
-        f"# {name}",
+        "# DarkCovidNet's protocol",
         "",
         f"DarkCovidNet's protocol on its own {first['n_images']:,} pictures of {first['n_patients']:,} people (covid, no "
-        f"finding, pneumonia). Made by `{facts['command']}`. All figures: [{name}.json]({name}.json).",
+        f"finding, pneumonia). Made by `{facts['command']}`. Main figures: [{name}.json]({name}.json).",
         "",
         *(f"- {said(network)}" for network in facts["networks"]),
         "",
-        f"{first['leaking']:,} of the {first['n_images']:,} images scored by image had another image of their patient, or "
-        "a copy, on the training side; by patient none had.",
+        f"With folds by image, {first['leaking']:,} of the {first['n_images']:,} images had another image of the same "
+        "patient, or a copy, in training; with folds by patient none had.",
         "",
         *([facts["note"], ""] if facts["note"] else []),
         "| what | sees | folds | accuracy (95 % interval) | macro-F1 | from |",
         "|---|---|---|---|---|---|",
         *(
             f"| {row['name']} | {row['sees']} | {row['folds']} | {row['accuracy']:.3f} | | {row['from']} |"
-            for row in facts["beside"]
+            for row in facts["published"]
         ),
         *(line(network, group) for network in facts["networks"] for group in ("image", "patient")),
         *(baseline(row) for row in facts["baselines"]),
         "",
-        "The published network saw the original files; the pictures here are re-made (grey JPEG, at most 512 pixels), which "
-        "takes away most of what the facts of the files told: the baselines at the end of the table are of the files here. "
+        "The published network used the original files. The files here were re-encoded (grey JPEG, at most 512 pixels), which "
+        "removes most of what the facts of the files reveal; the baselines at the end of the table use the files here. "
         "Intervals are over patients.",
         "",
         *(text for network in facts["networks"] for text in [*over_folds(network), ""]),
@@ -100,24 +124,24 @@ def page(name: str, facts: dict) -> str:
 
 
 def called(network: dict) -> str:
-    """The network and what it sees, in a few words."""
+    """Describe the network and its input in a few words."""
     training = network["training"]
     seen = "the lungs with a margin" if training["crop"] == "lungs" else "the whole picture"
     return f"`{training['model']}`, {how(network)}, {training['image_size']} pixels, {seen}"
 
 
 def how(network: dict) -> str:
-    """How it was trained, in a few words."""
+    """Describe the training in a few words."""
     training = network["training"]
     if training["epochs"] or not training["probe"]:
         begun = "linear probe, then fine-tuned" if training["probe"] else "fine-tuned"
-        return begun if training.get("weights") else "trained from nothing"
+        return begun if training.get("weights") else "trained from random weights"
     blind = training.get("probe_blind")
-    return "ImageNet's features, linear probe" + (f" blind to {' and '.join(blind)}" if blind else "")
+    return "ImageNet's features, linear probe" + (f" without {', '.join(blind)} directions" if blind else "")
 
 
 def said(network: dict) -> str:
-    """The figures of one network in a sentence, and where they were made."""
+    """Describe the figures of one network and where they were made."""
     image, patient = network["studies"]["image"], network["studies"]["patient"]
     change, made = network["patient_minus_image"]["accuracy"], network["made"]
     machine = made.get("machine") or {}
@@ -126,9 +150,9 @@ def said(network: dict) -> str:
     where += [f"{minutes:.0f} minutes"] if minutes >= 1 else []
     epochs = f"At most {network['training']['epochs']} epochs a fold; " if network["training"]["epochs"] else ""
     return (
-        f"**{called(network)}: by patient accuracy {show(patient['figures']['accuracy'])}, macro-F1 "
-        f"{show(patient['figures']['macro_f1'])}.** By image, as published: {show(image['figures']['accuracy'])} and "
-        f"{show(image['figures']['macro_f1'])}. Paired difference in accuracy, by patient - by image: "
+        f"**{called(network)}: folds by patient, accuracy {show(patient['figures']['accuracy'])}, macro-F1 "
+        f"{show(patient['figures']['macro_f1'])}.** Folds by image, as published: {show(image['figures']['accuracy'])} and "
+        f"{show(image['figures']['macro_f1'])}. Paired difference in accuracy, by patient minus by image: "
         f"{change['difference']:+.3f} ({change['ci_low']:+.3f} to {change['ci_high']:+.3f}). "
         f"{epochs}{', '.join(filter(None, where))}."
     )
@@ -137,14 +161,14 @@ def said(network: dict) -> str:
 def line(network: dict, group: str) -> str:
     cells = [show(network["studies"][group]["figures"][name]) for name in SHOWN]
     sees = "lungs" if network["training"]["crop"] == "lungs" else "whole picture"
-    return f"| `{network['training']['model']}` here, {how(network)} | {sees} | 5, by {group} | {' | '.join(cells)} | this run |"
+    return f"| `{network['training']['model']}`, {how(network)} | {sees} | 5, by {group} | {' | '.join(cells)} | this study |"
 
 
 def baseline(row: dict) -> str:
     lungs = "no lung" if row["without_lungs"] else "whole picture"
     cells = [show(row["scores"][name]) for name in SHOWN]
     origin = "[baselines](baselines/darkcovidnet/baselines.json)"
-    return f"| {row['name']} (extra-trees), the files here | {lungs} | 5, by patient | {cells[0]} | {cells[1]} | {origin} |"
+    return f"| {row['name']} (extra-trees) on the files here | {lungs} | 5, by patient | {cells[0]} | {cells[1]} | {origin} |"
 
 
 def over_folds(network: dict) -> list[str]:

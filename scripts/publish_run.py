@@ -1,8 +1,9 @@
-"""Copy what may be published of an evaluated run to docs/results: figures and tables, never a picture of a patient.
+"""Publish an evaluated run in docs/results: the report, its charts and a summary in JSON, never a picture of a patient.
 
-python scripts/publish_run.py runs/vgg_cxr vgg_cxr --command "runs/vgg_cxr.sh FOLDER"
+    python scripts/publish_run.py runs/vgg_cxr vgg_cxr --command "runs/vgg_cxr.sh FOLDER"
 
-The page is the run's report.md, which holds no radiograph, with how it was made at its top.
+The page is the run's report.md, which holds no radiograph, with how it was made at its top. `metrics.json` and
+`audit.json` stay in the run folder; `summary.json` holds their main figures.
 """
 
 import argparse
@@ -10,12 +11,14 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
+
+from compact_json import rounded, write_compact_json
 
 RESULTS = Path(__file__).parent.parent / "docs" / "results"
 CHART = re.compile(r"\]\(figures/([a-z_0-9]+\.png)\)")
 FOLDER = re.compile(r"(?<![\w.:/-])/(?:home|root|tmp|work|mnt|opt|srv|Users)/")
-COPIED = ("metrics.json", "checklist.md", "model_card.md")
-OPTIONAL = ("audit.json", "audit.md")
+COPIED = ("checklist.md", "model_card.md")
 
 
 def main() -> None:
@@ -34,12 +37,12 @@ def main() -> None:
         shutil.copyfile(args.run / "figures" / chart, folder / chart)
     for name in COPIED:
         shutil.copyfile(args.run / name, folder / name)
-    for name in OPTIONAL:
-        if (args.run / name).is_file():
-            (folder / name).write_text(published(args.run / name), encoding="utf-8")
-            for chart in args.run.glob("figures/audit_*.png"):
-                if chart.stem != "audit_examples":  # radiographs
-                    shutil.copyfile(chart, folder / chart.name)
+    if (args.run / "audit.md").is_file():
+        (folder / "audit.md").write_text(without_radiographs(args.run / "audit.md"), encoding="utf-8")
+        for chart in args.run.glob("figures/audit_*.png"):
+            if chart.stem != "audit_examples":  # radiographs
+                shutil.copyfile(chart, folder / chart.name)
+    write_compact_json(folder / "summary.json", rounded(summary(args.run)))
     made = json.loads((args.run / "manifest.json").read_text(encoding="utf-8"))
     made["command"] = args.command.split()
     made["bundle"]["training"].get("settings", {}).pop("lungs", None)  # a folder of the machine
@@ -56,8 +59,26 @@ def names_a_folder(path: Path) -> bool:
     return path.suffix != ".png" and bool(FOLDER.search(path.read_text(encoding="utf-8")))
 
 
-def published(path: Path) -> str:
-    """A file of the audit, with its charts beside it and none of its radiographs."""
+def summary(run: Path) -> dict[str, Any]:
+    """The main figures of `metrics.json` and, where there is one, of `audit.json`."""
+    metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    kept = ("model", "part", "classes", "n_images", "n_patients", "labels", "figures", "worst_source", "confounding")
+    facts = {name: metrics[name] for name in (*kept, "calibration", "confusion_matrix", "cannot_say")}
+    facts["accuracy_by_source"] = {
+        name: {"n_images": source["n_images"], **source["figures"].get("accuracy", {})}
+        for name, source in metrics["by_source"].items()
+    }
+    facts["best_baseline_without_lungs"] = (metrics.get("baselines") or {}).get("best")
+    if (run / "audit.json").is_file():
+        audit = json.loads((run / "audit.json").read_text(encoding="utf-8"))
+        verdict = {name: audit["verdict"][name] for name in ("kind", "certain", "line", "scores")}
+        conditions = {row["name"]: {"shows": row["shows"], **row["figures"]} for row in audit["conditions"]}
+        facts["audit"] = {"images": audit["images"], "patients": audit["patients"], **verdict, "conditions": conditions}
+    return facts
+
+
+def without_radiographs(path: Path) -> str:
+    """A page of the audit, with its charts beside it and none of its radiographs."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return "\n".join(line.replace("](figures/", "](") for line in lines if "audit_examples" not in line) + "\n"
 
@@ -69,7 +90,7 @@ def page(name: str, command: str, made: dict, report: str, *, note: str, audited
     how = (
         f"Made by `{command}` on {where['processor']}, {where['cores']} cores, {made['precision']}; "
         f"{made['seconds'] / 60:.0f} minutes of training, best epoch {training['best_epoch']}. Files: "
-        f"[metrics.json]({name}/metrics.json), [manifest.json]({name}/manifest.json), "
+        f"[summary.json]({name}/summary.json), [manifest.json]({name}/manifest.json), "
         f"[checklist]({name}/checklist.md), [model card]({name}/model_card.md)."
     )
     how += f" Audit: [audit]({name}/audit.md)." if audited else ""

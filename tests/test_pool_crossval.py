@@ -97,7 +97,7 @@ def test_answers_come_back_as_one_study_that_can_be_published(data: Path, tmp_pa
         patch.setattr(sys, "argv", [str(part) for part in command])
         publish_crossval.main()
     page = (tmp_path / "pages" / "small.md").read_text(encoding="utf-8")
-    for text in ("0.870", "0.869", "0.729", "a chip", "| `vgg` here, trained from nothing |", "6 minutes"):
+    for text in ("0.870", "0.869", "0.729", "a chip", "| `vgg`, trained from random weights |", "6 minutes"):
         assert text in page
 
 

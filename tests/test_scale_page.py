@@ -31,7 +31,7 @@ def test_another_measurement_makes_another_page(page: str, facts: dict) -> None:
     facts["real"]["core_ms_an_input"] *= 2
     other = scale_page.written(page, facts)
     assert cells(other, "core-hours") != cells(page, "core-hours")
-    with pytest.raises(SystemExit, match="one block goals"):
+    with pytest.raises(SystemExit, match="0 blocks named goals"):
         scale_page.written(page.replace("<!-- goals -->", ""), facts)
 
 
@@ -40,7 +40,7 @@ def test_core_hours_and_reads_by_hand(page: str, facts: dict) -> None:
     hours = [float(cell.replace(",", "")) for cell in cells(page, "core-hours")]
     assert hours[0] == pytest.approx(1e6 * own["cpu_seconds"] / own["rows"] / 3600, rel=0.1)
     assert hours[1] == pytest.approx(100 * hours[0], rel=0.05)
-    assert cells(page, "price of the reads, a file each") == ["0.4", "40"]
+    assert cells(page, "price of the reads, one file per image") == ["0.4", "40"]
     assert [float(re.sub("[ A-Z]", "", cell)) for cell in cells(page, "read, JPEG")] == pytest.approx(
         [facts["shipped"]["bytes_an_image"] / 1e3, facts["shipped"]["bytes_an_image"] / 1e4], rel=0.05
     )

@@ -1,4 +1,4 @@
-"""Radiographs in, altered copies out: the nine changes that copies in public collections have gone through."""
+"""Write altered copies of radiographs, with the nine changes that copies in public collections have gone through."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from PIL import Image
 Copies = dict[str, tuple[str, str]]  # name of the copy -> (original, way)
 
 WAYS = {
-    "jpeg": "saved anew, JPEG quality 40",
+    "jpeg": "saved again, JPEG quality 40",
     "half": "half size",
     "crop3": "cropped by 3 % of each side",
     "crop20": "cropped by 20 % of each side",
@@ -48,7 +48,7 @@ def write_altered(
 
 
 def alter(picture: np.ndarray, way: str, *, rng: np.random.Generator) -> np.ndarray:
-    """The picture, changed in one of `WAYS`; where there is a choice (place, direction, text) `rng` makes it."""
+    """Alter a picture in one of `WAYS`; `rng` chooses place, direction and text where there is a choice."""
     change = {
         "jpeg": lambda: picture,  # the saving does it
         "half": lambda: cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
@@ -64,19 +64,19 @@ def alter(picture: np.ndarray, way: str, *, rng: np.random.Generator) -> np.ndar
 
 
 def relight(picture: np.ndarray, gamma: float) -> np.ndarray:
-    """Brighter below 1, darker above."""
+    """Apply a gamma: brighter below 1, darker above."""
     return (255 * (picture / 255.0) ** gamma + 0.5).astype(np.uint8)
 
 
 def turn(picture: np.ndarray, degrees: float) -> np.ndarray:
-    """Turned about the middle; the size stays, the corners become black."""
+    """Rotate about the middle; the size stays, the corners become black."""
     height, width = picture.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     return cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR)
 
 
 def crop(picture: np.ndarray, share: float, *, rng: np.random.Generator) -> np.ndarray:
-    """`share` of each side cut off, anywhere."""
+    """Cut `share` of each side off, at a random place."""
     height, width = (round(side * (1 - share)) for side in picture.shape)
     top = int(rng.integers(0, picture.shape[0] - height + 1))
     left = int(rng.integers(0, picture.shape[1] - width + 1))
@@ -84,7 +84,7 @@ def crop(picture: np.ndarray, share: float, *, rng: np.random.Generator) -> np.n
 
 
 def label(picture: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
-    """A line of text, a side mark, and an arrow into the lung."""
+    """Draw a line of text, a side mark and an arrow into the lung."""
     marked = picture.copy()
     height, width = marked.shape
     text = str(rng.choice(["PORTABLE 12:30", "DAY 4", "AP SUPINE", "2020/03/11"]))

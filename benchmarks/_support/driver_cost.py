@@ -1,4 +1,4 @@
-"""What the driver of `covid-xray score` does for itself: list, plan, pack for Ray, commit a partition. Figures out."""
+"""Measure what the driver of `covid-xray score` costs: list, plan, pack for Ray, commit a partition."""
 
 import pickle
 import tempfile
@@ -11,7 +11,7 @@ COMMITS = 40
 
 
 def driver_costs() -> dict[str, float]:
-    """Microseconds, milliseconds and bytes of the driver's own work, in this process."""
+    """Return microseconds, milliseconds and bytes of the driver's work, measured in this process."""
     from covid_xray.bundle.finding import ModelIdentity
     from covid_xray.cluster.listing import list_source
     from covid_xray.cluster.plan import PLAN, make_plan, parts

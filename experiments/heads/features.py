@@ -30,45 +30,45 @@ Change = Callable[[np.ndarray, int], np.ndarray]
 
 
 def as_it_is(pixels: np.ndarray, row: int) -> np.ndarray:
-    """No change."""
+    """Return the picture unchanged."""
     return pixels
 
 
 def mirrored(pixels: np.ndarray, row: int) -> np.ndarray:
-    """Left for right."""
+    """Mirror left to right."""
     return pixels[:, ::-1]
 
 
 def altered(pixels: np.ndarray, row: int, *, copy: int, settings: Training) -> np.ndarray:
-    """As a training copy of the house: turned, relit, and made to look like another archive's; copy 0 ships."""
+    """Alter as training does: rotate, relight, and imitate another archive's style."""
     seed = (settings.seed, copy, row)
     return change(augment(pixels, settings.augmentation, seed), settings.appearance, np.random.default_rng((*seed, 1)))
 
 
 def clahe(pixels: np.ndarray, row: int) -> np.ndarray:
-    """Contrast limited adaptive histogram equalisation, 8 x 8 tiles."""
+    """Apply contrast limited adaptive histogram equalisation, 8 x 8 tiles."""
     return cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(pixels)
 
 
 def equalised(pixels: np.ndarray, row: int) -> np.ndarray:
-    """Histogram equalisation of the whole picture."""
+    """Equalise the histogram of the whole picture."""
     return cv2.equalizeHist(pixels)
 
 
 def standardised(pixels: np.ndarray, row: int) -> np.ndarray:
-    """Mean 115 and standard deviation 55 of the middle 70 % of the picture, whatever they were."""
+    """Scale grey values to mean 115 and standard deviation 55 in the middle 70 % of the picture."""
     edge = round(0.15 * len(pixels))
     middle = pixels[edge:-edge, edge:-edge].astype(np.float32)
     return np.clip((pixels - middle.mean()) / max(middle.std(), 4) * 55 + 115, 0, 255).astype(np.uint8)
 
 
 def cornered(pixels: np.ndarray, row: int) -> np.ndarray:
-    """The four corners black."""
+    """Paint the four corners black."""
     return without_corners(pixels[None])[0]
 
 
 def changes() -> dict[str, tuple[str, Change]]:
-    """Name -> view, and what is done to a picture before the network sees it."""
+    """Map names to a view and the change applied before the network."""
     recipe = load(Training, file=RECIPE)
     strong = recipe.model_copy(update={"appearance": Appearance(probability=0.7)})
     found: dict[str, tuple[str, Change]] = {"whole": ("whole", as_it_is), "whole_hidden": ("whole_hidden", as_it_is)}
@@ -83,7 +83,7 @@ def changes() -> dict[str, tuple[str, Change]]:
 
 
 def embed(pixels: np.ndarray, step: Change, network: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """N x D, batch by batch."""
+    """Compute N x D embeddings, batch by batch."""
     parts = []
     for start in range(0, len(pixels), BATCH):
         rows = range(start, min(start + BATCH, len(pixels)))
@@ -93,7 +93,7 @@ def embed(pixels: np.ndarray, step: Change, network: Callable[[np.ndarray], np.n
 
 
 def shipped(threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The embedding of the bundle that ships: ImageNet's EfficientNet-Lite0 as it is."""
+    """Return the embedding function of the bundle that ships: ImageNet's EfficientNet-Lite0."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -105,7 +105,7 @@ def shipped(threads: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def imagenet(side: int, *, stages: bool = False) -> Callable[[np.ndarray], np.ndarray]:
-    """The same network in Keras at another size; `stages`: mean and generalised mean of six stages side by side."""
+    """Return the same network in Keras at another size; `stages`: mean and generalised mean of six stages."""
     import keras
 
     from covid_xray.models import zoo
@@ -127,7 +127,7 @@ def imagenet(side: int, *, stages: bool = False) -> Callable[[np.ndarray], np.nd
 
 
 def larger(data: Path, images: list[str], side: int) -> Iterator[np.ndarray]:
-    """The radiographs at side x side."""
+    """Yield the radiographs at side x side."""
     from covid_xray.images.decode import decode
     from covid_xray.images.pixels import to_input
 

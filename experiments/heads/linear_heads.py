@@ -1,10 +1,10 @@
-"""Heads on ImageNet's features as they are: every way that was tried, on hospitals left out and on known ones.
+"""Fit linear heads on frozen ImageNet features, and judge them on left-out hospitals and on known sources.
 
-usage: python -m experiments.heads.linear_heads --data FOLDER --lungs RUN -o OUT [ROW...]     (ROW: part of a name)
+    python -m experiments.heads.linear_heads --data FOLDER --lungs RUN -o OUT [ROW...]     (ROW: part of a name)
 
-The six folds of network_grid.py; features by head_features.py, ways to fit by head_methods.py and head_robust.py, rows
-by head_rows.py. Beside every score the same head on pictures whose lungs are hidden; and the head of all sources on the
-validation and calibration parts. The test part is never looked at as such. A row in OUT/heads.json is not run again.
+The folds are those of network_grid.py; features come from features.py, methods from methods.py and robust.py, rows from
+rows.py. Every head is also scored on pictures with hidden lungs, and the head of all sources on the validation and
+calibration parts. The test part is not used as such. A row in OUT/heads.json is not run again.
 """
 
 import argparse
@@ -23,20 +23,20 @@ from experiments.heads.methods import Head
 from experiments.heads.rows import ROWS, Row
 from experiments.network_grid import AUXILIARY, CLASSES, folds, parts, read_views, study
 
-NOT_JUDGED = ("nothing-seen", "pcr-negative")  # covid by another's word: left out of the answers
+NOT_JUDGED = ("nothing-seen", "pcr-negative")  # doubtful covid labels are not scored
 ROUNDS = 1000
 
 
 @dataclass(frozen=True)
 class Study:
-    """The radiographs of all rows, and their features by name."""
+    """The radiographs, their parts, and their features by name."""
 
     table: pd.DataFrame
     part: np.ndarray
     folder: Path
 
     def features(self, name: str) -> np.ndarray:
-        """N x D; `a+b` side by side; `name:part` of the stages."""
+        """Load N x D features; `a+b` concatenates, `name:3-9` takes columns."""
         if "+" in name:
             return np.concatenate([self.features(each) for each in name.split("+")], axis=1)
         file, _, columns = name.partition(":")
@@ -45,12 +45,12 @@ class Study:
 
 
 def asked_of(study_: Study, names: tuple[str, ...]) -> np.ndarray:
-    """The mean of the features that an image is judged by."""
+    """Average the features of the views that an image is judged by."""
     return np.asarray(sum(study_.features(name) for name in names) / len(names))
 
 
 def fitted(row: Row, study_: Study, learn: np.ndarray) -> Head:
-    """The head of a row on the radiographs `learn`, with all copies that the row learns from."""
+    """Fit the head of a row on the radiographs `learn` and their altered copies."""
     labels, hospitals = (study_.table[key].to_numpy()[learn].astype(str) for key in ("label", "hospital"))
     x = np.concatenate([study_.features(name)[learn] for name in row.learns])
     copies = len(row.learns)
@@ -61,7 +61,7 @@ def fitted(row: Row, study_: Study, learn: np.ndarray) -> Head:
 
 
 def left_out(row: Row, study_: Study) -> list[dict[str, Any]]:
-    """AUROC of covid against normal on each pair of sources that was left out, with and without the lungs."""
+    """Compute the AUROC of covid against normal on each left-out pair, with the lungs in view and hidden."""
     table = study_.table
     labels, hospitals = table["label"].to_numpy(), table["hospital"].to_numpy()
     seen = asked_of(study_, row.asks)
@@ -84,15 +84,15 @@ def left_out(row: Row, study_: Study) -> list[dict[str, Any]]:
 
 
 def score(logits: np.ndarray) -> np.ndarray:
-    """Log odds of covid against normal."""
+    """Compute log odds of covid against normal."""
     return np.asarray(logits[:, 0] - logits[:, 1])
 
 
 def interval(truth: np.ndarray, p: np.ndarray, people: np.ndarray) -> tuple[float, float]:
-    """95 % over people, drawn with replacement."""
+    """Bootstrap a 95 % interval over people."""
     person = np.unique(people, return_inverse=True)[1]
     count = person.max() + 1
-    # wins[a, b]: how often a covid image of person a stands above a normal image of person b
+    # wins[a, b]: how often a covid image of person a scores above a normal image of person b
     wins = (p[truth][:, None] > p[~truth]) + 0.5 * (p[truth][:, None] == p[~truth])
     first, second = np.eye(count, dtype=np.float32)[person[truth]], np.eye(count, dtype=np.float32)[person[~truth]]
     matrix = first.T @ wins.astype(np.float32) @ second
@@ -103,7 +103,7 @@ def interval(truth: np.ndarray, p: np.ndarray, people: np.ndarray) -> tuple[floa
 
 
 def known(row: Row, study_: Study) -> dict[str, Any]:
-    """Macro-F1 on validation and calibration images of the sources that were learned from, and with lungs hidden."""
+    """Compute macro-F1 on validation and calibration images of known sources, also with hidden lungs."""
     table, part = study_.table, study_.part
     labels, hospitals = table["label"].to_numpy(), table["hospital"].to_numpy()
     learn, test = part == "train", np.flatnonzero(np.isin(part, ["val", "calibration"]))
@@ -123,7 +123,7 @@ def known(row: Row, study_: Study) -> dict[str, Any]:
 
 
 def opened(chosen: argparse.Namespace) -> Study:
-    """The study, with the pictures of network_grid.py in OUT and the features of head_features.py beside them."""
+    """Open the study, with the pictures of network_grid.py in OUT and the features of features.py."""
     table = study(chosen.data, chosen.duplicates)
     if not (chosen.out / "crop_hidden.npy").exists():
         read_views(chosen.data, chosen.lungs, table["image"].tolist(), chosen.out, os.cpu_count() or 1)
@@ -131,7 +131,7 @@ def opened(chosen: argparse.Namespace) -> Study:
 
 
 def main() -> None:
-    """Write OUT/heads.json; a row whose features are missing is told and left out."""
+    """Write OUT/heads.json; a row whose features are missing is skipped with a message."""
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*")
     parser.add_argument("--data", type=Path, required=True)

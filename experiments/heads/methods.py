@@ -1,7 +1,7 @@
-"""Ways to fit a linear head on frozen features, each one function: features, labels, hospitals in, `Head` out.
+"""Fit a linear head on frozen features; each function is one method from features, labels and hospitals to a `Head`.
 
-Every one ends in a kernel D x 3 and a bias 3, so whatever wins can be the 1 x 1 convolution of the network that ships.
-Labels: covid, normal, virus, and where a way can use them bacterial and pneumonia.
+A head is a kernel D x 3 and a bias 3, so the best one can become the 1 x 1 convolution of the network that ships.
+Labels: covid, normal, virus, and where a method can use them bacterial and pneumonia.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from experiments.network_grid import CLASSES
 
 ABNORMAL = ("covid", "virus", "bacterial", "pneumonia")
-SMALLEST = 15  # images of a group whose mean is worth anything
+SMALLEST = 15  # images of a group with a usable mean
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ Fit = Callable[..., Head]  # features, labels, hospitals; `hidden` where the row
 
 
 def weights_of(labels: np.ndarray, hospitals: np.ndarray, prior: str = "balanced") -> np.ndarray:
-    """Weights of mean 1: classes alike, sources of a class by the square root of their size (`sampling.shares`).
+    """Compute weights of mean 1: equal classes, sources of a class by the square root of their size.
 
     `natural`: classes as often as they are; `root`: by the square root of that; `plain`: every image alike;
     `even`: classes and the sources of a class alike.
@@ -56,7 +56,7 @@ def weights_of(labels: np.ndarray, hospitals: np.ndarray, prior: str = "balanced
 
 
 def scaled(x: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and scale of the features; `floor`: no scale below this quantile of all scales; 1: one scale for all."""
+    """Compute mean and scale of features; no scale below the quantile `floor`, with 1 a single scale for all."""
     mean, scale = x.mean(axis=0), x.std(axis=0)
     if floor >= 1:
         return mean, np.full_like(scale, np.sqrt((scale**2).mean()))
@@ -67,7 +67,7 @@ def logistic(
     x: np.ndarray, labels: np.ndarray, hospitals: np.ndarray, *, C: float, prior: str = "balanced", floor: float = 0.0,
     weights: np.ndarray | None = None,
 ) -> Head:  # fmt: skip
-    """The house's probe: multinomial logistic regression on standardised features."""
+    """Fit multinomial logistic regression on standardised features, as the setting `probe` does."""
     mean, scale = scaled(x, floor)
     weight = weights_of(labels, hospitals, prior) if weights is None else weights
     return _three(*_regress((x - mean) / scale, labels, weight, C), mean, scale)
@@ -82,7 +82,7 @@ def _regress(z: np.ndarray, labels: np.ndarray, weight: np.ndarray, C: float) ->
 
 
 def _three(rows: np.ndarray, offsets: np.ndarray, known: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> Head:
-    """Rows of the known classes in the order of CLASSES; one that is missing is never the answer."""
+    """Order rows as CLASSES; a missing class is never predicted."""
     kernel, bias = np.zeros((len(mean), len(CLASSES))), np.full(len(CLASSES), -30.0)
     for place, name in enumerate(CLASSES):
         if name in known:
@@ -96,7 +96,7 @@ def ridge(
     x: np.ndarray, labels: np.ndarray, hospitals: np.ndarray, *, strength: float, floor: float = 1.0,
     prior: str = "balanced", nuisance: float = 0.0,
 ) -> Head:  # fmt: skip
-    """Regression on one-hot labels, penalty `strength`; `nuisance` adds the scatter between sources of a class."""
+    """Fit ridge regression on one-hot labels; `nuisance` also penalises the scatter between sources of a class."""
     mean, scale = scaled(x, floor)
     z, w = (x - mean) / scale, weights_of(labels, hospitals, prior)
     known = np.unique(labels)
@@ -110,7 +110,7 @@ def ridge(
 
 
 def discriminant(x: np.ndarray, labels: np.ndarray, hospitals: np.ndarray, *, shrink: float | None = None) -> Head:
-    """Linear discriminant: scatter within (class, source) shrunk to its mean variance; class means over sources."""
+    """Fit a linear discriminant: scatter within (class, source) shrunk to its mean variance; means over sources."""
     mean, scale = scaled(x, 0.0)
     z = (x - mean) / scale
     known = np.unique(labels)

@@ -33,7 +33,7 @@ def mixed(
     prior: str = "balanced",
 ) -> Head:  # fmt: skip
     """Mix-up (Zhang and others 2018, arXiv:1710.09412) of embeddings, within a class and across its sources (as LISA,
-    Yao and others 2022, arXiv:2201.00299): `share` invented images for each real one."""
+    Yao and others 2022, arXiv:2201.00299): `share` synthetic images for each real one."""
     random = np.random.default_rng(0)
     made, kinds, places = [x], [labels], [hospitals]
     for name in np.unique(labels):
@@ -56,7 +56,7 @@ def mixed(
 def bagged(
     x: np.ndarray, labels: np.ndarray, hospitals: np.ndarray, *, C: float, prior: str = "balanced"
 ) -> Head:  # fmt: skip
-    """Heads that each miss one source, their logits averaged: an ensemble that is one linear head again."""
+    """Average the logits of heads fitted without one source each, which is again one linear head."""
     heads = []
     for source in np.unique(hospitals):
         rows = hospitals != source
@@ -66,7 +66,7 @@ def bagged(
 
 
 def mean_of(heads: list[Head]) -> Head:
-    """The average of logits; a class that a head never saw counts as its lowest answer elsewhere, not -30."""
+    """Average logits; a class that one head lacks takes the other heads' value instead of -30."""
     bias = np.stack([np.where(head.bias <= -29, np.nan, head.bias) for head in heads])
     return Head(np.mean([head.kernel for head in heads], axis=0), np.nan_to_num(np.nanmean(bias, axis=0), nan=-30.0))
 
@@ -74,7 +74,7 @@ def mean_of(heads: list[Head]) -> Head:
 def staged(
     x: np.ndarray, labels: np.ndarray, hospitals: np.ndarray, *, C: float, prior: str = "natural"
 ) -> Head:  # fmt: skip
-    """Two stages, every label in the first: abnormal or normal, then which of covid and virus. The logits are added."""
+    """Fit two stages and add their logits: abnormal or normal with every label, then covid or virus."""
     ill = np.isin(labels, ABNORMAL)
     first = logistic(x, np.where(ill, "covid", "normal"), hospitals, C=C, prior=prior)
     which = np.isin(labels, ("covid", "virus"))
@@ -92,8 +92,8 @@ def within(
     x: np.ndarray, labels: np.ndarray, hospitals: np.ndarray, *, C: float, share: float, strength: float = 10.0,
     prior: str = "balanced",
 ) -> Head:  # fmt: skip
-    """The house's probe, and `share` of a second direction that no source can have taught: abnormal against normal,
-    learned inside hospitals that have both (their mean removed), added to the logit of normal."""
+    """Fit the probe, and add `share` of a second direction that is independent of the source: abnormal against normal,
+    fitted inside hospitals that have both, with their mean removed."""
     rows = np.isin(labels, CLASSES)
     head = logistic(x[rows], labels[rows], hospitals[rows], C=C, prior=prior)
     names = np.where(np.isin(labels, ABNORMAL), "covid", "normal")

@@ -1,4 +1,4 @@
-"""The rows of linear_heads.py: what a head learns from, what it is asked, how it is fitted."""
+"""List the rows of linear_heads.py: what a head is trained on, what it predicts from, how it is fitted."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from experiments.heads.robust import bagged, mixed, staged, within, worst_group
 
 @dataclass(frozen=True)
 class Row:
-    """Features of the copies that it learns from, of the views whose mean it is asked, of these with hidden lungs."""
+    """A head to try: features to train on, views averaged for a prediction, and these with hidden lungs."""
 
     family: str
     name: str
@@ -23,8 +23,8 @@ class Row:
     asks: tuple[str, ...] = ("whole",)
     hidden: tuple[str, ...] = ("whole_hidden",)
     auxiliary: bool = False
-    blind: bool = False  # whether the fit is shown the pictures with hidden lungs
-    corners: bool = False  # and those with black corners
+    blind: bool = False  # whether the fit uses pictures with hidden lungs
+    corners: bool = False  # and with black corners
 
 
 STRENGTHS = (1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
@@ -48,7 +48,7 @@ BLIND_VIEWS: dict[str, dict[str, Any]] = {
 
 
 def rows() -> Iterator[Row]:
-    """All of them, family by family."""
+    """Yield all rows, family by family."""
     for view, hidden in HIDDEN_OF.items():
         for c in STRENGTHS:
             yield Row("view", f"{view}, C={c:g}", partial(logistic, C=c), (view,), (view,), (hidden,))
@@ -60,7 +60,7 @@ def rows() -> Iterator[Row]:
 
 
 def scales() -> Iterator[Row]:
-    """Features that hardly vary are not blown up to the spread of the others."""
+    """Yield rows with a floor on feature scales."""
     for floor in (0.1, 0.25, 0.5, 1.0):
         for c in (1e-3, 3e-4):
             scale = f"scales floored at their {floor:.0%} quantile" if floor < 1 else "one scale for all features"
@@ -68,7 +68,7 @@ def scales() -> Iterator[Row]:
 
 
 def regressions() -> Iterator[Row]:
-    """Ridge on one-hot labels, linear discriminants."""
+    """Yield ridge on one-hot labels and linear discriminants."""
     for strength in (0.01, 0.1, 1.0, 10.0):
         yield Row("ridge", f"ridge, one scale, strength {strength:g}", partial(ridge, strength=strength))
     for strength in (3.0, 30.0, 300.0):
@@ -79,7 +79,7 @@ def regressions() -> Iterator[Row]:
 
 
 def nuisances() -> Iterator[Row]:
-    """The scatter between the sources of a class penalised, removed, whitened, erased."""
+    """Yield rows that penalise, remove, whiten or erase the scatter between the sources of a class."""
     for strength, nuisance in ((3.0, 5.0), (30.0, 30.0)):
         fit = partial(ridge, strength=strength, floor=0.0, nuisance=nuisance)
         yield Row("nuisance", f"ridge, strength {strength:g}, scatter between sources x {nuisance:g}", fit)
@@ -95,7 +95,7 @@ def nuisances() -> Iterator[Row]:
 
 
 def robusts() -> Iterator[Row]:
-    """Worst group, mix-up, ensembles."""
+    """Yield worst group, mix-up and ensembles."""
     for step, prior in product((0.3, 1.0), ("balanced", "natural")):
         fit = partial(worst_group, C=3e-4, step=step, prior=prior)
         yield Row("robust", f"group DRO, step {step:g}, {prior}, C=0.0003", fit)
@@ -108,7 +108,7 @@ def robusts() -> Iterator[Row]:
 
 
 def labels() -> Iterator[Row]:
-    """Bacterial and any pneumonia in the training as well."""
+    """Yield rows that also train on bacterial and any pneumonia."""
     for prior, c in product(("balanced", "natural"), (1e-3, 3e-4, 1e-4)):
         fit = partial(logistic, C=c, prior=prior)
         yield Row("labels", f"bacterial and pneumonia as two more classes, {prior}, C={c:g}", fit, auxiliary=True)
@@ -120,12 +120,12 @@ def labels() -> Iterator[Row]:
 
 
 def blind(name: str, *, c: float, views: Mapping[str, Any] = MappingProxyType({}), **more: Any) -> Row:
-    """A row of `blinded`."""
+    """Build a row of `blinded`."""
     return Row("blind", f"{name}, C={c:g}", partial(blinded, C=c, **more), blind=True, **views)
 
 
 def blinds() -> Iterator[Row]:
-    """Heads that are blind to the source within a class, to what is seen outside the lungs, or to both."""
+    """Yield heads without the directions of the source within a class, of what lies outside the lungs, or both."""
     for c, prior in product((3e-3, 1e-3, 3e-4, 1e-4), ("natural", "balanced")):
         yield blind(f"blind to source and outside, {prior}, one scale", c=c, prior=prior)
     for c, prior in product((1e-3, 3e-4, 1e-4), ("natural", "balanced")):
@@ -141,7 +141,7 @@ def blinds() -> Iterator[Row]:
 
 
 def copies() -> Iterator[Row]:
-    """Altered copies for the fit; several views of an image for its answer."""
+    """Yield rows with altered copies, or with several views per prediction."""
     for c, prior in product((1e-3, 3e-4), ("balanced", "natural")):
         fit = partial(logistic, C=c, prior=prior)
         for count in (1, 4):
@@ -157,19 +157,19 @@ def copies() -> Iterator[Row]:
 
 
 def inputs() -> Iterator[Row]:
-    """Other pictures for the network, other layers of it."""
-    for name, told in {"clahe": "CLAHE", "equalised": "equalised", "standard": "standardised grey"}.items():
+    """Yield rows with other inputs or layers of the network."""
+    for name, title in {"clahe": "CLAHE", "equalised": "equalised", "standard": "standardised grey"}.items():
         for c in (1e-3, 3e-4):
-            yield Row("input", f"{told}, natural, C={c:g}", partial(logistic, C=c, prior="natural"), (name,), (name,),
+            yield Row("input", f"{title}, natural, C={c:g}", partial(logistic, C=c, prior="natural"), (name,), (name,),
                       (f"{name}_hidden",))  # fmt: skip
     for c in (1e-3, 3e-4):
         fit = partial(logistic, C=c, prior="natural", floor=1.0)
         yield Row("input", f"256 pixels, natural, one scale, C={c:g}", fit, ("size_256",), ("size_256",), ())
-        for told, columns in LAYERS.items():
+        for title, columns in LAYERS.items():
             name, hidden = f"stages:{columns}", f"stages_hidden:{columns}"
-            yield Row("layers", f"{told}, natural, C={c:g}", partial(logistic, C=c, prior="natural"), (name,), (name,),
+            yield Row("layers", f"{title}, natural, C={c:g}", partial(logistic, C=c, prior="natural"), (name,), (name,),
                       (hidden,))  # fmt: skip
-            yield blind(f"blind to both, {told}, natural, each its scale", c=c, floor=0.0,
+            yield blind(f"blind to both, {title}, natural, each its scale", c=c, floor=0.0,
                         views={"learns": (name,), "asks": (name,), "hidden": (hidden,)})  # fmt: skip
 
 
