@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from covid_xray.bundle.lungs import LUNGS_VERSION
+from covid_xray.bundle.lung_network import LUNGS_VERSION
 from covid_xray.files import sha256_bytes
 
 SIDE = 64

@@ -12,7 +12,7 @@ from covid_xray.config import Training
 from covid_xray.training import devices
 from covid_xray.training.batches import Part
 from covid_xray.training.cache import PixelCache
-from covid_xray.training.epoch import train_epoch, validate
+from covid_xray.training.epochs import train_epoch, validate
 from covid_xray.training.network import build_model
 from datasets import CLASSES, picture
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covid_xray.data.association import cramers_v, guessed
+from covid_xray.data.pitfall import cramers_v, guessed
 
 
 def series(*values: str) -> pd.Series:

@@ -5,8 +5,7 @@ import re
 import pytest
 
 from brightness import CLASSES, Brightness, Described, manifest
-from covid_xray.evaluation.checklist import assess, checklist_markdown, checklist_section, counted
-from covid_xray.evaluation.checklist_items import ITEMS, SOURCES
+from covid_xray.evaluation.checklist import ITEMS, SOURCES, assess, checklist_markdown, checklist_section, counted
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.predictions import predict_manifest
 from covid_xray.evaluation.sections import Fold, Table

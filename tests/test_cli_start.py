@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bundles import grey, make_bundle
-from covid_xray.cli import app, start
+from covid_xray.cli import app, launch, start
 from covid_xray.cli.start import Job, plain_job
 from drawing import png
 
@@ -44,7 +44,7 @@ FOR_TYPER = [
 
 def through_typer(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Job:
     jobs: list[Job] = []
-    monkeypatch.setattr(start, "predict", jobs.append)
+    monkeypatch.setattr(launch, "predict", jobs.append)
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     (job,) = jobs

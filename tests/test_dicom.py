@@ -14,7 +14,8 @@ import twelve_bits
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.files import sha256_bytes
-from covid_xray.images.decode import decode, decode_limited
+from covid_xray.images.decode import decode
+from covid_xray.images.limited import decode_limited
 
 TWELVE = drawing.picture(bits=12)
 EIGHT = drawing.picture()

@@ -88,8 +88,8 @@ def test_class_maps_are_the_head_as_a_1x1_convolution(pretrained: keras.Model) -
 def test_trained_with_a_lung_crop_stored_small_and_quantised(tmp_path: Path) -> None:
     from chests import lung_facts, lung_network
     from covid_xray.bundle.bundle import load_bundle
-    from covid_xray.bundle.lung_network import write_network
-    from covid_xray.bundle.lungs import LungNetwork
+    from covid_xray.bundle.lung_network import LungNetwork
+    from covid_xray.bundle.lung_network_folder import write_network
     from covid_xray.bundle.predictor import Predictor
     from covid_xray.bundle.selftest import check
     from covid_xray.data.manifest import read_manifest

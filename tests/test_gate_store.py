@@ -1,6 +1,6 @@
 """What is told of a gate that was stored, and of one that could not be made. The storing itself: test_gating.py."""
 
-from covid_xray.evaluation.gate_store import summary
+from covid_xray.evaluation.gate_fit import summary
 
 
 def test_the_summary_names_both_shares_and_the_wish():

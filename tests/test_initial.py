@@ -18,8 +18,8 @@ from bundles import make_bundle
 from chests import lung_facts, lung_network
 from commands import run as run_cli
 from covid_xray.bundle.bundle import Bundle, load_bundle, networks, read_facts, write_bundle
-from covid_xray.bundle.lung_network import write_network
-from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.lung_network import LungNetwork
+from covid_xray.bundle.lung_network_folder import write_network
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.bundle.selftest import drawn
 from covid_xray.config import Training, load

@@ -17,7 +17,8 @@ import drawing
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage, CovidXrayError
 from covid_xray.images import limited
-from covid_xray.images.decode import decode, decode_limited
+from covid_xray.images.decode import decode
+from covid_xray.images.limited import decode_limited
 
 FILES = {
     "png": drawing.png(drawing.picture()),

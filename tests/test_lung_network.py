@@ -8,8 +8,8 @@ import pytest
 from bundles import facts, make_bundle, network
 from chests import lung_facts, lung_network
 from covid_xray.bundle.bundle import write_bundle
-from covid_xray.bundle.lung_network import read_network, write_network
-from covid_xray.bundle.lungs import LUNGS_VERSION, MARGIN, LungNetwork
+from covid_xray.bundle.lung_network import LUNGS_VERSION, MARGIN, LungNetwork
+from covid_xray.bundle.lung_network_folder import read_network, write_network
 from covid_xray.errors import InputRefused
 
 

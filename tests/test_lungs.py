@@ -10,8 +10,9 @@ from PIL import Image
 
 from chests import SIDE, chest, lung_facts, lung_network
 from commands import run
-from covid_xray.bundle.lung_network import read_network, write_network
-from covid_xray.bundle.lungs import WHOLE, LungFinder, LungNetwork, box_pixels, cropped, lungs_of, two_largest
+from covid_xray.bundle.lung_network import LungNetwork
+from covid_xray.bundle.lung_network_folder import read_network, write_network
+from covid_xray.bundle.lungs import WHOLE, LungFinder, box_pixels, cropped, lungs_of, two_largest
 from covid_xray.bundle.view import open_lungs
 from covid_xray.errors import BadBundle
 from covid_xray.images.phantom import draw, draw_anatomy, lung_mask

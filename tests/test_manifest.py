@@ -8,14 +8,15 @@ import pytest
 from PIL import Image
 
 from covid_xray.data.manifest import (
+    counts,
     fingerprint,
     read_manifest,
     require_classes,
     select,
+    summary,
     write_manifest,
     write_quarantine,
 )
-from covid_xray.data.summary import counts, summary
 from covid_xray.errors import BadManifest, UsageError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chests import chest, lung_facts, lung_network
-from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.training.nuisance import (
     SMALLEST,
     away_from,

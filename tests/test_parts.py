@@ -8,7 +8,7 @@ pytest.importorskip("tensorflow")
 
 from covid_xray.data.manifest import read_manifest
 from covid_xray.training.cache import PixelCache
-from covid_xray.training.parts import part_of
+from covid_xray.training.epochs import part_of
 from datasets import CLASSES, draw_folders
 
 

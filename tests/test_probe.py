@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from chests import chest, lung_facts, lung_network
-from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.config import Training
 from covid_xray.errors import UsageError
 from covid_xray.training.batches import Part

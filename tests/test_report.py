@@ -13,10 +13,10 @@ from covid_xray.evaluation import report
 from covid_xray.evaluation.cases import Case
 from covid_xray.evaluation.charts import charts
 from covid_xray.evaluation.figures import LIGHT, render
-from covid_xray.evaluation.markdown import markdown
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.predictions import predict_manifest
 from covid_xray.evaluation.report import model_card, report_html, sections
+from covid_xray.evaluation.report_markdown import markdown
 from covid_xray.evaluation.report_summary import cannot, external, sentences
 from covid_xray.evaluation.sections import Drawn, percent, plain, span, with_span
 

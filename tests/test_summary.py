@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from covid_xray.data.manifest import Manifest, quarantine_table
+from covid_xray.data.manifest import Manifest, counts, quarantine_table, reasons, summary
 from covid_xray.data.readers import Refusal
-from covid_xray.data.summary import counts, reasons, summary
 
 TABLE = pd.DataFrame(
     [("a", "covid", "x", "train"), ("b", "covid", "y", ""), ("c", "normal", "x", "test")],

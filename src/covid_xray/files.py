@@ -132,3 +132,8 @@ def _naming(path: Path) -> Iterator[None]:
         if error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def shown(text: object) -> str:
+    """Text that can be written as UTF-8: file names may hold bytes that are no character."""
+    return str(text).encode("utf-8", errors="backslashreplace").decode("utf-8")

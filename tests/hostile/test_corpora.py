@@ -24,7 +24,8 @@ import drawing
 import twelve_bits
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
-from covid_xray.images.decode import decode, decode_limited
+from covid_xray.images.decode import decode
+from covid_xray.images.limited import decode_limited
 from covid_xray.images.radiograph import Radiograph
 
 LIMITS = Limits()

@@ -6,7 +6,7 @@ from typing import Any
 
 from covid_xray import clinical
 from covid_xray.bundle.fusion_network import FUSION_VERSION
-from covid_xray.bundle.lungs import LUNGS_FILE, LUNGS_VERSION
+from covid_xray.bundle.lung_network import LUNGS_FILE, LUNGS_VERSION
 from covid_xray.errors import BadBundle
 from covid_xray.images.pixels import PIXELS_VERSION
 

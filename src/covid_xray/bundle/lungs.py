@@ -5,7 +5,6 @@ cannot be a pair of lungs is said to be implausible, and then the whole picture 
 """
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from covid_xray.bundle.lung_network import LUNGS_FILE, MARGIN
 from covid_xray.bundle.opacity import opaque_share
 from covid_xray.errors import BadBundle
 from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
 
-LUNGS_FILE = "lungs.onnx"
-LUNGS_VERSION = 1  # of the way from a network's output to a box; raise it when a box or a verdict changes
-MARGIN = 0.22  # of the lungs' height and width, on every side of the crop: a narrow one lost on unseen hospitals
 TAIL = 0.005  # share of the lungs' area that may lie outside their box on each side: stray pixels
 
 # What a pair of lungs can be on a frontal chest radiograph, in shares of the picture; wide, so that children, cropped
@@ -32,19 +29,6 @@ CERTAIN = 0.6  # mean distance of the probability inside the picture from one ha
 
 Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class LungNetwork:
-    """A lung network that is not opened yet.
-
-    Args:
-        model: the bytes of `lungs.onnx`.
-        facts: `sha256`, `image_size`, `margin` and what else is known of it, as under `lungs` in `bundle.json`.
-    """
-
-    model: bytes
-    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,7 @@ from covid_xray.bundle.prediction_sets import prediction_set, undecided
 from covid_xray.bundle.thresholds import passed
 from covid_xray.bundle.view import View, Viewer
 from covid_xray.errors import BadImage, UsageError
-from covid_xray.images.decode import decode, decode_limited
+from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 
@@ -259,8 +259,12 @@ def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> R
         return source
     if isinstance(source, Item):
         untrusted, source = untrusted or source.apart, source.read(limits)
-    open_it = decode_limited if untrusted else decode
-    return open_it(Path(source) if isinstance(source, str) else source, limits=limits)
+    file = Path(source) if isinstance(source, str) else source
+    if not untrusted:
+        return decode(file, limits=limits)
+    from covid_xray.images.limited import decode_limited
+
+    return decode_limited(file, limits=limits)
 
 
 def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDArray[np.float32]:

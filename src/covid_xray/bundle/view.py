@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.bundle.gate_picture import Look
-from covid_xray.bundle.lungs import LUNGS_VERSION, WHOLE, Box, LungFinder, LungNetwork, Lungs, box_pixels, cropped
+from covid_xray.bundle.lung_network import LUNGS_VERSION, LungNetwork
+from covid_xray.bundle.lungs import WHOLE, Box, LungFinder, Lungs, box_pixels, cropped
 from covid_xray.images.pixels import PIXELS_VERSION, to_input
 from covid_xray.images.radiograph import Radiograph
 

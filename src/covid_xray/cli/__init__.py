@@ -7,7 +7,7 @@ exit codes.
 import sys
 from typing import TYPE_CHECKING, Any
 
-from covid_xray.cli import start
+from covid_xray.cli import launch, start
 from covid_xray.errors import CovidXrayError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def main() -> None:
     try:
         job = start.plain_job(sys.argv[1:])
         if job:
-            start.predict(job)
+            launch.predict(job)
         else:
             from covid_xray.cli import app
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from covid_xray.cli import start
+from covid_xray.cli import launch, start
 from covid_xray.cli.console import BundleFolder
 from covid_xray.cli.terminal import bar, err, finish, out, print_failures
 from covid_xray.errors import CovidXrayError, InputRefused, UsageError
@@ -79,7 +79,7 @@ def predict(
         clinical_table=clinical,
         stated=start.stated(given),
     )
-    start.predict(job)
+    launch.predict(job)
 
 
 def explain(

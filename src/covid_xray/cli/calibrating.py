@@ -46,7 +46,7 @@ def calibrate(
     from covid_xray.bundle.bundle import read_facts
     from covid_xray.cli.gating import fit_gate
     from covid_xray.evaluation.fitted import Wishes, fit
-    from covid_xray.evaluation.gate_store import summary
+    from covid_xray.evaluation.gate_fit import summary
 
     part = _part(run, part)
     before = read_facts(run / "bundle")

@@ -180,7 +180,7 @@ def print_summary(manifest: "Manifest") -> None:
     """Files found, images per class, what was refused and why: three small tables."""
     from rich.table import Table
 
-    from covid_xray.data.summary import counts, reasons
+    from covid_xray.data.manifest import counts, reasons
 
     by = next((name for name in ("split", "source") if name in manifest.table), "")
     table = counts(manifest, by=by)

@@ -81,7 +81,7 @@ def show_lungs(
 ) -> None:
     """Draw the lungs and the crop box over each image, and contact sheets, so that people can look."""
     from covid_xray.bundle.inputs import expand, require_any
-    from covid_xray.bundle.lung_network import read_network
+    from covid_xray.bundle.lung_network_folder import read_network
     from covid_xray.bundle.lung_pictures import write_sheets
     from covid_xray.bundle.view import open_lungs
     from covid_xray.limits import Limits

@@ -40,8 +40,7 @@ def read(
 
     Without `check` no file is opened: for commands that need a part only, and have `checked` look at that.
     """
-    from covid_xray.data.manifest import read_manifest, select
-    from covid_xray.data.summary import summary
+    from covid_xray.data.manifest import read_manifest, select, summary
 
     with bar("index") as progress:
         manifest = read_manifest(data, images=images, check=check, progress=progress)

@@ -1,4 +1,4 @@
-"""The arguments of `covid-xray predict` in, its work begun out, without the command-line library.
+"""The arguments of `covid-xray predict` in, its job out, without the command-line library.
 
 Typer and what it imports take a quarter of a second, as long as everything else that `predict` does for one image. So
 plain arguments are read here; whatever is unusual (help, abbreviations, mistakes) is left to typer, and
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray import clinical
-from covid_xray.errors import UsageError
 
 _FLAGS = {
     "--json": "json",
@@ -82,24 +81,3 @@ def plain_job(arguments: Sequence[str]) -> Job | None:
 def stated(options: Mapping[str, Any]) -> dict[str, str]:
     """The clinical options among the options of a command that were given."""
     return {name: options[name] for name in _STATED.values() if options.get(name) is not None}
-
-
-def predict(job: Job) -> None:
-    """Do the job. Raises `UsageError` for options that do not go together, and what `predicting.run` raises."""
-    if job.json and job.csv:
-        raise UsageError("expected --json or --csv. Received: both")
-    if job.output is None and (job.heatmap or job.resume):
-        raise UsageError("expected a folder with -o for --heatmap or --resume. Received: none")
-    from covid_xray.bundle.ahead import ReadAhead
-
-    # Reading and hashing the network goes on in a thread while the imports below are made.
-    ahead = ReadAhead(_network(job.bundle, int8=job.precision == "int8"))
-    from covid_xray.cli.predicting import run
-
-    run(job, ahead=ahead)
-
-
-def _network(bundle: Path | None, *, int8: bool) -> Path:
-    """Where the network's file should be, told without imports: a wrong guess only costs a second read."""
-    folder = bundle or Path(__file__).parent.parent / "bundle" / "default"
-    return folder / ("model_int8.onnx" if int8 else "model.onnx")

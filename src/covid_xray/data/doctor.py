@@ -11,14 +11,13 @@ from typing import Any
 from covid_xray import __version__
 from covid_xray.config import Limits
 from covid_xray.data.doctor_page import page
-from covid_xray.data.manifest import Manifest, fingerprint
+from covid_xray.data.manifest import Manifest, counts, fingerprint
 from covid_xray.data.missingness import missingness, states_anything
 from covid_xray.data.overlap import distinct, shared_pairs
 from covid_xray.data.pitfall import Pitfall, Verdict
 from covid_xray.data.pitfalls import TABLE_CHECKS, across_splits, associations
 from covid_xray.data.pixel_facts import PixelFacts, measure
 from covid_xray.data.pixel_pitfalls import PIXEL_CHECKS
-from covid_xray.data.summary import counts
 from covid_xray.files import write_json, write_text
 
 SEVERITY = {Verdict.FAIL: 0, Verdict.WARN: 1, Verdict.PASS: 2}

@@ -8,11 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covid_xray import clinical
-from covid_xray.data.association import cramers_v
 from covid_xray.data.clinical_table import clinical_table, patterns
 from covid_xray.data.groups import groups
 from covid_xray.data.manifest import Manifest
-from covid_xray.data.pitfall import Pitfall, Verdict, judged
+from covid_xray.data.pitfall import Pitfall, Verdict, cramers_v, judged
 
 QUESTION = "Is the class hidden from who sees only which clinical fields are filled in?"
 ADVICE = (

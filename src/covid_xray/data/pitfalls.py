@@ -5,12 +5,11 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from covid_xray.data.association import cramers_v, guessed
 from covid_xray.data.importers import FRONTAL
 from covid_xray.data.licenses import license_class
 from covid_xray.data.manifest import Manifest
 from covid_xray.data.overlap import contradictions, distinct, double_patients, patients_in_two_classes, radiographs
-from covid_xray.data.pitfall import Pitfall, Verdict, judged
+from covid_xray.data.pitfall import Pitfall, Verdict, cramers_v, guessed, judged
 from covid_xray.data.tables import number_column
 
 V_WARN, V_FAIL = 0.1, 0.3  # Cramer's V; DeGrave and others, Nature Machine Intelligence 3 (2021) 610, for the source

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from covid_xray.data.association import cramers_v
 from covid_xray.data.manifest import Manifest
-from covid_xray.data.pitfall import Pitfall, Verdict, judged
+from covid_xray.data.pitfall import Pitfall, Verdict, cramers_v, judged
 from covid_xray.data.pitfalls import EXAMPLES, V_FAIL, V_WARN
 from covid_xray.data.pixel_facts import PixelFacts
 

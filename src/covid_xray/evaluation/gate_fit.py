@@ -9,6 +9,7 @@ hospital would meet counts, but the odd films of one source do not open the gate
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covid_xray.bundle import gate as gates
+from covid_xray.bundle.bundle import record
 from covid_xray.bundle.gate import PART, Gate, open_gate
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import Manifest
@@ -246,3 +248,39 @@ def _with_likeness(sets: dict[str, Values], usual: Sequence[float]) -> dict[str,
 
 def _images(manifest: Manifest, rows: NDArray[np.intp]) -> list[str]:
     return [str(image) for image in manifest.table["image"].to_numpy()[rows]]
+
+
+def store_gate(
+    folder: Path,
+    manifest: Manifest,
+    split: pd.Series,
+    *,
+    part: str,
+    rate: float = RATE,
+    progress: Progress | None = None,
+) -> Facts:
+    """Fit the gate on the run's training images and record it in the bundle in `folder`; arguments as `gate_of_run`.
+
+    Returns:
+        What `summary` tells: `rate`, `images` and `refused`; or `note` where there are too few images and the bundle
+        stays as it was.
+    """
+    try:
+        facts = gate_of_run(Predictor(folder), manifest, split, part=part, rate=rate, progress=progress)
+    except InputRefused as error:
+        if error.code != "gate-too-few":
+            raise
+        return {"note": f"no gate was stored: {error.message}"}
+    record(folder, gate=facts)
+    return {name: facts[name] for name in ("rate", "images", "refused")}
+
+
+def summary(told: Facts) -> str:
+    """One sentence for people."""
+    if "note" in told:
+        return str(told["note"])
+    shares = [f"{share:.1%} ({name})" for name, share in told["refused"].items() if share is not None]
+    return (
+        f"gate from {told['images']['train']:,} training images: refuses {' and '.join(shares)} of good images, "
+        f"at most {told['rate']:.1%} asked for"
+    )

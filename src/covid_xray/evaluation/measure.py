@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.data.association import cramers_v
 from covid_xray.data.manifest import Manifest
+from covid_xray.data.pitfall import cramers_v
 from covid_xray.evaluation.abstention import abstention
 from covid_xray.evaluation.calibration import before_and_after
 from covid_xray.evaluation.conformal import coverage_facts
 from covid_xray.evaluation.decisions import decisions
 from covid_xray.evaluation.gaps import by_attribute
 from covid_xray.evaluation.intervals import bootstrap
-from covid_xray.evaluation.markdown import shown
 from covid_xray.evaluation.metrics import ECE_BINS, confusion
 from covid_xray.evaluation.predictions import Identity, Predictions
 from covid_xray.evaluation.subgroups import CONFOUNDED, NOT_STATED, SMALLEST, by_column, patients, worst
+from covid_xray.files import shown
 
 LEVEL = 0.95
 WORST_BY = "accuracy"  # every source has it; in a source of one class it is the sensitivity of that class

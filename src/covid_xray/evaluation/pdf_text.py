@@ -10,7 +10,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 
-from covid_xray.evaluation.markdown import shown
+from covid_xray.files import shown
 
 FONTS = {"Sans": "DejaVuSans.ttf", "Sans-Bold": "DejaVuSans-Bold.ttf", "Mono": "DejaVuSansMono.ttf"}
 INK, SOFT, LINE, CARD = (colors.HexColor(c) for c in ("#1c1e21", "#5b626b", "#d5d8dc", "#f4f5f7"))

@@ -15,10 +15,11 @@ from markupsafe import Markup
 from covid_xray.evaluation import report_about, report_clinical, report_evidence, report_groups, report_results
 from covid_xray.evaluation.cases import Case
 from covid_xray.evaluation.checklist import assess, checklist_section
-from covid_xray.evaluation.markdown import markdown, shown
 from covid_xray.evaluation.measure import images
+from covid_xray.evaluation.report_markdown import markdown
 from covid_xray.evaluation.report_summary import RESEARCH, cannot, summary
 from covid_xray.evaluation.sections import Drawn, Section, kind, percent, plain, span, with_span
+from covid_xray.files import shown
 
 TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 200  # rows of failed or quarantined files on the page; the rest is in the CSV files

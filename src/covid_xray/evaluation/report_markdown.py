@@ -1,8 +1,8 @@
 """The sections of a report in, Markdown without any radiograph out: what may be shown where the images may not."""
 
+import re
 from collections.abc import Iterator, Sequence
 
-from covid_xray.evaluation.markdown import markdown, shown
 from covid_xray.evaluation.report_summary import RESEARCH
 from covid_xray.evaluation.sections import (
     Block,
@@ -18,6 +18,7 @@ from covid_xray.evaluation.sections import (
     Table,
     Text,
 )
+from covid_xray.files import shown
 
 LEFT_OUT = ("cases",)  # sections that are about single radiographs
 
@@ -81,3 +82,9 @@ def _cell(field: Cell) -> str:
     if field.mark in ("bad", "strong") and text:
         text = f"**{text}**"
     return f"{text} ({markdown(field.small)})" if field.small else text
+
+
+def markdown(value: object) -> str:
+    """One line, its signs of markup escaped."""
+    line = " ".join(shown(value).split())
+    return re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", line)

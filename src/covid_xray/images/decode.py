@@ -41,7 +41,7 @@ def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  #
         raise TypeError(f"expected a Path or bytes. Received: {type(source).__name__}")
     with contained():
         try:
-            return _decode_bytes(_read(source, limits=limits), limits=limits)
+            return _decode_bytes(read_source(source, limits=limits), limits=limits)
         except BadImage as error:
             refusal = error
         except MemoryError:
@@ -55,17 +55,22 @@ def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  #
     raise BadImage(refusal.message, code=refusal.code)
 
 
-def decode_limited(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  # noqa: B008
-    """`decode` in a child process that is ended when it takes too long or too much memory; for untrusted files.
-
-    The children are few and live on, so that an image costs a copy more than `decode`, not a process start.
-
-    Raises:
-        BadImage: as `decode`; besides `decode-timeout`, `decode-memory` and `decode-crashed`.
-    """
-    from covid_xray.images.limited import decode_in_worker
-
-    return decode_in_worker(_read(source, limits=limits), limits=limits)
+def read_source(source: Path | bytes, *, limits: Limits) -> bytes:
+    """The bytes of a file or of `source` itself, at most `limits.upload_bytes`. Raises `BadImage`."""
+    if not isinstance(source, Path):
+        if len(source) > limits.upload_bytes:
+            raise _too_large(limits)
+        return bytes(source)
+    try:
+        if not source.is_file():  # a pipe or a device could block or never end
+            raise BadImage("expected a regular file that exists. Received: none", code="unreadable-file")
+        return read_bounded(source, limit=limits.upload_bytes)
+    except OSError:
+        raise BadImage("expected a file that can be read. Received: a read error", code="unreadable-file") from None
+    except BadImage:
+        raise
+    except InputRefused:
+        raise _too_large(limits) from None
 
 
 def is_candidate(path: Path) -> bool:
@@ -123,23 +128,6 @@ def contained() -> Iterator[None]:
         yield
     finally:
         _CONTAINMENT.leave()
-
-
-def _read(source: Path | bytes, *, limits: Limits) -> bytes:
-    if not isinstance(source, Path):
-        if len(source) > limits.upload_bytes:
-            raise _too_large(limits)
-        return bytes(source)
-    try:
-        if not source.is_file():  # a pipe or a device could block or never end
-            raise BadImage("expected a regular file that exists. Received: none", code="unreadable-file")
-        return read_bounded(source, limit=limits.upload_bytes)
-    except OSError:
-        raise BadImage("expected a file that can be read. Received: a read error", code="unreadable-file") from None
-    except BadImage:
-        raise
-    except InputRefused:
-        raise _too_large(limits) from None
 
 
 def _decode_bytes(data: bytes, *, limits: Limits) -> Radiograph:

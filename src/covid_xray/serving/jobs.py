@@ -13,21 +13,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO, Protocol
 
 import sqlalchemy as sa
 
 from covid_xray.bundle.inputs import Item, expand
+from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import BadImage, Busy, CovidXrayError, InputRefused, NotFound, StoreFull
 from covid_xray.files import CHUNK, fsync_folder, read_bounded, sha256_bytes, sha256_file
 from covid_xray.limits import Limits
 from covid_xray.serving import tables
-from covid_xray.serving.records import Key, Upload, clean_name, new_id, now
+from covid_xray.serving.records import Key, Study, Upload, clean_name, new_id, now
 from covid_xray.serving.shelf import private_file, room_on_disk
-from covid_xray.serving.store import claim
-
-if TYPE_CHECKING:
-    from covid_xray.serving.service import Service
+from covid_xray.serving.store import Store, claim
 
 MOST_OPEN = 32  # jobs that are not done
 _AT_ONCE = 8  # images of batches on their way, so that a lone upload passes them
@@ -65,10 +63,23 @@ class Job:
     items: tuple[JobItem, ...]
 
 
+class Answering(Protocol):
+    """What the batches need of a `Service`."""
+
+    predictor: Predictor
+    store: Store
+
+    async def answer(
+        self, upload: Upload, *, uploader: str, key: str | None = None, job_item: tuple[str, int] | None = None
+    ) -> Study:
+        """Read, answer and store one image."""
+        ...
+
+
 class Jobs:
     """The batches of one server."""
 
-    def __init__(self, service: "Service", inbox: Path) -> None:
+    def __init__(self, service: Answering, inbox: Path) -> None:
         self._service, self.inbox = service, inbox
         self._database = service.store.database
         inbox.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.view import Viewer
 from covid_xray.config import Limits
 from covid_xray.data.manifest import Manifest

@@ -15,16 +15,21 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
 
-from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.config import Training
+from covid_xray.data.manifest import Manifest
 from covid_xray.errors import CovidXrayError, UsageError
 from covid_xray.files import fsync_folder, write_text
-from covid_xray.training import checkpoint, processes, schedule
-from covid_xray.training.batches import Part
-from covid_xray.training.epoch import steps_of, train_epoch, validate
+from covid_xray.training import checkpoint, devices, processes, schedule
+from covid_xray.training.batches import Batch, Part, plain_batches, prefetch, training_batches
+from covid_xray.training.cache import PixelCache
 from covid_xray.training.network import averaged, weights_of
 from covid_xray.training.probe import probe_head
+from covid_xray.training.sampling import GroupWeights, group_numbers
 from covid_xray.training.schedule import Schedule
 
 # stage ("decode", "epoch 3/30", "export"), done, total, note ("loss 0.31 accuracy 0.88")
@@ -178,3 +183,63 @@ def _cut_history(path: Path, epochs: int) -> None:
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines()[: epochs + 1]
         write_text(path, "\n".join(lines) + "\n")
+
+
+def train_epoch(
+    model: keras.Model,
+    part: Part,
+    *,
+    settings: Training,
+    epoch: int,
+    watch: Callable[[int, int, str], None] | None = None,
+) -> dict[str, float]:
+    """One pass over `part` in the order of (seed, epoch), augmented: mean loss and accuracy; `model` is compiled.
+
+    `watch` is called with (step, steps, note) after each batch but the last.
+    """
+    steps = steps_of(part, settings)
+    robust = GroupWeights(int(part.groups.max()) + 1, step=settings.worst_group) if settings.worst_group else None
+    seen, sums = 0, {"loss": 0.0, "accuracy": 0.0}
+    for step, batch in enumerate(prefetch(training_batches(part, settings=settings, epoch=epoch)), start=1):
+        model.reset_metrics()  # so that the logs are of this batch, in every Keras version
+        weight = batch.weight * robust.update(batch.groups, _losses(model, batch)) if robust else batch.weight
+        logs = devices.train_on_batch(model, batch.x, batch.y, weight=weight)
+        seen += len(batch.images)
+        sums = {name: sums[name] + float(logs[name]) * len(batch.images) for name in sums}
+        if watch and step < steps:
+            watch(step, steps, f"loss {sums['loss'] / seen:.3f}")
+    return {name: value / seen for name, value in sums.items()}
+
+
+def steps_of(part: Part, settings: Training) -> int:
+    """Batches in one epoch."""
+    drawn = settings.samples_per_epoch if settings.sampling == "balanced" else 0
+    return -(-(drawn or len(part)) // settings.batch_size)
+
+
+def _losses(model: keras.Model, batch: Batch) -> NDArray[np.float64]:
+    """Cross-entropy of each image as the network stands: what group DRO weighs the groups by."""
+    probabilities = np.asarray(devices.predict_on_batch(model, batch.x), dtype=np.float64)
+    return np.asarray(-np.log(np.clip((probabilities * batch.y).sum(axis=1), 1e-7, None)))
+
+
+def validate(model: keras.Model, part: Part, *, batch_size: int) -> tuple[float, float, float]:
+    """Cross-entropy, accuracy and macro-F1 on a part, each label beside the prediction of its own image."""
+    labels, losses, predicted = [], [], []
+    for batch in prefetch(plain_batches(part, batch_size=batch_size)):
+        probabilities = np.asarray(devices.predict_on_batch(model, batch.x), dtype=np.float64)
+        truth = batch.y.argmax(axis=1)
+        labels += truth.tolist()
+        predicted += probabilities.argmax(axis=1).tolist()
+        losses += (-np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-7, None))).tolist()
+    accuracy = float(np.mean(np.array(labels) == np.array(predicted)))
+    return float(np.mean(losses)), accuracy, float(f1_score(labels, predicted, average="macro", zero_division=0))
+
+
+def part_of(manifest: Manifest, split: pd.Series, name: str, cache: PixelCache) -> Part:
+    """The images of the part `name` (train, val ...), with labels as numbers in the manifest's order of classes."""
+    rows = (split.reindex(manifest.table["image"]) == name).to_numpy()
+    part = manifest.take(rows).table
+    codes = np.array([manifest.classes.index(label) for label in part["label"]], dtype=np.int64)
+    sources = list(part["source"]) if "source" in part else [""] * len(part)
+    return Part(tuple(part["image"]), codes, manifest.classes, cache, group_numbers(codes.tolist(), sources))

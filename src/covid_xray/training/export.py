@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.bundle.bundle import MODEL_FILE, OUTPUTS, identity_of, load_bundle, unsealed, write_bundle
-from covid_xray.bundle.lung_network import read_network
-from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.lung_network import LungNetwork
+from covid_xray.bundle.lung_network_folder import read_network
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.bundle.selftest import references
 from covid_xray.errors import BadBundle, InputRefused

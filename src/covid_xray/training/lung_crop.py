@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from covid_xray.bundle.lung_network import read_network, write_network
-from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.lung_network import LungNetwork
+from covid_xray.bundle.lung_network_folder import read_network, write_network
 from covid_xray.config import Training
 from covid_xray.errors import UsageError
 

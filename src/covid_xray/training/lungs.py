@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid_xray.bundle.lungs import LUNGS_FILE, LUNGS_VERSION, MARGIN, LungFinder
+from covid_xray.bundle.lung_network import LUNGS_FILE, LUNGS_VERSION, MARGIN
+from covid_xray.bundle.lungs import LungFinder
 from covid_xray.config import LungTraining
 from covid_xray.data.manifest import Manifest
 from covid_xray.data.split import write_split

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.view import open_lungs
 from covid_xray.evaluation.interventions import MARGIN, Input, corners, hidden, widened
 from covid_xray.images.radiograph import Radiograph

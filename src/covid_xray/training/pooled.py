@@ -21,8 +21,7 @@ from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.metrics import compute
 from covid_xray.evaluation.predictions import Predictions, probability_columns, write_predictions
 from covid_xray.files import replacing, sha256_file, write_json, write_text
-from covid_xray.training.fold_chart import fold_chart
-from covid_xray.training.fold_page import page
+from covid_xray.training.fold_report import fold_chart, page
 from covid_xray.training.folds import Fold, Protocol
 
 MACRO = ("balanced_accuracy", "macro_f1", "auroc_macro")  # of a fold only where it holds every class

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.config import Training
 from covid_xray.errors import UsageError
 from covid_xray.training.batches import Part, altered, prefetch

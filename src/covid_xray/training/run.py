@@ -13,7 +13,7 @@ import pandas as pd
 
 from covid_xray.data.manifest import Manifest, fingerprint
 from covid_xray.evaluation.fitted import fit_or_say
-from covid_xray.evaluation.gate_store import store_gate, summary
+from covid_xray.evaluation.gate_fit import store_gate, summary
 from covid_xray.files import write_json
 from covid_xray.training import precision
 

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from covid_xray import partial
-from covid_xray.bundle.lungs import LungNetwork
+from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.config import FREE, Training, load, to_yaml
 from covid_xray.data.manifest import Manifest
 from covid_xray.data.split import check_split, write_split
@@ -26,11 +26,10 @@ from covid_xray.models import zoo
 from covid_xray.training import checkpoint, precision, schedule
 from covid_xray.training.batches import some_of_each
 from covid_xray.training.cache import PixelCache, build_cache
-from covid_xray.training.epochs import Progress, Run, begin_checkpoint, run_epochs
+from covid_xray.training.epochs import Progress, Run, begin_checkpoint, part_of, run_epochs
 from covid_xray.training.export import export
 from covid_xray.training.initial import begin, resolved
 from covid_xray.training.lung_crop import kept_network
-from covid_xray.training.parts import part_of
 from covid_xray.training.run import calibrate_bundle, describe_data, write_run_manifest
 from covid_xray.training.schedule import Schedule
 
