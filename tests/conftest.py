@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @functools.cache
 def runs_ray(path: Path) -> bool:
     text = path.read_text(encoding="utf-8")
-    return any(word in text for word in ("import ray", "from clusters", '"ray"', "need_ray"))
+    return any(word in text for word in ("import ray", "support.clusters", '"ray"', "need_ray"))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -87,7 +87,7 @@ def real_data(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture(scope="session")
 def postgresql_cluster() -> Iterator[str]:
     """The URL of a PostgreSQL server that runs while the tests do."""
-    import postgresql
+    from support import postgresql
 
     if postgresql.programs() is None:
         pytest.skip(postgresql.MISSING)

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from brightness import CLASSES
 from covid_xray.evaluation.abstention import MOST, abstention
 from covid_xray.evaluation.predictions import Predictions
 from covid_xray.evaluation.report_results import abstention as section
 from covid_xray.evaluation.sections import Table
-from test_gaps import worse
-from test_subgroups import predictions
+from support.brightness import CLASSES
+from support.scored import predictions, worse
 
 
 def withheld(reasons, *, wrong=(), source=None) -> Predictions:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from servers import HOST, client, file, service_of, upload
+from support.servers import HOST, client, file, service_of, upload
 
 PASSWORD = "ten letters or more"
 FOREIGN = {"Origin": "http://evil.example"}

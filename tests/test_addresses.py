@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from archives import archive, make_bundle, rows
 from covid_xray.cluster.places import ArrowPlace
 from covid_xray.cluster.score import Job, score
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.limits import Limits
+from support.archives import archive, make_bundle, rows
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the servers

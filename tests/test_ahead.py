@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bundles import make_bundle
 from covid_xray.bundle.ahead import ReadAhead, read_hashed
 from covid_xray.bundle.bundle import load_bundle, model_path
 from covid_xray.errors import BadBundle
 from covid_xray.files import sha256_bytes
+from support.bundles import make_bundle
 
 
 def test_it_gives_what_reading_gives(tmp_path: Path) -> None:

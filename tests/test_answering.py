@@ -7,14 +7,13 @@ from pathlib import Path
 import pydicom
 import pytest
 
-import studies
-import works
-from chests import chest
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import StoreFull
 from covid_xray.pacs import answering
 from covid_xray.pacs.running import Works
 from covid_xray.serving import worklist
+from support import studies, works
+from support.chests import chest
 
 PIXELS = chest(height=64, width=64, body=255, lung=85)
 ARCHIVE = {"peers": {"archive": {"dicomweb": "http://127.0.0.1:9/x"}}, "send_to": ["archive"]}

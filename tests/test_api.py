@@ -9,11 +9,11 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-import bombs
-from bundles import GREYS, grey
 from covid_xray.limits import Limits
-from drawing import dicom, jpeg, picture, png
-from servers import COVID, NORMAL, client, file, service_of, upload
+from support import bombs
+from support.bundles import GREYS, grey
+from support.drawing import dicom, jpeg, picture, png
+from support.servers import COVID, NORMAL, client, file, service_of, upload
 
 
 @pytest.fixture(scope="module")

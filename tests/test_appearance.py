@@ -8,7 +8,7 @@ pytest.importorskip("cv2")
 from covid_xray.config import Appearance
 from covid_xray.training import appearance as looks
 from covid_xray.training.appearance import CHAIN, change
-from films import film
+from support.films import film
 
 FILM = film(3, height=200, width=180)
 ALWAYS = Appearance(probability=1.0)

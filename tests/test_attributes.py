@@ -5,7 +5,7 @@ import pytest
 
 from covid_xray.data.manifest import read_manifest
 from covid_xray.evaluation.attributes import attributes
-from drawing import picture, png
+from support.drawing import picture, png
 
 
 def of(name: str, **columns: list[str]) -> list[str]:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brightness import baselines
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import read_manifest
 from covid_xray.errors import BadManifest
 from covid_xray.evaluation.audit import Plan, audit, write_audit
-from watching import CORNER, LUNGS, draw_chests, make_bundle
+from support.brightness import baselines
+from support.watching import CORNER, LUNGS, draw_chests, make_bundle
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from PIL import Image
 from covid_xray.evaluation.audit_figures import LABELS, audit_charts, cascade_lines, curves, examples, survival_bars
 from covid_xray.evaluation.figures import DARK, LIGHT, render
 from covid_xray.evaluation.interventions import INTERVENTIONS, whole_input
-from watching import chest
+from support.watching import chest
 
 FACTS = {
     "chance": {"auroc_macro": 0.5},

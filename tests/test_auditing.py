@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from covid_xray.cli import app
 from covid_xray.errors import InputRefused, UsageError
-from watching import CORNER, draw_chests, make_bundle
+from support.watching import CORNER, draw_chests, make_bundle
 
 
 @pytest.fixture(scope="module")

@@ -1,36 +1,22 @@
 """Batches over HTTP: 202 when they are on disk, then one row for each image, study or refusal; hostile archives."""
 
-import io
-import stat
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from bundles import grey
 from covid_xray.limits import Limits
-from drawing import png
-from servers import COVID, NORMAL, client, service_of, wait_for_job
+from support.bundles import grey
+from support.drawing import png
+from support.servers import COVID, NORMAL, client, service_of, wait_for_job
+from support.zips import archive
 
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with client(tmp_path_factory.mktemp("batches")) as inside:
         yield inside
-
-
-def archive(entries: dict[str, bytes], *, links: dict[str, str] | None = None) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, data in entries.items():
-            packed.writestr(name, data)
-        for name, target in (links or {}).items():
-            link = zipfile.ZipInfo(name)
-            link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
-            packed.writestr(link, target)
-    return stream.getvalue()
 
 
 def send(api: TestClient, *files: tuple[str, bytes], **headers: str) -> dict:

@@ -8,12 +8,12 @@ import onnx
 import pytest
 from onnx.external_data_helper import convert_model_to_external_data
 
-from bundles import CLASSES, facts, make_bundle, network
-from chests import lung_facts, lung_network
 from covid_xray.bundle.bundle import FACTS_FILE, MODEL_FILE, load_bundle, record, write_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import BadBundle
 from covid_xray.files import sha256_bytes, write_json
+from support.bundles import CLASSES, facts, make_bundle, network
+from support.chests import lung_facts, lung_network
 
 
 @pytest.fixture

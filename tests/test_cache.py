@@ -10,7 +10,7 @@ from covid_xray.errors import BadManifest
 from covid_xray.images.pixels import load_input
 from covid_xray.training import cache
 from covid_xray.training.cache import build_cache
-from datasets import draw_folders
+from support.datasets import draw_folders
 
 
 def test_pixels_are_those_of_the_shared_function(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from bundles import CLASSES, grey, make_bundle, network
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.finding import CANNOT_SAY
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.cli import app
 from covid_xray.errors import InputRefused, UsageError
-from drawing import png
+from support.bundles import CLASSES, grey, make_bundle, network
+from support.drawing import png
 
 EACH = 20
 

@@ -17,7 +17,7 @@ from covid_xray.evaluation.calibration import (
     reweighted,
     scaled,
 )
-from test_comparison import CLASSES, answers
+from support.scored import CLASSES, answers
 
 
 def simulated(count: int, *, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -4,10 +4,10 @@ import contextlib
 
 import numpy as np
 
-import films
 from covid_xray.data.candidates import MOST, Candidate, find_candidates
 from covid_xray.data.fingerprints import Album, fingerprint
 from covid_xray.images.radiograph import Radiograph
+from support import films
 
 
 @contextlib.contextmanager

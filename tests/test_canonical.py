@@ -5,9 +5,9 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from bundles import SIZE, network
 from covid_xray.bundle.bundle import OUTPUTS
 from covid_xray.training.canonical import canonical
+from support.bundles import SIZE, network
 
 
 def renamed(seed: int) -> onnx.ModelProto:

@@ -6,10 +6,10 @@ import numpy as np
 import pydicom
 import pytest
 
-import studies
-from bundles import make_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.pacs.objects import Maker
+from support import studies
+from support.bundles import make_bundle
 
 HEIGHT, WIDTH = 1700, 1300
 MARKER = (slice(400, 500), slice(1000, 1180))  # rows, columns; nothing about it is symmetric

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from archives import archive, make_bundle
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster import careful
 from covid_xray.cluster.listing import Entry
 from covid_xray.cluster.plan import Part
 from covid_xray.cluster.scoring import Scorer, Work
 from covid_xray.errors import CovidXrayError
-from poison import poisoned
+from support.archives import archive, make_bundle
+from support.poison import poisoned
 
 
 def part(count: int) -> Part:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brightness import CLASSES, Brightness, manifest
 from covid_xray.config import Limits
 from covid_xray.evaluation.cases import choose, draw, sheet
 from covid_xray.evaluation.predictions import predict_manifest
+from support.brightness import CLASSES, Brightness, manifest
 
 
 def study(root: Path, *, wrong: int):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from covid_xray.evaluation.charts import charts
 from covid_xray.evaluation.figures import DARK, LIGHT, render, roc
-from test_figures import study
+from support.scored import study
 
 
 def gapped(metrics, groups: int):

@@ -85,7 +85,7 @@ def test_pipes_and_dead_links_are_quarantined_not_waited_for(tmp_path):
 
 
 def test_the_view_in_the_file_fills_the_gaps_of_the_table(tmp_path):
-    from drawing import dicom
+    from support.drawing import dicom
 
     for name, view in (("a", "PA"), ("b", "AP")):
         data = dicom(np.full((20, 20), 90, np.uint8), bits=8, ViewPosition=view)

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from brightness import CLASSES, Brightness, Described, manifest
 from covid_xray.evaluation.checklist import ITEMS, SOURCES, assess, checklist_markdown, checklist_section, counted
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.predictions import predict_manifest
 from covid_xray.evaluation.sections import Fold, Table
-from test_report import BARE
+from support.brightness import CLASSES, Brightness, Described, manifest
+from support.reports import BARE
 
 FACTS = {
     "input": {"height": 24, "width": 24, "resize": "bilinear"},

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-import films
 from covid_xray.cli import app
 from covid_xray.errors import PartlyDone
+from support import films
 
 
 @pytest.fixture

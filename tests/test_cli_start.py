@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bundles import grey, make_bundle
 from covid_xray.cli import app, launch, start
 from covid_xray.cli.start import Job, plain_job
-from drawing import png
+from support.bundles import grey, make_bundle
+from support.drawing import png
 
 PLAIN = [
     ["predict", "a.png"],

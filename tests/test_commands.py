@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from datasets import CLASSES, draw_folders
+from support.datasets import CLASSES, draw_folders
 
 pytest.importorskip("tensorflow")
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from covid_xray.cli import app
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.predictions import write_predictions
-from test_comparison import two
+from support.scored import two
 
 
 @pytest.fixture

@@ -3,44 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.comparison import compare, pair, read_run
 from covid_xray.evaluation.metrics import compute
-from covid_xray.evaluation.predictions import FAILED, Predictions, write_predictions
+from covid_xray.evaluation.predictions import Predictions, write_predictions
+from support.scored import CLASSES, answers, two
 
-CLASSES = ("covid", "normal", "virus")
 ROUNDS = 60
-
-
-def answers(labels: np.ndarray, right: np.ndarray, *, seed: int = 0, patients: list[str] | None = None) -> Predictions:
-    """One row for each label; where `right`, the most probable class is the true one."""
-    random = np.random.default_rng(seed)
-    said = np.where(right, labels, (labels + 1) % 3)
-    p = random.dirichlet([2, 2, 2], len(labels))
-    highest = p.argmax(axis=1)
-    rows = np.arange(len(labels))
-    p[rows, said], p[rows, highest] = p[rows, highest], p[rows, said].copy()
-    table = pd.DataFrame(
-        {
-            "image": [f"{i:04}.png" for i in rows],
-            "label": [CLASSES[code] for code in labels],
-            "predicted": [CLASSES[code] for code in said],
-            **{f"p_{name}": p[:, code] for code, name in enumerate(CLASSES)},
-            "reasons": "",
-        }
-    )
-    if patients is not None:
-        table["patient_id"] = patients
-    return Predictions(table, CLASSES, pd.DataFrame(columns=list(FAILED), dtype=str))
-
-
-def two(count: int = 60, *, seed: int = 0, chances: tuple[float, float] = (0.6, 0.8), **others):
-    random = np.random.default_rng(seed)
-    labels = np.arange(count) % 3
-    return [answers(labels, random.random(count) < chance, seed=seed + n, **others) for n, chance in enumerate(chances)]
 
 
 def shuffled(predictions: Predictions) -> Predictions:

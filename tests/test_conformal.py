@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from covid_xray.bundle.prediction_sets import FREE_RANKS, METHODS, PENALTY, nonconformity, prediction_sets
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.conformal import band, conformal_facts, conformal_quantile, coverage_facts, rank
-from test_comparison import CLASSES, answers
+from support.scored import CLASSES, answers
 
 
 def drawn(random: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:

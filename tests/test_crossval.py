@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from datasets import CLASSES, picture
+from support.datasets import CLASSES, picture
 
 pytest.importorskip("tensorflow")
 

@@ -11,7 +11,7 @@ from covid_xray.errors import UsageError
 
 pytest.importorskip("tensorflow")
 
-from datasets import draw_folders
+from support.datasets import draw_folders
 
 SMALL = ["image_size=32", "blocks=[8,16]", "convolutions=1", "dense=[32]", "batch_size=8", "learning_rate=0.003"]
 SETTINGS = [part for text in [*SMALL, "initializer=he_normal"] for part in ("--set", text)]

@@ -16,7 +16,6 @@ import pytest
 pytest.importorskip("tensorflow")
 pytest.importorskip("jax")
 
-from clusters import cluster, processes_of
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster.data_parallel import trainer
 from covid_xray.config import Training
@@ -24,7 +23,8 @@ from covid_xray.data.manifest import read_manifest
 from covid_xray.data.split import make_split
 from covid_xray.errors import UsageError
 from covid_xray.training.train import train
-from datasets import draw_folders
+from support.clusters import cluster, processes_of
+from support.datasets import draw_folders
 
 LONG = bool(os.environ.get("COVID_XRAY_RAY_TRAINING"))
 SETTINGS = Training(

@@ -8,7 +8,7 @@ from sklearn.metrics import confusion_matrix
 
 from covid_xray.evaluation.decision_curve import THRESHOLDS, decision_curve
 from covid_xray.evaluation.operating_points import Side
-from test_operating_points import drawn
+from support.scored import drawn
 
 
 def test_the_net_benefit_is_the_formula_of_vickers_and_elkin():

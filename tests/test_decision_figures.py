@@ -8,7 +8,7 @@ from PIL import Image
 from covid_xray.evaluation.decision_curve import decision_curve
 from covid_xray.evaluation.decision_figures import decision_charts
 from covid_xray.evaluation.figures import DARK, LIGHT, render
-from test_operating_points import drawn
+from support.scored import drawn
 
 
 def test_a_chart_for_each_class_and_stated_population():

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from brightness import Described
 from covid_xray.errors import UsageError
 from covid_xray.evaluation.decisions import decisions
 from covid_xray.evaluation.operating_points import operating_points, side
-from test_comparison import answers
+from support.brightness import Described
+from support.scored import answers
 
 LABELS = np.arange(300) % 3
 CALIBRATION = {"labels": {"covid": 50, "normal": 100, "virus": 50}}

@@ -14,12 +14,12 @@ import pydicom
 import pytest
 
 import covid_xray.images
-import drawing
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import SUFFIXES, decode, is_candidate
 from covid_xray.images.dicom import TRANSFER_SYNTAXES
 from covid_xray.images.limited import decode_limited
+from support import drawing
 
 GREY = drawing.picture()
 PNG, JPEG, DICOM = drawing.png(GREY), drawing.jpeg(GREY), drawing.dicom(GREY, bits=8)

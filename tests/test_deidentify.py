@@ -9,12 +9,12 @@ import numpy as np
 import pydicom
 import pytest
 
-import studies
-from chests import chest
 from covid_xray.errors import UsageError
 from covid_xray.images.decode import decode
 from covid_xray.pacs.deidentify import Deidentifier, read_key
 from covid_xray.pacs.original import NoResult
+from support import studies
+from support.chests import chest
 
 PIXELS = chest(height=64, width=48)
 HIDER = Deidentifier(b"k" * 32)

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-import studies
-import works
-from chests import chest
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.pacs import delivering
 from covid_xray.pacs.running import Works
 from covid_xray.pacs.sending import Sent
+from support import studies, works
+from support.chests import chest
 
 PIXELS = chest(height=64, width=64, body=255, lung=85)
 WEB = {"dicomweb": "http://127.0.0.1:9/x"}

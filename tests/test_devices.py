@@ -26,7 +26,7 @@ def test_a_filled_batch_has_the_mean_loss_of_the_batch() -> None:
 
 @pytest.mark.slow
 def test_two_devices_have_the_loss_curve_of_one() -> None:
-    script = Path(__file__).parent / "mirrored.py"
+    script = Path(__file__).parent / "support" / "mirrored.py"
     ran = {}
     for count in (1, 2):
         command = [sys.executable, str(script), str(count)]

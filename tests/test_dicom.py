@@ -9,13 +9,12 @@ import pytest
 from PIL import Image
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
-import drawing
-import twelve_bits
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.files import sha256_bytes
 from covid_xray.images.decode import decode
 from covid_xray.images.limited import decode_limited
+from support import drawing, twelve_bits
 
 TWELVE = drawing.picture(bits=12)
 EIGHT = drawing.picture()

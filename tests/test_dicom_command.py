@@ -6,10 +6,10 @@ from pathlib import Path
 import pydicom
 import pytest
 
-import studies
-from chests import chest
-from commands import Ran, run
-from drawing import png
+from support import studies
+from support.chests import chest
+from support.commands import Ran, run
+from support.drawing import png
 
 PIXELS = chest(height=160, width=140, body=255, lung=85)
 Capture = pytest.CaptureFixture[bytes]

@@ -6,7 +6,7 @@ import numpy as np
 
 from covid_xray.data.doctor import examine, write_diagnosis
 from covid_xray.data.pitfall import Verdict
-from spoilt import I, N, changed, clean
+from support.spoilt import I, N, changed, clean
 
 
 def test_a_clean_set_passes():

@@ -7,8 +7,8 @@ import numpy as np
 
 from covid_xray.data.doctor import examine, write_diagnosis
 from covid_xray.data.doctor_page import page, shown
-from spoilt import I, N, clean
-from test_report import EVIL, Page
+from support.reports import EVIL, Page
+from support.spoilt import I, N, clean
 
 
 def test_page_stands_alone_and_escapes_what_the_data_say(tmp_path):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundles import grey
 from covid_xray.errors import InputRefused
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.serving import drawings
-from drawing import picture, png
-from servers import client, upload
+from support.bundles import grey
+from support.drawing import picture, png
+from support.servers import client, upload
 
 
 def test_a_window_is_linear_between_its_ends() -> None:

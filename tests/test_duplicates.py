@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import drawing
-import films
 from covid_xray.data.duplicates import (
     Pair,
     find_duplicates,
@@ -20,6 +18,7 @@ from covid_xray.data.duplicates import (
     write_duplicates,
 )
 from covid_xray.errors import BadManifest
+from support import drawing, films
 
 
 def write(folder: Path, **pictures) -> dict[str, Path]:

@@ -86,7 +86,6 @@ def test_class_maps_are_the_head_as_a_1x1_convolution(pretrained: keras.Model) -
 
 
 def test_trained_with_a_lung_crop_stored_small_and_quantised(tmp_path: Path) -> None:
-    from chests import lung_facts, lung_network
     from covid_xray.bundle.bundle import load_bundle
     from covid_xray.bundle.lung_network import LungNetwork
     from covid_xray.bundle.lung_network_folder import write_network
@@ -97,7 +96,8 @@ def test_trained_with_a_lung_crop_stored_small_and_quantised(tmp_path: Path) -> 
     from covid_xray.training.export import export_run
     from covid_xray.training.quantise import add_int8
     from covid_xray.training.train import train
-    from datasets import draw_folders
+    from support.chests import lung_facts, lung_network
+    from support.datasets import draw_folders
 
     write_network(tmp_path / "lungs", LungNetwork(lung_network(), lung_facts()))
     manifest = read_manifest(draw_folders(tmp_path / "data", each=12))

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundles import CLASSES, GREYS, SIZE, facts, grey, make_bundle, network
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.engines import open_engine
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import BadBundle, MissingPackage, UsageError
 from covid_xray.images.radiograph import Radiograph
+from support.bundles import CLASSES, GREYS, SIZE, facts, grey, make_bundle, network
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason='openvino is not installed: pip install "covid-xray[openvino]"'

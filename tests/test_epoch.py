@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets import CLASSES, draw_folders
+from support.datasets import CLASSES, draw_folders
 
 pytest.importorskip("keras")
 
 from covid_xray.config import Training
 from covid_xray.data.manifest import read_manifest
-from covid_xray.training import batches, epoch
+from covid_xray.training import batches, epochs
 from covid_xray.training.cache import PixelCache, build_cache
 
 
@@ -29,7 +29,7 @@ def test_validation_pairs_each_label_with_its_own_image(tmp_path: Path) -> None:
     shuffled = np.random.default_rng(0).permutation(len(labels))
     images = tuple(manifest.table["image"].iloc[i] for i in shuffled)
     part = batches.Part(images, labels[shuffled], CLASSES, cache, labels[shuffled])
-    loss, accuracy, f1 = epoch.validate(Perfect(), part, batch_size=7)
+    loss, accuracy, f1 = epochs.validate(Perfect(), part, batch_size=7)
     assert (round(loss, 6), accuracy, f1) == (0, 1, 1)
 
 
@@ -49,7 +49,7 @@ def test_means_are_over_images_not_batches() -> None:
     settings = Training(batch_size=8, augment=False)
     steps: list[tuple[int, int]] = []
     watch = lambda step, total, note: steps.append((step, total))  # noqa: E731
-    logs = epoch.train_epoch(Counting(), part, settings=settings, epoch=1, watch=watch)
+    logs = epochs.train_epoch(Counting(), part, settings=settings, epoch=1, watch=watch)
     assert logs["loss"] == pytest.approx(8.0)
     assert logs["accuracy"] == pytest.approx(6 / 17)
     assert steps == [(1, 3), (2, 3)]

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from covid_xray.serving.error_pages import WORDS, error_page
-from servers import client
+from support.servers import client
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 

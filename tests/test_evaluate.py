@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from brightness import CLASSES, Brightness, Described, baselines, manifest
 from covid_xray.errors import BadManifest, InputRefused
 from covid_xray.evaluation.evaluate import evaluate
 from covid_xray.evaluation.metrics import compute
 from covid_xray.evaluation.predictions import read_predictions
+from support.brightness import CLASSES, Brightness, Described, baselines, manifest
 
 FILES = {
     "metrics.json", "predictions.csv", "classification_report.txt", "model_card.md", "checklist.md", "report.html",

@@ -10,7 +10,6 @@ pytest.importorskip("tensorflow")
 
 import keras
 
-from bundles import network
 from covid_xray.bundle import selftest
 from covid_xray.bundle.bundle import load_bundle, networks, record, write_bundle
 from covid_xray.bundle.onnx_file import ALIGNED, has_external_data, largest_weight
@@ -20,6 +19,7 @@ from covid_xray.errors import InputRefused
 from covid_xray.models import zoo
 from covid_xray.training import export as program
 from covid_xray.training.export import ExportFailed, export, export_run, probe_images
+from support.bundles import network
 
 pytestmark = pytest.mark.slow
 FACTS = {"name": "vgg", "version": "1", "classes": ["covid", "normal", "virus"]}

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bundles import grey
 from covid_xray.data.manifest import read_manifest
 from covid_xray.serving.exports import plain
-from drawing import png
-from servers import client, upload
+from support.bundles import grey
+from support.drawing import png
+from support.servers import client, upload
 
 
 @pytest.mark.parametrize(

@@ -7,24 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from brightness import Brightness, Described, manifest
 from covid_xray.evaluation.charts import charts
 from covid_xray.evaluation.figures import DARK, LIGHT, read_history, render, short
-from covid_xray.evaluation.measure import measure
-from covid_xray.evaluation.predictions import predict_manifest
+from support.scored import study
 
 HISTORY = "epoch,loss,accuracy,val_loss,val_accuracy,val_macro_f1,learning_rate,seconds\n"
-
-
-def study(root, classes=("covid", "normal", "virus"), *, count=48, source="site"):
-    greys = [60 + 60 * (i % 3) + 5 * (i % 9) for i in range(count)]
-    rows = [
-        {"image": f"{i}.png", "label": classes[i % len(classes)], "grey": grey, "source": source}
-        for i, grey in enumerate(greys)
-    ]
-    data = manifest(root, rows)
-    predictions = predict_manifest(Brightness(classes=classes), data)
-    return predictions, measure(predictions, data, Described(), rounds=10, seed=0)
 
 
 def names(predictions, metrics, history=None):

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-import films
 from covid_xray.data.fingerprints import POINTS, SIDE, fingerprint, mirrored, one_thread_each, open_album
 from covid_xray.images.radiograph import Radiograph
+from support import films
 
 
 def test_the_small_picture_keeps_its_shape_and_uses_the_whole_range():

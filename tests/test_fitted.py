@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundles import CLASSES, grey, make_bundle, network
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import Manifest, read_manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.fitted import Wishes, fit, fit_or_say, summary
 from covid_xray.evaluation.predictions import predict_manifest
-from drawing import png
+from support.bundles import CLASSES, grey, make_bundle, network
+from support.drawing import png
 
 
 @pytest.fixture

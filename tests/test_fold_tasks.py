@@ -7,7 +7,6 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from clusters import cluster
 from covid_xray.cluster.fold_tasks import run_fold, runner
 from covid_xray.config import Training
 from covid_xray.data.manifest import read_manifest
@@ -15,7 +14,8 @@ from covid_xray.errors import CovidXrayError
 from covid_xray.evaluation.predictions import read_predictions
 from covid_xray.training.crossval import crossval
 from covid_xray.training.folds import Protocol, plan_folds
-from datasets import draw_folders
+from support.clusters import cluster
+from support.datasets import draw_folders
 
 SETTINGS = Training(
     image_size=32, blocks=(4,), convolutions=1, dense=(8,), epochs=1, batch_size=8, augment=False, precision="float32",

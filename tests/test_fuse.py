@@ -12,7 +12,7 @@ from covid_xray.bundle.predictor import Predictor
 from covid_xray.cli import app
 from covid_xray.data.manifest import read_manifest
 from covid_xray.errors import BadBundle, BadSplit, InputRefused
-from patients import draw_study
+from support.patients import draw_study
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_a_unit_that_was_mixed_up_stops_the_command(drawn, fused) -> None:
 
 @pytest.mark.slow
 def test_a_fusion_network_of_another_image_network_is_refused(fused, tmp_path) -> None:
-    from bundles import network
+    from support.bundles import network
 
     bundle = load_bundle(fused[0])
     write_bundle(tmp_path / "b", **{**networks(fused[0]), "model": network(sharpness=2.0)}, facts=bundle.facts)
@@ -152,7 +152,7 @@ def test_a_table_without_unseen_parts_is_refused(drawn) -> None:
 
 def test_permuted_patients_and_emptied_values_keep_what_is_filled_in() -> None:
     from covid_xray.training.clinical_study import emptied, permuted
-    from patients import rows
+    from support.patients import rows
 
     data = rows()
     known = ~np.isnan(data.clinical)

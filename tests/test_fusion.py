@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bundles import CLASSES, make_bundle
 from covid_xray import clinical
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.finding import CANNOT_SAY
@@ -15,7 +14,8 @@ from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.clinical_table import NAMES
 from covid_xray.errors import BadBundle, InputRefused, UsageError
 from covid_xray.evaluation.metrics import compute
-from patients import AGE, SEX, SPO2, rows
+from support.bundles import CLASSES, make_bundle
+from support.patients import AGE, SEX, SPO2, rows
 
 
 def fitted(data, **recipe):

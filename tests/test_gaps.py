@@ -7,26 +7,17 @@ import pytest
 from fairlearn.metrics import MetricFrame
 from sklearn.metrics import recall_score, roc_auc_score
 
-from brightness import CLASSES
 from covid_xray.evaluation.gaps import by_attribute, frame
 from covid_xray.evaluation.intervals import bootstrap
 from covid_xray.evaluation.predictions import Predictions
-from test_subgroups import predictions
+from support.brightness import CLASSES
+from support.scored import predictions, worse
 
 
 def study(count: int = 300, *, seed: int = 0, **columns) -> Predictions:
     codes = [i % 3 for i in range(count)]
     found = predictions(codes, seed=seed)
     return Predictions(found.table.assign(**columns), CLASSES, found.failures)
-
-
-def worse(found: Predictions, rows: np.ndarray) -> Predictions:
-    """The same with the probabilities of `rows` turned round by one class."""
-    table = found.table.copy()
-    names = [f"p_{name}" for name in CLASSES]
-    table.loc[rows, names] = np.roll(table.loc[rows, names].to_numpy(), 1, axis=1)
-    table["predicted"] = [CLASSES[code] for code in table[names].to_numpy().argmax(axis=1)]
-    return Predictions(table, CLASSES, found.failures)
 
 
 def test_values_are_those_of_scikit_learn_on_the_images_of_the_group():

@@ -12,7 +12,7 @@ from covid_xray.bundle.gate_picture import look
 from covid_xray.errors import BadBundle
 from covid_xray.evaluation.gate_fit import fit_gate
 from covid_xray.images.radiograph import ImageSource, Radiograph
-from gate_samples import chest, embedding, sample, strangers
+from support.gate_samples import chest, embedding, sample, strangers
 
 NEW = range(600, 640)
 

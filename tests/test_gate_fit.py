@@ -16,7 +16,7 @@ from covid_xray.evaluation.gate_fit import (
     statistics,
     values_of,
 )
-from gate_samples import sample
+from support.gate_samples import sample
 
 CHECKS = ("contrast", "extremes", "aspect", "polarity", "orientation", "layout", "likeness")
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from chests import chest, lung_facts, lung_network
 from covid_xray.bundle.gate_part import EXTENT, extent, features
 from covid_xray.bundle.gate_picture import LAYOUT, look
 from covid_xray.bundle.lungs import LungFinder, Lungs
 from covid_xray.images.radiograph import Radiograph
+from support.chests import chest, lung_facts, lung_network
 
 FINDER = LungFinder(lung_network(), size=lung_facts()["image_size"])
 

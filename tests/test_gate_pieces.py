@@ -5,10 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import drawing
-from bundles import facts, network
-from chests import chest as boxes
-from chests import lung_facts, lung_network
 from covid_xray.bundle.bundle import write_bundle
 from covid_xray.bundle.gate import PART, open_gate, reasons, unpacked
 from covid_xray.bundle.gate_part import EXTENT, extent, features
@@ -19,7 +15,11 @@ from covid_xray.evaluation.gate_fit import fit_gate, objections, values_of
 from covid_xray.evaluation.gate_pieces import AREA, SIDE, of_sample, part_statistics, piece, pieces_of
 from covid_xray.evaluation.gate_sample import Sample, sample_of
 from covid_xray.images.radiograph import Radiograph
-from gate_samples import chest, embedding, sample
+from support import drawing
+from support.bundles import facts, network
+from support.chests import chest as boxes
+from support.chests import lung_facts, lung_network
+from support.gate_samples import chest, embedding, sample
 
 
 def cut(seeds: range) -> Sample:

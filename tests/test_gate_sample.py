@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-import drawing
-from bundles import CLASSES, grey, make_bundle
 from covid_xray.bundle.gate_picture import look
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import read_manifest
 from covid_xray.evaluation.gate_sample import sample_of
 from covid_xray.images.radiograph import Radiograph
+from support import drawing
+from support.bundles import CLASSES, grey, make_bundle
 
 
 def test_looks_embeddings_labels_and_groups_belong_together(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from covid_xray.bundle.gate import PART, unpacked
 from covid_xray.bundle.gate_picture import LAYOUT, WAYS
 from covid_xray.evaluation.gate_statistics import COMPONENTS, statistics
-from gate_samples import sample
+from support.gate_samples import sample
 
 
 def test_statistics_are_plain_json_and_of_the_stated_shapes() -> None:

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-import drawing
-from bundles import CLASSES, make_bundle
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.finding import CANNOT_SAY
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.cli import app
 from covid_xray.images.radiograph import Radiograph
-from gate_samples import chest
+from support import drawing
+from support.bundles import CLASSES, make_bundle
+from support.gate_samples import chest
 
 TRAIN, VAL = range(105), range(300, 324)
 

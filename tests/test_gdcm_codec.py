@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-import drawing
-import twelve_bits
 from covid_xray.errors import BadImage
 from covid_xray.images import dicom, gdcm_codec
 from covid_xray.images.decode import decode
+from support import drawing, twelve_bits
 
 pytest.importorskip("gdcm")
 

@@ -5,9 +5,9 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-import drawing
 from covid_xray.errors import BadImage
 from covid_xray.images.greyscale import grey_table, number, read_lut, windowed
+from support import drawing
 
 
 def tags(**values: object) -> Dataset:

@@ -6,11 +6,11 @@ import zlib
 import numpy as np
 import pytest
 
-import drawing
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import decode
 from covid_xray.images.headers import MAX_PARTS, MAX_SCANS, Header, check, read_j2k, read_jpeg, read_png
+from support import drawing
 
 GREY = drawing.picture(70, 50)
 PNG, JPEG = drawing.png(GREY), drawing.jpeg(GREY)

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from covid_xray.errors import Busy
-from servers import client, service_of
+from support.servers import client, service_of
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import httpx
 import pytest
 import yaml
 
-from servers import COVID, upload
+from support.servers import COVID, upload
 
 ROOT = Path(__file__).parent.parent
 PREFIX = "/opt/covid-xray"

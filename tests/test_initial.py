@@ -14,9 +14,6 @@ pytest.importorskip("tensorflow")
 
 import keras
 
-from bundles import make_bundle
-from chests import lung_facts, lung_network
-from commands import run as run_cli
 from covid_xray.bundle.bundle import Bundle, load_bundle, networks, read_facts, write_bundle
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lung_network_folder import write_network
@@ -30,7 +27,10 @@ from covid_xray.models import zoo
 from covid_xray.training.export import export, probe_images
 from covid_xray.training.initial import TOLERANCE, begin, network_of, open_initial, resolved
 from covid_xray.training.train import _identity, train
-from datasets import CLASSES, draw_folders
+from support.bundles import make_bundle
+from support.chests import lung_facts, lung_network
+from support.commands import run as run_cli
+from support.datasets import CLASSES, draw_folders
 
 TINY: dict[str, Any] = {
     "image_size": 32, "blocks": (8, 16), "convolutions": 1, "dense": (32,), "batch_size": 8, "precision": "float32",

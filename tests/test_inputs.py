@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bundles import grey
 from covid_xray.bundle.inputs import Item, expand, require_any
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage, InputRefused
-from drawing import png
+from support.bundles import grey
+from support.drawing import png
 
 PICTURE = png(grey("covid"))
 LIMITS = Limits()

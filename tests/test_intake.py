@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-import studies
-import works
-from chests import chest
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import BadImage, Busy, CovidXrayError, StoreFull
 from covid_xray.images.decode import decode
 from covid_xray.pacs.intake import Announced, Intake, Mismatch
 from covid_xray.pacs.running import Works
+from support import studies, works
+from support.chests import chest
 
 PIXELS = chest(height=64, width=64)
 

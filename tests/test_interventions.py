@@ -12,7 +12,7 @@ from covid_xray.evaluation.interventions import (
     whole_input,
     widened,
 )
-from watching import SIZE, chest
+from support.watching import SIZE, chest
 
 WAYS = {way.name: way for way in INTERVENTIONS}
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from bundles import make_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.errors import Busy, StoreFull
 from covid_xray.serving import jobs as module
 from covid_xray.serving.jobs import Job
 from covid_xray.serving.service import Service, running
-from servers import COVID, NORMAL
+from support.bundles import make_bundle
+from support.servers import COVID, NORMAL
 
 FILES = (("a.png", COVID), ("b.txt", b"hello"), ("c.png", NORMAL))
 

@@ -9,8 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from covid_xray.serving.joint_words import form_fields, joint_words
-from joints import make_joint_bundle
-from servers import COVID, HOST, NORMAL, client, file, service_of, upload
+from support.joints import make_joint_bundle
+from support.servers import COVID, HOST, NORMAL, client, file, service_of, upload
 
 KNOWN = {"age": 80, "spo2": 88, "fever": True}
 

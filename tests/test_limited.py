@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import drawing
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage, CovidXrayError
 from covid_xray.images import limited
 from covid_xray.images.decode import decode
 from covid_xray.images.limited import decode_limited
+from support import drawing
 
 FILES = {
     "png": drawing.png(drawing.picture()),

@@ -3,9 +3,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from archives import picture
 from covid_xray.cluster.listing import is_image_name, list_source
 from covid_xray.errors import BadManifest, InputRefused
+from support.archives import picture
 
 
 @pytest.fixture

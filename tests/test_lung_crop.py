@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from chests import lung_facts, lung_network
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lung_network_folder import write_network
 from covid_xray.config import Training
 from covid_xray.errors import UsageError
 from covid_xray.training.lung_crop import network_of
+from support.chests import lung_facts, lung_network
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundles import facts, network
-from chests import chest, lung_facts, lung_network
 from covid_xray.bundle.bundle import write_bundle
 from covid_xray.bundle.finding import LungFacts
 from covid_xray.bundle.lung_facts import heat_inside, in_words
@@ -16,6 +14,8 @@ from covid_xray.bundle.results import as_dict
 from covid_xray.bundle.selftest import check, references
 from covid_xray.bundle.view import View
 from covid_xray.images.radiograph import Radiograph
+from support.bundles import facts, network
+from support.chests import chest, lung_facts, lung_network
 
 
 def bundle(folder: Path, *, crop: str = "lungs", **others: object) -> Path:

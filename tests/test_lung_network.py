@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bundles import facts, make_bundle, network
-from chests import lung_facts, lung_network
 from covid_xray.bundle.bundle import write_bundle
 from covid_xray.bundle.lung_network import LUNGS_VERSION, MARGIN, LungNetwork
 from covid_xray.bundle.lung_network_folder import read_network, write_network
 from covid_xray.errors import InputRefused
+from support.bundles import facts, make_bundle, network
+from support.chests import lung_facts, lung_network
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from chests import chest, lung_facts, lung_network
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lung_pictures import ACROSS, BAD, DOWN, GOOD, TILE, Drawn, draw, write_drawn, write_sheets
 from covid_xray.bundle.lungs import box_pixels
 from covid_xray.bundle.view import open_lungs
 from covid_xray.images.radiograph import Radiograph
+from support.chests import chest, lung_facts, lung_network
 
 FINDER = open_lungs(LungNetwork(lung_network(), lung_facts()))
 

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chests import SIDE, chest, lung_facts, lung_network
-from commands import run
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lung_network_folder import read_network, write_network
 from covid_xray.bundle.lungs import WHOLE, LungFinder, box_pixels, cropped, lungs_of, two_largest
@@ -17,6 +15,8 @@ from covid_xray.bundle.view import open_lungs
 from covid_xray.errors import BadBundle
 from covid_xray.images.phantom import draw, draw_anatomy, lung_mask
 from covid_xray.images.radiograph import Radiograph
+from support.chests import SIDE, chest, lung_facts, lung_network
+from support.commands import run
 
 
 def pair(height: int = 40, width: int = 40, *, sure: float = 1.0) -> np.ndarray:

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from brightness import CLASSES, Brightness, Described, manifest
 from covid_xray.evaluation.conformal import conformal_facts
 from covid_xray.evaluation.measure import measure, shown
 from covid_xray.evaluation.predictions import predict_manifest
+from support.brightness import CLASSES, Brightness, Described, manifest
 
 
 def measured(root, rows, *, predictor=None, **options):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from covid_xray.serving.model_page import by_class, figures, points
-from servers import client
+from support.servers import client
 
 FIGURE = {"value": 0.912, "ci_low": 0.874, "ci_high": 0.941, "n": 561}
 METRICS: dict[str, Any] = {

@@ -5,10 +5,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bundles import network as small
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.network_graph import Layer, NetworkGraph, _short, grouped
-from watching import LUNGS, SIZE, chest, network
+from support.bundles import network as small
+from support.watching import LUNGS, SIZE, chest, network
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@
 
 import pytest
 
-from brightness import CLASSES, baselines
 from covid_xray.data.baselines import Baseline, Baselines, as_json
 from covid_xray.data.grouped_scores import Score
 from covid_xray.errors import BadManifest
 from covid_xray.evaluation.no_lung import compared
+from support.brightness import CLASSES, baselines
 
 
 def test_the_best_is_the_highest_macro_f1_that_saw_no_lung():

@@ -14,15 +14,13 @@ import pynetdicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
-import drawing
-import studies
-import works
-from chests import chest
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import CovidXrayError, UsageError
 from covid_xray.limits import Limits
 from covid_xray.pacs.node import Node
 from covid_xray.pacs.running import Works
+from support import drawing, studies, works
+from support.chests import chest
 
 PIXELS = chest(height=64, width=64)
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from chests import chest, lung_facts, lung_network
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.training.nuisance import (
     SMALLEST,
@@ -13,6 +12,7 @@ from covid_xray.training.nuisance import (
     without_corners,
     without_lungs,
 )
+from support.chests import chest, lung_facts, lung_network
 
 DIRECTION = np.array([1.0, 2.0, 0.0, 0.0]) / np.sqrt(5)
 

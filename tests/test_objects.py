@@ -9,14 +9,14 @@ import numpy as np
 import pydicom
 import pytest
 
-import studies
-from bundles import grey, make_bundle
-from chests import chest
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import BadImage, UsageError
 from covid_xray.images import phantom
 from covid_xray.pacs.objects import KINDS, Maker, check_picture, write_results
 from covid_xray.pacs.original import NoResult
+from support import studies
+from support.bundles import grey, make_bundle
+from support.chests import chest
 
 PIXELS = chest(height=160, width=140, body=255, lung=85)  # bright enough for covid, with lungs that the map reaches
 

@@ -6,8 +6,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from bundles import network
 from covid_xray.bundle.onnx_file import ALIGNED, has_external_data, split_weights
+from support.bundles import network
 
 
 def outside() -> TensorProto:

@@ -7,16 +7,16 @@ import numpy as np
 import pypdfium2
 import pytest
 
-from chests import chest
-from commands import run
 from covid_xray.bundle.opacity import opacity_in_words, opaque_share
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.bundle.results import as_dict
 from covid_xray.images.phantom import draw, draw_anatomy, lung_mask
 from covid_xray.images.radiograph import Radiograph
-from drawing import png
-from servers import client, upload
-from studies import make_lung_bundle
+from support.chests import chest
+from support.commands import run
+from support.drawing import png
+from support.servers import client, upload
+from support.studies import make_lung_bundle
 
 PATIENTS = [draw_anatomy(np.random.default_rng(seed), child=False) for seed in range(4)]
 

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, status_code_conformance
 
-from servers import Process, client, service_of, upload
+from support.servers import Process, client, service_of, upload
 
 REQUESTS = int(os.environ.get("COVID_XRAY_REQUESTS", "25"))
 

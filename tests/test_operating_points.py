@@ -19,14 +19,7 @@ from covid_xray.evaluation.operating_points import (
     side,
     thresholds,
 )
-from test_comparison import CLASSES, answers
-
-
-def drawn(count: int = 300, *, seed: int = 0, gap: float = 1.5, digits: int = 9) -> Side:
-    random = np.random.default_rng(seed)
-    positive = random.random(count) < 0.4
-    scores = 1 / (1 + np.exp(-random.normal(gap * (positive - 0.5), 1)))
-    return Side(scores.round(digits), positive)
+from support.scored import CLASSES, answers, drawn
 
 
 def rates(about: Side, cut: float) -> tuple[float, float]:

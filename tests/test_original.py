@@ -3,11 +3,11 @@
 import pydicom
 import pytest
 
-import studies
-from chests import chest
 from covid_xray.errors import BadImage
 from covid_xray.pacs.original import NoResult, character_set, check_kind, read_tags, reference
 from covid_xray.pacs.quiet import quietly
+from support import studies
+from support.chests import chest
 
 PIXELS = chest(height=32, width=32)
 

@@ -10,13 +10,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from bundles import grey, make_bundle
 from covid_xray.cli import app
 from covid_xray.data.clinical_table import NAMES
 from covid_xray.evaluation import outcomes as module
 from covid_xray.evaluation.outcomes import Patients, auroc, first_images, outcomes, slope
 from covid_xray.evaluation.outcomes_page import outcomes_page
-from drawing import png
+from support.bundles import grey, make_bundle
+from support.drawing import png
 
 AGE, DAY = NAMES.index("age"), NAMES.index("days_since_onset")
 

@@ -9,11 +9,9 @@ from pathlib import Path
 import pydicom
 import pytest
 
-import nodes
-import orthanc
-import studies
-from chests import chest
-from commands import run
+from support import nodes, orthanc, studies
+from support.chests import chest
+from support.commands import run
 
 PIXELS = chest(height=160, width=140, body=255, lung=85)
 

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-import nodes
-import orthanc
-import studies
-from chests import chest
 from covid_xray.config import load
 from covid_xray.pacs.settings import Pacs
+from support import nodes, orthanc, studies
+from support.chests import chest
 
 PAGES = Path(__file__).parent.parent / "docs"
 FOLDER = PAGES / "how-to" / "pacs"

@@ -9,7 +9,7 @@ pytest.importorskip("tensorflow")
 from covid_xray.data.manifest import read_manifest
 from covid_xray.training.cache import PixelCache
 from covid_xray.training.epochs import part_of
-from datasets import CLASSES, draw_folders
+from support.datasets import CLASSES, draw_folders
 
 
 def test_a_part_holds_its_own_images_with_the_numbers_of_their_classes(tmp_path: Path) -> None:

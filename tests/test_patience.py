@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from servers import COVID, Process, upload
+from support.servers import COVID, Process, upload
 
 HEAD = (
     b"POST /api/v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"

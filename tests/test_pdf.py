@@ -8,7 +8,7 @@ from covid_xray.evaluation.cases import Case
 from covid_xray.evaluation.pdf import report_pdf
 from covid_xray.evaluation.report import sections
 from covid_xray.evaluation.sections import Bullets, Code, Fold, Pairs, Section, Table, Text, cells
-from test_report import EVIL, results
+from support.reports import EVIL, results
 
 METRICS = {"title": "A study", "model": {"name": "net", "version": "1", "sha256": "ab" * 32}}
 __all__ = ["results"]

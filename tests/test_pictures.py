@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundles import make_bundle
 from covid_xray.bundle.pictures import display, picture_name, write_heatmap
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Limits
 from covid_xray.images.radiograph import Radiograph
-from drawing import png
+from support.bundles import make_bundle
+from support.drawing import png
 
 LIMITS = Limits()
 

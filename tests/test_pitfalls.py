@@ -11,7 +11,7 @@ from covid_xray.data.manifest import Manifest, quarantine_table
 from covid_xray.data.pitfall import Verdict
 from covid_xray.data.pitfalls import age_band, child, one_source_per_class, size, told_by_source
 from covid_xray.data.readers import Refusal
-from spoilt import I, N, changed, clean, verdicts
+from support.spoilt import I, N, changed, clean, verdicts
 
 
 @pytest.mark.parametrize(

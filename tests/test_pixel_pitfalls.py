@@ -7,7 +7,7 @@ from covid_xray.data.doctor import examine
 from covid_xray.data.pitfall import Verdict
 from covid_xray.data.pixel_facts import PixelFacts
 from covid_xray.data.pixel_pitfalls import likeness
-from spoilt import I, clean
+from support.spoilt import I, clean
 
 
 def test_pixels_marks_borders_odd_and_turned_pictures():

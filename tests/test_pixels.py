@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import drawing
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import decode
 from covid_xray.images.pixels import PIXELS_VERSION, load_input, to_input
 from covid_xray.images.radiograph import Radiograph
+from support import drawing
 
 GREY = drawing.picture(150, 130)
 IMAGE = Image.fromarray(GREY)

@@ -10,11 +10,11 @@ import pool_crossval
 import publish_crossval
 import pytest
 
-import drawing
-from bundles import CLASSES, grey
 from covid_xray.config import Training
 from covid_xray.errors import BadManifest
 from covid_xray.training.folds import Protocol, plan_folds
+from support import drawing
+from support.bundles import CLASSES, grey
 
 
 @pytest.fixture(scope="module")

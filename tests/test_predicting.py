@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bundles import CLASSES, GREYS, grey, make_bundle, network
-from commands import Ran, run
 from covid_xray import __version__
 from covid_xray.bundle.bundle import load_bundle
-from drawing import png
+from support.bundles import CLASSES, GREYS, grey, make_bundle, network
+from support.commands import Ran, run
+from support.drawing import png
 
 KEYS = [
     "image",

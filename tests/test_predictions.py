@@ -6,7 +6,6 @@ import random
 import numpy as np
 import pytest
 
-from brightness import CLASSES, Brightness, manifest
 from covid_xray.bundle.finding import Failure, Finding
 from covid_xray.data.manifest import select
 from covid_xray.errors import BadManifest, CovidXrayError
@@ -18,6 +17,7 @@ from covid_xray.evaluation.predictions import (
     read_predictions,
     write_predictions,
 )
+from support.brightness import CLASSES, Brightness, manifest
 
 
 class Shuffled(Brightness):

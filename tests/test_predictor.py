@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 
-from bundles import CLASSES, GREYS, SIZE, grey, make_bundle, network
 from covid_xray.bundle.bundle import load_bundle, record
 from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding
 from covid_xray.bundle.inputs import Item, expand
@@ -24,7 +23,8 @@ from covid_xray.bundle.view import View
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images.radiograph import Radiograph
-from drawing import dicom, png
+from support.bundles import CLASSES, GREYS, SIZE, grey, make_bundle, network
+from support.drawing import dicom, png
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import numpy as np
 import pydicom
 import pytest
 
-import studies
-from chests import chest
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.pacs.objects import Maker
 from covid_xray.pacs.presentation import outlines
+from support import studies
+from support.chests import chest
 
 PIXELS = chest(height=160, width=140, body=255, lung=85)
 

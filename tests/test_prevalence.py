@@ -15,8 +15,7 @@ from covid_xray.evaluation.prevalence import (
     predictive_values,
     stated_facts,
 )
-from test_comparison import CLASSES, answers
-from test_operating_points import drawn
+from support.scored import CLASSES, answers, drawn
 
 
 def test_predictive_values_are_those_of_a_drawn_population():

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pypdfium2
 
-from bundles import grey
-from drawing import png
-from servers import client, upload
+from support.bundles import grey
+from support.drawing import png
+from support.servers import client, upload
 
 NAME = "<b>Ünï & 胸部 \u202e.png"
 

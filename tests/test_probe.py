@@ -7,7 +7,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from chests import chest, lung_facts, lung_network
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.config import Training
 from covid_xray.errors import UsageError
@@ -17,6 +16,7 @@ from covid_xray.training.network import build_model
 from covid_xray.training.nuisance import away_from, without_corners, without_lungs
 from covid_xray.training.probe import fit_head, probe_head, scaling, weights_of
 from covid_xray.training.sampling import shares
+from support.chests import chest, lung_facts, lung_network
 
 TINY = {"image_size": 32, "blocks": (8,), "convolutions": 1, "precision": "float32", "augment": False, "probe": 10.0}
 

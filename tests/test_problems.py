@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from covid_xray import errors
 from covid_xray.serving.problems import MEDIA_TYPE, of_error
-from servers import client, service_of
+from support.servers import client, service_of
 
 
 @pytest.fixture

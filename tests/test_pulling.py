@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-import works
-from bundles import make_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import UsageError
 from covid_xray.pacs import pulling
 from covid_xray.pacs.pulling import Pulled, Wanted, pull, wanted
 from covid_xray.pacs.sending import PeerFailed
 from covid_xray.pacs.settings import Pacs
-from orthanc import free_port
+from support import works
+from support.bundles import make_bundle
+from support.orthanc import free_port
 
 
 def test_uids_or_a_date() -> None:

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from archives import archive, make_bundle, picture, rows
-from clusters import cluster
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster import ray_engine, ray_session
 from covid_xray.cluster.listing import Entry
@@ -21,7 +19,9 @@ from covid_xray.cluster.score import Job, score
 from covid_xray.cluster.scoring import Work
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import CovidXrayError, InputRefused
-from poison import poisoned
+from support.archives import archive, make_bundle, picture, rows
+from support.clusters import cluster
+from support.poison import poisoned
 
 pytestmark = [
     pytest.mark.timeout(300),

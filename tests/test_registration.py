@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-import films
 from covid_xray.data.fingerprints import fingerprint
 from covid_xray.data.registration import COPY, NOT_ALIGNED, Registration, register
 from covid_xray.images.radiograph import Radiograph
+from support import films
 
 
 def of(picture):

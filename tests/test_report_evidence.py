@@ -2,13 +2,13 @@
 
 import pytest
 
-from brightness import CLASSES, Brightness, Described, manifest
 from covid_xray.evaluation.fitted import Wishes, fitted
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.predictions import predict_manifest
 from covid_xray.evaluation.report_evidence import audit, decision, operating_points, prevalence, saliency
 from covid_xray.evaluation.sections import Bullets, Fold, Table, Text
-from test_report import BARE
+from support.brightness import CLASSES, Brightness, Described, manifest
+from support.reports import BARE
 
 SCORE = {"value": 0.8, "ci_low": 0.7, "ci_high": 0.9}
 MEANS = "The score rests on the lungs."

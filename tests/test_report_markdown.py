@@ -6,7 +6,6 @@ import re
 import numpy as np
 import pytest
 
-from brightness import CLASSES, Brightness, Described, manifest
 from covid_xray.evaluation.cases import Case
 from covid_xray.evaluation.charts import charts
 from covid_xray.evaluation.measure import measure
@@ -14,6 +13,7 @@ from covid_xray.evaluation.predictions import predict_manifest
 from covid_xray.evaluation.report import sections
 from covid_xray.evaluation.report_markdown import report_markdown
 from covid_xray.evaluation.sections import Bullets, Cell, Code, Drawn, Fold, Section, Table, Text
+from support.brightness import CLASSES, Brightness, Described, manifest
 
 EVIL = "a|b\n<script>alert(1)</script> [x](y)"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bundles import CLASSES
 from covid_xray.bundle.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
 from covid_xray.bundle.results import Answer, RowFile, as_dict, as_row, columns, csv_line, json_line
 from covid_xray.errors import Busy, InputRefused, UsageError
+from support.bundles import CLASSES
 
 IDENTITY = ModelIdentity("small", "1", "ab" * 32)
 OTHER = ModelIdentity("small", "2", "cd" * 32)

@@ -4,9 +4,9 @@ import json
 
 import pandas as pd
 
-from brightness import CLASSES, manifest
 from covid_xray.evaluation.audit import FORMAT
 from covid_xray.evaluation.run_facts import AUDIT_FORMAT, AUDIT_KEYS, read_run
+from support.brightness import CLASSES, manifest
 
 
 def study(root, **columns):

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-import studies
-import works
-from bundles import make_bundle
-from chests import chest
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import Busy, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.pacs.running import door, serve
 from covid_xray.pacs.settings import Pacs
 from covid_xray.serving import worklist
+from support import studies, works
+from support.bundles import make_bundle
+from support.chests import chest
 
 PIXELS = chest(height=64, width=64, body=255, lung=85)
 

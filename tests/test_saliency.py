@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from bundles import facts
 from covid_xray.bundle.bundle import load_bundle, write_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import read_manifest
@@ -16,7 +15,8 @@ from covid_xray.evaluation.lung_masks import choose_masks
 from covid_xray.evaluation.network_graph import NetworkGraph
 from covid_xray.evaluation.saliency import Looked, heatmap_study
 from covid_xray.evaluation.scenes import read_scenes
-from watching import CLASSES, CORNER, LUNGS, SIZE, draw_chests, make_bundle
+from support.bundles import facts
+from support.watching import CLASSES, CORNER, LUNGS, SIZE, draw_chests, make_bundle
 
 
 @pytest.fixture(scope="module")

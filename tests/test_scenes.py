@@ -12,7 +12,7 @@ from covid_xray.data.manifest import Manifest, read_manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.lung_masks import MaskFiles, choose_masks, mask_files
 from covid_xray.evaluation.scenes import facts, read_scenes, sample
-from watching import CORNER, SIZE, draw_chests, make_bundle
+from support.watching import CORNER, SIZE, draw_chests, make_bundle
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +83,12 @@ def test_masks_are_held_against_files(chests, predictor):
 
 
 def test_what_a_cropping_network_sees_is_decided_on_the_untouched_radiograph(tmp_path):
-    from bundles import facts as about
-    from chests import chest, lung_facts, lung_network
     from covid_xray.bundle.bundle import write_bundle
     from covid_xray.bundle.lungs import WHOLE
     from covid_xray.evaluation.interventions import INTERVENTIONS, whole_input
-    from watching import network
+    from support.bundles import facts as about
+    from support.chests import chest, lung_facts, lung_network
+    from support.watching import network
 
     known = about(size=SIZE)
     known |= {"classes": ["covid", "normal"], "lungs": lung_facts(), "input": {**known["input"], "crop": "lungs"}}

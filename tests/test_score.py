@@ -8,8 +8,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from archives import archive, make_bundle, picture, rows, shard
-from bundles import network
 from covid_xray.cluster.answer_rows import checksum
 from covid_xray.cluster.plan import Part
 from covid_xray.cluster.score import Job, part_path, score
@@ -17,6 +15,8 @@ from covid_xray.cluster.scoring import Work
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import Busy, CovidXrayError, InputRefused, UsageError
 from covid_xray.files import folder_lock
+from support.archives import archive, make_bundle, picture, rows, shard
+from support.bundles import network
 
 
 def here(parts: Iterator[Part], work: Work) -> Iterator:

@@ -6,8 +6,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from archives import CLASSES, archive, make_bundle, picture, rows, shard
-from commands import run
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cli.scoring import Lines, duration, told
 from covid_xray.cluster import scoring
@@ -19,6 +17,8 @@ from covid_xray.errors import BadImage, InputRefused
 from covid_xray.files import sha256_bytes
 from covid_xray.images.decode import decode
 from covid_xray.limits import Limits
+from support.archives import CLASSES, archive, make_bundle, picture, rows, shard
+from support.commands import run
 
 
 @pytest.fixture(scope="module")

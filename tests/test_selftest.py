@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bundles import facts, make_bundle, network
-from commands import run
 from covid_xray.bundle import selftest
 from covid_xray.bundle.bundle import MODEL_FILE, identity_of, record, unsealed
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import BadBundle
+from support.bundles import facts, make_bundle, network
+from support.commands import run
 
 DIGESTS = ["7433b7812329636e", "4018c6c97035fe62"]  # of the first two drawings
 

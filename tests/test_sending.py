@@ -12,13 +12,13 @@ import pynetdicom
 import pytest
 from pynetdicom import evt
 
-import studies
-from chests import chest
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.pacs.objects import Maker
 from covid_xray.pacs.sending import send, web_client
 from covid_xray.pacs.settings import Pacs, Peer
-from orthanc import free_port
+from support import studies
+from support.chests import chest
+from support.orthanc import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # pynetdicom, when nobody is there
 PIXELS = chest(height=64, width=64, body=255, lung=85)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from covid_xray.config import Serving
-from servers import COVID, NORMAL, Process
-from test_batches import archive
+from support.servers import COVID, NORMAL, Process
+from support.zips import archive
 
 PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "serve.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"<!-- run by .*? -->\n```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL))

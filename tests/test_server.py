@@ -10,15 +10,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bundles import grey, make_bundle
 from covid_xray.config import Serving
 from covid_xray.errors import Busy, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.serving import server
 from covid_xray.serving.accounts import Accounts
 from covid_xray.serving.store import open_database
-from drawing import dicom, picture, png
-from servers import COVID, Process, file, upload
+from support.bundles import grey, make_bundle
+from support.drawing import dicom, picture, png
+from support.servers import COVID, Process, file, upload
 
 CANARY = "CANARY^DOE"
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from bundles import make_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.errors import BadImage, Busy, StoreFull
 from covid_xray.serving import service as module
 from covid_xray.serving.records import Study, Upload, thresholds
 from covid_xray.serving.service import Service, running
-from servers import COVID, NORMAL
+from support.bundles import make_bundle
+from support.servers import COVID, NORMAL
 
 CHEST = Upload("chest.png", lambda: COVID)
 

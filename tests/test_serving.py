@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bundles import make_bundle
-from commands import run
 from covid_xray.cli import serving
-from servers import COVID, Process, file
+from support.bundles import make_bundle
+from support.commands import run
+from support.servers import COVID, Process, file
 
 PASSWORD = "ten letters or more"
 

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from covid_xray.serving.access import COOKIE
-from servers import client, service_of
+from support.servers import client, service_of
 
 PASSWORD = "ten letters or more"
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from archives import picture, shard
 from covid_xray.cluster.shards import members
 from covid_xray.errors import InputRefused
 from covid_xray.limits import Limits
+from support.archives import picture, shard
 
 THREE = [(f"{n}.png", picture(n)) for n in range(3)]
 

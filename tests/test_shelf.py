@@ -16,7 +16,7 @@ from covid_xray.limits import Limits
 from covid_xray.serving import shelf as module
 from covid_xray.serving.records import new_id
 from covid_xray.serving.shelf import Shelf
-from drawing import picture
+from support.drawing import picture
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from servers import client, file, service_of, upload
+from support.servers import client, file, service_of, upload
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from covid_xray.evaluation.lung_masks import choose_masks
 from covid_xray.evaluation.metrics import compute
 from covid_xray.evaluation.scenes import Scenes, read_scenes
 from covid_xray.evaluation.shortcuts import HEADLINE, Answers, Settings, ask, chance_levels, scored
-from watching import CLASSES, CORNER, LUNGS, draw_chests, make_bundle
+from support.watching import CLASSES, CORNER, LUNGS, draw_chests, make_bundle
 
 FEW = Settings(rounds=100)
 

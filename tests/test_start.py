@@ -11,8 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import covid_xray
-from bundles import grey, make_bundle
-from drawing import png
+from support.bundles import grey, make_bundle
+from support.drawing import png
 
 HEAVY = [
     "tensorflow",

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from bundles import grey, make_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.errors import InputRefused, NotFound, StoreFull
@@ -22,6 +21,7 @@ from covid_xray.serving import tables
 from covid_xray.serving.records import Key, NewStudy, Study, new_id, now
 from covid_xray.serving.shelf import Shelf
 from covid_xray.serving.store import Store, open_database
+from support.bundles import grey, make_bundle
 
 
 @pytest.fixture(scope="module")

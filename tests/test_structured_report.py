@@ -9,10 +9,10 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-import studies
-from chests import chest
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.pacs.objects import Maker, Results
+from support import studies
+from support.chests import chest
 
 PIXELS = chest(height=160, width=140, body=255, lung=85)
 # Keeps classes down to a probability of 0.01, so that a picture between two classes has a set of two.

@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from bundles import grey
-from drawing import dicom, picture, png
-from servers import client, service_of, upload
+from support.bundles import grey
+from support.drawing import dicom, picture, png
+from support.servers import client, service_of, upload
 
 
 @pytest.fixture(scope="module")

@@ -4,21 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brightness import CLASSES
 from covid_xray.data.manifest import Manifest
 from covid_xray.evaluation.metrics import compute
-from covid_xray.evaluation.predictions import Predictions, probability_columns
 from covid_xray.evaluation.subgroups import by_column, patients, worst
-
-
-def predictions(labels: list[int], *, seed: int = 0) -> Predictions:
-    p = np.random.default_rng(seed).dirichlet((1, 1, 1), len(labels))
-    p[np.arange(len(labels)), labels] += 1
-    table = pd.DataFrame(p / p.sum(axis=1, keepdims=True), columns=probability_columns(CLASSES))
-    table.insert(0, "image", [f"{i}.png" for i in range(len(labels))])
-    table.insert(1, "label", [CLASSES[code] for code in labels])
-    table.insert(2, "predicted", [CLASSES[code] for code in p.argmax(axis=1)])
-    return Predictions(table, CLASSES, pd.DataFrame(columns=["image", "label", "code", "message"]))
+from support.brightness import CLASSES
+from support.scored import predictions
 
 
 def test_a_group_under_20_images_is_listed_without_figures():

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bundles import GREYS, grey, make_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.bundle.submission import match, read_sample, write_submission
 from covid_xray.errors import InputRefused
-from drawing import png
+from support.bundles import GREYS, grey, make_bundle
+from support.drawing import png
 
 SAMPLE = Path("sample.csv")
 

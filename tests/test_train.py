@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from datasets import CLASSES, draw_folders
+from support.datasets import CLASSES, draw_folders
 
 pytest.importorskip("tensorflow")
 
@@ -21,7 +21,7 @@ from covid_xray.data.manifest import Manifest, read_manifest
 from covid_xray.data.split import make_split, read_split
 from covid_xray.errors import BadSplit, Busy, UsageError
 from covid_xray.files import folder_lock
-from covid_xray.training import batches, epoch, schedule
+from covid_xray.training import batches, epochs, schedule
 from covid_xray.training.epochs import TrainingDiverged
 from covid_xray.training.train import train
 
@@ -110,7 +110,7 @@ def test_only_the_training_part_is_trained_on(
             trained.update(batch.images)
             yield batch
 
-    monkeypatch.setattr(epoch, "training_batches", spy)
+    monkeypatch.setattr(epochs, "training_batches", spy)
     train(manifest, split, settings=SETTINGS.model_copy(update={"epochs": 2}), out=tmp_path / "r")
     assert trained == set(split.index[split == "train"])
 
@@ -127,7 +127,7 @@ def test_a_calibration_part_ends_calibrated_and_is_never_trained_on(
             seen.update(batch.images)
             yield batch
 
-    monkeypatch.setattr(epoch, "training_batches", spy)
+    monkeypatch.setattr(epochs, "training_batches", spy)
     short = SETTINGS.model_copy(update={"epochs": 4})
     for name in ("a", "b"):
         train(manifest, parts, settings=short, out=tmp_path / name)
@@ -171,7 +171,7 @@ def test_a_run_begun_before_there_was_a_setting_can_be_resumed(
 
 
 class Stopped(Exception):
-    """Stands for a kill in the middle of an epoch."""
+    """Stands for a kill in the middle of an epochs."""
 
 
 @pytest.mark.parametrize("stop_at", ["epoch 3/14", "epoch 9/14"])

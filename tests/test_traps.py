@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from brightness import CLASSES, Brightness
+from support.brightness import CLASSES, Brightness
 
 pytest.importorskip("pandas")
 
@@ -145,8 +145,8 @@ def in_every_format(root: Path) -> Manifest:
 
 def test_the_same_pixels_reach_the_network_in_training_and_in_prediction(tmp_path: Path) -> None:
     """Byte by byte: the cache of training, and what `Predictor.read` gives the graph."""
-    from bundles import make_bundle
     from covid_xray.bundle.predictor import Predictor
+    from support.bundles import make_bundle
 
     manifest = in_every_format(tmp_path / "data")
     assert len(manifest.quarantine) == 0

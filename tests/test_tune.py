@@ -14,14 +14,14 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from clusters import cluster
 from covid_xray.cluster.search_space import DEFAULT
 from covid_xray.cluster.tune import search
 from covid_xray.config import Training, load
 from covid_xray.data.manifest import Manifest, read_manifest
 from covid_xray.data.split import make_split
 from covid_xray.errors import UsageError
-from datasets import draw_folders
+from support.clusters import cluster
+from support.datasets import draw_folders
 
 LONG = bool(os.environ.get("COVID_XRAY_RAY_TRAINING"))
 TRIALS, EPOCHS = (3, 4) if LONG else (2, 1)

@@ -1,8 +1,8 @@
 from pathlib import Path
 from typing import Any
 
-from commands import run
 from covid_xray.cli.tuning import _print
+from support.commands import run
 
 
 def test_the_command_refuses_a_space_of_unknown_settings(tmp_path: Path, capfdbinary: Any) -> None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from chests import chest, lung_facts, lung_network
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lungs import WHOLE
 from covid_xray.bundle.view import Viewer
 from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
+from support.chests import chest, lung_facts, lung_network
 
 NETWORK = LungNetwork(lung_network(), lung_facts())
 

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from archives import archive, make_bundle
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster import careful
 from covid_xray.cluster.listing import Entry
@@ -10,6 +9,7 @@ from covid_xray.cluster.plan import Part
 from covid_xray.cluster.scoring import Work
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import InputRefused
+from support.archives import archive, make_bundle
 
 PART = Part(3, (Entry("000/000000.png", "000/000000.png", 1), Entry("000/000001.png", "000/000001.png", 1)))
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from bundles import grey, make_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.images.radiograph import Radiograph
@@ -18,6 +17,7 @@ from covid_xray.serving.records import NewStudy, new_id, now
 from covid_xray.serving.shelf import Shelf
 from covid_xray.serving.store import Store, open_database
 from covid_xray.serving.worklist import Query
+from support.bundles import grey, make_bundle
 
 NAMES = ("a.png", "B_100%.png", "c\\d.png", "e.dcm")
 

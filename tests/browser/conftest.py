@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
-from bundles import CLASSES, grey, make_bundle, network
 from covid_xray.files import sha256_bytes
-from drawing import png
-from joints import make_joint_bundle
-from servers import Process, upload
+from support.bundles import CLASSES, grey, make_bundle, network
+from support.drawing import png
+from support.joints import make_joint_bundle
+from support.servers import Process, upload
 
 CHROMIUM = shutil.which("chromium")
 DESK = {"width": 1440, "height": 900}

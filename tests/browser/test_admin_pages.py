@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from bundles import grey, make_bundle
 from covid_xray.config import Serving
 from covid_xray.serving.accounts import Accounts
 from covid_xray.serving.store import open_database
-from drawing import png
-from servers import Process, upload
+from support.bundles import grey, make_bundle
+from support.drawing import png
+from support.servers import Process, upload
 
 PASSWORD = "correct horse battery"
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import expect
-from test_looks import PHONE, faults
 
-from bundles import grey
-from drawing import png
-from servers import Process, upload
+from support.bundles import grey
+from support.drawing import png
+from support.pages import PHONE, faults
+from support.servers import Process, upload
 
 
 def test_values_are_filled_in_corrected_and_taken_back(visit: Callable[..., Any], joint_server: Process) -> None:

@@ -4,22 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-PHONE = {"width": 390, "height": 844}
+from support.pages import PHONE, faults
+
 PAGES = ["/", "/worklist", "/worklist?q=nothing-like-it", "/model", "/users", "/audit", "/login", "/no-such-page"]
 OF_STUDY = ["", "/report", "/delete"]
-
-
-def faults(page: Page) -> list[str]:
-    """What axe-core calls serious or critical."""
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{page.url}: {fault['id']}: {fault['nodes'][0]['html'][:120]}"
-        for fault in found
-        if fault["impact"] in ("serious", "critical")
-    ]
 
 
 def all_pages(study: str) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from bundles import grey
-from drawing import dicom, jpeg, picture, png
+from support.bundles import grey
+from support.drawing import dicom, jpeg, picture, png
 
 
 def chosen(*files: tuple[str, bytes]) -> list[dict[str, Any]]:

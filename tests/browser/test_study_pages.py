@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from servers import Process
+from support.servers import Process
 
 FILM, LAYER = ".pane.mapped .film", ".pane.mapped .layer"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from bundles import grey
-from drawing import png
-from servers import Process, upload
+from support.bundles import grey
+from support.drawing import png
+from support.servers import Process, upload
 
 
 def names(page: Page) -> list[str]:

@@ -15,11 +15,9 @@ from pathlib import Path
 import pydicom
 import pytest
 
-import nodes
-import orthanc
-import studies
-from bundles import make_bundle
 from covid_xray.images import phantom
+from support import nodes, orthanc, studies
+from support.bundles import make_bundle
 
 OBJECTS = int(os.environ.get("COVID_XRAY_NODE_OBJECTS", "100"))
 ASSOCIATIONS, TIMES = 10, 5

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import saver
 
-import bundles
 from covid_xray import files, partial
 from covid_xray.bundle.bundle import load_bundle, write_bundle
 from covid_xray.bundle.finding import Failure, ModelIdentity
 from covid_xray.bundle.results import RowFile
 from covid_xray.training import checkpoint
+from support import bundles
 
 IDENTITY = ModelIdentity("small", "1", "ab" * 32)
 CLASSES = ("covid", "normal", "virus")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from bundles import GREYS, grey, make_bundle
 from covid_xray.files import sha256_file
-from drawing import chunk, png
+from support.bundles import GREYS, grey, make_bundle
+from support.drawing import chunk, png
 
 KILLS = int(os.environ.get("COVID_XRAY_BATCH_KILLS", "3"))
 FILES = 2000 if KILLS >= 20 else 300

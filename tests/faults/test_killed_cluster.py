@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from archives import archive, make_bundle, rows
-from clusters import cluster, kill_worker, remove_node
 from covid_xray.cluster import local_engine, ray_engine
 from covid_xray.cluster.answer_rows import checksum
 from covid_xray.cluster.score import Job, score
+from support.archives import archive, make_bundle, rows
+from support.clusters import cluster, kill_worker, remove_node
 
 ROUNDS = int(os.environ.get("COVID_XRAY_CLUSTER_KILLS", "1"))
 INPUTS = 20_000 if ROUNDS >= 10 else 240

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from covid_xray.files import sha256_file
-from datasets import draw_folders
+from support.datasets import draw_folders
 
 pytest.importorskip("tensorflow")
 

@@ -22,10 +22,8 @@ import pydicom
 import pynetdicom
 import pytest
 
-import nodes
-import orthanc
-import studies
-from chests import chest
+from support import nodes, orthanc, studies
+from support.chests import chest
 
 KILLS = int(os.environ.get("COVID_XRAY_NODE_KILLS", "2"))
 DOWN = float(os.environ.get("COVID_XRAY_NODE_DOWN", "2"))

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from saver import SIZE
 
-import bundles
 from covid_xray import partial
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.training import checkpoint
+from support import bundles
 
 KILLS = int(os.environ.get("COVID_XRAY_SAVE_KILLS", "12"))
 pytestmark = pytest.mark.timeout(120 + 5 * KILLS)

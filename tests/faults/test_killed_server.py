@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bundles import GREYS, grey
-from drawing import png
-from servers import Process, wait_for_job
+from support.bundles import GREYS, grey
+from support.drawing import png
+from support.servers import Process, wait_for_job
 
 KILLS = int(os.environ.get("COVID_XRAY_KILLS", "5"))
 CLIENTS = 8

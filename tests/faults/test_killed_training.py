@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from covid_xray.training import checkpoint
-from datasets import draw_folders
+from support.datasets import draw_folders
 
 pytest.importorskip("tensorflow")
 

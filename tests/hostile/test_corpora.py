@@ -19,14 +19,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 
-import bombs
-import drawing
-import twelve_bits
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import decode
 from covid_xray.images.limited import decode_limited
 from covid_xray.images.radiograph import Radiograph
+from support import bombs, drawing, twelve_bits
 
 LIMITS = Limits()
 COSTLY = {"decode-timeout", "decode-memory", "decode-crashed"}

@@ -18,9 +18,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 from pydicom.datadict import DicomDictionary
 
-import drawing
-from bundles import facts, make_bundle
-from commands import run
+from support import drawing
+from support.bundles import facts, make_bundle
+from support.commands import run
 
 CANARY, DATE, UID, AGE = "CANARYQUILL", "19370113", "1.2.826.4711.815.42", "093Y"
 # Where text cannot go: numbers that nothing else here has.

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bundles import CLASSES, GREYS, grey, make_bundle
 from covid_xray.data.clinical_table import NAMES
-from drawing import png
+from support.bundles import CLASSES, GREYS, grey, make_bundle
+from support.drawing import png
 
 AGE, SEX, SPO2 = (NAMES.index(name) for name in ("age", "sex", "spo2"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image
 
-from bundles import CLASSES, GREYS, grey, make_bundle
+from support.bundles import CLASSES, GREYS, grey, make_bundle
 
 __all__ = ["CLASSES", "GREYS", "archive", "make_bundle", "picture", "rows", "shard"]
 

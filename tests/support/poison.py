@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from archives import archive
-from drawing import png
+from support.archives import archive
+from support.drawing import png
 
 # Put into every Python process through sitecustomize: the mark POISON kills who hashes the file, a picture of plain
 # grey 77 kills the network's process when its batch is stacked.

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from covid_xray.training.batches import Part
 from covid_xray.training.cache import PixelCache
 from covid_xray.training.epochs import train_epoch, validate
 from covid_xray.training.network import build_model
-from datasets import CLASSES, picture
+from support.datasets import CLASSES, picture
 
 
 def part(each: int, size: int) -> Part:

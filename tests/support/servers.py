@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 from fastapi.testclient import TestClient
 
-from bundles import grey, make_bundle
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.limits import Limits
 from covid_xray.serving.app import create_app
 from covid_xray.serving.service import Service
-from drawing import png
+from support.bundles import grey, make_bundle
+from support.drawing import png
 
 HOST = "http://127.0.0.1"
 COVID = png(grey("covid"))

@@ -14,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.datadict import DicomDictionary, tag_for_keyword
 
-import drawing
-from bundles import facts, network
-from chests import lung_facts, lung_network
 from covid_xray.bundle.bundle import write_bundle
+from support import drawing
+from support.bundles import facts, network
+from support.chests import lung_facts, lung_network
 
 CR, DX = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1"
 RESULT_CLASSES = {

@@ -9,8 +9,8 @@ import numpy as np
 import pydicom
 from PIL import Image, PngImagePlugin
 
-import drawing
-from drawing import chunk, header_chunk, raw_png
+from support import drawing
+from support.drawing import chunk, header_chunk, raw_png
 
 GREY = drawing.picture(40, 30)
 END = chunk(b"IEND", b"")

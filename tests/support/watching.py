@@ -11,9 +11,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from bundles import facts
 from covid_xray.bundle.bundle import write_bundle
 from covid_xray.images.phantom import draw, draw_anatomy, lung_mask
+from support.bundles import facts
 
 SIZE = 64
 CLASSES = ("covid", "normal")

@@ -7,11 +7,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from bundles import CLASSES, facts, network
 from covid_xray import clinical
 from covid_xray.bundle.bundle import write_bundle
 from covid_xray.bundle.fusion_network import FUSION_VERSION
 from covid_xray.files import sha256_bytes
+from support.bundles import CLASSES, facts, network
 
 # Field -> what one unit above its centre adds to the logit of the first class.
 MOVES = {"age": (50.0, 0.03), "spo2": (96.0, -0.2), "fever": (0.0, 0.7)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orthanc import free_port
+from support.orthanc import free_port
 
 CALLER = "MODALITY"
 
