@@ -11,7 +11,7 @@ from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import StoreFull
 from covid_xray.pacs import answering
 from covid_xray.pacs.running import Works
-from covid_xray.serving import worklist
+from covid_xray.store import worklist
 from support import studies, works
 from support.chests import chest
 

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from covid_xray.pacs import arrivals as module
 from covid_xray.pacs.arrivals import ANSWERED, FAILED, NO_RESULT, Arrival, Arrivals, Outcome
-from covid_xray.serving.database import Database, sqlite_url
-from covid_xray.serving.records import new_id
-from covid_xray.serving.tables import deliveries
+from covid_xray.store.database import Database, sqlite_url
+from covid_xray.store.records import new_id
+from covid_xray.store.tables import deliveries
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -10,7 +10,7 @@ from covid_xray.errors import Busy, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.pacs.running import door, serve
 from covid_xray.pacs.settings import Pacs
-from covid_xray.serving import worklist
+from covid_xray.store import worklist
 from support import studies, works
 from support.bundles import make_bundle
 from support.chests import chest

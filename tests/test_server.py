@@ -14,8 +14,8 @@ from covid_xray.config import Serving
 from covid_xray.errors import Busy, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.serving import server
-from covid_xray.serving.accounts import Accounts
-from covid_xray.serving.store import open_database
+from covid_xray.store.accounts import Accounts
+from covid_xray.store.store import open_database
 from support.bundles import grey, make_bundle
 from support.drawing import dicom, picture, png
 from support.servers import COVID, Process, file, upload

@@ -12,8 +12,8 @@ from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.errors import BadImage, Busy, StoreFull
 from covid_xray.serving import service as module
-from covid_xray.serving.records import Study, Upload, thresholds
 from covid_xray.serving.service import Service, running
+from covid_xray.store.records import Study, Upload, thresholds
 from support.bundles import make_bundle
 from support.servers import COVID, NORMAL
 

@@ -10,7 +10,7 @@ import pytest
 
 from covid_xray.errors import StoreFull
 from covid_xray.pacs.spool import Spool
-from covid_xray.serving.records import new_id
+from covid_xray.store.records import new_id
 
 
 @pytest.fixture

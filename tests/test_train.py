@@ -171,7 +171,7 @@ def test_a_run_begun_before_there_was_a_setting_can_be_resumed(
 
 
 class Stopped(Exception):
-    """Stands for a kill in the middle of an epochs."""
+    """Stands for a kill in the middle of an epoch."""
 
 
 @pytest.mark.parametrize("stop_at", ["epoch 3/14", "epoch 9/14"])

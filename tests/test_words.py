@@ -11,8 +11,8 @@ import pytest
 import covid_xray
 from covid_xray.bundle.finding import ModelIdentity
 from covid_xray.bundle.gate import CHECKS as GATE_CHECKS
-from covid_xray.serving.records import Study
 from covid_xray.serving.words import ADVICE, CHECKS, bars, checks, warnings
+from covid_xray.store.records import Study
 
 MODEL = ModelIdentity("small", "1", "a" * 64)
 FINDING: dict[str, Any] = {

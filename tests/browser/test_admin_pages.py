@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from covid_xray.config import Serving
-from covid_xray.serving.accounts import Accounts
-from covid_xray.serving.store import open_database
+from covid_xray.store.accounts import Accounts
+from covid_xray.store.store import open_database
 from support.bundles import grey, make_bundle
 from support.drawing import png
 from support.servers import Process, upload

@@ -59,7 +59,7 @@ class Node:
         from covid_xray.config import load
         from covid_xray.pacs.arrivals import Arrivals
         from covid_xray.pacs.settings import Pacs
-        from covid_xray.serving.store import open_database
+        from covid_xray.store.store import open_database
 
         with contextlib.closing(open_database(load(Pacs, file=self.config).serving())) as database:
             return Arrivals(database).counts()

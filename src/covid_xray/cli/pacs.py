@@ -104,7 +104,7 @@ def status(config: Config = None, store: Store = None, settings: Set = None) -> 
     import contextlib
 
     from covid_xray.pacs.arrivals import Arrivals
-    from covid_xray.serving.store import open_database
+    from covid_xray.store.store import open_database
 
     with contextlib.closing(open_database(resolved.serving())) as database:
         typer.echo(json.dumps(Arrivals(database).counts(), indent=2, sort_keys=True))

@@ -15,7 +15,7 @@ from covid_xray.errors import MissingPackage, UsageError
 
 if TYPE_CHECKING:
     from covid_xray.config import Serving
-    from covid_xray.serving.accounts import Accounts
+    from covid_xray.store.accounts import Accounts
 
 Store = Annotated[
     Path | None, typer.Option("--store", help="Folder of studies and images; default: ~/.local/share/covid-xray.")
@@ -87,7 +87,7 @@ def add_user(
         password = sys.stdin.readline().rstrip("\r\n")
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    from covid_xray.serving.accounts import as_role
+    from covid_xray.store.accounts import as_role
 
     with _accounts(store, config, settings) as accounts:
         accounts.add(name, password=password, role=as_role(role))
@@ -138,8 +138,8 @@ def _settings(store: Path | None, config: Path | None, overrides: list[str] | No
 @contextlib.contextmanager
 def _accounts(store: Path | None, config: Path | None, overrides: list[str] | None) -> "Iterator[Accounts]":
     settings = _settings(store, config, overrides)
-    from covid_xray.serving.accounts import Accounts
-    from covid_xray.serving.store import open_database
+    from covid_xray.store.accounts import Accounts
+    from covid_xray.store.store import open_database
 
     with contextlib.closing(open_database(settings)) as database:
         yield Accounts(database)

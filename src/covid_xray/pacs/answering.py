@@ -15,8 +15,8 @@ from covid_xray.pacs.objects import Maker, Seen
 from covid_xray.pacs.original import NoResult
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
-from covid_xray.serving.records import NewStudy
-from covid_xray.serving.store import Store
+from covid_xray.store.records import NewStudy
+from covid_xray.store.store import Store
 
 MOST_TRIES = 30  # of one arrival, at which the process died each time; a process is killed for other reasons too
 _LOG = logging.getLogger("covid_xray.pacs")

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from covid_xray.serving.database import Database, insert_once
-from covid_xray.serving.records import now
-from covid_xray.serving.tables import arrivals, deliveries
+from covid_xray.store.database import Database, insert_once
+from covid_xray.store.records import now
+from covid_xray.store.tables import arrivals, deliveries
 
 WAITING, ANSWERED, NO_RESULT, FAILED = "waiting", "answered", "no result", "failed"
 _CHUNK = 500  # ids of one question

@@ -14,7 +14,7 @@ from covid_xray.pacs.arrivals import Arrivals, Delivery
 from covid_xray.pacs.sending import Sent, send
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
-from covid_xray.serving.records import now
+from covid_xray.store.records import now
 
 _TOGETHER = 30  # objects of one association
 _PAUSE = 1.0  # seconds between looks for what is due

@@ -18,7 +18,7 @@ from covid_xray.pacs.arrivals import NO_RESULT, Arrival, Arrivals
 from covid_xray.pacs.original import NoResult, Tags, check_kind, read_tags
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
-from covid_xray.serving.records import new_id
+from covid_xray.store.records import new_id
 
 _TOGETHER = 64  # arrivals of one commit
 _MOST_ANY = 256 << 20  # bytes of an object of another kind, which is only looked at

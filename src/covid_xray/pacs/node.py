@@ -18,7 +18,7 @@ from covid_xray.pacs.intake import Announced, Intake
 from covid_xray.pacs.quiet import silence
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
-from covid_xray.serving.shelf import room_on_disk
+from covid_xray.store.image_files import room_on_disk
 
 _PDU = 256 << 10  # bytes of a piece of an object
 _SLACK = 1 << 20  # bytes of tags beside the pixels

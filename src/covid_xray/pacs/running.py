@@ -23,9 +23,9 @@ from covid_xray.pacs.node import Node, require_packages
 from covid_xray.pacs.objects import Maker
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
-from covid_xray.serving.records import thresholds
-from covid_xray.serving.shelf import Shelf
-from covid_xray.serving.store import Store, open_database
+from covid_xray.store.image_files import Shelf
+from covid_xray.store.records import thresholds
+from covid_xray.store.store import Store, open_database
 
 _PAUSE = 1.0  # seconds between looks for arrivals that another process took in
 _SWEEP = 60.0  # seconds between sweeps

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from covid_xray.errors import StoreFull
 from covid_xray.files import fsync_folder
-from covid_xray.serving.shelf import private_file, room_on_disk
+from covid_xray.store.image_files import private_file, room_on_disk
 
 _NAME = re.compile(r"(?P<id>[0-9a-f]{32})(?:-(?P<kind>sc|sr|seg|gsps))?\.dcm")
 _STALE = 300.0  # seconds after which a file that nobody finished belongs to nobody

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Response
 
 from covid_xray.errors import CovidXrayError, NotAllowed, NotLoggedIn
-from covid_xray.serving.accounts import Principal, Role, same
 from covid_xray.serving.service import Service
+from covid_xray.store.accounts import Principal, Role, same
 
 COOKIE = "covid-xray-session"
 LOCAL = Principal("local", "admin", "local")  # whoever asks, where nobody must say who they are

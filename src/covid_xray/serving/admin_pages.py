@@ -7,9 +7,9 @@ from fastapi.responses import RedirectResponse
 
 from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.serving.access import Admin, Server
-from covid_xray.serving.accounts import SHORTEST_PASSWORD, Principal, as_role
 from covid_xray.serving.rendering import page
 from covid_xray.serving.service import Service
+from covid_xray.store.accounts import SHORTEST_PASSWORD, Principal, as_role
 
 PER_PAGE = 100
 

@@ -9,12 +9,12 @@ from covid_xray.files import sha256_bytes
 from covid_xray.limits import Limits
 from covid_xray.serving import drawings
 from covid_xray.serving.access import Admin, Reader, Server
-from covid_xray.serving.accounts import Principal
 from covid_xray.serving.joint_words import record_of
-from covid_xray.serving.records import Study, thresholds
 from covid_xray.serving.schemas import AuditOut, BundleOut, Problem, StudyOut, study_out
 from covid_xray.serving.service import Service
 from covid_xray.serving.uploads import OVERHEAD, as_upload, body, fields, received
+from covid_xray.store.accounts import Principal
+from covid_xray.store.records import Study, thresholds
 
 _DETAILS = {
     400: "The request breaks off.",

@@ -12,8 +12,8 @@ from covid_xray.bundle.heatmap import Caption, annotate, normalise, outlined, ov
 from covid_xray.bundle.pictures import display
 from covid_xray.errors import InputRefused
 from covid_xray.images.radiograph import Radiograph
-from covid_xray.serving.records import Study
-from covid_xray.serving.store import Store
+from covid_xray.store.records import Study
+from covid_xray.store.store import Store
 
 LONGEST = 2048  # pixels of the longer side, unless asked for
 _NARROWEST = 1e-5  # of white: less than one of 65,536 levels

@@ -22,10 +22,10 @@ from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import BadImage, Busy, CovidXrayError, InputRefused, NotFound, StoreFull
 from covid_xray.files import CHUNK, fsync_folder, read_bounded, sha256_bytes, sha256_file
 from covid_xray.limits import Limits
-from covid_xray.serving import tables
-from covid_xray.serving.records import Key, Study, Upload, clean_name, new_id, now
-from covid_xray.serving.shelf import private_file, room_on_disk
-from covid_xray.serving.store import Store, claim
+from covid_xray.store import tables
+from covid_xray.store.image_files import private_file, room_on_disk
+from covid_xray.store.records import Key, Study, Upload, clean_name, new_id, now
+from covid_xray.store.store import Store, claim
 
 MOST_OPEN = 32  # jobs that are not done
 _AT_ONCE = 8  # images of batches on their way, so that a lone upload passes them

@@ -11,8 +11,8 @@ from covid_xray import clinical
 from covid_xray.bundle.predictor import Predictor
 from covid_xray.clinical_record import ClinicalRecord
 from covid_xray.errors import InputRefused
-from covid_xray.serving.records import Study
 from covid_xray.serving.rendering import capital
+from covid_xray.store.records import Study
 
 
 class ClinicalIn(ClinicalRecord):

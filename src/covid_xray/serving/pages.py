@@ -10,12 +10,13 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from covid_xray.errors import NotLoggedIn
-from covid_xray.serving import access, admin_pages, model_page, sessions, study_pages, worklist, worklist_pages
+from covid_xray.serving import access, admin_pages, model_page, sessions, study_pages, worklist_pages
 from covid_xray.serving.access import Reader, Server
 from covid_xray.serving.batches import JobId, job_out
 from covid_xray.serving.rendering import page
 from covid_xray.serving.study_pages import StudyId, bars_of
 from covid_xray.serving.words import ADVICE
+from covid_xray.store import worklist
 
 NEWEST = 4  # studies on the start page
 

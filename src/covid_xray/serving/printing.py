@@ -11,10 +11,10 @@ from covid_xray.bundle.heatmap import DISCLAIMER
 from covid_xray.bundle.opacity import opacity_in_words
 from covid_xray.serving import drawings
 from covid_xray.serving.joint_words import joint_words
-from covid_xray.serving.records import Study
 from covid_xray.serving.rendering import named, sentence
-from covid_xray.serving.store import Store
 from covid_xray.serving.words import Warning
+from covid_xray.store.records import Study
+from covid_xray.store.store import Store
 
 if TYPE_CHECKING:
     from reportlab.platypus import Flowable

@@ -18,7 +18,7 @@ from covid_xray import __version__
 from covid_xray.bundle.heatmap import DISCLAIMER
 from covid_xray.bundle.opacity import opacity_in_words
 from covid_xray.serving import access
-from covid_xray.serving.accounts import Principal
+from covid_xray.store.accounts import Principal
 
 _FOLDER = Path(__file__).parent / "web" / "templates"
 NAMES = {"covid": "COVID-19", "virus": "Viral pneumonia", "normal": "Normal", "cannot say": "Cannot say"}

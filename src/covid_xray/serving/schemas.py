@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from covid_xray.bundle.heatmap import DISCLAIMER
-from covid_xray.serving.records import Feedback, Study, Verdict
+from covid_xray.store.records import Feedback, Study, Verdict
 
 _ID = "3f2a9c0d5b8e4f6a8c1d2e3f4a5b6c7d"
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

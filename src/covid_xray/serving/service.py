@@ -23,15 +23,15 @@ from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.files import folder_lock, replacing, sha256_bytes
 from covid_xray.images.limited import MAX_WORKERS
 from covid_xray.images.radiograph import ImageSource
-from covid_xray.serving.accounts import Accounts
 from covid_xray.serving.gauges import Gauges
 from covid_xray.serving.jobs import Jobs
 from covid_xray.serving.load import Batcher, Gate
 from covid_xray.serving.rates import Rate
-from covid_xray.serving.records import Key, NewStudy, Study, Upload, new_id, thresholds
-from covid_xray.serving.shelf import Shelf
-from covid_xray.serving.store import Store, open_database
-from covid_xray.serving.trail import Audit
+from covid_xray.store.accounts import Accounts
+from covid_xray.store.audit_log import Audit
+from covid_xray.store.image_files import Shelf
+from covid_xray.store.records import Key, NewStudy, Study, Upload, new_id, thresholds
+from covid_xray.store.store import Store, open_database
 
 _SWEEP_SECONDS = 60.0
 

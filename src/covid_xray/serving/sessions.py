@@ -7,9 +7,9 @@ from fastapi import APIRouter, Body, Request, Response
 
 from covid_xray.serving import access
 from covid_xray.serving.access import Reader, Server
-from covid_xray.serving.accounts import Principal
 from covid_xray.serving.api import problems
 from covid_xray.serving.service import Service
+from covid_xray.store.accounts import Principal
 
 
 class LoginIn(pydantic.BaseModel):

@@ -9,12 +9,10 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from covid_xray import clinical
-from covid_xray.serving import drawings, exports, printing, words, worklist
+from covid_xray.serving import drawings, printing, words
 from covid_xray.serving.access import Admin, Reader, Server
-from covid_xray.serving.accounts import Principal
 from covid_xray.serving.api import Shown, png, problems
 from covid_xray.serving.joint_words import ClinicalIn, taken
-from covid_xray.serving.records import Study
 from covid_xray.serving.schemas import (
     FeedbackIn,
     FeedbackOut,
@@ -25,6 +23,9 @@ from covid_xray.serving.schemas import (
     utc,
 )
 from covid_xray.serving.service import Service
+from covid_xray.store import exports, worklist
+from covid_xray.store.accounts import Principal
+from covid_xray.store.records import Study
 
 StudyId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Of the study.")]
 Longest = Annotated[int, Query(alias="size", ge=16, le=8192, description="Pixels of the longer side, at most.")]

@@ -10,18 +10,19 @@ from starlette.concurrency import run_in_threadpool
 
 from covid_xray.bundle.finding import CANNOT_SAY
 from covid_xray.errors import InputRefused
-from covid_xray.serving import drawings, words, worklist
+from covid_xray.serving import drawings, words
 from covid_xray.serving.access import Admin, Reader, Server
-from covid_xray.serving.accounts import Principal
 from covid_xray.serving.joint_words import form_fields, joint_words, record_of
-from covid_xray.serving.records import Study
 from covid_xray.serving.rendering import is_partial, page
 from covid_xray.serving.service import Service
-from covid_xray.serving.store import Store
 from covid_xray.serving.studies import StudyId, joined
 from covid_xray.serving.uploads import fields
 from covid_xray.serving.words import bars as bars_of
 from covid_xray.serving.worklist_pages import Choice, query_string
+from covid_xray.store import worklist
+from covid_xray.store.accounts import Principal
+from covid_xray.store.records import Study
+from covid_xray.store.store import Store
 
 __all__ = ["StudyId", "bars_of", "router"]
 _ALONE = {"before": None, "after": None, "query": ""}  # of a study that was opened from no list

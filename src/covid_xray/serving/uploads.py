@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from covid_xray import clinical
 from covid_xray.errors import InputRefused
-from covid_xray.serving.records import Upload
+from covid_xray.store.records import Upload
 
 OVERHEAD = 64 << 10  # bytes of a body that are not the file: boundaries, headers, small fields
 FIELD = "file"

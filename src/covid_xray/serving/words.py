@@ -7,8 +7,8 @@ from typing import Any
 from covid_xray.bundle.finding import ModelIdentity
 from covid_xray.bundle.gate import FRONTAL
 from covid_xray.bundle.thresholds import POINTS
-from covid_xray.serving.records import Study
 from covid_xray.serving.rendering import sentence
+from covid_xray.store.records import Study
 
 # Sources of children's radiographs, from which the public sets take most of "virus": docs/how-to/public-datasets.md.
 PUBLIC = frozenset({"kermany", "ieee8023", "cxnet", "hannover", "darkcovidnet"})

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from covid_xray.serving import worklist
 from covid_xray.serving.access import Reader, Server
 from covid_xray.serving.rendering import page
+from covid_xray.store import worklist
 
 PER_PAGE = 25
 FEEDBACK = {

@@ -17,9 +17,10 @@ from covid_xray.config import Serving
 from covid_xray.errors import CovidXrayError, InputRefused, NotFound
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
-from covid_xray.serving import tables
-from covid_xray.serving.database import Database, insert_once, sqlite_url
-from covid_xray.serving.records import (
+from covid_xray.store import tables
+from covid_xray.store.database import Database, insert_once, sqlite_url
+from covid_xray.store.image_files import Shelf
+from covid_xray.store.records import (
     AuditEntry,
     Feedback,
     Key,
@@ -34,7 +35,6 @@ from covid_xray.serving.records import (
     study_row,
     unpacked_maps,
 )
-from covid_xray.serving.shelf import Shelf
 
 
 class Store:

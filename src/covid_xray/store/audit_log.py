@@ -5,8 +5,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from covid_xray.serving.accounts import Principal
-from covid_xray.serving.store import Store
+from covid_xray.store.accounts import Principal
+from covid_xray.store.store import Store
 
 _SECONDS = 60.0
 _MOST = 10_000

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from covid_xray.bundle.results import csv_line
-from covid_xray.serving.records import Study
-from covid_xray.serving.store import Store
+from covid_xray.store.records import Study
+from covid_xray.store.store import Store
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

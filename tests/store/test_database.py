@@ -12,9 +12,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from covid_xray.errors import Busy, CovidXrayError, UsageError
-from covid_xray.serving import database, tables
-from covid_xray.serving.database import Database, insert_once, sqlite_url
-from covid_xray.serving.records import now
+from covid_xray.store import database, tables
+from covid_xray.store.database import Database, insert_once, sqlite_url
+from covid_xray.store.records import now
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

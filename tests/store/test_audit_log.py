@@ -1,7 +1,7 @@
 """The audit trail: every act is a line, looking twice within a minute is one."""
 
-from covid_xray.serving.accounts import Principal
-from covid_xray.serving.trail import Audit
+from covid_xray.store.accounts import Principal
+from covid_xray.store.audit_log import Audit
 
 DOE, ROE = Principal("doe", "reader", "session"), Principal("roe", "admin", "token")
 

@@ -12,11 +12,11 @@ from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
-from covid_xray.serving import tables, worklist
-from covid_xray.serving.records import NewStudy, new_id, now
-from covid_xray.serving.shelf import Shelf
-from covid_xray.serving.store import Store, open_database
-from covid_xray.serving.worklist import Query
+from covid_xray.store import tables, worklist
+from covid_xray.store.image_files import Shelf
+from covid_xray.store.records import NewStudy, new_id, now
+from covid_xray.store.store import Store, open_database
+from covid_xray.store.worklist import Query
 from support.bundles import grey, make_bundle
 
 NAMES = ("a.png", "B_100%.png", "c\\d.png", "e.dcm")

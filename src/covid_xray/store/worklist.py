@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from covid_xray.serving import tables
-from covid_xray.serving.database import Database
-from covid_xray.serving.records import Study, as_study, clean_text
+from covid_xray.store import tables
+from covid_xray.store.database import Database
+from covid_xray.store.records import Study, as_study, clean_text
 
 Sort = Literal["suspicion", "created", "name", "label"]
 FeedbackState = Literal["none", "any", "agree", "disagree", "correct"]

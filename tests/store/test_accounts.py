@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from covid_xray.errors import InputRefused, NotFound, NotLoggedIn
-from covid_xray.serving import tables
-from covid_xray.serving.accounts import Accounts, User, as_role, same
-from covid_xray.serving.database import Database, sqlite_url
-from covid_xray.serving.records import now
+from covid_xray.store import tables
+from covid_xray.store.accounts import Accounts, User, as_role, same
+from covid_xray.store.database import Database, sqlite_url
+from covid_xray.store.records import now
 
 PASSWORD = "ten letters or more"
 
@@ -99,7 +99,7 @@ def test_the_first_user_is_noticed(accounts: Accounts, monkeypatch: pytest.Monke
     assert not other.any()
     accounts.add("doe", password=PASSWORD, role="reader")
     assert accounts.any()
-    monkeypatch.setattr("covid_xray.serving.accounts._ANY_SECONDS", 0.0)
+    monkeypatch.setattr("covid_xray.store.accounts._ANY_SECONDS", 0.0)
     assert other.any()
 
 

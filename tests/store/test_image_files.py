@@ -13,9 +13,9 @@ from PIL import Image
 from covid_xray.errors import NotFound, StoreFull
 from covid_xray.images.radiograph import ImageSource, Radiograph
 from covid_xray.limits import Limits
-from covid_xray.serving import shelf as module
-from covid_xray.serving.records import new_id
-from covid_xray.serving.shelf import Shelf
+from covid_xray.store import image_files as module
+from covid_xray.store.image_files import Shelf
+from covid_xray.store.records import new_id
 from support.drawing import picture
 
 

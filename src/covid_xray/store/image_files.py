@@ -18,7 +18,7 @@ from covid_xray.files import fsync_folder
 from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
-from covid_xray.serving.grey_png import encode
+from covid_xray.store.grey_png import encode
 
 _NAME = re.compile(r"(?P<id>[0-9a-f]{32})\.png")
 _FULL = (errno.ENOSPC, errno.EDQUOT)

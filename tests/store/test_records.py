@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from covid_xray.serving.records import clean_name, clean_text, new_id, packed_maps, suspicion, unpacked_maps
+from covid_xray.store.records import clean_name, clean_text, new_id, packed_maps, suspicion, unpacked_maps
 
 
 @pytest.mark.parametrize(

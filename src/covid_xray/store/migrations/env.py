@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from covid_xray.serving.tables import metadata
+from covid_xray.store.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from covid_xray.images import phantom
 from covid_xray.images.decode import decode
-from covid_xray.serving.grey_png import encode
+from covid_xray.store.grey_png import encode
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([np.uint8, np.uint16]), st.integers(0, 2**31))

@@ -17,10 +17,10 @@ from covid_xray.config import Serving
 from covid_xray.errors import InputRefused, NotFound, StoreFull
 from covid_xray.images.radiograph import ImageSource, Radiograph
 from covid_xray.limits import Limits
-from covid_xray.serving import tables
-from covid_xray.serving.records import Key, NewStudy, Study, new_id, now
-from covid_xray.serving.shelf import Shelf
-from covid_xray.serving.store import Store, open_database
+from covid_xray.store import tables
+from covid_xray.store.image_files import Shelf
+from covid_xray.store.records import Key, NewStudy, Study, new_id, now
+from covid_xray.store.store import Store, open_database
 from support.bundles import grey, make_bundle
 
 

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from covid_xray.errors import InputRefused, NotFound, NotLoggedIn
 from covid_xray.files import sha256_bytes
-from covid_xray.serving import tables
-from covid_xray.serving.database import Database, insert_once
-from covid_xray.serving.records import now
+from covid_xray.store import tables
+from covid_xray.store.database import Database, insert_once
+from covid_xray.store.records import now
 
 if TYPE_CHECKING:
     import argon2

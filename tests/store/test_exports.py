@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from covid_xray.data.manifest import read_manifest
-from covid_xray.serving.exports import plain
+from covid_xray.store.exports import plain
 from support.bundles import grey
 from support.drawing import png
 from support.servers import client, upload

@@ -1,0 +1,1 @@
+"""Studies, images, accounts and the audit log, in SQLite or PostgreSQL."""
