@@ -7,8 +7,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import StoreFull
+from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs import answering
 from covid_xray.pacs.running import Works
 from covid_xray.store import worklist

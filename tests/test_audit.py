@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import read_manifest
 from covid_xray.errors import BadManifest
 from covid_xray.evaluation.audit import Plan, audit, write_audit
+from covid_xray.inference.predictor import Predictor
 from support.brightness import baselines
 from support.watching import CORNER, LUNGS, draw_chests, make_bundle
 

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.bundle.finding import CANNOT_SAY
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.cli import app
 from covid_xray.errors import InputRefused, UsageError
+from covid_xray.inference.finding import CANNOT_SAY
+from covid_xray.inference.predictor import Predictor
 from support.bundles import CLASSES, grey, make_bundle, network
 from support.drawing import png
 

@@ -6,7 +6,6 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from covid_xray.bundle.predictor import calibrate
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.calibration import (
     adaptive_ece,
@@ -17,6 +16,7 @@ from covid_xray.evaluation.calibration import (
     reweighted,
     scaled,
 )
+from covid_xray.inference.predictor import calibrate
 from support.scored import CLASSES, answers
 
 

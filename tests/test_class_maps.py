@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.class_maps import GRID, gradcam, gradcam_plus_plus, occlusion, random_maps, taken_apart
+from covid_xray.inference.predictor import Predictor
 from support.watching import CORNER, LUNGS, chest, make_bundle, network
 
 PICTURES = np.stack([chest("covid", seed)[0] for seed in range(3)])

@@ -8,9 +8,9 @@ from mapie.utils import _compute_classification_quantile
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from covid_xray.bundle.prediction_sets import FREE_RANKS, METHODS, PENALTY, nonconformity, prediction_sets
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.conformal import band, conformal_facts, conformal_quantile, coverage_facts, rank
+from covid_xray.inference.prediction_sets import FREE_RANKS, METHODS, PENALTY, nonconformity, prediction_sets
 from support.scored import CLASSES, answers
 
 

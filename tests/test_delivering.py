@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.bundle.predictor import Predictor
+from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs import delivering
 from covid_xray.pacs.running import Works
 from covid_xray.pacs.sending import Sent

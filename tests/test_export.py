@@ -10,12 +10,12 @@ pytest.importorskip("tensorflow")
 
 import keras
 
-from covid_xray.bundle import selftest
 from covid_xray.bundle.bundle import load_bundle, networks, record, write_bundle
 from covid_xray.bundle.onnx_file import ALIGNED, has_external_data, largest_weight
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Training
 from covid_xray.errors import InputRefused
+from covid_xray.inference import selftest
+from covid_xray.inference.predictor import Predictor
 from covid_xray.models import zoo
 from covid_xray.training import export as program
 from covid_xray.training.export import ExportFailed, export, export_run, probe_images

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from covid_xray.bundle.gate import Gaussian, open_gate, unpacked
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.gate_fit import (
     LEAST,
@@ -16,6 +15,7 @@ from covid_xray.evaluation.gate_fit import (
     statistics,
     values_of,
 )
+from covid_xray.inference.gate import Gaussian, open_gate, unpacked
 from support.gate_samples import sample
 
 CHECKS = ("contrast", "extremes", "aspect", "polarity", "orientation", "layout", "likeness")
@@ -127,7 +127,7 @@ def test_the_distance_is_mahalanobis_to_the_nearest_mean():
 def test_the_covariance_is_that_of_scikit_learn(known):
     from sklearn.covariance import LedoitWolf
 
-    from covid_xray.bundle.gate_picture import layout
+    from covid_xray.inference.gate_features import layout
 
     features = layout(known.thumbnails)
     stored = unpacked(statistics(known)["layout"]["precision"])

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from covid_xray.bundle.bundle import write_bundle
-from covid_xray.bundle.gate import PART, open_gate, reasons, unpacked
-from covid_xray.bundle.gate_part import EXTENT, extent, features
-from covid_xray.bundle.gate_picture import LAYOUT, look
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import read_manifest
 from covid_xray.evaluation.gate_fit import fit_gate, objections, values_of
 from covid_xray.evaluation.gate_pieces import AREA, SIDE, of_sample, part_statistics, piece, pieces_of
 from covid_xray.evaluation.gate_sample import Sample, sample_of
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.crop_detector import EXTENT, extent, features
+from covid_xray.inference.gate import PART, open_gate, reasons, unpacked
+from covid_xray.inference.gate_features import LAYOUT, look
+from covid_xray.inference.predictor import Predictor
 from support import drawing
 from support.bundles import facts, network
 from support.chests import chest as boxes

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from covid_xray.bundle.gate_picture import look
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import read_manifest
 from covid_xray.evaluation.gate_sample import sample_of
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.gate_features import look
+from covid_xray.inference.predictor import Predictor
 from support import drawing
 from support.bundles import CLASSES, grey, make_bundle
 

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from covid_xray.bundle.gate import PART, unpacked
-from covid_xray.bundle.gate_picture import LAYOUT, WAYS
 from covid_xray.evaluation.gate_statistics import COMPONENTS, statistics
+from covid_xray.inference.gate import PART, unpacked
+from covid_xray.inference.gate_features import LAYOUT, WAYS
 from support.gate_samples import sample
 
 

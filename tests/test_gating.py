@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.bundle.finding import CANNOT_SAY
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.cli import app
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.finding import CANNOT_SAY
+from covid_xray.inference.predictor import Predictor
 from support import drawing
 from support.bundles import CLASSES, make_bundle
 from support.gate_samples import chest

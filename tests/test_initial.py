@@ -17,12 +17,12 @@ import keras
 from covid_xray.bundle.bundle import Bundle, load_bundle, networks, read_facts, write_bundle
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lung_network_folder import write_network
-from covid_xray.bundle.predictor import Predictor
-from covid_xray.bundle.selftest import drawn
 from covid_xray.config import Training, load
 from covid_xray.data.manifest import Manifest, read_manifest
 from covid_xray.data.split import make_split
 from covid_xray.errors import BadBundle, UsageError
+from covid_xray.inference.predictor import Predictor
+from covid_xray.inference.selftest import drawn
 from covid_xray.models import zoo
 from covid_xray.training.export import export, probe_images
 from covid_xray.training.initial import TOLERANCE, begin, network_of, open_initial, resolved

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import BadImage, Busy, CovidXrayError, StoreFull
 from covid_xray.images.decode import decode
+from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.intake import Announced, Intake, Mismatch
 from covid_xray.pacs.running import Works
 from support import studies, works

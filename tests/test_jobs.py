@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.errors import Busy, StoreFull
+from covid_xray.inference.predictor import Predictor
 from covid_xray.serving import jobs as module
 from covid_xray.serving.jobs import Job
 from covid_xray.serving.service import Service, running

@@ -14,8 +14,8 @@ import pynetdicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import CovidXrayError, UsageError
+from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.pacs.node import Node
 from covid_xray.pacs.running import Works

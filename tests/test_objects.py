@@ -9,9 +9,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import BadImage, UsageError
 from covid_xray.images import phantom
+from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.objects import KINDS, Maker, check_picture, write_results
 from covid_xray.pacs.original import NoResult
 from support import studies

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, roc_curve
 
-from covid_xray.bundle.thresholds import POINTS
 from covid_xray.errors import UsageError
 from covid_xray.evaluation.operating_points import (
     Side,
@@ -19,6 +18,7 @@ from covid_xray.evaluation.operating_points import (
     side,
     thresholds,
 )
+from covid_xray.inference.thresholds import POINTS
 from support.scored import CLASSES, answers, drawn
 
 

@@ -278,7 +278,7 @@ def slow(bundle: Path, images: Path, out: Path, *options: str) -> subprocess.Pop
     """`predict` in a process of its own, 20 ms a picture."""
     program = """
 import sys, time
-from covid_xray.bundle.predictor import Predictor
+from covid_xray.inference.predictor import Predictor
 read = Predictor.read
 def slow(self, source):
     time.sleep(0.02)

@@ -6,7 +6,6 @@ import random
 import numpy as np
 import pytest
 
-from covid_xray.bundle.finding import Failure, Finding
 from covid_xray.data.manifest import select
 from covid_xray.errors import BadManifest, CovidXrayError
 from covid_xray.evaluation.metrics import compute
@@ -17,6 +16,7 @@ from covid_xray.evaluation.predictions import (
     read_predictions,
     write_predictions,
 )
+from covid_xray.inference.finding import Failure, Finding
 from support.brightness import CLASSES, Brightness, manifest
 
 

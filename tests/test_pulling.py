@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import UsageError
+from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs import pulling
 from covid_xray.pacs.pulling import Pulled, Wanted, pull, wanted
 from covid_xray.pacs.sending import PeerFailed

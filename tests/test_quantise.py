@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from covid_xray.bundle import selftest
 from covid_xray.bundle.bundle import load_bundle, record
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import Manifest, read_manifest
 from covid_xray.errors import BadBundle, BadSplit
+from covid_xray.inference import selftest
+from covid_xray.inference.predictor import Predictor
 from covid_xray.training.quantise import add_int8, choose
 from support.bundles import CLASSES, SIZE, grey, make_bundle, network
 from support.commands import run

@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from covid_xray.bundle.predictor import Predictor
+from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.objects import Maker
 from support import studies
 from support.chests import chest

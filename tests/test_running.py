@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import Busy, UsageError
 from covid_xray.files import folder_lock
+from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.running import door, serve
 from covid_xray.pacs.settings import Pacs
 from covid_xray.store import worklist

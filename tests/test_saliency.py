@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from covid_xray.bundle.bundle import load_bundle, write_bundle
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import read_manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation import saliency
@@ -15,6 +14,7 @@ from covid_xray.evaluation.lung_masks import choose_masks
 from covid_xray.evaluation.network_graph import NetworkGraph
 from covid_xray.evaluation.saliency import Looked, heatmap_study
 from covid_xray.evaluation.scenes import read_scenes
+from covid_xray.inference.predictor import Predictor
 from support.bundles import facts
 from support.watching import CLASSES, CORNER, LUNGS, SIZE, draw_chests, make_bundle
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import Manifest, read_manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.lung_masks import MaskFiles, choose_masks, mask_files
 from covid_xray.evaluation.scenes import facts, read_scenes, sample
+from covid_xray.inference.predictor import Predictor
 from support.watching import CORNER, SIZE, draw_chests, make_bundle
 
 
@@ -84,8 +84,8 @@ def test_masks_are_held_against_files(chests, predictor):
 
 def test_what_a_cropping_network_sees_is_decided_on_the_untouched_radiograph(tmp_path):
     from covid_xray.bundle.bundle import write_bundle
-    from covid_xray.bundle.lungs import WHOLE
     from covid_xray.evaluation.interventions import INTERVENTIONS, whole_input
+    from covid_xray.inference.lungs import WHOLE
     from support.bundles import facts as about
     from support.chests import chest, lung_facts, lung_network
     from support.watching import network

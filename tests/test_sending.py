@@ -12,7 +12,7 @@ import pynetdicom
 import pytest
 from pynetdicom import evt
 
-from covid_xray.bundle.predictor import Predictor
+from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.objects import Maker
 from covid_xray.pacs.sending import send, web_client
 from covid_xray.pacs.settings import Pacs, Peer

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.errors import BadImage, Busy, StoreFull
+from covid_xray.inference.predictor import Predictor
 from covid_xray.serving import service as module
 from covid_xray.serving.service import Service, running
 from covid_xray.store.records import Study, Upload, thresholds

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import read_manifest
 from covid_xray.evaluation.interventions import INTERVENTIONS
 from covid_xray.evaluation.lung_masks import choose_masks
 from covid_xray.evaluation.metrics import compute
 from covid_xray.evaluation.scenes import Scenes, read_scenes
 from covid_xray.evaluation.shortcuts import HEADLINE, Answers, Settings, ask, chance_levels, scored
+from covid_xray.inference.predictor import Predictor
 from support.watching import CLASSES, CORNER, LUNGS, draw_chests, make_bundle
 
 FEW = Settings(rounds=100)

@@ -86,7 +86,7 @@ def test_the_package_itself_imports_nothing() -> None:
 
 
 def test_public_names() -> None:
-    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.inference.predictor import Predictor
 
     assert covid_xray.Predictor is Predictor
     assert set(covid_xray.__all__) <= set(dir(covid_xray))

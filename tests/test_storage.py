@@ -11,8 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 pytest.importorskip("keras")  # of the training floor, which this module is part of
 
 from covid_xray.bundle.bundle import Bundle, unsealed
-from covid_xray.bundle.engines import open_engine
 from covid_xray.bundle.onnx_file import ALIGNED, largest_weight, split_weights
+from covid_xray.inference.engines import open_engine
 from covid_xray.training.storage import CLASSIFIER_SMALLEST, SMALLEST, TOLERANCE, half_precision, stored
 from support.bundles import facts
 

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from covid_xray.bundle.predictor import Predictor
+from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.objects import Maker, Results
 from support import studies
 from support.chests import chest

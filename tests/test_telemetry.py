@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from covid_xray.bundle.bundle import DEFAULT
-from covid_xray.bundle.engines import ENGINES
+from covid_xray.inference.engines import ENGINES
 
 SESSION = "import sys, onnxruntime; onnxruntime.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider'])"
 TRACES = [("onnxruntime", SESSION, "deviceid"), ("openvino", "import openvino", "openvino_ga_cid")]

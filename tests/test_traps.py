@@ -19,11 +19,11 @@ from support.brightness import CLASSES, Brightness
 
 pytest.importorskip("pandas")
 
-from covid_xray.bundle.finding import Finding
 from covid_xray.data.manifest import Manifest, read_manifest
 from covid_xray.data.split import make_split
 from covid_xray.evaluation.evaluate import evaluate
 from covid_xray.images.pixels import load_input
+from covid_xray.inference.finding import Finding
 from covid_xray.training.cache import build_cache
 
 EACH = 8
@@ -145,7 +145,7 @@ def in_every_format(root: Path) -> Manifest:
 
 def test_the_same_pixels_reach_the_network_in_training_and_in_prediction(tmp_path: Path) -> None:
     """Byte by byte: the cache of training, and what `Predictor.read` gives the graph."""
-    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.inference.predictor import Predictor
     from support.bundles import make_bundle
 
     manifest = in_every_format(tmp_path / "data")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import covid_xray
-from covid_xray.bundle.finding import ModelIdentity
-from covid_xray.bundle.gate import CHECKS as GATE_CHECKS
+from covid_xray.inference.finding import ModelIdentity
+from covid_xray.inference.gate import CHECKS as GATE_CHECKS
 from covid_xray.serving.words import ADVICE, CHECKS, bars, checks, warnings
 from covid_xray.store.records import Study
 

@@ -22,14 +22,14 @@ if "onnxruntime" in sys.modules:
 
 if TYPE_CHECKING:
     from covid_xray.bundle.bundle import load_bundle
-    from covid_xray.bundle.predictor import Predictor
     from covid_xray.images.radiograph import Radiograph
+    from covid_xray.inference.predictor import Predictor
 
 __version__ = "0.1.0"
 __all__ = ["Predictor", "Radiograph", "__version__", "load_bundle"]
 
 _HOMES = {
-    "Predictor": "covid_xray.bundle.predictor",
+    "Predictor": "covid_xray.inference.predictor",
     "Radiograph": "covid_xray.images.radiograph",
     "load_bundle": "covid_xray.bundle.bundle",
 }

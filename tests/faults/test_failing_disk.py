@@ -15,8 +15,8 @@ import saver
 
 from covid_xray import files, partial
 from covid_xray.bundle.bundle import load_bundle, write_bundle
-from covid_xray.bundle.finding import Failure, ModelIdentity
-from covid_xray.bundle.results import RowFile
+from covid_xray.inference.finding import Failure, ModelIdentity
+from covid_xray.inference.io.results import RowFile
 from covid_xray.training import checkpoint
 from support import bundles
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.errors import InputRefused, NotFound, StoreFull
 from covid_xray.images.radiograph import ImageSource, Radiograph
+from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.store import tables
 from covid_xray.store.image_files import Shelf

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.store import tables, worklist
 from covid_xray.store.image_files import Shelf

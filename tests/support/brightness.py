@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from covid_xray.bundle.finding import Failure, Finding, ModelIdentity
-from covid_xray.bundle.predictor import open_source
 from covid_xray.config import Limits
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadImage
+from covid_xray.inference.finding import Failure, Finding, ModelIdentity
+from covid_xray.inference.predictor import open_source
 
 CLASSES = ("covid", "normal", "virus")
 

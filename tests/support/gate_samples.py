@@ -4,10 +4,10 @@ import functools
 
 import numpy as np
 
-from covid_xray.bundle.gate_picture import layout, look
 from covid_xray.evaluation.gate_sample import Sample
 from covid_xray.images.phantom import draw, draw_anatomy, draw_exposure
 from covid_xray.images.radiograph import ImageSource, Radiograph
+from covid_xray.inference.gate_features import layout, look
 
 _MIX = np.random.default_rng(5).normal(0, 1, (80, 24)) / 9
 SIZE = 48

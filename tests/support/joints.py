@@ -27,7 +27,7 @@ def make_joint_bundle(folder: Path, **others: Any) -> Path:
 
 
 def fusion_network() -> bytes:
-    """The graph of `bundle.fusion`: terms of each field, zero where it is absent, added to log p."""
+    """The graph of `inference.fusion`: terms of each field, zero where it is absent, added to log p."""
     count, classes = len(clinical.FIELDS), len(CLASSES)
     centres, steps = np.zeros((1, count), np.float32), np.zeros((count, 1), np.float32)
     for number, field in enumerate(clinical.FIELDS):

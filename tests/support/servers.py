@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 from fastapi.testclient import TestClient
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
+from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.serving.app import create_app
 from covid_xray.serving.service import Service

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from covid_xray.bundle.predictor import Predictor
+from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.running import Works, works
 from covid_xray.pacs.settings import Pacs
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from covid_xray.bundle.ahead import read_hashed
-from covid_xray.bundle.facts import check_facts, check_lungs
 from covid_xray.bundle.fusion_network import FUSION_FILE, FusionNetwork
 from covid_xray.bundle.lung_network import LUNGS_FILE, LungNetwork
 from covid_xray.bundle.onnx_file import has_external_data
+from covid_xray.bundle.prefetch import read_hashed
+from covid_xray.bundle.schema import check_facts, check_lungs
 from covid_xray.errors import BadBundle
 from covid_xray.files import replacing_folder, sha256_bytes, write_json
 

@@ -1,6 +1,6 @@
 """The network that joins clinical values to an image's answer, before it is opened: `fusion.onnx` and its facts.
 
-Apart from `bundle.fusion`, so that a bundle is loaded without what only a joint answer needs.
+Apart from `inference.fusion`, so that a bundle is loaded without what only a joint answer needs.
 """
 
 from collections.abc import Mapping

@@ -12,8 +12,8 @@ from covid_xray.cli.terminal import bar, err, finish, out, print_failures
 from covid_xray.errors import CovidXrayError, InputRefused, UsageError
 
 if TYPE_CHECKING:
-    from covid_xray.bundle.inputs import Item
-    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.inference.io.inputs import Item
+    from covid_xray.inference.predictor import Predictor
 
 Engine = Annotated[str, typer.Option("--engine", help="onnxruntime or openvino.")]
 Precision = Annotated[
@@ -94,8 +94,8 @@ def explain(
     if shown is not None and shown not in predictor.classes:
         raise UsageError(f"expected a class of {', '.join(predictor.classes)}. Received: {shown!r}")
     items = _items(paths)
-    from covid_xray.bundle.finding import Failure
-    from covid_xray.bundle.pictures import write_heatmap
+    from covid_xray.inference.finding import Failure
+    from covid_xray.inference.heatmap_files import write_heatmap
 
     failures = []
     with bar("explain") as progress:
@@ -123,8 +123,8 @@ def submit(
     ] = None,
 ) -> None:
     """Write a Kaggle submission (Image,Label), one row for every image."""
-    from covid_xray.bundle import submission
-    from covid_xray.bundle.finding import Failure, Finding
+    from covid_xray.inference.finding import Failure, Finding
+    from covid_xray.inference.io import submission
 
     predictor = _predictor(bundle)
     items = _items([str(data)])
@@ -163,8 +163,8 @@ def selftest(
     precision: Precision = "float32",
 ) -> None:
     """Answer drawn reference images and compare with the answers that were stored at export."""
-    from covid_xray.bundle.predictor import Predictor
-    from covid_xray.bundle.selftest import check
+    from covid_xray.inference.predictor import Predictor
+    from covid_xray.inference.selftest import check
 
     predictor = Predictor(bundle, engine=engine, precision=precision)
     result = check(predictor)
@@ -214,13 +214,13 @@ def info(
 
 
 def _predictor(bundle: Path | None) -> "Predictor":
-    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.inference.predictor import Predictor
 
     return Predictor(bundle)
 
 
 def _items(paths: list[str]) -> "list[Item]":
-    from covid_xray.bundle.inputs import expand, require_any
+    from covid_xray.inference.io.inputs import expand, require_any
     from covid_xray.limits import Limits
 
     items = list(expand(paths, limits=Limits()))

@@ -10,8 +10,8 @@ from covid_xray.cli.console import BundleFolder
 from covid_xray.cli.terminal import bar, err, finish, out
 
 if TYPE_CHECKING:
-    from covid_xray.bundle.finding import Failure
-    from covid_xray.bundle.inputs import Item
+    from covid_xray.inference.finding import Failure
+    from covid_xray.inference.io.inputs import Item
     from covid_xray.pacs.deidentify import Deidentifier
     from covid_xray.pacs.objects import Maker, Results
 
@@ -42,8 +42,8 @@ def dicom(
     ] = False,
 ) -> None:
     """Make DICOM results of frontal chest radiographs (CR, DX) for a PACS; originals stay as they are."""
-    from covid_xray.bundle.inputs import expand, require_any
-    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.inference.io.inputs import expand, require_any
+    from covid_xray.inference.predictor import Predictor
     from covid_xray.limits import Limits
     from covid_xray.pacs.objects import Maker, require_packages
 
@@ -77,8 +77,8 @@ def dicom(
 def _answered(
     items: "list[Item]", maker: "Maker", hider: "Deidentifier | None", output: Path
 ) -> Iterator[tuple[dict[str, str], "Failure | None"]]:
-    from covid_xray.bundle.finding import Failure
     from covid_xray.errors import InputRefused
+    from covid_xray.inference.finding import Failure
     from covid_xray.pacs.objects import write_results
 
     for item in items:
@@ -117,8 +117,8 @@ def _copied(hider: "Deidentifier", source: Path | bytes, folder: Path) -> dict[s
 
 
 def _write_rows(path: Path, rows: list[dict[str, str]]) -> None:
-    from covid_xray.bundle.results import csv_line, encoded
     from covid_xray.files import replacing
+    from covid_xray.inference.io.results import csv_line, encoded
 
     lines = [csv_line(COLUMNS), *(csv_line([row[name] for name in COLUMNS]) for row in rows)]
     with replacing(path) as temporary:

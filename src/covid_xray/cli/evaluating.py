@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covid_xray.bundle.bundle import record
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.cli.console import bar, err, out
 from covid_xray.data.split import read_split
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.calibration import read_prevalence
 from covid_xray.evaluation.evaluate import evaluate
 from covid_xray.evaluation.run_facts import read_run
+from covid_xray.inference.predictor import Predictor
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ def predict(job: Job) -> None:
         raise UsageError("expected --json or --csv. Received: both")
     if job.output is None and (job.heatmap or job.resume):
         raise UsageError("expected a folder with -o for --heatmap or --resume. Received: none")
-    from covid_xray.bundle.ahead import ReadAhead
+    from covid_xray.bundle.prefetch import ReadAhead
 
     # Reading and hashing the network goes on in a thread while the imports below are made.
     ahead = ReadAhead(_network(job.bundle, int8=job.precision == "int8"))
@@ -23,5 +23,5 @@ def predict(job: Job) -> None:
 
 def _network(bundle: Path | None, *, int8: bool) -> Path:
     """Where the network's file should be, told without imports: a wrong guess only costs a second read."""
-    folder = bundle or Path(__file__).parent.parent / "bundle" / "default"
+    folder = bundle or Path(__file__).parents[1] / "bundle" / "default"
     return folder / ("model_int8.onnx" if int8 else "model.onnx")

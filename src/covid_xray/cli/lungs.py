@@ -13,11 +13,11 @@ from covid_xray.cli.terminal import bar, finish
 from covid_xray.errors import BadManifest
 
 if TYPE_CHECKING:
-    from covid_xray.bundle.finding import Failure
-    from covid_xray.bundle.inputs import Item
-    from covid_xray.bundle.lung_pictures import Drawn
-    from covid_xray.bundle.lungs import LungFinder
     from covid_xray.data.manifest import Manifest
+    from covid_xray.inference.finding import Failure
+    from covid_xray.inference.io.inputs import Item
+    from covid_xray.inference.lung_pictures import Drawn
+    from covid_xray.inference.lungs import LungFinder
 
 
 def register(app: typer.Typer) -> None:
@@ -80,10 +80,10 @@ def show_lungs(
     sheets_only: Annotated[bool, typer.Option("--sheets-only", help="No picture for each image.")] = False,
 ) -> None:
     """Draw the lungs and the crop box over each image, and contact sheets, so that people can look."""
-    from covid_xray.bundle.inputs import expand, require_any
     from covid_xray.bundle.lung_network_folder import read_network
-    from covid_xray.bundle.lung_pictures import write_sheets
-    from covid_xray.bundle.view import open_lungs
+    from covid_xray.inference.io.inputs import expand, require_any
+    from covid_xray.inference.lung_pictures import write_sheets
+    from covid_xray.inference.view import open_lungs
     from covid_xray.limits import Limits
 
     finder = open_lungs(read_network(network))
@@ -117,11 +117,11 @@ def _tiles(
     finder: "LungFinder", items: "list[Item]", folder: Path | None, failures: "list[Failure]"
 ) -> "Iterator[tuple[str, Drawn]]":
     """Each image drawn small; drawn large into `folder` on the way, where there is one."""
-    from covid_xray.bundle.finding import Failure
-    from covid_xray.bundle.lung_pictures import TILE, draw, write_drawn
-    from covid_xray.bundle.pictures import LONGEST, picture_name
-    from covid_xray.bundle.predictor import open_source
     from covid_xray.errors import BadImage
+    from covid_xray.inference.finding import Failure
+    from covid_xray.inference.heatmap_files import LONGEST, picture_name
+    from covid_xray.inference.lung_pictures import TILE, draw, write_drawn
+    from covid_xray.inference.predictor import open_source
     from covid_xray.limits import Limits
 
     with bar("lungs") as progress:

@@ -41,7 +41,7 @@ def serve(
 ) -> None:
     """Receive radiographs by C-STORE, answer them, and send results to the peers of the settings."""
     resolved = _settings(config, store, settings)
-    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.inference.predictor import Predictor
     from covid_xray.pacs import running
     from covid_xray.pacs.quiet import brief_threads
 
@@ -78,9 +78,9 @@ def pull(
 ) -> None:
     """Fetch the radiographs of studies from an archive, answer them, and send results as `pacs serve` does."""
     resolved = _settings(config, store, settings)
-    from covid_xray.bundle.predictor import Predictor
     from covid_xray.cli.terminal import print_failures
     from covid_xray.errors import PartlyDone
+    from covid_xray.inference.predictor import Predictor
     from covid_xray.pacs import pulling
 
     _log(log_level)

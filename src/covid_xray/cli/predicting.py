@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from covid_xray import __version__, partial
-from covid_xray.bundle.ahead import ReadAhead
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.bundle.clinical_rows import Stated, stated
-from covid_xray.bundle.finding import Failure, Finding, Joint
-from covid_xray.bundle.inputs import Item, expand, require_any
-from covid_xray.bundle.joint_rows import told as told_of
-from covid_xray.bundle.journal import Journal
-from covid_xray.bundle.predictor import Predictor
-from covid_xray.bundle.results import Answer, RowFile, columns, csv_line, encoded, line
+from covid_xray.bundle.prefetch import ReadAhead
 from covid_xray.cli.start import Job
 from covid_xray.cli.terminal import bar, err, finish, out, readable
 from covid_xray.files import write_json
+from covid_xray.inference.finding import Failure, Finding, Joint
+from covid_xray.inference.io.clinical_rows import Stated, stated
+from covid_xray.inference.io.crash_journal import Journal
+from covid_xray.inference.io.inputs import Item, expand, require_any
+from covid_xray.inference.io.joint_rows import told as told_of
+from covid_xray.inference.io.results import Answer, RowFile, columns, csv_line, encoded, line
+from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class _Answers:
     def _write(self, item: Item, answer: Answer, rows: RowFile | None) -> None:
         job, predictor = self.job, self.predictor
         if job.heatmap and job.output and isinstance(answer, Finding):
-            from covid_xray.bundle.pictures import write_heatmap
+            from covid_xray.inference.heatmap_files import write_heatmap
 
             # The picture comes first: a row says that everything about its image is done.
             write_heatmap(answer, item, job.output / "heatmaps", shown=None, limits=predictor.limits)

@@ -48,7 +48,7 @@ def serve(
     if log_level not in ("debug", "info", "warning", "error"):
         raise UsageError(f"expected --log-level debug, info, warning or error. Received: {log_level}")
     resolved = _settings(store, config, [*_given(host=host, port=port), *(settings or ())])
-    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.inference.predictor import Predictor
     from covid_xray.serving import server
     from covid_xray.serving.access import is_loopback
 

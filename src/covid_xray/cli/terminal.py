@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from covid_xray.bundle.finding import Failure
+    from covid_xray.inference.finding import Failure
 
 
 class Terminal:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from covid_xray.bundle.finding import Failure, ModelIdentity
-from covid_xray.bundle.results import Answer, as_dict
 from covid_xray.cluster.extras import need
 from covid_xray.files import sha256_bytes
+from covid_xray.inference.finding import Failure, ModelIdentity
+from covid_xray.inference.io.results import Answer, as_dict
 
 MODULUS = 1 << 256
 META = b"covid_xray"

@@ -15,10 +15,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from covid_xray.bundle.journal import TRIES
 from covid_xray.cluster.plan import Part
 from covid_xray.cluster.scoring import Chunk, Scorer, Work
 from covid_xray.errors import CovidXrayError
+from covid_xray.inference.io.crash_journal import TRIES
 
 FROM_TRY = 3  # of a partition; before that its worker may have died of anything
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from covid_xray import __version__, partial
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.bundle.finding import ModelIdentity
 from covid_xray.cluster.answer_rows import Facts, add, read_facts
 from covid_xray.cluster.extras import need
 from covid_xray.cluster.listing import list_source
@@ -25,6 +24,7 @@ from covid_xray.cluster.plan import Part, Plan, make_plan, parts, read_plan, sam
 from covid_xray.cluster.scoring import Done, Work
 from covid_xray.errors import CovidXrayError, InputRefused, UsageError
 from covid_xray.files import folder_lock, fsync_folder, replacing, write_json
+from covid_xray.inference.finding import ModelIdentity
 
 KINDS = ("heatmaps", "quarantine", "seconds", "answers")  # in the order in which they are written
 Engine = Callable[[Iterator[Part], Work], Iterator[Done | CovidXrayError]]

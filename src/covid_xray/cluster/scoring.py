@@ -15,11 +15,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from covid_xray.bundle.bundle import Bundle
-from covid_xray.bundle.finding import Failure, Finding
-from covid_xray.bundle.inputs import Item
-from covid_xray.bundle.pictures import write_heatmap
-from covid_xray.bundle.predictor import BATCH, Predictor, open_source
-from covid_xray.bundle.view import View
 from covid_xray.cluster.answer_rows import Row, encode
 from covid_xray.cluster.listing import Entry
 from covid_xray.cluster.places import Place, open_place
@@ -27,6 +22,11 @@ from covid_xray.cluster.plan import Part
 from covid_xray.cluster.shards import Member, lost, members
 from covid_xray.errors import BadImage
 from covid_xray.files import sha256_bytes
+from covid_xray.inference.finding import Failure, Finding
+from covid_xray.inference.heatmap_files import write_heatmap
+from covid_xray.inference.io.inputs import Item
+from covid_xray.inference.predictor import BATCH, Predictor, open_source
+from covid_xray.inference.view import View
 from covid_xray.limits import Limits
 
 READERS = 8  # files under way from a slow store

@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.heatmap import normalise
 from covid_xray.evaluation.intervals import percentiles, resampled_sums
 from covid_xray.evaluation.metrics import ratio
+from covid_xray.inference.heatmap import normalise
 
 Floats = NDArray[np.float32]
 SIDE = 64  # maps are compared by SSIM as they are drawn, enlarged to SIDE x SIDE

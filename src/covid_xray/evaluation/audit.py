@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from covid_xray import __version__
 from covid_xray.bundle.bundle import Bundle, load_bundle
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.groups import groups as joined_groups
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadManifest, InputRefused
@@ -31,6 +30,7 @@ from covid_xray.evaluation.shortcuts import HEADLINE, Groups, Settings, ask, cha
 from covid_xray.evaluation.source_probe import source_from_embedding
 from covid_xray.evaluation.verdict import verdict
 from covid_xray.files import write_json, write_text
+from covid_xray.inference.predictor import Predictor
 
 FORMAT = 1
 FILE = "audit.json"

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
-from covid_xray.bundle.predictor import calibrate
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.metrics import ECE_BINS, Floats, checked, compute
 from covid_xray.evaluation.predictions import Predictions, probability_columns
 from covid_xray.evaluation.subgroups import SMALLEST
+from covid_xray.inference.predictor import calibrate
 
 LIMITS = (0.05, 20.0)  # of the temperature; an optimum at an end is none
-SMALLEST_P = 1e-30  # as in `bundle.predictor.calibrate`, so that what is fitted is what is applied
+SMALLEST_P = 1e-30  # as in `inference.predictor.calibrate`, so that what is fitted is what is applied
 MEASURES = ("nll", "brier", "ece")
 
 

@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid_xray.bundle.finding import Finding
-from covid_xray.bundle.heatmap import normalise, overlay
-from covid_xray.bundle.pictures import display
-from covid_xray.bundle.predictor import open_source
 from covid_xray.config import Limits
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadImage
 from covid_xray.evaluation.figures import DARK, drawing, png, short
 from covid_xray.evaluation.predictions import Answering, Predictions
+from covid_xray.inference.finding import Finding
+from covid_xray.inference.heatmap import normalise, overlay
+from covid_xray.inference.heatmap_files import display
+from covid_xray.inference.predictor import open_source
 
 SHOWN, SIDE = 12, 320
 RULE = (

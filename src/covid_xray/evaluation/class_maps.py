@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.head_gradient import logits_and_gradient
 from covid_xray.evaluation.network_graph import NetworkGraph, Runner
+from covid_xray.inference.predictor import Predictor
 
 Floats = NDArray[np.float32]
 GRID = 9  # positions of the occluding patch along each side

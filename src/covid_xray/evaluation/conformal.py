@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import betabinom
 
-from covid_xray.bundle.prediction_sets import METHODS, nonconformity, prediction_sets
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.predictions import Predictions
+from covid_xray.inference.prediction_sets import METHODS, nonconformity, prediction_sets
 
 COVERAGES = (0.9, 0.95)
 BAND = 0.95

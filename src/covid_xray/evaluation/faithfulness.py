@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.heatmap import normalise
+from covid_xray.inference.heatmap import normalise
 
 Floats = NDArray[np.float32]
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

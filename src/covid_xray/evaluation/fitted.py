@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.bundle.bundle import load_bundle, record
-from covid_xray.bundle.prediction_sets import METHODS
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.calibration import calibration_facts, with_temperature
@@ -18,6 +16,8 @@ from covid_xray.evaluation.conformal import conformal_facts
 from covid_xray.evaluation.operating_points import operating_points, positives, side
 from covid_xray.evaluation.predictions import Predictions, Progress, predict_manifest
 from covid_xray.evaluation.subgroups import patients
+from covid_xray.inference.prediction_sets import METHODS
+from covid_xray.inference.predictor import Predictor
 
 Facts = dict[str, Any]
 

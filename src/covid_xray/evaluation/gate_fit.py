@@ -16,16 +16,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.bundle import gate as gates
 from covid_xray.bundle.bundle import record
-from covid_xray.bundle.gate import PART, Gate, open_gate
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.gate_pieces import MOST as MOST_PIECES
 from covid_xray.evaluation.gate_pieces import pieces_of
 from covid_xray.evaluation.gate_sample import Array, Progress, Sample, sample_of
 from covid_xray.evaluation.gate_statistics import statistics
+from covid_xray.inference import gate as gates
+from covid_xray.inference.gate import PART, Gate, open_gate
+from covid_xray.inference.predictor import Predictor
 
 RATE = 0.05  # of good images that may be refused
 LEAST = 100  # training images: below this a rate of a few per cent cannot be told

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.gate import packed
-from covid_xray.bundle.gate_part import features
-from covid_xray.bundle.gate_picture import look
-from covid_xray.bundle.lungs import cropped
-from covid_xray.bundle.predictor import Predictor, open_source
 from covid_xray.data.groups import groups
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadImage
 from covid_xray.evaluation.gate_sample import Progress, Sample, extent_of
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.crop_detector import features
+from covid_xray.inference.gate import packed
+from covid_xray.inference.gate_features import look
+from covid_xray.inference.lungs import cropped
+from covid_xray.inference.predictor import Predictor, open_source
 
 MOST = 1000  # images that are cut
 WHOLE_SIDE = 0.35  # how often a side stays as it is

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.gate_part import extent
-from covid_xray.bundle.gate_picture import Look, look
-from covid_xray.bundle.lungs import Lungs
-from covid_xray.bundle.predictor import BATCH, Predictor, open_source
 from covid_xray.data.groups import groups
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadImage
+from covid_xray.inference.crop_detector import extent
+from covid_xray.inference.gate_features import Look, look
+from covid_xray.inference.lungs import Lungs
+from covid_xray.inference.predictor import BATCH, Predictor, open_source
 
 Progress = Callable[[int, int], None]
 Array = NDArray[np.float64]

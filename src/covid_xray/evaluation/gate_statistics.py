@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.gate import PART, Gaussian, packed, unpacked
-from covid_xray.bundle.gate_picture import WAYS, greys, layout
 from covid_xray.evaluation.gate_pieces import part_statistics
 from covid_xray.evaluation.gate_sample import Array, Sample
+from covid_xray.inference.gate import PART, Gaussian, packed, unpacked
+from covid_xray.inference.gate_features import WAYS, greys, layout
 
 TURNED = 300  # training images that are turned and inverted, to tell such pictures
 COMPONENTS = 16  # of the embedding; docs/decisions/0007-gate.md has the measurements

@@ -27,7 +27,7 @@ Mask = NDArray[np.bool_]
 
 
 class Found(Protocol):
-    """What a network took for lungs; `bundle.lungs.Lungs` is one."""
+    """What a network took for lungs; `inference.lungs.Lungs` is one."""
 
     @property
     def plausible(self) -> bool: ...  # noqa: D102

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from covid_xray.bundle.thresholds import POINTS
 from covid_xray.errors import UsageError
 from covid_xray.evaluation.intervals import proportions
 from covid_xray.evaluation.metrics import Floats
 from covid_xray.evaluation.predictions import Predictions, probability_columns
 from covid_xray.evaluation.subgroups import NOT_STATED, SMALLEST
+from covid_xray.inference.thresholds import POINTS
 
 TARGET = 0.95
 DEFAULT = "covid"
@@ -79,7 +79,7 @@ def choose(about: Side, name: str, *, target: float = TARGET) -> Facts:
 
     Args:
         about: calibration images.
-        name: of `bundle.thresholds.POINTS`.
+        name: of `inference.thresholds.POINTS`.
         target: sensitivity of rule-out, specificity of rule-in.
 
     Returns:

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.bundle.finding import Failure, Finding
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadManifest, CovidXrayError
 from covid_xray.files import replacing
+from covid_xray.inference.finding import Failure, Finding
 
 FAILED = ("image", "label", "code", "message")
 SCORED = ("image", "label", "predicted")
@@ -41,7 +41,7 @@ class Identity(Protocol):
 
 
 class Answering(Protocol):
-    """The part of `bundle.predictor.Predictor` that evaluation needs."""
+    """The part of `inference.predictor.Predictor` that evaluation needs."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...  # noqa: D102

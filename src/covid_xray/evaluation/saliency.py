@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.bundle.bundle import Bundle
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.agreement import mean_of, spearman, ssim
 from covid_xray.evaluation.class_maps import Network, occlusion, probabilities, random_maps, taken_apart
@@ -19,6 +18,7 @@ from covid_xray.evaluation.faithfulness import curves, inside
 from covid_xray.evaluation.metrics import mean_of_defined
 from covid_xray.evaluation.network_graph import Layer, grouped
 from covid_xray.evaluation.scenes import Scenes
+from covid_xray.inference.predictor import Predictor
 
 Floats = NDArray[np.float32]
 Groups = NDArray[np.str_] | None

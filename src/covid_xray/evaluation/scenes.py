@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.bundle.lungs import cropped
-from covid_xray.bundle.predictor import Predictor, open_source
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.evaluation.lung_masks import LungMasks, Mask, MaskFiles, dice
 from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.lungs import cropped
+from covid_xray.inference.predictor import Predictor, open_source
 
 Progress = Callable[[int, int], None]
 SMALLEST_LUNGS = 0.02  # share of the network's input; below that the lungs cannot be told from their edge

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.evaluation.intervals import group_codes, percentiles, resamples
 from covid_xray.evaluation.interventions import INTERVENTIONS, WHOLE, Intervention, whole_input
 from covid_xray.evaluation.metrics import Floats, prepare, weighted
 from covid_xray.evaluation.predictions import Predictions, probability_columns
 from covid_xray.evaluation.scenes import Scenes
 from covid_xray.evaluation.subgroups import by_column, worst
+from covid_xray.inference.predictor import Predictor
 
 SCORES = ("macro_f1", "balanced_accuracy", "auroc_macro")
 # AUROC, since hiding a part also shifts all answers towards one class: thresholds then fail although the images are

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from covid_xray.bundle.finding import Finding
 from covid_xray.errors import Busy, CovidXrayError, InputRefused, StoreFull
+from covid_xray.inference.finding import Finding
 from covid_xray.pacs.arrivals import ANSWERED, FAILED, NO_RESULT, Arrival, Arrivals, Outcome
 from covid_xray.pacs.objects import Maker, Seen
 from covid_xray.pacs.original import NoResult

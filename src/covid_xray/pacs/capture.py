@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from covid_xray.bundle.finding import CANNOT_SAY
-from covid_xray.bundle.heatmap import DISCLAIMER, Caption, annotate, normalise, outlined, overlay
-from covid_xray.bundle.lung_facts import in_words
-from covid_xray.bundle.lungs import WHOLE
-from covid_xray.bundle.pictures import display
+from covid_xray.inference.finding import CANNOT_SAY
+from covid_xray.inference.heatmap import DISCLAIMER, Caption, annotate, normalise, outlined, overlay
+from covid_xray.inference.heatmap_files import display
+from covid_xray.inference.lung_facts import in_words
+from covid_xray.inference.lungs import WHOLE
 from covid_xray.pacs.making import MANUFACTURER, Result
 
 if TYPE_CHECKING:

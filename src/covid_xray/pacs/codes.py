@@ -6,7 +6,7 @@ Concepts of SNOMED CT (SCT), DICOM (DCM) and UCUM where there is one; the rest a
 import re
 from typing import TYPE_CHECKING
 
-from covid_xray.bundle.finding import CANNOT_SAY
+from covid_xray.inference.finding import CANNOT_SAY
 
 if TYPE_CHECKING:
     from pydicom.sr.coding import Code

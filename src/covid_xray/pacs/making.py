@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from covid_xray import __version__
-from covid_xray.bundle.finding import Finding
-from covid_xray.bundle.lungs import Lungs
+from covid_xray.inference.finding import Finding
+from covid_xray.inference.lungs import Lungs
 from covid_xray.pacs.codes import SCHEME
 from covid_xray.pacs.original import Original, character_set, reference
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from covid_xray.bundle.finding import Finding
-from covid_xray.bundle.predictor import Predictor, open_source
-from covid_xray.bundle.view import View
 from covid_xray.errors import BadImage, MissingPackage, UsageError
 from covid_xray.files import read_bounded, replacing
+from covid_xray.inference.finding import Finding
+from covid_xray.inference.predictor import Predictor, open_source
+from covid_xray.inference.view import View
 from covid_xray.pacs.making import Result
 from covid_xray.pacs.original import NoResult, Original, check_kind, read_tags
 from covid_xray.pacs.quiet import quietly

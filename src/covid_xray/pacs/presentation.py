@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid_xray.bundle.heatmap import DISCLAIMER
+from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.pacs.making import Result
 from covid_xray.pacs.region import label
 

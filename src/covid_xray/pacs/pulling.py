@@ -13,10 +13,10 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from covid_xray.bundle.finding import Failure
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import Busy, CovidXrayError, UsageError
 from covid_xray.files import folder_lock
+from covid_xray.inference.finding import Failure
+from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.pacs.original import RADIOGRAPHS
 from covid_xray.pacs.quiet import quietly

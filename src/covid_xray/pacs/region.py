@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.heatmap import normalise
+from covid_xray.inference.heatmap import normalise
 from covid_xray.pacs.making import MANUFACTURER, Result, algorithm_parameters
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import Busy, CovidXrayError, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.images.limited import decode_limited
+from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.pacs.answering import Answerer
 from covid_xray.pacs.arrivals import Arrivals

@@ -6,7 +6,7 @@ Read back by other programs, so everything that can be is coded or a number; onl
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from covid_xray.bundle.heatmap import DISCLAIMER
+from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.pacs import codes as ours
 from covid_xray.pacs.making import MANUFACTURER, Result, algorithm_parameters
 from covid_xray.pacs.region import label

@@ -12,9 +12,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from covid_xray import __version__
-from covid_xray.bundle.heatmap import DISCLAIMER
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
+from covid_xray.inference.heatmap import DISCLAIMER
+from covid_xray.inference.predictor import Predictor
 from covid_xray.serving import api, batches, health, pages, problems, schemas, sessions, studies
 from covid_xray.serving.error_pages import ErrorPages
 from covid_xray.serving.patience import Patience

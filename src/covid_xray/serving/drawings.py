@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid_xray.bundle.heatmap import Caption, annotate, normalise, outlined, overlay, ramp
-from covid_xray.bundle.pictures import display
 from covid_xray.errors import InputRefused
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.heatmap import Caption, annotate, normalise, outlined, overlay, ramp
+from covid_xray.inference.heatmap_files import display
 from covid_xray.store.records import Study
 from covid_xray.store.store import Store
 

@@ -1,7 +1,7 @@
 """Batches: files in, a job that is on disk out at once; its images are answered after that, also after a crash.
 
 What was sent lies in the inbox (mode 0600) until every image has its row, a study or a refusal with its code, and is
-deleted then. Zip archives are read where they lie, under the limits of `bundle.inputs`; nothing is unpacked.
+deleted then. Zip archives are read where they lie, under the limits of `inference.io.inputs`; nothing is unpacked.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from typing import BinaryIO, Protocol
 
 import sqlalchemy as sa
 
-from covid_xray.bundle.inputs import Item, expand
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.errors import BadImage, Busy, CovidXrayError, InputRefused, NotFound, StoreFull
 from covid_xray.files import CHUNK, fsync_folder, read_bounded, sha256_bytes, sha256_file
+from covid_xray.inference.io.inputs import Item, expand
+from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.store import tables
 from covid_xray.store.image_files import private_file, room_on_disk

@@ -8,9 +8,9 @@ from typing import Any
 import pydantic
 
 from covid_xray import clinical
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.clinical_record import ClinicalRecord
 from covid_xray.errors import InputRefused
+from covid_xray.inference.predictor import Predictor
 from covid_xray.serving.rendering import capital
 from covid_xray.store.records import Study
 
@@ -47,7 +47,7 @@ class JointWords:
     """A joint answer for people.
 
     Args:
-        label, reasons, prediction_set, remarks: as in `bundle.finding.Joint`.
+        label, reasons, prediction_set, remarks: as in `inference.finding.Joint`.
         pairs: classes in the order of the network.
         leads: the most probable class, whose movements are shown.
         moved: fields, the one that moved it furthest first.

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from covid_xray.bundle.gate import MEASURED, PART
-from covid_xray.bundle.thresholds import POINTS
+from covid_xray.inference.gate import MEASURED, PART
+from covid_xray.inference.thresholds import POINTS
 from covid_xray.serving.access import Reader, Server
 from covid_xray.serving.rendering import page
 from covid_xray.serving.words import CHECKS

@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from covid_xray.bundle.heatmap import DISCLAIMER
-from covid_xray.bundle.opacity import opacity_in_words
+from covid_xray.inference.heatmap import DISCLAIMER
+from covid_xray.inference.opacity import opacity_in_words
 from covid_xray.serving import drawings
 from covid_xray.serving.joint_words import joint_words
 from covid_xray.serving.rendering import named, sentence

@@ -15,8 +15,8 @@ from fastapi import Request, Response
 from fastapi.templating import Jinja2Templates
 
 from covid_xray import __version__
-from covid_xray.bundle.heatmap import DISCLAIMER
-from covid_xray.bundle.opacity import opacity_in_words
+from covid_xray.inference.heatmap import DISCLAIMER
+from covid_xray.inference.opacity import opacity_in_words
 from covid_xray.serving import access
 from covid_xray.store.accounts import Principal
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from covid_xray.bundle.heatmap import DISCLAIMER
+from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.store.records import Feedback, Study, Verdict
 
 _ID = "3f2a9c0d5b8e4f6a8c1d2e3f4a5b6c7d"

@@ -11,10 +11,10 @@ from types import FrameType
 
 import uvicorn
 
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Serving
 from covid_xray.errors import UsageError
 from covid_xray.files import folder_lock
+from covid_xray.inference.predictor import Predictor
 from covid_xray.serving.access import is_loopback
 from covid_xray.serving.app import create_app
 from covid_xray.serving.patience import PatientProtocol

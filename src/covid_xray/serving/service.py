@@ -14,15 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from covid_xray.bundle.finding import Finding
-from covid_xray.bundle.joint_rows import joint_as_dict
-from covid_xray.bundle.predictor import Predictor, open_source
-from covid_xray.bundle.view import View
 from covid_xray.config import Serving
 from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.files import folder_lock, replacing, sha256_bytes
 from covid_xray.images.limited import MAX_WORKERS
 from covid_xray.images.radiograph import ImageSource
+from covid_xray.inference.finding import Finding
+from covid_xray.inference.io.joint_rows import joint_as_dict
+from covid_xray.inference.predictor import Predictor, open_source
+from covid_xray.inference.view import View
 from covid_xray.serving.gauges import Gauges
 from covid_xray.serving.jobs import Jobs
 from covid_xray.serving.load import Batcher, Gate

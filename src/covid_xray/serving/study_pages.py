@@ -8,8 +8,8 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
-from covid_xray.bundle.finding import CANNOT_SAY
 from covid_xray.errors import InputRefused
+from covid_xray.inference.finding import CANNOT_SAY
 from covid_xray.serving import drawings, words
 from covid_xray.serving.access import Admin, Reader, Server
 from covid_xray.serving.joint_words import form_fields, joint_words, record_of

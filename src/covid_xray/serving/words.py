@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from covid_xray.bundle.finding import ModelIdentity
-from covid_xray.bundle.gate import FRONTAL
-from covid_xray.bundle.thresholds import POINTS
+from covid_xray.inference.finding import ModelIdentity
+from covid_xray.inference.gate import FRONTAL
+from covid_xray.inference.thresholds import POINTS
 from covid_xray.serving.rendering import sentence
 from covid_xray.store.records import Study
 

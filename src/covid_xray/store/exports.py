@@ -6,7 +6,7 @@ A cell that a spreadsheet would take for a formula gets a quote before it: names
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from covid_xray.bundle.results import csv_line
+from covid_xray.inference.io.results import csv_line
 from covid_xray.store.records import Study
 from covid_xray.store.store import Store
 

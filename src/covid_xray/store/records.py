@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.finding import Finding, ModelIdentity
-from covid_xray.bundle.lung_facts import in_words
-from covid_xray.bundle.lungs import WHOLE
-from covid_xray.bundle.results import as_dict
 from covid_xray.images.radiograph import ImageSource
+from covid_xray.inference.finding import Finding, ModelIdentity
+from covid_xray.inference.io.results import as_dict
+from covid_xray.inference.lung_facts import in_words
+from covid_xray.inference.lungs import WHOLE
 
 Verdict = Literal["agree", "disagree", "correct"]
 NORMAL = "normal"
@@ -79,7 +79,7 @@ class NewStudy:
 class Study:
     """A stored study.
 
-    `finding` holds what `bundle.results.as_dict` says of a `Finding` (probabilities, label, reasons, prediction_set,
+    `finding` holds what `inference.io.results.as_dict` says of a `Finding` (probabilities, label, reasons, prediction_set,
     operating_points, gate, lungs, and joint where clinical values were given), `thresholds` (class to operating point
     to probability, or `None`), `region` (what the network saw: top, left, bottom, right in shares of the picture) and
     `lungs_in_words`.

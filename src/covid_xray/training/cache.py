@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.bundle.lung_network import LungNetwork
-from covid_xray.bundle.view import Viewer
 from covid_xray.config import Limits
 from covid_xray.data.manifest import Manifest
 from covid_xray.errors import BadImage, BadManifest
 from covid_xray.files import read_bounded, sha256_bytes, sha256_file, write_json, write_text
 from covid_xray.images.decode import decode
+from covid_xray.inference.view import Viewer
 
 Progress = Callable[[int, int], None]
 NAMED = 100  # refused images in a message

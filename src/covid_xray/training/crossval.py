@@ -18,12 +18,12 @@ import keras
 import pandas as pd
 
 from covid_xray import partial
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Training, to_yaml
 from covid_xray.data.manifest import Manifest, fingerprint
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.predictions import FAILED, Predictions, predict_manifest, read_predictions, write_predictions
 from covid_xray.files import folder_lock, sha256_file, write_json, write_text
+from covid_xray.inference.predictor import Predictor
 from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.epochs import Progress
 from covid_xray.training.folds import Fold, Protocol, plan_folds, write_folds

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from covid_xray.bundle.bundle import MODEL_FILE, OUTPUTS, identity_of, load_bundle, unsealed, write_bundle
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lung_network_folder import read_network
-from covid_xray.bundle.predictor import Predictor
-from covid_xray.bundle.selftest import references
 from covid_xray.errors import BadBundle, InputRefused
 from covid_xray.files import sha256_bytes
 from covid_xray.images.pixels import PIXELS_VERSION
+from covid_xray.inference.predictor import Predictor
+from covid_xray.inference.selftest import references
 from covid_xray.models.heatmap_head import with_class_maps
 from covid_xray.training.canonical import canonical
 from covid_xray.training.lung_crop import FOLDER

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from covid_xray import clinical
 from covid_xray.bundle.bundle import Bundle, load_bundle, networks, write_bundle
-from covid_xray.bundle.fusion import Fusion
 from covid_xray.bundle.fusion_network import FUSION_VERSION, FusionNetwork
 from covid_xray.data.manifest import Manifest, fingerprint
 from covid_xray.data.split import make_folds
@@ -22,6 +21,7 @@ from covid_xray.errors import BadSplit
 from covid_xray.evaluation.answered import Answered, Rows
 from covid_xray.evaluation.conformal import conformal_facts
 from covid_xray.evaluation.predictions import Predictions, probability_columns
+from covid_xray.inference.fusion import Fusion
 from covid_xray.training.fusion import Recipe, counted, fit, to_fusion_onnx, usable
 from covid_xray.training.storage import ExportFailed
 

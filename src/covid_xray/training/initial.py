@@ -12,10 +12,10 @@ import numpy as np
 from keras import layers
 
 from covid_xray.bundle.bundle import DEFAULT, FACTS_FILE, Bundle, load_bundle
-from covid_xray.bundle.predictor import Predictor
-from covid_xray.bundle.selftest import drawn
 from covid_xray.config import Training
 from covid_xray.errors import BadBundle, UsageError
+from covid_xray.inference.predictor import Predictor
+from covid_xray.inference.selftest import drawn
 from covid_xray.models import zoo
 from covid_xray.models.heatmap_head import with_class_maps
 from covid_xray.training import precision

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from covid_xray.bundle.lung_network import LUNGS_FILE, LUNGS_VERSION, MARGIN
-from covid_xray.bundle.lungs import LungFinder
 from covid_xray.config import LungTraining
 from covid_xray.data.manifest import Manifest
 from covid_xray.data.split import write_split
@@ -26,6 +25,7 @@ from covid_xray.errors import BadManifest, UsageError
 from covid_xray.files import folder_lock, replacing, sha256_bytes, write_json, write_text
 from covid_xray.images.decode import decode
 from covid_xray.images.pixels import to_input
+from covid_xray.inference.lungs import LungFinder
 from covid_xray.models import lung_unet
 from covid_xray.training.appearance import change
 from covid_xray.training.batches import affine

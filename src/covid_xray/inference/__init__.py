@@ -1,0 +1,1 @@
+"""Classify radiographs with a bundle, on ONNX Runtime; never imports TensorFlow."""

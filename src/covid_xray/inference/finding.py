@@ -1,0 +1,121 @@
+"""What the house says of one image: a `Finding`, or a `Failure` with its reason. Plain data, no methods of weight."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.inference.lungs import WHOLE, Box
+
+CANNOT_SAY = "cannot say"
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which network answered: its name, version and the SHA-256 of `model.onnx`."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LungFacts:
+    """What is said of the lungs of one image.
+
+    Args:
+        plausible: whether what was found can be a pair of lungs; nothing else is said of them if not.
+        box: top, left, bottom, right of the lungs with a margin, in shares of the picture.
+        area: share of the picture that they cover.
+        heat_inside: share of the heat map of the most probable class that lies inside them, 0..1; `None` without
+            evidence for that class.
+        opaque: roughly the share of them that is opaque, 0..1, by brightness: an indicator and no measurement; `None`
+            where it cannot be told.
+        words: what a reader should know, such as that the lungs were not found; empty if nothing.
+    """
+
+    plausible: bool
+    box: Box = WHOLE
+    area: float | None = None
+    heat_inside: float | None = None
+    opaque: float | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The answer from the image and what is known of the patient together; the image's own stands beside it.
+
+    Args:
+        probabilities: class to probability, in the bundle's class order; they sum to 1.
+        label: the most probable class, or `CANNOT_SAY` when there are `reasons`.
+        reasons: why the answer is "cannot say"; empty otherwise.
+        prediction_set: as in `Finding`, at the coverage fitted for joint answers; `None` where none was.
+        known: the clinical values that were given.
+        unused: those of them that cannot change this answer, and why.
+        contributions: field -> class -> how far the field moved its probability (Shapley values, -1..1); over the
+            fields they sum to the joint probability minus the image's.
+        remarks: what should be asked about the values.
+    """
+
+    probabilities: dict[str, float]
+    label: str
+    reasons: tuple[str, ...]
+    prediction_set: tuple[str, ...] | None
+    known: dict[str, float]
+    unused: dict[str, str]
+    contributions: dict[str, dict[str, float]]
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """The answer for one image.
+
+    Args:
+        image: the path or name that was asked for, unchanged.
+        probabilities: class to calibrated probability, in the bundle's class order; they sum to 1.
+        label: the most probable class, or `CANNOT_SAY` when there are `reasons`.
+        reasons: why the answer is "cannot say"; empty otherwise.
+        prediction_set: the classes that conformal prediction keeps at the bundle's coverage; `None` when the
+            bundle was not calibrated for it.
+        gate: verdicts of the input checks by name; `None` when the bundle has none.
+        model: which network answered.
+        class_maps: C x h x w float32 over the whole picture, Grad-CAM of each class, zero or more, not normalised;
+            zero outside `region`; `None` unless asked for.
+        operating_points: class -> name of the operating point (rule-out, balanced, rule-in) -> whether the class's
+            probability reaches it; `None` when the bundle has none.
+        embedding: D float32, the network's last hidden features; `None` unless asked for.
+        region: the part of the picture that the network saw: top, left, bottom, right in shares of it.
+        lungs: what was found of them; `None` when the bundle has no lung network.
+        joint: the answer with clinical values; `None` unless they were given (`Predictor.join`).
+    """
+
+    image: str
+    probabilities: dict[str, float]
+    label: str
+    reasons: tuple[str, ...]
+    prediction_set: tuple[str, ...] | None
+    gate: dict[str, Any] | None
+    model: ModelIdentity
+    class_maps: NDArray[np.float32] | None = None
+    embedding: NDArray[np.float32] | None = None
+    operating_points: dict[str, dict[str, bool]] | None = None
+    region: Box = WHOLE
+    lungs: LungFacts | None = None
+    joint: Joint | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Everything to be said in words: the reasons, and what is to be known of the lungs."""
+        return (*self.reasons, self.lungs.words) if self.lungs and self.lungs.words else self.reasons
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that got no answer: the stable `code` and safe `message` of the error."""
+
+    image: str
+    code: str
+    message: str

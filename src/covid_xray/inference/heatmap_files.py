@@ -1,0 +1,60 @@
+"""Findings with class maps in, annotated heat-map pictures on disk out."""
+
+from pathlib import Path, PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.files import replacing, sha256_bytes
+from covid_xray.images.pixels import to_input
+from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.finding import CANNOT_SAY, Finding
+from covid_xray.inference.heatmap import Caption, annotate, normalise, outlined, overlay
+from covid_xray.inference.lung_facts import in_words
+from covid_xray.inference.lungs import WHOLE
+from covid_xray.inference.predictor import Source, open_source
+from covid_xray.limits import Limits
+
+LONGEST = 896  # pixels of the longer side: enough for a screen, small enough for a report
+
+
+def display(radiograph: Radiograph, *, longest: int = LONGEST) -> NDArray[np.uint8]:
+    """The radiograph to look at: H x W uint8 with its own aspect ratio, shrunk to `longest` where it is larger."""
+    height, width = radiograph.pixels.shape
+    scale = min(1.0, longest / max(height, width))
+    return to_input(radiograph, height=max(1, round(height * scale)), width=max(1, round(width * scale)))
+
+
+def write_heatmap(finding: Finding, source: Source, folder: Path, *, shown: str | None, limits: Limits) -> Path:
+    """Write the heat map of one class over its radiograph as PNG and return the path.
+
+    Args:
+        finding: with class maps.
+        source: what was predicted; it is read again, so that no picture is held in memory meanwhile.
+        folder: the picture goes to `<stem>-<8 digits of the name's hash>-<class>.png` in it, so that two images of
+            one name in two folders do not meet.
+        shown: the class; `None` for the most probable one.
+        limits: what a file may cost.
+    """
+    classes = list(finding.probabilities)
+    name = shown or max(classes, key=finding.probabilities.__getitem__)
+    if finding.class_maps is None or name not in classes:
+        raise ValueError(f"expected class maps and a class of {classes}. Received: class {name!r}")
+    class_map = finding.class_maps[classes.index(name)]
+    grey = display(open_source(source, limits=limits))
+    evidence = normalise(class_map, height=4, width=4) is not None
+    note = f"{CANNOT_SAY}: {'; '.join(finding.reasons)}" if finding.reasons else ""
+    model = f"{finding.model.name} {finding.model.version}"
+    lungs = in_words(finding.lungs, cropped=finding.region != WHOLE)
+    caption = Caption(shown=name, probability=finding.probabilities[name], model=model, note=note, lungs=lungs)
+    path = folder / picture_name(finding.image, name)
+    with replacing(path) as temporary:
+        annotate(outlined(overlay(grey, class_map), finding.region), caption, evidence=evidence).save(temporary)
+    return path
+
+
+def picture_name(image: str, shown: str) -> str:
+    """File name of the heat map of `image` for the class `shown`."""
+    stem = PurePath(image).stem[:80] or "image"
+    digest = sha256_bytes(image.encode("utf-8", errors="surrogateescape"))
+    return f"{stem}-{digest[:8]}-{shown}.png"

@@ -1,0 +1,1 @@
+"""Read the inputs of a run and write its result rows."""

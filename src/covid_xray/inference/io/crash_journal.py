@@ -1,0 +1,94 @@
+"""Images that were being answered when a run died: kept beside its results, read by the run that resumes it.
+
+Every image is noted before it is decoded. When a process dies (a decoder that crashes, the system's memory killer, kill
+-9), the images that it had noted and not answered are suspects, and the next run takes care of them:
+
+    in 1 run that died   decoded in a child process, which may die without harm
+    in 2                 that, and nothing else under way meanwhile, so that nobody else is blamed
+    in 3                 not tried again: it fails with the code `gave-up`
+
+A run that ends by itself, whatever its exit code, leaves no journal.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from covid_xray.files import write_text
+from covid_xray.inference.io.inputs import Item
+
+TRIES = 3  # runs that may die over one image
+ALONE = 2  # from so many on it is answered by itself
+
+
+class Journal:
+    """The journal of one results file, `.<name>.journal` beside it; a context manager that removes it at the end.
+
+    Args:
+        results: the results file, held by its writer, so that nobody else writes this journal.
+        done: images that have their row.
+        resume: take over what the journal of an earlier run says; without it that is forgotten.
+
+    Attributes:
+        died: image -> in how many runs that died it was under way without getting its row.
+    """
+
+    def __init__(self, results: Path, *, done: frozenset[str], resume: bool) -> None:
+        self.path = results.with_name(f".{results.name}.journal")
+        self.died = _died(self.path, done) if resume else {}
+        # From here on it holds the counts of before, then what this run begins.
+        if self.died:
+            write_text(self.path, "".join(_line(name, died) for name, died in self.died.items()))
+        fresh = 0 if self.died else os.O_TRUNC
+        self._handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | fresh, 0o666)
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+        self.path.unlink(missing_ok=True)
+
+    def runs(self, items: Iterable[Item]) -> Iterator[list[Item]]:
+        """The items in order, in runs that may be answered together; a suspect of two runs is one by itself."""
+        for alone, group in itertools.groupby(items, lambda item: self.died.get(item.name, 0) >= ALONE):
+            careful = [self._careful(item) for item in group]
+            yield from ([item] for item in careful) if alone else [careful]
+
+    def noting(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The items, each noted when it is asked for."""
+        for item in items:
+            os.write(self._handle, _line(item.name).encode("ascii"))
+            yield item
+
+    def _careful(self, item: Item) -> Item:
+        died = self.died.get(item.name, 0)
+        if died >= TRIES:
+            return replace(item, problem="gave-up")
+        return replace(item, apart=True) if died else item
+
+
+def _line(name: str, died: int | None = None) -> str:
+    """A count of before, or (without) a beginning; ASCII, so that a name of any bytes is one line of text."""
+    return json.dumps([name] if died is None else [name, died]) + "\n"
+
+
+def _died(path: Path, done: frozenset[str]) -> dict[str, int]:
+    """What the journal of a run that died says; a torn last line, or a file that is no journal, says nothing."""
+    counts: dict[str, int] = {}
+    begun: set[str] = set()
+    try:
+        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        try:
+            name, *died = json.loads(line)
+            counts[str(name)] = int(died[0]) if died else counts.get(str(name), 0)
+        except (ValueError, TypeError, IndexError, RecursionError):
+            continue
+        begun |= set() if died else {str(name)}
+    return {name: died + (name in begun) for name, died in counts.items() if name not in done}

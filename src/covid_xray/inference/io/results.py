@@ -1,0 +1,257 @@
+"""Answers in, rows out: JSON lines or CSV with the same facts, one whole row at a time, resumable.
+
+A row is written by one `write` call with its newline, so an interrupted run leaves whole rows; a torn last row, as a
+power cut may leave, is dropped on resume. Names are kept exactly, line breaks and bytes that are no UTF-8 included.
+"""
+
+import csv
+import fcntl
+import io
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from covid_xray.errors import Busy, InputRefused, UsageError
+from covid_xray.inference.finding import Failure, Finding, LungFacts, ModelIdentity
+from covid_xray.inference.io.joint_rows import joint_as_dict, joint_cells, joint_columns
+
+Answer = Finding | Failure
+
+
+def as_dict(answer: Answer, *, identity: ModelIdentity, joint: bool = False) -> dict[str, Any]:
+    """One answer as plain data; a failure has the same keys, with `error` naming its code.
+
+    The key `joint` is there with a joint answer, or where `joint` asks for it, then perhaps `None`.
+    Probabilities are rounded to six digits; one that is not finite becomes `None`, since JSON has no NaN.
+    """
+    finding = answer if isinstance(answer, Finding) else None
+    failure = answer if isinstance(answer, Failure) else None
+    kept = finding.prediction_set if finding else None
+    facts = {
+        "image": answer.image,
+        "label": finding.label if finding else None,
+        "probabilities": {k: _rounded(v) for k, v in finding.probabilities.items()} if finding else None,
+        "prediction_set": None if kept is None else list(kept),
+        "operating_points": finding.operating_points if finding else None,
+        "gate": finding.gate if finding else None,
+        "lungs": lungs_as_dict(finding.lungs) if finding and finding.lungs else None,
+        "reasons": [failure.message] if failure else list(finding.reasons if finding else ()),
+        "model": {"name": identity.name, "version": identity.version, "sha256": identity.sha256},
+        "error": failure.code if failure else None,
+    }
+    if joint or (finding and finding.joint):
+        facts["joint"] = joint_as_dict(finding.joint) if finding and finding.joint else None
+    return facts
+
+
+def lungs_as_dict(lungs: LungFacts) -> dict[str, Any]:
+    """What is said of the lungs as plain data, with few digits: they are no measurement."""
+
+    def short(value: float | None) -> float | None:
+        return None if value is None else round(value, 3)
+
+    return {
+        "plausible": lungs.plausible,
+        "box": [short(side) for side in lungs.box] if lungs.plausible else None,
+        "area": short(lungs.area),
+        "heat_map_inside": short(lungs.heat_inside),
+        "opaque_roughly": None if lungs.opaque is None else round(lungs.opaque, 2),
+        "words": lungs.words,
+    }
+
+
+def columns(classes: Sequence[str], *, joint: bool = False) -> list[str]:
+    """Header of the CSV form; with `joint` also of the answers with clinical values."""
+    probabilities = [f"p_{name}" for name in classes]
+    told = ["prediction_set", "operating_points", "gate", "lungs", "reasons", "model", "model_sha256", "error"]
+    return ["image", "label", *probabilities, *told, *(joint_columns(classes) if joint else ())]
+
+
+def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], joint: bool = False) -> list[str]:
+    """One answer as the values of `columns`."""
+    facts = as_dict(answer, identity=identity, joint=joint)
+    probabilities = facts["probabilities"] or {}
+    return [
+        facts["image"],
+        facts["label"] or "",
+        *(_cell(probabilities.get(name)) for name in classes),
+        "|".join(facts["prediction_set"] or []),
+        *(json.dumps(facts[name]) if facts[name] else "" for name in ("operating_points", "gate", "lungs")),
+        "; ".join(facts["reasons"]),
+        f"{identity.name} {identity.version}",
+        identity.sha256,
+        facts["error"] or "",
+        *(joint_cells(facts["joint"], classes) if joint else ()),
+    ]
+
+
+class RowFile:
+    """A results file open for appending whole rows; a context manager that fsyncs when it closes.
+
+    Args:
+        path: `.jsonl` for JSON lines, anything else for CSV.
+        identity, classes: of the bundle that answers.
+        resume: keep the rows that are there; without it an existing file is refused.
+        joint: rows also hold the answers with clinical values.
+
+    Attributes:
+        done: names of the images that have their row already.
+        failed: the failures among them.
+
+    Raises:
+        UsageError: the file exists and `resume` was not asked for.
+        InputRefused: the rows that are there come from another network (`other-model`), or the file is no results
+            file (`not-results`).
+        Busy: another process is writing to it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        identity: ModelIdentity,
+        classes: Sequence[str],
+        resume: bool = False,
+        joint: bool = False,
+    ) -> None:
+        self.path, self.identity, self.classes, self._joint = path, identity, tuple(classes), joint
+        self._json = path.suffix == ".jsonl"
+        if path.exists() and not resume:
+            raise UsageError(
+                f"expected a new file. Received: {path}, which exists; add --resume or name another folder"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            self._lock()
+            self.done, self.failed = self._reopen()
+            if not self._json and os.fstat(self._handle).st_size == 0:
+                self._put(csv_line(columns(self.classes, joint=joint)))
+        except BaseException:
+            os.close(self._handle)
+            raise
+
+    def write(self, answer: Answer) -> None:
+        """Append one row."""
+        self._put(line(answer, identity=self.identity, classes=self.classes, as_json=self._json, joint=self._joint))
+
+    def __enter__(self) -> "RowFile":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            os.fsync(self._handle)
+        finally:
+            os.close(self._handle)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Busy(f"expected {self.path} to be free. Received: another process writes to it") from None
+
+    def _put(self, text: str) -> None:
+        data = encoded(text)
+        while data:  # a full disk raises; a short write goes on
+            data = data[os.write(self._handle, data) :]
+
+    def _reopen(self) -> tuple[frozenset[str], tuple[Failure, ...]]:
+        """Cut a torn last row off and return what the rows that are there say."""
+        data = self.path.read_bytes()
+        whole = data[: _end_of_rows(data, quoted=not self._json)]
+        if len(whole) < len(data):
+            os.truncate(self.path, len(whole))
+        try:
+            text, header = whole.decode("utf-8", errors="surrogateescape"), columns(self.classes, joint=self._joint)
+            rows = _rows(text, header=header, is_json=self._json)
+            facts = [_facts(row, is_json=self._json) for row in rows]
+        except (ValueError, KeyError, TypeError, csv.Error):
+            raise InputRefused(
+                f"expected {self.path} to hold rows of this command. Received: something else; name another folder",
+                code="not-results",
+            ) from None
+        if any(sha256 != self.identity.sha256 for _, sha256, _ in facts):
+            raise InputRefused(
+                f"expected {self.path} to hold answers of this network. Received: answers of another; "
+                "name another folder",
+                code="other-model",
+            )
+        return frozenset(name for name, _, _ in facts), tuple(failure for _, _, failure in facts if failure)
+
+
+def line(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], as_json: bool, joint: bool = False) -> str:
+    """One answer as a row with its newline: a JSON object, or the values of `columns` as CSV."""
+    if as_json:
+        return json_line(as_dict(answer, identity=identity, joint=joint))
+    return csv_line(as_row(answer, identity=identity, classes=classes, joint=joint))
+
+
+def json_line(facts: dict[str, Any]) -> str:
+    """One JSON object and its newline."""
+    text = json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n"
+    if text.isascii() or _is_text(text):
+        return text
+    return json.dumps(facts, allow_nan=False) + "\n"  # a name that is no UTF-8: as \udcXX, so that the file is text
+
+
+def csv_line(values: Sequence[str]) -> str:
+    """One CSV row and its newline; a name that holds a line break is quoted, as RFC 4180 has it."""
+    buffer = io.StringIO()
+    # Before Python 3.13 the writer quotes only the line breaks that are part of its own line end.
+    csv.writer(buffer, lineterminator="\r\n").writerow(values)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
+
+
+def encoded(text: str) -> bytes:
+    """The bytes of a row; a file name that is no UTF-8 keeps its bytes."""
+    return text.encode("utf-8", errors="surrogateescape")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _rounded(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _end_of_rows(data: bytes, *, quoted: bool) -> int:
+    """Where the last whole row ends. A newline inside quotes ends no row: quotes are counted up to it."""
+    end = data.rfind(b"\n") + 1
+    while quoted and end and data.count(b'"', 0, end) % 2:
+        end = data.rfind(b"\n", 0, end - 1) + 1
+    return end
+
+
+def _rows(text: str, *, header: list[str], is_json: bool) -> list[dict[str, Any]]:
+    if is_json:
+        return [json.loads(part) for part in text.split("\n") if part]
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    known = not text or next(csv.reader(io.StringIO(text, newline=""))) == header
+    if not known and not rows:  # where it has rows, these say better what it is
+        raise ValueError("expected the header of this command. Received: another")
+    return rows
+
+
+def _facts(row: dict[str, Any], *, is_json: bool) -> tuple[str, str, Failure | None]:
+    """Image, SHA-256 of the network, and the failure if it is one."""
+    sha256 = row["model"]["sha256"] if is_json else row["model_sha256"]
+    name, code, reasons = row["image"], row["error"], row["reasons"]
+    if not isinstance(name, str) or not isinstance(sha256, str):
+        raise TypeError("expected the name of an image. Received: none")
+    message = "; ".join(reasons) if isinstance(reasons, list) else str(reasons)
+    return name, sha256, Failure(name, str(code), message) if code else None

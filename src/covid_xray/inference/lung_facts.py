@@ -1,0 +1,44 @@
+"""What was seen of one radiograph and a class map of it in, what is said of its lungs out."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.inference.finding import LungFacts
+from covid_xray.inference.lungs import Lungs
+from covid_xray.inference.view import View
+
+NOT_FOUND = "lungs were not found; the whole picture was used"
+
+
+def lung_facts(view: View, class_map: NDArray[np.float32] | None) -> LungFacts | None:
+    """What is said of the lungs; `None` where nobody looked for them.
+
+    Args:
+        view: of the radiograph.
+        class_map: h x w over the whole picture, of the most probable class; `None` when there is none.
+    """
+    lungs = view.lungs
+    if lungs is None:
+        return None
+    if not lungs.plausible:
+        return LungFacts(plausible=False, words=NOT_FOUND)
+    inside = None if class_map is None else heat_inside(class_map, lungs)
+    return LungFacts(plausible=True, box=lungs.box, area=lungs.area, heat_inside=inside, opaque=lungs.opaque)
+
+
+def in_words(lungs: LungFacts | None, *, cropped: bool) -> str:
+    """A line for a caption; empty where nobody looked for lungs."""
+    if lungs is None or not lungs.plausible:
+        return lungs.words if lungs else ""
+    said = ["the network saw the part in the frame"] if cropped else []
+    if lungs.heat_inside is not None:
+        said.append(f"{lungs.heat_inside:.0%} of the most probable class's heat map lies inside the lungs")
+    return "; ".join(said)
+
+
+def heat_inside(class_map: NDArray[np.float32], lungs: Lungs) -> float | None:
+    """Share of a class map (h x w over the whole picture) that lies inside the lungs; `None` without evidence."""
+    total = float(class_map.sum())
+    if not np.isfinite(total) or total <= 0:
+        return None
+    return float((class_map * lungs.share(*class_map.shape)).sum() / total)

@@ -1,0 +1,302 @@
+"""Images in, findings out: the bundle's network on ONNX Runtime. No TensorFlow anywhere below this line.
+
+Decoding runs in threads (Pillow and pydicom release the interpreter lock for the heavy part) ahead of the network,
+batches have a fixed size, and only a few batches exist at a time: memory stays flat however many images come.
+"""
+
+import dataclasses
+import itertools
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.bundle.bundle import Bundle, load_bundle
+from covid_xray.errors import BadImage, UsageError
+from covid_xray.images.decode import decode
+from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.engines import open_engine
+from covid_xray.inference.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
+from covid_xray.inference.gate import open_gate
+from covid_xray.inference.gate import reasons as objections
+from covid_xray.inference.gate_features import look
+from covid_xray.inference.heatmap import placed
+from covid_xray.inference.io.inputs import Item
+from covid_xray.inference.lung_facts import lung_facts
+from covid_xray.inference.prediction_sets import prediction_set, undecided
+from covid_xray.inference.thresholds import passed
+from covid_xray.inference.view import View, Viewer
+from covid_xray.limits import Limits
+
+if TYPE_CHECKING:
+    from covid_xray.inference.fusion import Fusion
+
+Source = str | Path | bytes | Radiograph | Item
+BATCH = 16
+
+
+class Predictor:
+    """Answers from one bundle. Thread-safe: threads may share one predictor.
+
+    Args:
+        bundle: folder of a bundle, a loaded `Bundle`, or `None` for the one that ships with the package.
+        threads: threads of the network; 0 for one a core.
+        limits: what a file may cost.
+        engine, precision: of `engines.open_engine`; a loaded bundle brings its own choice of int8 or not.
+        few: only a few images will come: start sooner, each may take a little longer.
+        untrusted: decode in child processes with time and memory limits, for files that nobody vouches for.
+        shares: as in `engines.open_engine`, for a program that does other work beside the network.
+
+    Example:
+        >>> predictor = Predictor("runs/x/bundle")
+        >>> finding = predictor.predict("chest.png")
+        >>> finding.label, finding.probabilities["covid"]
+        ('normal', 0.03)
+
+    Raises:
+        BadBundle: the bundle is missing, altered, or not one that the engine can open.
+        UsageError: an engine or precision that does not exist, or not together.
+        MissingPackage: the engine is not installed.
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path | Bundle | None = None,
+        *,
+        threads: int = 0,
+        limits: Limits | None = None,
+        engine: str = "onnxruntime",
+        precision: str = "float32",
+        few: bool = False,
+        untrusted: bool = False,
+        shares: bool = False,
+    ) -> None:
+        loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, int8=precision == "int8")
+        self.precision = "int8" if loaded.int8 else precision
+        self._engine = open_engine(
+            loaded, engine=engine, precision=self.precision, threads=threads, few=few, shares=shares
+        )
+        self.bundle = dataclasses.replace(loaded, model=b"")  # the engine keeps what it needs of it
+        self.limits = limits or Limits()
+        self.untrusted = untrusted
+        self.gate = open_gate(self.bundle.facts.get("gate"))
+        self.viewer = Viewer(height=loaded.height, width=loaded.width, lungs=loaded.lungs, crop=loaded.crop)
+        self.identity = ModelIdentity(loaded.name, loaded.version, loaded.sha256)
+
+    @property
+    def engine(self) -> str:
+        """Name and version of what runs the network, such as `onnxruntime 1.22.0`."""
+        return self._engine.version
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of every probability vector and class map."""
+        return self.bundle.classes
+
+    def read(self, source: Source) -> NDArray[np.uint8]:
+        """The network's input for one image: height x width uint8, 0..255. Raises `BadImage`."""
+        return self.viewer.view(open_source(source, limits=self.limits, untrusted=self.untrusted)).pixels
+
+    def view(self, source: Source) -> View:
+        """All that an answer needs of one image: the network's input and its region, lungs, and the gate's look.
+
+        For callers that read and answer at different places; see `answers`. Raises `BadImage`.
+        """
+        radiograph = open_source(source, limits=self.limits, untrusted=self.untrusted)
+        seen = self.viewer.view(radiograph)
+        return dataclasses.replace(seen, look=look(radiograph)) if self.gate else seen
+
+    def run(self, pixels: NDArray[np.uint8], *, class_maps: bool = False) -> dict[str, NDArray[np.float32]]:
+        """The network's outputs for N x height x width grey values in 0..255.
+
+        Returns:
+            `probabilities` N x C float32, calibrated, rows sum to 1; `embedding` N x D float32; and, if asked for,
+            `class_maps` N x C x h x w float32, zero or more.
+        """
+        result = self.run_uncalibrated(pixels, class_maps=class_maps)
+        result["probabilities"] = calibrate(result["probabilities"], temperature=self.bundle.temperature)
+        return result
+
+    def run_uncalibrated(
+        self, pixels: NDArray[np.uint8], *, class_maps: bool = False
+    ) -> dict[str, NDArray[np.float32]]:
+        """As `run`, with the probabilities as the network gives them, before temperature scaling."""
+        expected = (self.bundle.height, self.bundle.width)
+        if pixels.ndim != 3 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
+            raise ValueError(f"expected N x {expected} uint8. Received: {pixels.shape} {pixels.dtype}")
+        wanted = ["probabilities", "embedding"] + (["class_maps"] if class_maps else [])
+        return self._engine.run(pixels[..., None].astype(np.float32), wanted)
+
+    def predict(
+        self, source: Source, *, class_maps: bool = False, clinical: Mapping[str, float] | None = None
+    ) -> Finding:
+        """The finding for one image: a path, the bytes of a file, or a `Radiograph`; see `join` for `clinical`.
+
+        Raises:
+            BadImage: the file is not a readable PNG, JPEG or DICOM image within the limits.
+            UsageError: clinical values, and the bundle has no input for them.
+        """
+        finding = self.answers([_name(source)], [self.view(source)], class_maps=class_maps)[0]
+        return self.join(finding, clinical) if clinical else finding
+
+    def join(self, finding: Finding, clinical: Mapping[str, float]) -> Finding:
+        """The finding with its `joint` answer; the answer for the image alone stays in it as it was.
+
+        Args:
+            finding: of this predictor.
+            clinical: what is known of the patient, of `covid_xray.clinical.record`; any subset of the fields.
+
+        Raises:
+            UsageError: the bundle has no clinical input, or a field does not exist.
+        """
+        return self.fusion.join(finding, clinical)
+
+    @cached_property
+    def fusion(self) -> "Fusion":
+        """What makes joint answers, opened when it is first asked for. Raises `UsageError` where there is none."""
+        from covid_xray.inference.fusion import Fusion
+
+        if self.bundle.fusion is None:
+            raise UsageError(
+                "expected a bundle with a clinical input. Received: one for images only; "
+                "`covid-xray fuse BUNDLE --data TABLE` adds it"
+            )
+        return Fusion(self.bundle.fusion, classes=self.classes)
+
+    def predict_many(
+        self, sources: Iterable[Source], *, class_maps: bool = False, batch: int = BATCH, workers: int = 0
+    ) -> Iterator[Finding | Failure]:
+        """One answer for each source, in order, as a stream; a file that cannot be read becomes a `Failure`.
+
+        Args:
+            sources: paths, bytes or radiographs; any iterable, read as it is needed.
+            class_maps: also give the heat maps.
+            batch: images in one run of the network.
+            workers: decoding threads; 0 for one a core.
+        """
+        pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="decode")
+        try:
+            for chunk in _chunks(_ahead(pool, self._try, sources, depth=2 * batch), batch):
+                yield from self._answers(chunk, class_maps=class_maps)
+        finally:  # who stops early does not wait for images that nobody will ask for
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def answers(
+        self, names: Sequence[str], views: Sequence[View] | NDArray[np.uint8], *, class_maps: bool = False
+    ) -> list[Finding]:
+        """The findings for what `view` made of N images, in one run of the network.
+
+        For callers that read and answer at different places, such as a server that answers many readers at once.
+        Bare inputs of `read` (N x height x width) serve as well, but then nothing is known of where they lie in their
+        radiographs, of lungs, or of the shape and the tags of the files: the gate judges the inputs themselves.
+        """
+        if isinstance(views, np.ndarray):
+            views = [View(one, look=look(Radiograph(one))) for one in views]
+        pixels = np.stack([seen.pixels for seen in views])
+        # With lungs the class maps are needed for what lies inside them, asked for or not; they cost next to nothing.
+        outputs = self.run(pixels, class_maps=class_maps or self.bundle.lungs is not None)
+        rows = ({key: value[i] for key, value in outputs.items()} for i in range(len(names)))
+        return [
+            self._finding(name, row, seen, class_maps=class_maps)
+            for name, row, seen in zip(names, rows, views, strict=True)
+        ]
+
+    def _try(self, source: Source) -> tuple[str, View | Failure]:
+        name = _name(source)
+        try:
+            return name, self.view(source)
+        except BadImage as error:
+            return name, Failure(name, error.code, error.message)
+
+    def _answers(self, chunk: list[tuple[str, View | Failure]], *, class_maps: bool) -> Iterator[Finding | Failure]:
+        readable = [(name, item) for name, item in chunk if not isinstance(item, Failure)]
+        findings: Iterator[Finding] = iter(())
+        if readable:
+            names, views = zip(*readable, strict=True)
+            findings = iter(self.answers(names, views, class_maps=class_maps))
+        for _, item in chunk:
+            yield item if isinstance(item, Failure) else next(findings)
+
+    def _finding(
+        self, name: str, output: Mapping[str, NDArray[np.float32]], seen: View, *, class_maps: bool
+    ) -> Finding:
+        verdicts = self.gate.judge(seen.look, output["embedding"], seen.lungs) if self.gate and seen.look else None
+        probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
+        finite = all(np.isfinite(list(probabilities.values())))
+        kept = prediction_set(probabilities, self.bundle.facts.get("conformal")) if finite else None
+        reasons = (*objections(verdicts), *undecided(kept, finite=finite))
+        maps = placed(output["class_maps"], seen.region) if "class_maps" in output else None
+        return Finding(
+            image=name,
+            probabilities=probabilities,
+            label=CANNOT_SAY if reasons else max(probabilities, key=probabilities.__getitem__),
+            reasons=reasons,
+            prediction_set=kept,
+            gate=verdicts,
+            model=self.identity,
+            class_maps=maps if class_maps else None,
+            embedding=output["embedding"],
+            operating_points=self._passed(probabilities) if finite else None,
+            region=seen.region,
+            lungs=lung_facts(seen, None if maps is None else maps[int(np.argmax(output["probabilities"]))]),
+        )
+
+    def _passed(self, probabilities: Mapping[str, float]) -> dict[str, dict[str, bool]] | None:
+        facts = self.bundle.facts
+        # Points are chosen on `model.onnx`; they serve its quantised form as temperature and sets do.
+        return passed(probabilities, facts.get("operating_points"), sha256=facts["model"]["sha256"])
+
+
+def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> Radiograph:
+    """The radiograph behind a path, bytes, an `Item` of `inputs.expand`, or itself. Raises `BadImage`."""
+    if isinstance(source, Radiograph):
+        return source
+    if isinstance(source, Item):
+        untrusted, source = untrusted or source.apart, source.read(limits)
+    file = Path(source) if isinstance(source, str) else source
+    if not untrusted:
+        return decode(file, limits=limits)
+    from covid_xray.images.limited import decode_limited
+
+    return decode_limited(file, limits=limits)
+
+
+def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDArray[np.float32]:
+    """Temperature scaling (Guo and others 2017) of N x C softmax outputs: softmax(log p / T).
+
+    A softmax is unchanged by a shift of its logits, so log p serves as well as the logits.
+    """
+    if temperature == 1.0:
+        return probabilities
+    logits = np.log(np.clip(probabilities, 1e-30, 1.0)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _name(source: Source) -> str:
+    if isinstance(source, Item):
+        return source.name
+    return str(source) if isinstance(source, str | Path) else ""
+
+
+def _ahead(pool: ThreadPoolExecutor, function: Any, items: Iterable[Any], *, depth: int) -> Iterator[Any]:
+    """`map` in order, with at most `depth` items under way: the input may be endless."""
+    waiting: deque[Future[Any]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) >= depth:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,170 @@
+"""A bundle in, whether it answers here as it did where it was made out.
+
+The reference images are drawn from integers alone, so they are the same bytes on every machine; they go through PNG,
+the decoder, the resize and the network. What must come out is stored in `bundle.json` at export, under `reference`.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from covid_xray.errors import BadBundle
+from covid_xray.files import sha256_bytes
+from covid_xray.inference.predictor import Predictor, calibrate
+
+VERSION = 1  # of `draw`; raise it when a pixel changes
+IMAGES = 6
+SIZE = (301, 263)  # rows, columns: neither square nor the network's, so that the resize is tested
+# Largest difference of a probability; the embedding may differ by as much of its largest value. float32 differs by
+# the order of sums, bfloat16 has three significant digits, int8 rounds otherwise where the processor lacks VNNI.
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "int8": 0.05}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `check` found: number of images, the largest difference of a probability, and what differs, in words."""
+
+    images: int
+    largest: float
+    problems: tuple[str, ...]
+
+
+def draw(seed: int, *, height: int = SIZE[0], width: int = SIZE[1]) -> NDArray[np.uint8]:
+    """height x width uint8: a bright body, two dark lungs of the seed's size and place, ribs, and patches of shadow.
+
+    Integers only: no rounding differs between machines. It need not look real, only use the whole range of greys.
+    """
+    random = _Numbers(seed)
+    rows = (np.arange(height, dtype=np.int64) * 1000 // height)[:, None]
+    columns = (np.arange(width, dtype=np.int64) * 1000 // width)[None, :]
+    grey = 60 + _blob(rows, columns, centre=(550, 500), size=(620, 480), strength=150)
+    lungs = random.between(70, 130)
+    for side in (-1, 1):
+        place = (470 + random.between(-40, 40), 500 + side * (210 + random.between(-25, 25)))
+        grey = grey - _blob(rows, columns, centre=place, size=(300, 150), strength=lungs)
+    for _ in range(random.between(1, 7)):
+        place = (random.between(250, 750), random.between(200, 800))
+        size = (random.between(30, 120), random.between(30, 120))
+        grey = grey + _blob(rows, columns, centre=place, size=size, strength=random.between(20, 90))
+    ribs = abs((rows + abs(columns - 500) // 3) % 110 - 55) // 5
+    return np.clip(grey + ribs, 0, 255).astype(np.uint8)
+
+
+class _Numbers:
+    """Random integers that are the same in every version of numpy: only its raw bit streams are promised to be."""
+
+    def __init__(self, seed: int) -> None:
+        self._bits = np.random.PCG64(seed)
+
+    def between(self, low: int, high: int) -> int:
+        return low + int(self._bits.random_raw()) % (high - low)
+
+
+def references(predictor: Predictor) -> dict[str, Any]:
+    """What `bundle.json` stores: version and seeds of the drawings, and what `predictor` makes of them."""
+    return {"version": VERSION, "tolerance": TOLERANCE, "images": [_reference(predictor, s) for s in range(IMAGES)]}
+
+
+def check(predictor: Predictor) -> Result:
+    """Draw the reference images again and compare pixels and outputs with those stored in the bundle.
+
+    Raises:
+        BadBundle: the bundle holds none (`no-reference`), or those of another version.
+    """
+    stored = predictor.bundle.facts.get("int8" if predictor.bundle.int8 else "model", {})
+    facts = stored.get("reference") or predictor.bundle.facts.get("reference")
+    if not isinstance(facts, Mapping) or facts.get("version") != VERSION:
+        raise BadBundle(
+            f"expected a bundle with reference answers of version {VERSION}. Received: one without; "
+            "`covid-xray export` writes it anew with them",
+            code="no-reference",
+        )
+    problems: list[str] = []
+    largest = 0.0
+    for image in facts["images"]:
+        received = _reference(predictor, int(image["seed"]))
+        difference, found = _compare(image, received, predictor)
+        largest = max(largest, difference)
+        problems += found
+    return Result(images=len(facts["images"]), largest=largest, problems=tuple(problems))
+
+
+def drawn(predictor: Predictor) -> NDArray[np.uint8]:
+    """The reference images as the network of `predictor` sees them: N x height x width uint8."""
+    return np.stack([predictor.read(_png(draw(seed))) for seed in range(IMAGES)])
+
+
+def _reference(predictor: Predictor, seed: int) -> dict[str, Any]:
+    pixels = predictor.read(_png(draw(seed)))
+    outputs = predictor.run_uncalibrated(pixels[None], class_maps=True)
+    peaks = outputs["class_maps"][0].max(axis=(1, 2))
+    return {
+        "seed": seed,
+        "pixels_sha256": sha256_bytes(pixels.tobytes()),
+        "probabilities": _digits(outputs["probabilities"][0]),
+        "embedding": _digits(_summary(outputs["embedding"][0])),
+        "map_peaks": _digits(peaks),
+    }
+
+
+def _compare(stored: Mapping[str, Any], received: Mapping[str, Any], predictor: Predictor) -> tuple[float, list[str]]:
+    tolerance = TOLERANCE[predictor.precision]
+    name = f"reference image {stored['seed']}"
+    problems = []
+    if received["pixels_sha256"] != stored["pixels_sha256"]:
+        problems.append(f"{name}: the pixels that reach the network differ (decoder or resize)")
+    temperature = predictor.bundle.temperature
+    expected, answer = (_calibrated(facts["probabilities"], temperature) for facts in (stored, received))
+    largest = _difference(expected, answer)
+    if not largest <= tolerance:
+        shown = ", ".join(
+            f"{label} {e:.4f} became {a:.4f}" for label, e, a in zip(predictor.classes, expected, answer, strict=True)
+        )
+        problems.append(f"{name}: probabilities differ by {largest:.1e}, more than {tolerance:.0e}: {shown}")
+    for key in ("embedding", "map_peaks"):
+        scale = max(float(np.abs(stored[key]).max()), 1e-12)
+        difference = _difference(np.array(stored[key]), np.array(received[key])) / scale
+        if not difference <= max(tolerance, 1e-3) * 2:
+            problems.append(f"{name}: {key} differs by {difference:.1%} of its largest value")
+    return largest, problems
+
+
+def _difference(expected: NDArray[Any], received: NDArray[Any]) -> float:
+    return float(np.abs(expected - received).max()) if expected.shape == received.shape else float("inf")
+
+
+def _calibrated(probabilities: Sequence[float], temperature: float) -> NDArray[np.float32]:
+    return calibrate(np.array([probabilities], np.float32), temperature=temperature)[0]
+
+
+def _summary(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sums over 16 groups of features: enough to notice a change, small enough for a JSON file."""
+    return np.array([part.sum() for part in np.array_split(embedding, 16)], np.float32)
+
+
+def _digits(values: NDArray[np.float32]) -> list[float]:
+    return [float(f"{value:.7g}") for value in values.tolist()]
+
+
+def _blob(
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    *,
+    centre: tuple[int, int],
+    size: tuple[int, int],
+    strength: int,
+) -> NDArray[np.int64]:
+    """strength / (1 + d^4), d the distance from the centre in units of `size`; all in whole numbers."""
+    square = (rows - centre[0]) ** 2 * 1000 // size[0] ** 2 + (columns - centre[1]) ** 2 * 1000 // size[1] ** 2
+    return np.asarray(strength * 1_000_000 // (1_000_000 + square**2), dtype=np.int64)
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()

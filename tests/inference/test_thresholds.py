@@ -1,0 +1,23 @@
+"""Which operating points a probability passes, and that points of another network do not count."""
+
+from covid_xray.inference.thresholds import passed
+
+STORED = {
+    "covid": {
+        "sha256": "ab",
+        "points": {"rule-out": {"threshold": 0.1}, "balanced": {"threshold": 0.4}, "rule-in": {"threshold": None}},
+    }
+}
+
+
+def test_a_probability_passes_the_thresholds_that_it_reaches():
+    assert passed({"covid": 0.4, "normal": 0.6}, STORED, sha256="ab") == {"covid": {"rule-out": True, "balanced": True}}
+    assert passed({"covid": 0.39, "normal": 0.61}, STORED, sha256="ab") == {
+        "covid": {"rule-out": True, "balanced": False}
+    }
+
+
+def test_without_points_of_this_network_there_is_no_answer():
+    assert passed({"covid": 0.4}, STORED, sha256="other") is None
+    for nothing in (None, {}):
+        assert passed({"covid": 0.4}, nothing, sha256="ab") is None
