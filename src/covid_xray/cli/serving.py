@@ -50,7 +50,7 @@ def serve(
     resolved = _settings(store, config, [*_given(host=host, port=port), *(settings or ())])
     from covid_xray.inference.predictor import Predictor
     from covid_xray.serving import server
-    from covid_xray.serving.access import is_loopback
+    from covid_xray.serving.http.access import is_loopback
 
     server.set_up_logging(log_level)
     server.check_settings(resolved)

@@ -15,11 +15,13 @@ from covid_xray import __version__
 from covid_xray.config import Serving
 from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.inference.predictor import Predictor
-from covid_xray.serving import api, batches, health, pages, problems, schemas, sessions, studies
-from covid_xray.serving.error_pages import ErrorPages
-from covid_xray.serving.patience import Patience
+from covid_xray.serving.api import batches, health, predict, schemas, sessions, studies
+from covid_xray.serving.http import problems
+from covid_xray.serving.http.security_headers import Shield
+from covid_xray.serving.http.timeouts import Patience
+from covid_xray.serving.pages import pages
+from covid_xray.serving.pages.error_pages import ErrorPages
 from covid_xray.serving.service import running
-from covid_xray.serving.shields import Shield
 
 WEB = Path(__file__).parent / "web"
 _SMALL_BODY = 1 << 20
@@ -49,7 +51,7 @@ def create_app(settings: Serving, predictor: Predictor) -> FastAPI:
         redoc_url=None,
     )
     v1 = APIRouter(prefix="/api/v1")
-    v1.include_router(api.router(predictor.limits))
+    v1.include_router(predict.router(predictor.limits))
     v1.include_router(batches.router(predictor.limits))
     for small in (studies.router(), sessions.router()):
         v1.include_router(small, max_body_size=_SMALL_BODY)

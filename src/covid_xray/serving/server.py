@@ -15,9 +15,9 @@ from covid_xray.config import Serving
 from covid_xray.errors import UsageError
 from covid_xray.files import folder_lock
 from covid_xray.inference.predictor import Predictor
-from covid_xray.serving.access import is_loopback
 from covid_xray.serving.app import create_app
-from covid_xray.serving.patience import PatientProtocol
+from covid_xray.serving.http.access import is_loopback
+from covid_xray.serving.http.timeouts import PatientProtocol
 from covid_xray.store.accounts import Accounts
 from covid_xray.store.store import open_database
 

@@ -23,9 +23,9 @@ from covid_xray.inference.finding import Finding
 from covid_xray.inference.io.joint_rows import joint_as_dict
 from covid_xray.inference.predictor import Predictor, open_source
 from covid_xray.inference.view import View
-from covid_xray.serving.gauges import Gauges
+from covid_xray.serving.batching import Batcher, Gate
 from covid_xray.serving.jobs import Jobs
-from covid_xray.serving.load import Batcher, Gate
+from covid_xray.serving.prometheus import Gauges
 from covid_xray.serving.rates import Rate
 from covid_xray.store.accounts import Accounts
 from covid_xray.store.audit_log import Audit

@@ -1,0 +1,64 @@
+"""/api/v1/batch and /jobs: many images at once, accepted first and answered after."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from covid_xray.limits import Limits
+from covid_xray.serving.api.predict import IdempotencyKey, key_of, problems
+from covid_xray.serving.api.schemas import ItemOut, JobOut
+from covid_xray.serving.http.access import Reader, Server
+from covid_xray.serving.http.uploads import OVERHEAD, body, received
+from covid_xray.serving.jobs import Job
+
+JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Of the job.")]
+
+
+def router(limits: Limits) -> APIRouter:
+    """The routes; `limits` say how large a batch may be."""
+    api = APIRouter(tags=["batches"])
+
+    @api.post(
+        "/batch",
+        response_model=JobOut,
+        status_code=202,
+        responses=problems(400, 408, 413, 422, 507),
+        max_body_size=limits.zip_bytes + OVERHEAD * 16,
+        openapi_extra=body(many=True),
+    )
+    async def batch(request: Request, service: Server, who: Reader, idempotency_key: IdempotencyKey = None) -> Response:
+        """Accept several images or zip archives; when this returns they are on disk, and are answered one by one."""
+        most = service.predictor.limits.zip_entries
+        async with service.gate.place(), received(request, files=most) as files, service.gate.turn():
+            sent = [(part.filename or "", part.file) for part in files]
+            key = key_of(who, request, idempotency_key)
+            identity = await run_in_threadpool(service.jobs.accept, sent, uploader=who.name, key=key)
+        service.jobs.announce()
+        job = job_out(await run_in_threadpool(service.jobs.job, identity))
+        headers = {"Location": f"/api/v1/jobs/{identity}"}
+        return JSONResponse(job.model_dump(mode="json"), status_code=202, headers=headers)
+
+    @api.get("/jobs/{id}", response_model=JobOut, responses=problems(404, 422))
+    def job(service: Server, who: Reader, id: JobId) -> JobOut:
+        """How far a batch is: each image ends as a study or as a refusal with its code."""
+        found = service.jobs.job(id)
+        service.audit.record(who, "view", id)
+        return job_out(found)
+
+    return api
+
+
+def job_out(job: Job) -> JobOut:
+    """A job for the wire."""
+    return JobOut(
+        id=job.id,
+        created=job.created,
+        finished=job.finished,
+        state="done" if job.finished else "running",
+        total=len(job.items),
+        answered=sum(item.study_id is not None for item in job.items),
+        failed=sum(item.code is not None for item in job.items),
+        items=[ItemOut.model_validate(item) for item in job.items],
+    )

@@ -1,0 +1,77 @@
+"""For admins: who may come in, and who did what."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from covid_xray.errors import CovidXrayError, InputRefused
+from covid_xray.serving.http.access import Admin, Server
+from covid_xray.serving.service import Service
+from covid_xray.serving.views.rendering import page
+from covid_xray.store.accounts import SHORTEST_PASSWORD, Principal, as_role
+
+PER_PAGE = 100
+
+
+def router() -> APIRouter:
+    """The routes."""
+    pages = APIRouter()
+    _users(pages)
+
+    @pages.get("/audit")
+    def audit(
+        service: Server,
+        request: Request,
+        who: Admin,
+        page_number: Annotated[int, Query(alias="page", ge=1, le=10**6)] = 1,
+    ) -> Response:
+        """The audit log, newest first."""
+        entries = service.store.audit(limit=PER_PAGE + 1, offset=(page_number - 1) * PER_PAGE)
+        facts = {"entries": entries[:PER_PAGE], "more": len(entries) > PER_PAGE, "number": page_number}
+        return page(request, "audit.html", facts, who=who)
+
+    return pages
+
+
+def _users(pages: APIRouter) -> None:
+    @pages.get("/users")
+    def users(service: Server, request: Request, who: Admin) -> Response:
+        """Who may come in."""
+        return _list(service, request, who)
+
+    @pages.post("/users")
+    def add(
+        service: Server,
+        request: Request,
+        who: Admin,
+        name: Annotated[str, Form(max_length=64)] = "",
+        password: Annotated[str, Form(max_length=1000)] = "",
+        role: Annotated[str, Form(max_length=16)] = "reader",
+    ) -> Response:
+        """Add one. The first must be an admin, since from then on nobody comes in without a name."""
+        try:
+            if role != "admin" and not service.accounts.all():
+                raise InputRefused("expected an admin as the first user: from then on everybody must log in")
+            service.accounts.add(name, password=password, role=as_role(role))
+        except CovidXrayError as error:
+            return _list(service, request, who, refused=error.message, name=name, status=error.http_status)
+        service.audit.record(who, "add-user", name)
+        return RedirectResponse("/users", status_code=303)
+
+    @pages.post("/users/remove")
+    def remove(service: Server, request: Request, who: Admin, name: Annotated[str, Form(max_length=64)]) -> Response:
+        """Remove one with all sessions and tokens; nobody removes themselves."""
+        if name == who.name:
+            refused = "You cannot remove yourself; another admin can."
+            return _list(service, request, who, refused=refused, status=422)
+        service.accounts.remove(name)
+        service.audit.record(who, "remove-user", name)
+        return RedirectResponse("/users", status_code=303)
+
+
+def _list(
+    service: Service, request: Request, who: Principal, *, refused: str = "", name: str = "", status: int = 200
+) -> Response:
+    facts = {"users": service.accounts.all(), "refused": refused, "name": name, "shortest": SHORTEST_PASSWORD}
+    return page(request, "users.html", facts, who=who, status=status)

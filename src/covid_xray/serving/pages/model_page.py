@@ -1,0 +1,130 @@
+"""The model card as a page: what bundle.json says of the network that answers in, its facts and its evaluation out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from covid_xray.inference.gate import MEASURED, PART
+from covid_xray.inference.thresholds import POINTS
+from covid_xray.serving.http.access import Reader, Server
+from covid_xray.serving.views.rendering import page
+from covid_xray.serving.views.study_view import CHECKS
+
+Facts = Mapping[str, Any]
+FIGURES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro-F1",
+    "auroc_macro": "AUROC, mean over the classes",
+    "nll": "Negative log-likelihood",
+    "brier": "Brier score",
+    "ece": "Calibration error (ECE)",
+}
+KINDS = {
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "precision": "Precision",
+    "f1": "F1",
+    "auroc": "AUROC",
+    "auprc": "Average precision",
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure with its 95 % interval; `low` and `high` are `None` where there is none."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    images: int | None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One operating point: its threshold or the reason why there is none, and what it reached when it was chosen."""
+
+    of: str
+    name: str
+    threshold: float | None
+    reason: str
+    sensitivity: Figure | None
+    specificity: Figure | None
+
+
+def router() -> APIRouter:
+    """The route."""
+    pages = APIRouter()
+
+    @pages.get("/model")
+    def model(service: Server, request: Request, who: Reader) -> Response:
+        """The network that answers now."""
+        predictor, facts = service.predictor, service.predictor.bundle.facts
+        shown = {
+            "bundle": predictor.bundle,
+            "engine": predictor.engine,
+            "precision": predictor.precision,
+            "facts": facts,
+            "trained": facts.get("training_data") or {},
+            "gate_checks": checks(facts.get("gate")),
+            "points": points(facts.get("operating_points")),
+            "figures": figures(facts.get("metrics")),
+            "by_class": by_class(facts.get("metrics"), predictor.bundle.classes),
+            "part": (facts.get("metrics") or {}).get("part", ""),
+        }
+        return page(request, "model.html", shown, who=who)
+
+    return pages
+
+
+def checks(gate: Facts | None) -> list[str]:
+    """What the gate of the bundle looks at, in words; nothing without one."""
+    known = (gate or {}).get("thresholds", {})
+    return [CHECKS[name] for name in (*MEASURED, PART) if name in known]
+
+
+def figures(metrics: Facts | None) -> list[Figure]:
+    """The recorded figures of the whole."""
+    found = _recorded(metrics)
+    return [_figure(FIGURES.get(name, name.replace("_", " ")), it) for name, it in found.items() if "/" not in name]
+
+
+def by_class(metrics: Facts | None, classes: Sequence[str]) -> dict[str, list[Figure | None]]:
+    """The recorded figures by class: kind to one figure for each class, in the order of `classes`."""
+    found = _recorded(metrics)
+    kinds = dict.fromkeys(name.partition("/")[0] for name in found if "/" in name)
+    return {
+        KINDS.get(kind, kind): [_figure(of, it) if (it := found.get(f"{kind}/{of}")) else None for of in classes]
+        for kind in sorted(kinds, key=lambda kind: list(KINDS).index(kind) if kind in KINDS else len(KINDS))
+    }
+
+
+def points(stored: Facts | None) -> list[Point]:
+    """The operating points of every class that has some, in their own order."""
+    return [
+        Point(
+            of=name,
+            name=point,
+            threshold=it.get("threshold"),
+            reason=str(it.get("reason") or ""),
+            sensitivity=_figure("", it["sensitivity"]) if it.get("sensitivity") else None,
+            specificity=_figure("", it["specificity"]) if it.get("specificity") else None,
+        )
+        for name, about in (stored or {}).items()
+        for point, it in sorted(about["points"].items(), key=lambda pair: _rank(pair[0]))
+    ]
+
+
+def _figure(name: str, it: Facts) -> Figure:
+    return Figure(name, it.get("value"), it.get("ci_low"), it.get("ci_high"), it.get("n"))
+
+
+def _recorded(metrics: Facts | None) -> dict[str, Facts]:
+    return {name: it for name, it in (metrics or {}).items() if isinstance(it, Mapping) and "value" in it}
+
+
+def _rank(point: str) -> int:
+    return POINTS.index(point) if point in POINTS else len(POINTS)

@@ -1,0 +1,102 @@
+"""The HTML pages: start, batches, login; those of studies, of the worklist and for admins are in files of their own.
+
+Templates are in `web/templates`, scripts and styles in `web/static`.
+"""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from covid_xray.errors import NotLoggedIn
+from covid_xray.serving.api import sessions
+from covid_xray.serving.api.batches import JobId, job_out
+from covid_xray.serving.http import access
+from covid_xray.serving.http.access import Reader, Server
+from covid_xray.serving.pages import admin_pages, model_page, study_pages, worklist_pages
+from covid_xray.serving.pages.study_pages import StudyId, bars_of
+from covid_xray.serving.views.rendering import page
+from covid_xray.serving.views.study_view import ADVICE
+from covid_xray.store import worklist
+
+NEWEST = 4  # studies on the start page
+
+
+def router() -> APIRouter:
+    """All pages."""
+    pages = APIRouter()
+    _start(pages)
+    _login(pages)
+    for others in (study_pages, worklist_pages, model_page, admin_pages):
+        pages.include_router(others.router())
+    return pages
+
+
+def _start(pages: APIRouter) -> None:
+    @pages.get("/")
+    def start(service: Server, request: Request, who: Reader) -> Response:
+        """Drop images, see their results."""
+        newest = worklist.page(service.store.database, worklist.Query(sort="created"), limit=NEWEST).studies
+        service.audit.record(who, "list")
+        facts = {"limits": service.predictor.limits, "advice": ADVICE, "newest": newest}
+        return page(request, "start.html", {**facts, "bars_of": bars_of}, who=who)
+
+    @pages.get("/studies/{id}/row")
+    def row(service: Server, request: Request, who: Reader, id: StudyId) -> Response:
+        """One result of the start page."""
+        study = service.store.study(id)
+        service.audit.record(who, "view", id)
+        return page(request, "result.html", {"study": study, "bars": bars_of(study)}, who=who)
+
+    @pages.get("/batches/{id}")
+    def batch(service: Server, request: Request, who: Reader, id: JobId) -> Response:
+        """How far a batch is; a part of the start page, and a page of its own that one can come back to."""
+        job = job_out(service.jobs.job(id))
+        service.audit.record(who, "view", id)
+        studies = service.store.studies([item.study_id for item in job.items if item.study_id])
+        bars = {key: bars_of(study) for key, study in studies.items()}
+        return page(request, "batch.html", {"job": job, "studies": studies, "bars_of": bars, "advice": ADVICE}, who=who)
+
+
+def _login(pages: APIRouter) -> None:
+    @pages.get("/login")
+    def ask(request: Request, next: Annotated[str, Query(max_length=500)] = "/") -> Response:
+        """The form."""
+        return page(request, "login.html", {"next": _own_path(next), "refused": "", "name": ""}, who=None)
+
+    @pages.post("/login", dependencies=[access.same_site])
+    def log_in(
+        service: Server,
+        request: Request,
+        name: Annotated[str, Form(max_length=64)] = "",
+        password: Annotated[str, Form(max_length=1000)] = "",
+        next: Annotated[str, Form(max_length=500)] = "/",
+    ) -> Response:
+        """Begin a session, or say why not."""
+        response: Response = RedirectResponse(_own_path(next), status_code=303)
+        try:
+            sessions.log_in(service, request, response, name=name, password=password)
+        except NotLoggedIn:
+            refused = "This name and password do not belong together."
+            return page(
+                request, "login.html", {"next": _own_path(next), "refused": refused, "name": name}, who=None, status=401
+            )
+        return response
+
+    @pages.post("/logout")
+    def log_out(service: Server, request: Request, who: Reader) -> Response:
+        """End the session."""
+        response = RedirectResponse("/login", status_code=303)
+        sessions.log_out(service, request, response)
+        return response
+
+
+def _own_path(path: str) -> str:
+    """A path of this server, never another site's address."""
+    try:
+        parts = urlsplit(path)
+    except ValueError:
+        return "/"
+    own = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.netloc and path.isprintable()
+    return path if own and "\\" not in path else "/"

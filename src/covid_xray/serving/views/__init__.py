@@ -1,0 +1,1 @@
+"""What pages, pictures and printed reports show of a stored study."""
