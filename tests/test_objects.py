@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from covid_xray.errors import BadImage, UsageError
-from covid_xray.images import phantom
+from covid_xray.images.phantoms import phantom
 from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.objects import KINDS, Maker, check_picture, write_results
 from covid_xray.pacs.original import NoResult

@@ -15,7 +15,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from covid_xray.images import phantom
+from covid_xray.images.phantoms import phantom
 from support import nodes, orthanc, studies
 from support.bundles import make_bundle
 

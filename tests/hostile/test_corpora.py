@@ -22,8 +22,8 @@ from pydicom.uid import ImplicitVRLittleEndian, RLELossless
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import decode
-from covid_xray.images.limited import decode_limited
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.images.sandbox import decode_limited
 from support import bombs, drawing, twelve_bits
 
 LIMITS = Limits()

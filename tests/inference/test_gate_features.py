@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from covid_xray.images.phantom import draw, draw_anatomy
+from covid_xray.images.phantoms.phantom import draw, draw_anatomy
 from covid_xray.images.radiograph import ImageSource, Radiograph
 from covid_xray.inference.gate_features import SIDE, UNDONE_BY, WAYS, greys, layout, look
 

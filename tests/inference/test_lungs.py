@@ -11,7 +11,7 @@ from PIL import Image
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lung_network_folder import read_network, write_network
 from covid_xray.errors import BadBundle
-from covid_xray.images.phantom import draw, draw_anatomy, lung_mask
+from covid_xray.images.phantoms.phantom import draw, draw_anatomy, lung_mask
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.lungs import WHOLE, LungFinder, box_pixels, cropped, lungs_of, two_largest
 from covid_xray.inference.view import open_lungs

@@ -7,7 +7,7 @@ import numpy as np
 import pypdfium2
 import pytest
 
-from covid_xray.images.phantom import draw, draw_anatomy, lung_mask
+from covid_xray.images.phantoms.phantom import draw, draw_anatomy, lung_mask
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.io.results import as_dict
 from covid_xray.inference.opacity import opacity_in_words, opaque_share

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from covid_xray.images import phantom
 from covid_xray.images.decode import decode
+from covid_xray.images.phantoms import phantom
 from covid_xray.store.grey_png import encode
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from covid_xray.bundle.bundle import write_bundle
-from covid_xray.images.phantom import draw, draw_anatomy, lung_mask
+from covid_xray.images.phantoms.phantom import draw, draw_anatomy, lung_mask
 from support.bundles import facts
 
 SIZE = 64

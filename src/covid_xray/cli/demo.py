@@ -82,7 +82,7 @@ def _step(number: int, what: str) -> None:
 
 
 def _index(data: Path, *, patients: int, seed: int) -> "Manifest":
-    from covid_xray.images.phantom_set import draw_dataset
+    from covid_xray.images.phantoms.dataset import draw_dataset
 
     _step(1, "draw phantoms: three hospitals; PNG, JPEG and DICOM; some copies and some broken files on purpose")
     with bar("draw") as progress:

@@ -262,7 +262,7 @@ def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> R
     file = Path(source) if isinstance(source, str) else source
     if not untrusted:
         return decode(file, limits=limits)
-    from covid_xray.images.limited import decode_limited
+    from covid_xray.images.sandbox import decode_limited
 
     return decode_limited(file, limits=limits)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from covid_xray.errors import BadImage, Busy, InputRefused, StoreFull
 from covid_xray.files import read_bounded
-from covid_xray.images.limited import decode_limited
+from covid_xray.images.sandbox import decode_limited
 from covid_xray.limits import Limits
 from covid_xray.pacs.arrivals import NO_RESULT, Arrival, Arrivals
 from covid_xray.pacs.original import NoResult, Tags, check_kind, read_tags

@@ -12,7 +12,7 @@ from PIL import Image
 
 from covid_xray.errors import Busy, CovidXrayError, UsageError
 from covid_xray.files import folder_lock
-from covid_xray.images.limited import decode_limited
+from covid_xray.images.sandbox import decode_limited
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.pacs.answering import Answerer

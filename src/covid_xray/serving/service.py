@@ -17,8 +17,8 @@ from pathlib import Path
 from covid_xray.config import Serving
 from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.files import folder_lock, replacing, sha256_bytes
-from covid_xray.images.limited import MAX_WORKERS
 from covid_xray.images.radiograph import ImageSource
+from covid_xray.images.sandbox import MAX_WORKERS
 from covid_xray.inference.finding import Finding
 from covid_xray.inference.io.joint_rows import joint_as_dict
 from covid_xray.inference.predictor import Predictor, open_source

@@ -71,7 +71,7 @@ class _Worker:
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self.done = 0
         self.process = subprocess.Popen(  # -P: a module in the working folder must not stand in for ours
-            [sys.executable, "-P", "-m", "covid_xray.images.limited"],
+            [sys.executable, "-P", "-m", "covid_xray.images.sandbox"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.files import sha256_bytes
 from covid_xray.images.decode import decode
-from covid_xray.images.limited import decode_limited
+from covid_xray.images.sandbox import decode_limited
 from support import drawing, twelve_bits
 
 TWELVE = drawing.picture(bits=12)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covid_xray.images.strokes import blurred, box, cloud, ellipse, polygon, spline, stroke, texture
+from covid_xray.images.phantoms.strokes import blurred, box, cloud, ellipse, polygon, spline, stroke, texture
 
 SIZE = 200
 

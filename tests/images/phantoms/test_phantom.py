@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from covid_xray.images.phantom import Exposure, draw, draw_anatomy, draw_exposure, lung_mask
-from covid_xray.images.phantom_findings import FINDINGS
+from covid_xray.images.phantoms.disease import FINDINGS
+from covid_xray.images.phantoms.phantom import Exposure, draw, draw_anatomy, draw_exposure, lung_mask
 
 SIZE = 160
 STILL = Exposure(noise=0.0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from covid_xray.images.strokes import Floats, blurred, cloud, ellipse, stroke, texture
+from covid_xray.images.phantoms.strokes import Floats, blurred, cloud, ellipse, stroke, texture
 
 FINDINGS = ("covid", "normal", "virus")
 

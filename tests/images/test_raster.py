@@ -169,7 +169,7 @@ def test_dark_8_bit_picture_stretched_to_16_bits_stays_dark() -> None:
 @pytest.mark.realdata
 def test_originals_decode_to_the_stored_hashes(real_data: Path) -> None:
     """`originals.csv` holds the SHA-256 of the grey pixels of each of the 24 files."""
-    with (Path(__file__).parent / "golden" / "originals.csv").open(encoding="utf-8", newline="") as stream:
+    with (Path(__file__).parents[1] / "golden" / "originals.csv").open(encoding="utf-8", newline="") as stream:
         stored = {row["image"]: row for row in csv.DictReader(stream)}
     files = [path for path in sorted((real_data / "originals").iterdir()) if path.suffix != ".md"]
     assert [path.name for path in files] == list(stored)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from covid_xray.images.phantom import draw_anatomy
-from covid_xray.images.phantom_bones import bones
+from covid_xray.images.phantoms.bones import bones
+from covid_xray.images.phantoms.phantom import draw_anatomy
 
 SIZE = 256
 

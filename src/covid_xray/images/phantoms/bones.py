@@ -5,8 +5,8 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from covid_xray.images.phantom_findings import Anatomy
-from covid_xray.images.strokes import Floats, blurred, spline, stroke
+from covid_xray.images.phantoms.disease import Anatomy
+from covid_xray.images.phantoms.strokes import Floats, blurred, spline, stroke
 
 
 def bones(a: Anatomy, size: int) -> Floats:

@@ -18,7 +18,7 @@ from covid_xray.config import Limits
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import SUFFIXES, decode, is_candidate
 from covid_xray.images.dicom import TRANSFER_SYNTAXES
-from covid_xray.images.limited import decode_limited
+from covid_xray.images.sandbox import decode_limited
 from support import drawing
 
 GREY = drawing.picture()
@@ -226,7 +226,7 @@ def test_folder_scan_takes_images_by_suffix_and_dicom_without_one(tmp_path: Path
 
 
 def test_the_page_names_every_code_and_every_transfer_syntax() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
     sources = "".join(path.read_text(encoding="utf-8") for path in Path(covid_xray.images.__file__).parent.glob("*.py"))
     codes = {*re.findall(r'code="([a-z-]+)"', sources), "decode-crashed"}
     assert len(codes) > 15

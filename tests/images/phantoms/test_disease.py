@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from covid_xray.images.phantom import draw_anatomy
-from covid_xray.images.phantom_findings import opacities
+from covid_xray.images.phantoms.disease import opacities
+from covid_xray.images.phantoms.phantom import draw_anatomy
 
 SIZE = 256
 

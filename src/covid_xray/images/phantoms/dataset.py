@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from covid_xray.errors import UsageError
 from covid_xray.files import write_text
-from covid_xray.images.phantom import draw, draw_anatomy, draw_exposure
-from covid_xray.images.phantom_findings import FINDINGS, Anatomy
+from covid_xray.images.phantoms.disease import FINDINGS, Anatomy
+from covid_xray.images.phantoms.phantom import draw, draw_anatomy, draw_exposure
 
 COLUMNS = ("image", "label", "patient_id", "source", "view", "age", "sex", "license")
 SUFFIXES = {"dcm": ".dcm", "png": ".png", "png16": ".png", "rgb": ".png", "jpg": ".jpg"}

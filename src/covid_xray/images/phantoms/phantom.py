@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from covid_xray.images.phantom_bones import bones
-from covid_xray.images.phantom_findings import FINDINGS, Anatomy, opacities
+from covid_xray.images.phantoms.bones import bones
+from covid_xray.images.phantoms.disease import FINDINGS, Anatomy, opacities
+from covid_xray.images.phantoms.strokes import Floats, blurred, box, cloud, ellipse, polygon, spline, stroke, texture
 from covid_xray.images.radiograph import ImageSource, Radiograph
-from covid_xray.images.strokes import Floats, blurred, box, cloud, ellipse, polygon, spline, stroke, texture
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import pytest
 
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage, CovidXrayError
-from covid_xray.images import limited
+from covid_xray.images import sandbox
 from covid_xray.images.decode import decode
-from covid_xray.images.limited import decode_limited
+from covid_xray.images.sandbox import decode_limited
 from support import drawing
 
 FILES = {
@@ -36,8 +36,8 @@ def code_of(data: bytes, **limits: float) -> str:
 
 
 @pytest.fixture
-def pool() -> limited._Pool:
-    return limited._pool()
+def pool() -> sandbox._Pool:
+    return sandbox._pool()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -61,7 +61,7 @@ def test_same_refusals_as_in_this_process(tmp_path) -> None:
     assert code_of(FILES["png"], side=50) == "too-many-pixels"
 
 
-def test_children_live_on(pool: limited._Pool) -> None:
+def test_children_live_on(pool: sandbox._Pool) -> None:
     decode_limited(FILES["png"])
     before = {worker.process.pid for worker in pool.idle}
     for _ in range(5):
@@ -70,7 +70,7 @@ def test_children_live_on(pool: limited._Pool) -> None:
     assert {worker.process.pid for worker in pool.idle} == before
 
 
-def test_slow_decoders_are_ended(pool: limited._Pool) -> None:
+def test_slow_decoders_are_ended(pool: sandbox._Pool) -> None:
     decode_limited(FILES["png"])
     assert code_of(LARGE, decode_seconds=0.005) == "decode-timeout"
     assert all(worker.process.poll() is None for worker in pool.idle)
@@ -92,7 +92,7 @@ def test_memory_limit_holds_for_what_a_bomb_inflates_to() -> None:
     assert code_of(bomb, decode_bytes=64 << 20) == "decode-memory"
 
 
-def die_at_work(pool: limited._Pool, blow: signal.Signals) -> threading.Timer:
+def die_at_work(pool: sandbox._Pool, blow: signal.Signals) -> threading.Timer:
     """The child that is next in turn gets the signal a moment after it was given an image."""
     decode_limited(FILES["png"])
     worker = pool.idle[-1]
@@ -105,13 +105,13 @@ def die_at_work(pool: limited._Pool, blow: signal.Signals) -> threading.Timer:
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_child_that_dies_once_is_followed_by_a_fresh_one(pool: limited._Pool, blow: signal.Signals) -> None:
+def test_a_child_that_dies_once_is_followed_by_a_fresh_one(pool: sandbox._Pool, blow: signal.Signals) -> None:
     killer = die_at_work(pool, blow)
     assert np.array_equal(decode_limited(FILES["png"]).pixels, decode(FILES["png"]).pixels)
     killer.join()
 
 
-def test_a_child_that_used_up_its_time_is_not_followed(pool: limited._Pool) -> None:
+def test_a_child_that_used_up_its_time_is_not_followed(pool: sandbox._Pool) -> None:
     killer = die_at_work(pool, signal.SIGXCPU)
     assert code_of(FILES["png"]) == "decode-timeout"
     killer.join()
@@ -132,9 +132,9 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "I.open = dies\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    limited._pool().close()
+    sandbox._pool().close()
     yield notes
-    limited._pool().close()
+    sandbox._pool().close()
 
 
 def test_a_poison_image_costs_three_fresh_children_and_says_so(deadly: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_poison_image_costs_three_fresh_children_and_says_so(deadly: Path) -> 
     with pytest.raises(BadImage, match="crash, in 3 of 3 tries") as refusal:
         decode_limited(poison)
     assert refusal.value.code == "decode-crashed"
-    assert len(set(deadly.read_text().split())) == limited.TRIES == 3, "each in a process of its own"
+    assert len(set(deadly.read_text().split())) == sandbox.TRIES == 3, "each in a process of its own"
     assert decode_limited(FILES["png"]).bits == 8
 
 
@@ -156,16 +156,16 @@ def test_what_is_refused_is_not_tried_again(deadly: Path) -> None:
     assert len(deadly.read_text().split()) <= 4
 
 
-def test_no_fresh_child_when_the_time_is_used_up(pool: limited._Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_fresh_child_when_the_time_is_used_up(pool: sandbox._Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     tries = []
 
-    def slow_death(worker: limited._Worker, data: bytes, *, limits: Limits) -> None:
+    def slow_death(worker: sandbox._Worker, data: bytes, *, limits: Limits) -> None:
         tries.append(worker)
         time.sleep(0.2)
         os.kill(worker.process.pid, signal.SIGKILL)
         raise EOFError
 
-    monkeypatch.setattr(limited._Worker, "decode", slow_death)
+    monkeypatch.setattr(sandbox._Worker, "decode", slow_death)
     with pytest.raises(BadImage) as refusal:
         decode_limited(FILES["png"], limits=Limits(decode_seconds=0.1))
     assert refusal.value.code == "decode-crashed"
@@ -173,7 +173,7 @@ def test_no_fresh_child_when_the_time_is_used_up(pool: limited._Pool, monkeypatc
     assert "tries" not in refusal.value.message
 
 
-def test_child_that_died_while_idle_is_replaced(pool: limited._Pool) -> None:
+def test_child_that_died_while_idle_is_replaced(pool: sandbox._Pool) -> None:
     decode_limited(FILES["png"])
     for worker in pool.idle:
         worker.process.kill()
@@ -181,7 +181,7 @@ def test_child_that_died_while_idle_is_replaced(pool: limited._Pool) -> None:
     assert decode_limited(FILES["png"]).bits == 8
 
 
-def test_child_that_stands_still_is_ended(pool: limited._Pool) -> None:
+def test_child_that_stands_still_is_ended(pool: sandbox._Pool) -> None:
     decode_limited(FILES["png"])
     os.kill(pool.idle[-1].process.pid, signal.SIGSTOP)
     begin = time.monotonic()
@@ -189,17 +189,17 @@ def test_child_that_stands_still_is_ended(pool: limited._Pool) -> None:
     assert time.monotonic() - begin < 5
 
 
-def test_many_threads_share_few_children(pool: limited._Pool) -> None:
+def test_many_threads_share_few_children(pool: sandbox._Pool) -> None:
     names = list(FILES) * 15
     expected = {name: decode(data).pixels for name, data in FILES.items()}
     with ThreadPoolExecutor(12) as threads:
         for name, found in zip(names, threads.map(lambda name: decode_limited(FILES[name]), names), strict=True):
             assert np.array_equal(found.pixels, expected[name])
-    assert 1 <= len(pool.idle) <= limited.MAX_WORKERS
+    assert 1 <= len(pool.idle) <= sandbox.MAX_WORKERS
 
 
-def test_worn_children_are_replaced(pool: limited._Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limited, "_RECYCLE_AFTER", 1)
+def test_worn_children_are_replaced(pool: sandbox._Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "_RECYCLE_AFTER", 1)
     decode_limited(FILES["png"])
     first = {worker.process.pid for worker in pool.idle}
     decode_limited(FILES["png"])
@@ -207,7 +207,7 @@ def test_worn_children_are_replaced(pool: limited._Pool, monkeypatch: pytest.Mon
 
 
 def test_no_child_and_no_pipe_is_left_behind() -> None:
-    own = limited._Pool(1)
+    own = sandbox._Pool(1)
     own.decode(FILES["png"], limits=Limits())
     process = own.idle[0].process
     own.close()
@@ -221,5 +221,5 @@ def test_no_child_and_no_pipe_is_left_behind() -> None:
 def test_a_child_that_does_not_start_is_no_bad_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/bin/true")
     with pytest.raises(CovidXrayError) as error:
-        limited._Pool(1).decode(FILES["png"], limits=Limits())
+        sandbox._Pool(1).decode(FILES["png"], limits=Limits())
     assert not isinstance(error.value, BadImage)

@@ -11,7 +11,7 @@ import pytest
 
 from covid_xray.errors import BadImage, UsageError
 from covid_xray.images.decode import decode
-from covid_xray.images.phantom_set import BROKEN, Summary, draw_dataset, to_dicom
+from covid_xray.images.phantoms.dataset import BROKEN, Summary, draw_dataset, to_dicom
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Draw synthetic chest radiographs."""
