@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.evaluation.attributes import attributes
 from support.drawing import picture, png
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.errors import BadManifest
 from covid_xray.evaluation.audit import Plan, audit, write_audit
 from covid_xray.inference.predictor import Predictor

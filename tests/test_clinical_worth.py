@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.evaluation.clinical_worth import Variant, worth
 from covid_xray.evaluation.metrics import compute
 

@@ -14,7 +14,7 @@ from support.datasets import CLASSES, picture
 pytest.importorskip("tensorflow")
 
 from covid_xray.config import Training
-from covid_xray.data.manifest import Manifest, read_manifest
+from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.errors import Busy, InputRefused, UsageError
 from covid_xray.evaluation.metrics import compute
 from covid_xray.evaluation.predictions import read_predictions

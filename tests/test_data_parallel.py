@@ -19,8 +19,8 @@ pytest.importorskip("jax")
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster.data_parallel import trainer
 from covid_xray.config import Training
-from covid_xray.data.manifest import read_manifest
-from covid_xray.data.split import make_split
+from covid_xray.data.manifest.manifest import read_manifest
+from covid_xray.data.split.split import make_split
 from covid_xray.errors import UsageError
 from covid_xray.training.train import train
 from support.clusters import cluster, processes_of

@@ -89,8 +89,8 @@ def test_trained_with_a_lung_crop_stored_small_and_quantised(tmp_path: Path) -> 
     from covid_xray.bundle.bundle import load_bundle
     from covid_xray.bundle.lung_network import LungNetwork
     from covid_xray.bundle.lung_network_folder import write_network
-    from covid_xray.data.manifest import read_manifest
-    from covid_xray.data.split import make_split
+    from covid_xray.data.manifest.manifest import read_manifest
+    from covid_xray.data.split.split import make_split
     from covid_xray.inference.predictor import Predictor
     from covid_xray.inference.selftest import check
     from covid_xray.training.export import export_run

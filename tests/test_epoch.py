@@ -10,7 +10,7 @@ from support.datasets import CLASSES, draw_folders
 pytest.importorskip("keras")
 
 from covid_xray.config import Training
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.training import batches, epochs
 from covid_xray.training.cache import PixelCache, build_cache
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.data.manifest import Manifest, read_manifest
+from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.fitted import Wishes, fit, fit_or_say, summary
 from covid_xray.evaluation.predictions import predict_manifest

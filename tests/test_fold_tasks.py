@@ -9,7 +9,7 @@ pytest.importorskip("tensorflow")
 
 from covid_xray.cluster.fold_tasks import run_fold, runner
 from covid_xray.config import Training
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.errors import CovidXrayError
 from covid_xray.evaluation.predictions import read_predictions
 from covid_xray.training.crossval import crossval

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadSplit
 from covid_xray.training.folds import Fold, Protocol, plan_folds, write_folds
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from covid_xray.bundle.bundle import load_bundle, networks, write_bundle
 from covid_xray.cli import app
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.errors import BadBundle, BadSplit, InputRefused
 from covid_xray.inference.predictor import Predictor
 from support.patients import draw_study

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from covid_xray.bundle.bundle import write_bundle
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.evaluation.gate_fit import fit_gate, objections, values_of
 from covid_xray.evaluation.gate_pieces import AREA, SIDE, of_sample, part_statistics, piece, pieces_of
 from covid_xray.evaluation.gate_sample import Sample, sample_of

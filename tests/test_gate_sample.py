@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.evaluation.gate_sample import sample_of
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.gate_features import look

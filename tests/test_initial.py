@@ -18,8 +18,8 @@ from covid_xray.bundle.bundle import Bundle, load_bundle, networks, read_facts, 
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lung_network_folder import write_network
 from covid_xray.config import Training, load
-from covid_xray.data.manifest import Manifest, read_manifest
-from covid_xray.data.split import make_split
+from covid_xray.data.manifest.manifest import Manifest, read_manifest
+from covid_xray.data.split.split import make_split
 from covid_xray.errors import BadBundle, UsageError
 from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.selftest import drawn

@@ -2,8 +2,8 @@
 
 import pytest
 
-from covid_xray.data.baselines import Baseline, Baselines, as_json
-from covid_xray.data.grouped_scores import Score
+from covid_xray.data.baselines.baselines import Baseline, Baselines, as_json
+from covid_xray.data.baselines.grouped_scores import Score
 from covid_xray.errors import BadManifest
 from covid_xray.evaluation.no_lung import compared
 from support.brightness import CLASSES, baselines

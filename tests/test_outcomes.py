@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from covid_xray.cli import app
-from covid_xray.data.clinical_table import NAMES
+from covid_xray.data.manifest.clinical_table import NAMES
 from covid_xray.evaluation import outcomes as module
 from covid_xray.evaluation.outcomes import Patients, auroc, first_images, outcomes, slope
 from covid_xray.evaluation.outcomes_page import outcomes_page

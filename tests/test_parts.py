@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.training.cache import PixelCache
 from covid_xray.training.epochs import part_of
 from support.datasets import CLASSES, draw_folders

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from covid_xray.config import Training
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.evaluation.predictions import Predictions
 from covid_xray.training.folds import Fold, Protocol, plan_folds

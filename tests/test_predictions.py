@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from covid_xray.data.manifest import select
+from covid_xray.data.manifest.manifest import select
 from covid_xray.errors import BadManifest, CovidXrayError
 from covid_xray.evaluation.metrics import compute
 from covid_xray.evaluation.predictions import (

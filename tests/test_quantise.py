@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from covid_xray.bundle.bundle import load_bundle, record
-from covid_xray.data.manifest import Manifest, read_manifest
+from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.errors import BadBundle, BadSplit
 from covid_xray.inference import selftest
 from covid_xray.inference.predictor import Predictor

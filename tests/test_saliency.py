@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from covid_xray.bundle.bundle import load_bundle, write_bundle
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation import saliency
 from covid_xray.evaluation.interventions import whole_input

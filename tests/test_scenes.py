@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from covid_xray.data.manifest import Manifest, read_manifest
+from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.lung_masks import MaskFiles, choose_masks, mask_files
 from covid_xray.evaluation.scenes import facts, read_scenes, sample

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.evaluation.interventions import INTERVENTIONS
 from covid_xray.evaluation.lung_masks import choose_masks
 from covid_xray.evaluation.metrics import compute

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.evaluation.metrics import compute
 from covid_xray.evaluation.subgroups import by_column, patients, worst
 from support.brightness import CLASSES

@@ -16,8 +16,8 @@ pytest.importorskip("tensorflow")
 
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.config import Training
-from covid_xray.data.manifest import Manifest, read_manifest
-from covid_xray.data.split import make_split, read_split
+from covid_xray.data.manifest.manifest import Manifest, read_manifest
+from covid_xray.data.split.split import make_split, read_split
 from covid_xray.errors import BadSplit, Busy, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.inference.predictor import Predictor

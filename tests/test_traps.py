@@ -19,8 +19,8 @@ from support.brightness import CLASSES, Brightness
 
 pytest.importorskip("pandas")
 
-from covid_xray.data.manifest import Manifest, read_manifest
-from covid_xray.data.split import make_split
+from covid_xray.data.manifest.manifest import Manifest, read_manifest
+from covid_xray.data.split.split import make_split
 from covid_xray.evaluation.evaluate import evaluate
 from covid_xray.images.pixels import load_input
 from covid_xray.inference.finding import Finding

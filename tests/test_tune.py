@@ -17,8 +17,8 @@ pytest.importorskip("tensorflow")
 from covid_xray.cluster.search_space import DEFAULT
 from covid_xray.cluster.tune import search
 from covid_xray.config import Training, load
-from covid_xray.data.manifest import Manifest, read_manifest
-from covid_xray.data.split import make_split
+from covid_xray.data.manifest.manifest import Manifest, read_manifest
+from covid_xray.data.split.split import make_split
 from covid_xray.errors import UsageError
 from support.clusters import cluster
 from support.datasets import draw_folders

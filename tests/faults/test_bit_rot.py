@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.errors import BadManifest
 from covid_xray.training.cache import build_cache
 

@@ -14,8 +14,8 @@ import keras
 import tensorflow as tf
 
 from covid_xray.config import Training
-from covid_xray.data.manifest import read_manifest
-from covid_xray.data.split import make_split
+from covid_xray.data.manifest.manifest import read_manifest
+from covid_xray.data.split.split import make_split
 from covid_xray.training.train import train
 
 

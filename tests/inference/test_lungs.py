@@ -154,8 +154,8 @@ def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of `train-lungs` by the function behind the command."""
     pytest.importorskip("tensorflow")
     from covid_xray.config import LungTraining
-    from covid_xray.data.held_out import held_out
-    from covid_xray.data.manifest import read_manifest
+    from covid_xray.data.manifest.manifest import read_manifest
+    from covid_xray.data.split.held_out import held_out
     from covid_xray.training.lungs import train_lungs
 
     manifest = read_manifest(phantoms / "data.csv")
@@ -196,8 +196,8 @@ def test_the_same_seed_gives_the_same_batches_and_geometry_moves_both(phantoms: 
 
 def test_a_run_is_not_overwritten_and_masks_have_to_fit(trained: Path, phantoms: Path, tmp_path: Path) -> None:
     from covid_xray.config import LungTraining
-    from covid_xray.data.held_out import held_out
-    from covid_xray.data.manifest import read_manifest
+    from covid_xray.data.manifest.manifest import read_manifest
+    from covid_xray.data.split.held_out import held_out
     from covid_xray.errors import BadManifest, UsageError
     from covid_xray.training.lungs import train_lungs
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.data.manifest import read_manifest
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.store.exports import plain
 from support.bundles import grey
 from support.drawing import png

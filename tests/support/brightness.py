@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from covid_xray.config import Limits
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadImage
 from covid_xray.inference.finding import Failure, Finding, ModelIdentity
 from covid_xray.inference.predictor import open_source

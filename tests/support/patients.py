@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covid_xray.data.clinical_table import NAMES
+from covid_xray.data.manifest.clinical_table import NAMES
 from support.bundles import CLASSES, GREYS, grey, make_bundle
 from support.drawing import png
 

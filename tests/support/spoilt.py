@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covid_xray.data.doctor import examine
-from covid_xray.data.manifest import Manifest, quarantine_table
-from covid_xray.data.pitfall import Verdict
-from covid_xray.data.pixel_facts import PixelFacts
+from covid_xray.data.doctor.doctor import examine
+from covid_xray.data.doctor.pitfall import Verdict
+from covid_xray.data.doctor.pixel_facts import PixelFacts
+from covid_xray.data.manifest.manifest import Manifest, quarantine_table
 
 N = 600
 I = np.arange(N)  # noqa: E741

@@ -11,7 +11,7 @@ from covid_xray.cli.console import Data, Images, bar, err, out
 from covid_xray.errors import InputRefused, UsageError
 
 if TYPE_CHECKING:
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.data.manifest.manifest import Manifest
 
 PARTS = ("calibration", "val")
 
@@ -70,8 +70,8 @@ def calibrate(
 def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manifest":
     """The images of the part, with the groups that the split kept together. No other file is opened."""
     from covid_xray.cli.evaluating import choose
-    from covid_xray.data.groups import with_duplicates
-    from covid_xray.data.tables import read_table
+    from covid_xray.data.manifest.tables import read_table
+    from covid_xray.data.split.groups import with_duplicates
 
     split = run / "split.csv"
     everything = selection.read(data, images=images, show=False, check=False)
@@ -82,7 +82,7 @@ def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manife
 
 def _part(run: Path, wish: str | None) -> str:
     """The part to calibrate on; test images must stay unseen, and of its training images a network is too sure."""
-    from covid_xray.data.split import read_split
+    from covid_xray.data.split.split import read_split
 
     if wish is not None and wish not in PARTS:
         raise UsageError(f"expected --part val or calibration. Received: {wish}")

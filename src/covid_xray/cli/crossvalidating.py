@@ -15,7 +15,7 @@ from covid_xray.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.data.manifest.manifest import Manifest
     from covid_xray.training.folds import Protocol
 
 MAIN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro", "ece")
@@ -65,7 +65,7 @@ def crossval(
     chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
     protocol = _protocol(folds=folds, group=group, leave_out=leave_out)
     quiet_tensorflow()
-    from covid_xray.data.manifest import require_classes
+    from covid_xray.data.manifest.manifest import require_classes
 
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)

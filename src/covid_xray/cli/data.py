@@ -10,7 +10,7 @@ from covid_xray.cli.selection import Duplicates, Labels, Where, read
 from covid_xray.errors import UsageError
 
 if TYPE_CHECKING:
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.data.manifest.manifest import Manifest
 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same images: same result.")]
 
@@ -36,10 +36,10 @@ def index(
     ] = "any",
 ) -> None:
     """List, decode and hash every image; write a manifest, and quarantine.csv with what was refused and why."""
-    from covid_xray.data.combine import combine
-    from covid_xray.data.licenses import ALLOW, allow_licenses
-    from covid_xray.data.manifest import read_manifest, write_manifest, write_quarantine
-    from covid_xray.data.sources import import_source
+    from covid_xray.data.manifest.combine import combine
+    from covid_xray.data.manifest.licenses import ALLOW, allow_licenses
+    from covid_xray.data.manifest.manifest import read_manifest, write_manifest, write_quarantine
+    from covid_xray.data.manifest.public_datasets import import_source
 
     if bool(data) == bool(source) or (source is None) != (folder is None):
         raise UsageError("expected either --data, or --source with --from. Received: neither or a mixture")
@@ -80,7 +80,7 @@ def split(
     seed: Seed = 0,
 ) -> None:
     """Divide the images by patient and duplicate group, each class in its share; refuse any overlap."""
-    from covid_xray.data import split as splits
+    from covid_xray.data.split import split as splits
 
     if folds and leave_one_source_out:
         raise UsageError("expected --folds or --leave-one-source-out. Received: both")
@@ -117,8 +117,8 @@ def doctor(
     from rich.markup import escape
     from rich.table import Table
 
-    from covid_xray.data.doctor import examine, write_diagnosis
-    from covid_xray.data.doctor_page import shown
+    from covid_xray.data.doctor.doctor import examine, write_diagnosis
+    from covid_xray.data.doctor.doctor_page import shown
 
     manifest = read(data, images=images, labels=labels, where=where, duplicates=duplicates)
     with bar("Measure pixels") as progress:
@@ -151,9 +151,9 @@ def baselines(
     """Score plain models that see no lungs: what a network must beat before its score can mean anything."""
     from rich.table import Table
 
-    from covid_xray.data.baselines import run_baselines, write_baselines
-    from covid_xray.data.lung_cover import cover_lungs
-    from covid_xray.data.pixel_facts import measure
+    from covid_xray.data.baselines.baselines import run_baselines, write_baselines
+    from covid_xray.data.baselines.lung_cover import cover_lungs
+    from covid_xray.data.doctor.pixel_facts import measure
 
     manifest = read(data, images=images, labels=labels, where=where, duplicates=duplicates)
     with bar("Measure pixels") as progress:
@@ -180,7 +180,7 @@ def print_summary(manifest: "Manifest") -> None:
     """Files found, images per class, what was refused and why: three small tables."""
     from rich.table import Table
 
-    from covid_xray.data.manifest import counts, reasons
+    from covid_xray.data.manifest.manifest import counts, reasons
 
     by = next((name for name in ("split", "source") if name in manifest.table), "")
     table = counts(manifest, by=by)

@@ -16,7 +16,7 @@ from covid_xray.errors import CovidXrayError, UsageError
 
 if TYPE_CHECKING:
     from covid_xray.config import Training
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.data.manifest.manifest import Manifest
 
 BANNER = (
     "These images are drawn phantoms, not patients. The figures below show that the software works; "
@@ -104,8 +104,8 @@ def _index(data: Path, *, patients: int, seed: int) -> "Manifest":
 
 def _deduplicated(manifest: "Manifest", table: Path) -> "Manifest":
     """The manifest with copies of one radiograph joined, so that no copy lands on the other side of the split."""
-    from covid_xray.data.duplicates import find_duplicates, write_duplicates
-    from covid_xray.data.groups import with_duplicates
+    from covid_xray.data.duplicates.duplicates import find_duplicates, write_duplicates
+    from covid_xray.data.split.groups import with_duplicates
 
     _step(3, "duplicates: the same radiograph under two names, also re-compressed and smaller")
     with stages() as progress:
@@ -135,7 +135,7 @@ def _train(manifest: "Manifest", run: Path, settings: "Training") -> Path:
 def _answer(manifest: "Manifest", run: Path, bundle: Path, output: Path) -> list[str]:
     """Predict and explain some test images from their files, and write a submission."""
     from covid_xray.cli import answers
-    from covid_xray.data.split import read_split
+    from covid_xray.data.split.split import read_split
 
     split = read_split(run / "split.csv")
     table = manifest.table[manifest.table["image"].map(split).eq("test")]

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from covid_xray.data.duplicates import Pair
-    from covid_xray.data.manifest import Manifest
-    from covid_xray.data.readers import Refusal
+    from covid_xray.data.duplicates.duplicates import Pair
+    from covid_xray.data.manifest.manifest import Manifest
+    from covid_xray.data.manifest.readers import Refusal
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def duplicates(
     workers: Annotated[int, typer.Option("--workers", min=1, help="Threads.")] = 2,
 ) -> None:
     """Find images that show one radiograph, however it was cropped, relit, resized, mirrored or written on."""
-    from covid_xray.data.duplicates import contact_sheet, find_pairs, group_pairs, write_duplicates
+    from covid_xray.data.duplicates.duplicates import contact_sheet, find_pairs, group_pairs, write_duplicates
 
     if sheet and sheet.suffix.lower() != ".png":
         raise UsageError(f"expected --sheet to be called something.png. Received: {sheet.name}")
@@ -61,7 +61,7 @@ def duplicates(
 
 
 def _listed(data: Path, *, images: Path | None, where: list[str] | None) -> "Manifest":
-    from covid_xray.data.manifest import Manifest, quarantine_table, read_manifest, select
+    from covid_xray.data.manifest.manifest import Manifest, quarantine_table, read_manifest, select
 
     flat = _flat_folder(data)
     if flat:
@@ -94,7 +94,7 @@ def _print_counts(pairs: "Sequence[Pair]", *, images: int, manifest: "Manifest")
     """Images, radiographs and pairs by kind; across labels, which is where it hurts most."""
     from rich.table import Table
 
-    from covid_xray.data.duplicates import KINDS, group_pairs
+    from covid_xray.data.duplicates.duplicates import KINDS, group_pairs
 
     groups = group_pairs(pairs)
     label = manifest.table.set_index("image")["label"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from covid_xray.bundle.bundle import record
 from covid_xray.cli.console import bar, err, out
-from covid_xray.data.split import read_split
+from covid_xray.data.split.split import read_split
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.calibration import read_prevalence
 from covid_xray.evaluation.evaluate import evaluate
@@ -17,7 +17,7 @@ from covid_xray.inference.predictor import Predictor
 if TYPE_CHECKING:
     import pandas as pd
 
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.data.manifest.manifest import Manifest
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.errors import UsageError
 
 if TYPE_CHECKING:
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.data.manifest.manifest import Manifest
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +73,7 @@ def _unseen(run: Path, manifest: "Manifest") -> "Manifest":
     """The images that the image network was not trained on, by split.csv of the run or the column of the table."""
     import dataclasses
 
-    from covid_xray.data.split import read_split
+    from covid_xray.data.split.split import read_split
     from covid_xray.training.fuse import PARTS, in_parts
 
     if (run / "split.csv").is_file():

@@ -5,9 +5,9 @@ from typing import Any
 
 from covid_xray.cli import selection
 from covid_xray.cli.console import bar
-from covid_xray.data.groups import with_duplicates
-from covid_xray.data.split import read_split
-from covid_xray.data.tables import read_table
+from covid_xray.data.manifest.tables import read_table
+from covid_xray.data.split.groups import with_duplicates
+from covid_xray.data.split.split import read_split
 from covid_xray.evaluation.gate_fit import store_gate
 
 

@@ -13,7 +13,7 @@ from covid_xray.cli.terminal import bar, finish
 from covid_xray.errors import BadManifest
 
 if TYPE_CHECKING:
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.data.manifest.manifest import Manifest
     from covid_xray.inference.finding import Failure
     from covid_xray.inference.io.inputs import Item
     from covid_xray.inference.lung_pictures import Drawn
@@ -55,7 +55,7 @@ def train_lungs(
         selection.read(data, images=images, labels=label, where=where, duplicates=duplicates, show=False, check=False),
         masks,
     )
-    from covid_xray.data.held_out import held_out, not_to_be_built_on
+    from covid_xray.data.split.held_out import held_out, not_to_be_built_on
     from covid_xray.training.lungs import train_lungs as run
 
     bound = not_to_be_built_on(manifest) if test_only_unlicensed else None

@@ -32,7 +32,7 @@ def outcomes(
     from threadpoolctl import threadpool_limits
 
     from covid_xray.bundle.bundle import DEFAULT, load_bundle
-    from covid_xray.data.clinical_table import clinical_table
+    from covid_xray.data.manifest.clinical_table import clinical_table
     from covid_xray.evaluation.answered import answered
     from covid_xray.evaluation.outcomes import Patients
     from covid_xray.evaluation.outcomes import outcomes as measured

@@ -8,7 +8,7 @@ import typer
 from covid_xray.cli.console import bar, err
 
 if TYPE_CHECKING:
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.data.manifest.manifest import Manifest
 
 Run = Annotated[Path, typer.Argument(help="A run folder or a bundle.")]
 RunOutput = Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default: the run folder.")]
@@ -40,7 +40,7 @@ def read(
 
     Without `check` no file is opened: for commands that need a part only, and have `checked` look at that.
     """
-    from covid_xray.data.manifest import read_manifest, select, summary
+    from covid_xray.data.manifest.manifest import read_manifest, select, summary
 
     with bar("index") as progress:
         manifest = read_manifest(data, images=images, check=check, progress=progress)
@@ -59,8 +59,8 @@ def checked(manifest: "Manifest") -> "Manifest":
 
     import pandas as pd
 
-    from covid_xray.data.checking import check_files
-    from covid_xray.data.manifest import quarantine_table
+    from covid_xray.data.manifest.file_checks import check_files
+    from covid_xray.data.manifest.manifest import quarantine_table
     from covid_xray.limits import Limits
 
     with bar("index") as progress:
@@ -70,7 +70,7 @@ def checked(manifest: "Manifest") -> "Manifest":
 
 
 def _joined(manifest: "Manifest", path: Path) -> "Manifest":
-    from covid_xray.data.groups import with_duplicates
-    from covid_xray.data.tables import read_table
+    from covid_xray.data.manifest.tables import read_table
+    from covid_xray.data.split.groups import with_duplicates
 
     return with_duplicates(manifest, read_table(path, required=("group", "image")))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from covid_xray.config import Training
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.data.manifest.manifest import Manifest
 
 
 LungRun = Annotated[
@@ -77,7 +77,7 @@ def train(
     chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
     elsewhere = _together(chosen, processes, address)
     quiet_tensorflow()
-    from covid_xray.data.manifest import require_classes
+    from covid_xray.data.manifest.manifest import require_classes
 
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)
@@ -157,7 +157,7 @@ def export(
 
 
 def _export_int8(run: Path, bundle: Path, manifest: "Manifest") -> None:
-    from covid_xray.data.split import read_split
+    from covid_xray.data.split.split import read_split
     from covid_xray.training.quantise import add_int8
 
     facts = add_int8(bundle, manifest, read_split(run / "split.csv"))
@@ -200,7 +200,7 @@ def split_for(manifest: "Manifest", settings: "Training", *, given: Path | None)
 
     Where a calibration part would be too small to be of use, its images train.
     """
-    from covid_xray.data.split import make_split, read_split
+    from covid_xray.data.split.split import make_split, read_split
     from covid_xray.evaluation.subgroups import SMALLEST
 
     if given is not None:

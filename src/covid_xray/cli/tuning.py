@@ -51,7 +51,7 @@ def tune(
     need("ray.tune")
     quiet_tensorflow()
     from covid_xray.cluster.tune import search
-    from covid_xray.data.manifest import require_classes
+    from covid_xray.data.manifest.manifest import require_classes
 
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)

@@ -26,7 +26,7 @@ from covid_xray.files import folder_lock, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.data.manifest.manifest import Manifest
 
 Progress = Callable[[str, int, int, str], None]
 METRIC = "val_loss"
@@ -86,8 +86,8 @@ def search(
 
 def _claim(out: Path, manifest: "Manifest", split: "pd.Series", chosen: Sequence[Training], *, resume: bool) -> None:
     """Write the plan of a new search, or hold it against the one that is there. Raises `UsageError`."""
-    from covid_xray.data.manifest import fingerprint
-    from covid_xray.data.split import write_split
+    from covid_xray.data.manifest.manifest import fingerprint
+    from covid_xray.data.split.split import write_split
 
     path = out / "plan.json"
     trials = [one.model_dump(mode="json", exclude={"decode_workers"}) for one in chosen]

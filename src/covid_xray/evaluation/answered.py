@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.data.clinical_table import clinical_table
-from covid_xray.data.groups import groups
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.clinical_table import clinical_table
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.groups import groups
 from covid_xray.errors import InputRefused
 from covid_xray.inference.finding import Finding
 from covid_xray.inference.predictor import Predictor

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.data.tables import UNKNOWN, number_column
+from covid_xray.data.manifest.tables import UNKNOWN, number_column
 
 AGES = ((0, "0 to 5"), (6, "6 to 17"), (18, "18 to 39"), (40, "40 to 59"), (60, "60 to 74"), (75, "75 and over"))
 OLDEST = 120.0  # years; more is a slip of the pen or another unit

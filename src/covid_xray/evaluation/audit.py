@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from covid_xray import __version__
 from covid_xray.bundle.bundle import Bundle, load_bundle
-from covid_xray.data.groups import groups as joined_groups
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.groups import groups as joined_groups
 from covid_xray.errors import BadManifest, InputRefused
 from covid_xray.evaluation.audit_figures import audit_charts, examples
 from covid_xray.evaluation.audit_page import page

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from covid_xray.config import Limits
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadImage
 from covid_xray.evaluation.figures import DARK, drawing, png, short
 from covid_xray.evaluation.predictions import Answering, Predictions

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.data.manifest import Manifest
-from covid_xray.data.tables import number_column
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.manifest.tables import number_column
 from covid_xray.evaluation.attributes import attributes
 from covid_xray.evaluation.clinical_worth import predictions_of
 from covid_xray.evaluation.gaps import by_attribute

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.evaluation.comparison import Pair, compare
 from covid_xray.evaluation.intervals import bootstrap
 from covid_xray.evaluation.metrics import compute

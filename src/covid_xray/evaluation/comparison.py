@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.data.groups import JOINING
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.groups import JOINING
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.intervals import ENOUGH, group_codes, resamples
 from covid_xray.evaluation.metrics import Floats, prepare, weighted

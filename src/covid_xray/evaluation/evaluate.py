@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.config import Limits
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.cases import Case, draw, sheet
 from covid_xray.evaluation.charts import charts

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.bundle.bundle import load_bundle, record
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.calibration import calibration_facts, with_temperature
 from covid_xray.evaluation.conformal import conformal_facts

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covid_xray.bundle.bundle import record
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.gate_pieces import MOST as MOST_PIECES
 from covid_xray.evaluation.gate_pieces import pieces_of

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.data.groups import groups
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.groups import groups
 from covid_xray.errors import BadImage
 from covid_xray.evaluation.gate_sample import Progress, Sample, extent_of
 from covid_xray.images.radiograph import Radiograph

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.data.groups import groups
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.groups import groups
 from covid_xray.errors import BadImage
 from covid_xray.inference.crop_detector import extent
 from covid_xray.inference.gate_features import Look, look

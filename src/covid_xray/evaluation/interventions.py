@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.data.baselines import FRAME
-from covid_xray.data.pixel_facts import SIDE
+from covid_xray.data.baselines.baselines import FRAME
+from covid_xray.data.doctor.pixel_facts import SIDE
 
 Pixels = NDArray[np.uint8]
 Masks = NDArray[np.bool_]

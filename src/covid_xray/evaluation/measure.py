@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.data.manifest import Manifest
-from covid_xray.data.pitfall import cramers_v
+from covid_xray.data.doctor.pitfall import cramers_v
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.evaluation.abstention import abstention
 from covid_xray.evaluation.calibration import before_and_after
 from covid_xray.evaluation.conformal import coverage_facts

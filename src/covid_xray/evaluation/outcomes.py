@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from covid_xray.data.clinical_table import NAMES
+from covid_xray.data.manifest.clinical_table import NAMES
 from covid_xray.evaluation.intervals import Interval, percentiles
 
 OUTCOMES = {

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadManifest, CovidXrayError
 from covid_xray.files import replacing
 from covid_xray.inference.finding import Failure, Finding

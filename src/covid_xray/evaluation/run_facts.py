@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from covid_xray.data.groups import groups
-from covid_xray.data.manifest import Manifest
-from covid_xray.data.split import PARTS, overlaps
-from covid_xray.data.tables import number_column
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.manifest.tables import number_column
+from covid_xray.data.split.groups import groups
+from covid_xray.data.split.split import PARTS, overlaps
 from covid_xray.evaluation.attributes import attributes
 from covid_xray.evaluation.subgroups import SMALLEST
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.evaluation.lung_masks import LungMasks, Mask, MaskFiles, dice
 from covid_xray.images.pixels import to_input

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.data.grouped_scores import scores
-from covid_xray.data.groups import groups
-from covid_xray.data.manifest import Manifest
-from covid_xray.data.split import make_folds
+from covid_xray.data.baselines.grouped_scores import scores
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.groups import groups
+from covid_xray.data.split.split import make_folds
 from covid_xray.errors import BadSplit
 
 FOLDS = 5

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.data.groups import groups as joined_groups
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.groups import groups as joined_groups
 from covid_xray.evaluation.intervals import bootstrap
 from covid_xray.evaluation.predictions import Predictions
 

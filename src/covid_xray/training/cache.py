@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.config import Limits
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadImage, BadManifest
 from covid_xray.files import read_bounded, sha256_bytes, sha256_file, write_json, write_text
 from covid_xray.images.decode import decode

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray import clinical
-from covid_xray.data.clinical_table import NAMES
+from covid_xray.data.manifest.clinical_table import NAMES
 from covid_xray.evaluation.answered import Answered, Floats, Rows
 from covid_xray.evaluation.clinical_bias import bias
 from covid_xray.evaluation.clinical_worth import Variant, worth
@@ -81,7 +81,7 @@ def told_by_trees(data: Answered, features: NDArray[np.float64], *, count: int, 
     """N x C probabilities of extra-trees in the same folds; classes weigh the same."""
     from sklearn.ensemble import ExtraTreesClassifier
 
-    from covid_xray.data.split import make_folds
+    from covid_xray.data.split.split import make_folds
 
     fold = make_folds(data.manifest, folds=5, seed=seed).to_numpy()
     found = np.zeros((len(fold), count), np.float32)

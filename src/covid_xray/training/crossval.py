@@ -19,7 +19,7 @@ import pandas as pd
 
 from covid_xray import partial
 from covid_xray.config import Training, to_yaml
-from covid_xray.data.manifest import Manifest, fingerprint
+from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.predictions import FAILED, Predictions, predict_manifest, read_predictions, write_predictions
 from covid_xray.files import folder_lock, sha256_file, write_json, write_text

@@ -21,7 +21,7 @@ from sklearn.metrics import f1_score
 
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.config import Training
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import CovidXrayError, UsageError
 from covid_xray.files import fsync_folder, write_text
 from covid_xray.training import checkpoint, devices, processes, schedule

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covid_xray.data.groups import JOINING, groups
-from covid_xray.data.manifest import Manifest
-from covid_xray.data.split import leave_one_source_out, make_folds, make_split
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.groups import JOINING, groups
+from covid_xray.data.split.split import leave_one_source_out, make_folds, make_split
 from covid_xray.errors import BadSplit
 from covid_xray.files import replacing
 

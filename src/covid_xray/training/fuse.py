@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from covid_xray import clinical
 from covid_xray.bundle.bundle import Bundle, load_bundle, networks, write_bundle
 from covid_xray.bundle.fusion_network import FUSION_VERSION, FusionNetwork
-from covid_xray.data.manifest import Manifest, fingerprint
-from covid_xray.data.split import make_folds
+from covid_xray.data.manifest.manifest import Manifest, fingerprint
+from covid_xray.data.split.split import make_folds
 from covid_xray.errors import BadSplit
 from covid_xray.evaluation.answered import Answered, Rows
 from covid_xray.evaluation.conformal import conformal_facts

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from covid_xray.data.clinical_table import NAMES
+from covid_xray.data.manifest.clinical_table import NAMES
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.answered import Floats, Rows
 from covid_xray.models.fusion import INPUTS, OUTPUTS, SMALLEST, Basis, build

@@ -19,8 +19,8 @@ from PIL import Image
 
 from covid_xray.bundle.lung_network import LUNGS_FILE, LUNGS_VERSION, MARGIN
 from covid_xray.config import LungTraining
-from covid_xray.data.manifest import Manifest
-from covid_xray.data.split import write_split
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.split import write_split
 from covid_xray.errors import BadManifest, UsageError
 from covid_xray.files import folder_lock, replacing, sha256_bytes, write_json, write_text
 from covid_xray.images.decode import decode

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from covid_xray.config import Training
-from covid_xray.data.manifest import Manifest, fingerprint
+from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.evaluation.charts import charts
 from covid_xray.evaluation.figures import LIGHT, Chart, render

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from covid_xray.bundle.bundle import INT8_FILE, Bundle, identity_of, load_bundle, networks, unsealed, write_bundle
-from covid_xray.data.manifest import Manifest
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadSplit
 from covid_xray.inference.finding import Finding
 from covid_xray.inference.predictor import Predictor

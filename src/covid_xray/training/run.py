@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import pandas as pd
 
-from covid_xray.data.manifest import Manifest, fingerprint
+from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.evaluation.fitted import fit_or_say
 from covid_xray.evaluation.gate_fit import store_gate, summary
 from covid_xray.files import write_json

@@ -18,8 +18,8 @@ import pandas as pd
 from covid_xray import partial
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.config import FREE, Training, load, to_yaml
-from covid_xray.data.manifest import Manifest
-from covid_xray.data.split import check_split, write_split
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.split import check_split, write_split
 from covid_xray.errors import UsageError
 from covid_xray.files import folder_lock, replacing, sha256_bytes, write_text
 from covid_xray.models import zoo

@@ -1,0 +1,1 @@
+"""Score plain models on what is not lung."""

@@ -1,0 +1,134 @@
+"""Images in, what can be said of them without knowing medicine out: thumbnail, borders, burnt-in marks.
+
+One decoding pass serves the doctor and the no-lung baselines. Every fact is a plain measurement, stated here.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from covid_xray.config import Limits
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.images.decode import decode
+from covid_xray.images.radiograph import Radiograph
+
+SIDE = 32  # thumbnails are SIDE x SIDE, squeezed to a square as networks squeeze them
+LONGEST = 512  # marks are looked for at this size, where letters of a film are 8 to 30 pixels high
+FLAT = 6  # grey levels: what a row of a black bar may vary by after JPEG
+GreyImage = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelFacts:
+    """Facts of N images, in the order of the manifest.
+
+    Args:
+        thumbnails: N x 32 x 32 uint8.
+        table: index `image`; float columns `border` (share of the area in flat bars along the edges), `marks` (number
+            of letter-sized bright strokes), `edge_marks` (those in the outer fifth), `mean`, `contrast` (grey levels).
+    """
+
+    thumbnails: npt.NDArray[np.uint8]
+    table: pd.DataFrame
+
+
+def measure(
+    manifest: Manifest,
+    *,
+    limits: Limits | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 2,
+) -> PixelFacts:
+    """Decode and measure every image of `manifest`, which was read with `check=True`.
+
+    Args:
+        manifest: N images that decode.
+        limits: what one file may cost.
+        progress: called with (images done, images in all).
+        workers: threads; OpenCV itself is kept to one.
+
+    Raises:
+        BadImage: a file changed since it was checked.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)
+    images = manifest.table["image"].tolist()
+    thumbnails = np.zeros((len(images), SIDE, SIDE), dtype=np.uint8)
+    rows: list[dict[str, float]] = []
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = pool.map(lambda image: _measured(manifest.path(image), limits=limits or Limits()), images)
+        for number, (thumbnail, facts) in enumerate(jobs):
+            thumbnails[number] = thumbnail
+            rows.append(facts)
+            if progress:
+                progress(number + 1, len(images))
+    return PixelFacts(thumbnails, pd.DataFrame(rows, index=pd.Index(images, name="image")))
+
+
+def grey8(radiograph: Radiograph) -> GreyImage:
+    """The pixels as 8 bits, H x W uint8: the top bits of what is stored."""
+    return (radiograph.pixels >> (radiograph.bits - 8)).astype(np.uint8)
+
+
+def border_share(pixels: GreyImage) -> float:
+    """Share of the area in bars along the four edges whose rows (or columns) are flat, 0..1."""
+    top, bottom = _flat_lines(pixels), _flat_lines(pixels[::-1])
+    left, right = _flat_lines(pixels.T), _flat_lines(pixels.T[::-1])
+    rows, columns = pixels.shape
+    inside = max(0, rows - top - bottom) * max(0, columns - left - right)
+    return 1 - inside / pixels.size
+
+
+def mark_boxes(pixels: GreyImage) -> npt.NDArray[np.int64]:
+    """Boxes (left, top, width, height) of letter-sized bright strokes: K x 4, in pixels of `pixels`.
+
+    A stroke is nearly white, at least 90 grey levels above the median of its surroundings (31 x 31), 7 to 44 pixels
+    high when the longest side is 512, and fills between an eighth and nine tenths of its box. Letters, arrows and
+    lead markers are such; bones and tubes are grey or long.
+    """
+    import cv2
+
+    scale = LONGEST / max(pixels.shape)
+    size = (max(8, round(pixels.shape[1] * scale)), max(8, round(pixels.shape[0] * scale)))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    around = cv2.medianBlur(small, 31)
+    bright = ((small >= 215) & (small.astype(np.int16) - around >= 90)).astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=8)
+    left, top, width, height, area = stats[1:].T
+    fill = area / (width * height)
+    kept = (height >= 7) & (height <= 44) & (width >= 2) & (width <= 60) & (fill >= 1 / 8) & (fill <= 0.9)
+    boxes: npt.NDArray[np.int64] = np.stack([left, top, width, height], axis=1)[kept].astype(np.int64)
+    return np.round(boxes / scale).astype(np.int64)
+
+
+def _measured(path: Path, *, limits: Limits) -> tuple[GreyImage, dict[str, float]]:
+    import cv2
+
+    pixels = grey8(decode(path, limits=limits))
+    boxes = mark_boxes(pixels)
+    rows, columns = pixels.shape
+    x = (boxes[:, 0] + boxes[:, 2] / 2) / columns
+    y = (boxes[:, 1] + boxes[:, 3] / 2) / rows
+    outer = (np.minimum(x, 1 - x) < 0.2) | (np.minimum(y, 1 - y) < 0.2)
+    facts = {
+        "border": border_share(pixels),
+        "marks": float(len(boxes)),
+        "edge_marks": float(outer.sum()),
+        "mean": float(pixels.mean()),
+        "contrast": float(pixels.std()),
+    }
+    return cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA), facts
+
+
+def _flat_lines(pixels: GreyImage) -> int:
+    """How many rows from the first on are flat, and like the first; none when all of them are."""
+    span = pixels.max(axis=1).astype(np.int16) - pixels.min(axis=1)
+    middle = np.median(pixels, axis=1)
+    flat = (span <= FLAT) & (np.abs(middle - middle[0]) <= FLAT)
+    return 0 if flat.all() else int(np.argmin(flat))

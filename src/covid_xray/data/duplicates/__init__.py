@@ -1,0 +1,1 @@
+"""Find images of one and the same radiograph."""

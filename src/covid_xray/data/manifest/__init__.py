@@ -1,0 +1,1 @@
+"""Read files and tables into a manifest, one row for each image."""

@@ -1,0 +1,1 @@
+"""Split a manifest by patient and by copy."""
