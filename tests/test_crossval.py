@@ -16,7 +16,7 @@ pytest.importorskip("tensorflow")
 from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.errors import Busy, InputRefused, UsageError
-from covid_xray.evaluation.metrics import compute
+from covid_xray.evaluation.metrics.metrics import compute
 from covid_xray.evaluation.predictions import read_predictions
 from covid_xray.files import folder_lock
 from covid_xray.training.crossval import crossval

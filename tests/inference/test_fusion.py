@@ -10,7 +10,7 @@ from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.fusion_network import FusionNetwork
 from covid_xray.data.manifest.clinical_table import NAMES
 from covid_xray.errors import BadBundle, InputRefused, UsageError
-from covid_xray.evaluation.metrics import compute
+from covid_xray.evaluation.metrics.metrics import compute
 from covid_xray.inference.finding import CANNOT_SAY
 from covid_xray.inference.fusion import Fusion
 from covid_xray.inference.predictor import Predictor

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from covid_xray.errors import BadBundle
-from covid_xray.evaluation.gate_fit import fit_gate
+from covid_xray.evaluation.gate.fit import fit_gate
 from covid_xray.images.radiograph import ImageSource, Radiograph
 from covid_xray.inference.gate import CHECKS, MEASURED, Gate, open_gate, packed, reasons, unpacked
 from covid_xray.inference.gate_features import look

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from covid_xray.evaluation.gate_sample import Sample
+from covid_xray.evaluation.gate.sample import Sample
 from covid_xray.images.phantoms.phantom import draw, draw_anatomy, draw_exposure
 from covid_xray.images.radiograph import ImageSource, Radiograph
 from covid_xray.inference.gate_features import layout, look

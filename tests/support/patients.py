@@ -21,7 +21,7 @@ def rows(count: int = 400, *, tells: bool = True, seed: int = 0, leak: bool = Fa
         seed: of everything.
         leak: whether the age is stated mostly of covid, and SpO2 of covid only.
     """
-    from covid_xray.evaluation.answered import Rows
+    from covid_xray.evaluation.clinical.clinical_predictions import Rows
 
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, count)

@@ -4,11 +4,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from covid_xray.evaluation.charts import charts
-from covid_xray.evaluation.figures import LIGHT, render
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.predictions import predict_manifest
-from covid_xray.evaluation.sections import Drawn
+from covid_xray.evaluation.report.charts import charts
+from covid_xray.evaluation.report.figures import LIGHT, render
+from covid_xray.evaluation.report.sections import Drawn
 from support.brightness import CLASSES, Brightness, Described, manifest
 
 EVIL = "\"><img src=x onerror=alert(1)><script>alert(2)<&'{{ 7*7 }}"

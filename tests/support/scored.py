@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from covid_xray.evaluation.measure import measure
-from covid_xray.evaluation.operating_points import (
+from covid_xray.evaluation.metrics.operating_points import (
     Side,
 )
 from covid_xray.evaluation.predictions import FAILED, Predictions, predict_manifest, probability_columns

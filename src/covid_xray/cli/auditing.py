@@ -52,8 +52,8 @@ def audit(
     """Hide the lungs, or all but the lungs, and measure what is left of the score; then test the heat maps."""
     from covid_xray.bundle.bundle import load_bundle
     from covid_xray.cli.evaluating import choose
-    from covid_xray.evaluation.audit import Plan, write_audit
-    from covid_xray.evaluation.audit import audit as audited
+    from covid_xray.evaluation.audit.audit import Plan, write_audit
+    from covid_xray.evaluation.audit.audit import audit as audited
     from covid_xray.inference.predictor import Predictor
 
     bundle = _bundle(run)
@@ -94,9 +94,9 @@ def _json(path: Path | None, command: str) -> dict[str, Any] | None:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    from covid_xray.evaluation.audit_page import NO_LOCALISATION, interval
-    from covid_xray.evaluation.shortcuts import HEADLINE
-    from covid_xray.evaluation.verdict import NAMES
+    from covid_xray.evaluation.audit.audit_page import NO_LOCALISATION, interval
+    from covid_xray.evaluation.audit.shortcut_verdict import NAMES
+    from covid_xray.evaluation.audit.shortcuts import HEADLINE
 
     for row in facts["conditions"]:
         figure = interval(row["figures"][HEADLINE])

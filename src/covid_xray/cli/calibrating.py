@@ -45,8 +45,8 @@ def calibrate(
     """Fit temperature, sets, operating points and the input gate on a run's own images; store them in its bundle."""
     from covid_xray.bundle.bundle import read_facts
     from covid_xray.cli.gating import fit_gate
-    from covid_xray.evaluation.fitted import Wishes, fit
-    from covid_xray.evaluation.gate_fit import summary
+    from covid_xray.evaluation.calibrate import Wishes, fit
+    from covid_xray.evaluation.gate.fit import summary
 
     part = _part(run, part)
     before = read_facts(run / "bundle")

@@ -27,8 +27,8 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json instead of a table.")] = False,
 ) -> None:
     """Compare two networks on the same images: paired intervals over patients, DeLong and McNemar tests."""
-    from covid_xray.evaluation.comparison import compare as compared
-    from covid_xray.evaluation.comparison import pair, read_run
+    from covid_xray.evaluation.model_comparison import compare as compared
+    from covid_xray.evaluation.model_comparison import pair, read_run
     from covid_xray.files import write_json
 
     facts = compared(pair(read_run(first), read_run(second)), rounds=rounds, seed=seed)

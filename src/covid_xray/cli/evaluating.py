@@ -9,8 +9,8 @@ from covid_xray.bundle.bundle import record
 from covid_xray.cli.console import bar, err, out
 from covid_xray.data.split.split import read_split
 from covid_xray.errors import InputRefused, UsageError
-from covid_xray.evaluation.calibration import read_prevalence
 from covid_xray.evaluation.evaluate import evaluate
+from covid_xray.evaluation.metrics.calibration import read_prevalence
 from covid_xray.evaluation.run_facts import read_run
 from covid_xray.inference.predictor import Predictor
 

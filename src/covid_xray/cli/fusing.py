@@ -43,7 +43,7 @@ def fuse(
     if study and output is None and source == run:
         raise UsageError("expected -o FOLDER for the study of a bundle without a run folder, or --no-study")
     quiet_tensorflow()
-    from covid_xray.evaluation.answered import answered
+    from covid_xray.evaluation.clinical.clinical_predictions import answered
     from covid_xray.training.fuse import fuse as fused
     from covid_xray.training.fusion import Recipe
 

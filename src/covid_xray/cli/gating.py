@@ -8,7 +8,7 @@ from covid_xray.cli.console import bar
 from covid_xray.data.manifest.tables import read_table
 from covid_xray.data.split.groups import with_duplicates
 from covid_xray.data.split.split import read_split
-from covid_xray.evaluation.gate_fit import store_gate
+from covid_xray.evaluation.gate.fit import store_gate
 
 
 def fit_gate(run: Path, data: Path, *, images: Path | None, part: str, rate: float) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def show_lungs(
 
 def _masked(manifest: "Manifest", masks: Path) -> "tuple[Manifest, dict[str, Path]]":
     """The images that have a mask, checked, and the mask of each."""
-    from covid_xray.evaluation.lung_masks import mask_files
+    from covid_xray.evaluation.audit.lung_masks import mask_files
 
     files = mask_files(manifest.table["image"].tolist(), masks)
     if not files:

@@ -201,7 +201,7 @@ def split_for(manifest: "Manifest", settings: "Training", *, given: Path | None)
     Where a calibration part would be too small to be of use, its images train.
     """
     from covid_xray.data.split.split import make_split, read_split
-    from covid_xray.evaluation.subgroups import SMALLEST
+    from covid_xray.evaluation.metrics.subgroups import SMALLEST
 
     if given is not None:
         return read_split(given)

@@ -7,19 +7,19 @@ from typing import Any
 from covid_xray.config import Limits
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import InputRefused
-from covid_xray.evaluation.cases import Case, draw, sheet
-from covid_xray.evaluation.charts import charts
-from covid_xray.evaluation.checklist import assess, checklist_markdown
-from covid_xray.evaluation.decision_figures import decision_charts
-from covid_xray.evaluation.figures import DARK, LIGHT, Chart, read_history, render
+from covid_xray.evaluation.baseline_comparison import compared
 from covid_xray.evaluation.measure import measure
-from covid_xray.evaluation.metrics import classification_report
-from covid_xray.evaluation.no_lung import compared
-from covid_xray.evaluation.pdf import report_pdf
+from covid_xray.evaluation.metrics.metrics import classification_report
 from covid_xray.evaluation.predictions import Answering, Predictions, Progress, predict_manifest, write_predictions
-from covid_xray.evaluation.report import model_card, report_html, sections
-from covid_xray.evaluation.report_markdown import report_markdown
-from covid_xray.evaluation.sections import Drawn
+from covid_xray.evaluation.report.cases import Case, draw, sheet
+from covid_xray.evaluation.report.charts import charts
+from covid_xray.evaluation.report.checklist import assess, checklist_markdown
+from covid_xray.evaluation.report.decision_figures import decision_charts
+from covid_xray.evaluation.report.figures import DARK, LIGHT, Chart, read_history, render
+from covid_xray.evaluation.report.html import model_card, report_html, sections
+from covid_xray.evaluation.report.markdown import report_markdown
+from covid_xray.evaluation.report.pdf import report_pdf
+from covid_xray.evaluation.report.sections import Drawn
 from covid_xray.files import replacing, write_json, write_text
 
 

@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from covid_xray.data.doctor.pitfall import cramers_v
 from covid_xray.data.manifest.manifest import Manifest
-from covid_xray.evaluation.abstention import abstention
-from covid_xray.evaluation.calibration import before_and_after
-from covid_xray.evaluation.conformal import coverage_facts
-from covid_xray.evaluation.decisions import decisions
-from covid_xray.evaluation.gaps import by_attribute
-from covid_xray.evaluation.intervals import bootstrap
-from covid_xray.evaluation.metrics import ECE_BINS, confusion
+from covid_xray.evaluation.metrics.abstention import abstention
+from covid_xray.evaluation.metrics.calibration import before_and_after
+from covid_xray.evaluation.metrics.conformal import coverage_facts
+from covid_xray.evaluation.metrics.decisions import decisions
+from covid_xray.evaluation.metrics.intervals import bootstrap
+from covid_xray.evaluation.metrics.metrics import ECE_BINS, confusion
+from covid_xray.evaluation.metrics.subgroup_gaps import by_attribute
+from covid_xray.evaluation.metrics.subgroups import CONFOUNDED, NOT_STATED, SMALLEST, by_column, patients, worst
 from covid_xray.evaluation.predictions import Identity, Predictions
-from covid_xray.evaluation.subgroups import CONFOUNDED, NOT_STATED, SMALLEST, by_column, patients, worst
 from covid_xray.files import shown
 
 LEVEL = 0.95

@@ -12,8 +12,8 @@ from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.manifest.tables import number_column
 from covid_xray.data.split.groups import groups
 from covid_xray.data.split.split import PARTS, overlaps
-from covid_xray.evaluation.attributes import attributes
-from covid_xray.evaluation.subgroups import SMALLEST
+from covid_xray.evaluation.metrics.attributes import attributes
+from covid_xray.evaluation.metrics.subgroups import SMALLEST
 
 KEPT = ("packages", "machine", "precision", "seconds", "ended", "parity", "python", "keras_backend")
 AUDIT_FORMAT = 1

@@ -1,6 +1,6 @@
 """Is this a frontal chest X-ray, like what the network was trained on? A look and an embedding in, verdicts out.
 
-The statistics lie in `bundle.json` under `gate`, made by `evaluation.gate_fit`; numpy only. A check is a function in
+The statistics lie in `bundle.json` under `gate`, made by `evaluation.gate.fit`; numpy only. A check is a function in
 `CHECKS`; one that has nothing to say of an image (no tag, no statistics) returns `None`. How it works and what it
 cannot do: docs/explanation/gate.md.
 """

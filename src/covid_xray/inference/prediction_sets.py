@@ -1,6 +1,6 @@
 """Calibrated probabilities and a stored quantile in, the classes that conformal prediction keeps out; numpy only.
 
-The quantiles are made by `evaluation.conformal` and lie in `bundle.json` under `conformal`.
+The quantiles are made by `evaluation.metrics.conformal` and lie in `bundle.json` under `conformal`.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Calibrated probabilities and the stored operating points in, which of the points are passed out; plain Python only.
 
-The points are chosen by `evaluation.operating_points` and lie in `bundle.json` under `operating_points`:
+The points are chosen by `evaluation.metrics.operating_points` and lie in `bundle.json` under `operating_points`:
 class -> `sha256` of the network, and `points` (name to facts with a `threshold`, or with none and a `reason`).
 """
 

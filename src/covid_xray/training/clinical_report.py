@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.bundle.bundle import load_bundle, record
-from covid_xray.evaluation.answered import Answered
-from covid_xray.evaluation.clinical_page import lines, page, warning
+from covid_xray.evaluation.clinical.clinical_page import lines, page, warning
+from covid_xray.evaluation.clinical.clinical_predictions import Answered
 from covid_xray.files import write_json, write_text
 from covid_xray.training.clinical_study import study
 

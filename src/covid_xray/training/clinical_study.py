@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from covid_xray import clinical
 from covid_xray.data.manifest.clinical_table import NAMES
-from covid_xray.evaluation.answered import Answered, Floats, Rows
-from covid_xray.evaluation.clinical_bias import bias
-from covid_xray.evaluation.clinical_worth import Variant, worth
+from covid_xray.evaluation.clinical.added_value import Variant, worth
+from covid_xray.evaluation.clinical.bias import bias
+from covid_xray.evaluation.clinical.clinical_predictions import Answered, Floats, Rows
 from covid_xray.training.fuse import CrossFitted, cross_fit
 from covid_xray.training.fusion import Recipe, counted, usable
 

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from covid_xray.evaluation.figures import WIDTH, Theme, short
+from covid_xray.evaluation.report.figures import WIDTH, Theme, short
 
 FIRST = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro", "nll", "brier", "ece")
 

@@ -18,8 +18,8 @@ from covid_xray.bundle.fusion_network import FUSION_VERSION, FusionNetwork
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.data.split.split import make_folds
 from covid_xray.errors import BadSplit
-from covid_xray.evaluation.answered import Answered, Rows
-from covid_xray.evaluation.conformal import conformal_facts
+from covid_xray.evaluation.clinical.clinical_predictions import Answered, Rows
+from covid_xray.evaluation.metrics.conformal import conformal_facts
 from covid_xray.evaluation.predictions import Predictions, probability_columns
 from covid_xray.inference.fusion import Fusion
 from covid_xray.training.fusion import Recipe, counted, fit, to_fusion_onnx, usable

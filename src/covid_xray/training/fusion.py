@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from covid_xray.data.manifest.clinical_table import NAMES
 from covid_xray.errors import InputRefused
-from covid_xray.evaluation.answered import Floats, Rows
+from covid_xray.evaluation.clinical.clinical_predictions import Floats, Rows
 from covid_xray.models.fusion import INPUTS, OUTPUTS, SMALLEST, Basis, build
 from covid_xray.training.export import TOLERANCE, to_onnx
 from covid_xray.training.storage import ExportFailed

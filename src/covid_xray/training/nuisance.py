@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.bundle.lung_network import LungNetwork
-from covid_xray.evaluation.interventions import MARGIN, Input, corners, hidden, widened
+from covid_xray.evaluation.audit.interventions import MARGIN, Input, corners, hidden, widened
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.view import open_lungs
 

@@ -15,11 +15,11 @@ import pandas as pd
 from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.errors import CovidXrayError, InputRefused
-from covid_xray.evaluation.charts import charts
-from covid_xray.evaluation.figures import LIGHT, Chart, render
 from covid_xray.evaluation.measure import measure
-from covid_xray.evaluation.metrics import compute
+from covid_xray.evaluation.metrics.metrics import compute
 from covid_xray.evaluation.predictions import Predictions, probability_columns, write_predictions
+from covid_xray.evaluation.report.charts import charts
+from covid_xray.evaluation.report.figures import LIGHT, Chart, render
 from covid_xray.files import replacing, sha256_file, write_json, write_text
 from covid_xray.training.fold_report import fold_chart, page
 from covid_xray.training.folds import Fold, Protocol

@@ -12,8 +12,8 @@ import keras
 import pandas as pd
 
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
-from covid_xray.evaluation.fitted import fit_or_say
-from covid_xray.evaluation.gate_fit import store_gate, summary
+from covid_xray.evaluation.calibrate import fit_or_say
+from covid_xray.evaluation.gate.fit import store_gate, summary
 from covid_xray.files import write_json
 from covid_xray.training import precision
 

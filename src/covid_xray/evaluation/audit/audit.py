@@ -1,0 +1,255 @@
+"""A bundle and a manifest in, the audit out: how much of the score is real, and whether the heat maps mean anything.
+
+`audit.json` holds everything, `audit.md` says it in words, `figures/audit_*.png` show it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray import __version__
+from covid_xray.bundle.bundle import Bundle, load_bundle
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.groups import groups as joined_groups
+from covid_xray.errors import BadManifest, InputRefused
+from covid_xray.evaluation.audit.audit_figures import audit_charts, examples
+from covid_xray.evaluation.audit.audit_page import page
+from covid_xray.evaluation.audit.interventions import whole_input
+from covid_xray.evaluation.audit.lung_masks import MaskFiles, choose_masks, mask_files
+from covid_xray.evaluation.audit.masked_images import Scenes, facts, read_scenes, sample
+from covid_xray.evaluation.audit.saliency import Looked, heatmap_study
+from covid_xray.evaluation.audit.shortcut_verdict import verdict
+from covid_xray.evaluation.audit.shortcuts import HEADLINE, Groups, Settings, ask, chance_levels, codes_of, scored
+from covid_xray.evaluation.audit.source_generalisation import sources_left_out
+from covid_xray.evaluation.audit.source_probe import source_from_embedding
+from covid_xray.evaluation.baseline_comparison import compared
+from covid_xray.evaluation.evaluate import write_bytes
+from covid_xray.evaluation.report.figures import LIGHT, render
+from covid_xray.files import write_json, write_text
+from covid_xray.inference.predictor import Predictor
+
+FORMAT = 1
+FILE = "audit.json"
+MANY_LEFT_OUT = 0.05
+Stages = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an audit is asked for.
+
+    Args:
+        part: name of the part of the data, for the page.
+        masks: folder of mask files.
+        lungs: kind of masks, of `lung_masks.KINDS`.
+        images: at most so many are looked at; more are sampled.
+        rounds, seed: of the bootstrap and of the sampling.
+        baselines: content of baselines.json.
+        crossval: content of crossval.json.
+        heatmaps: how many images the heat maps are tested on; 0 for none.
+        others: bundles whose heat maps are held against these, such as other seeds.
+    """
+
+    part: str = "all"
+    masks: Path | None = None
+    lungs: str = "auto"
+    images: int = 800
+    rounds: int = 1000
+    seed: int = 0
+    baselines: Mapping[str, Any] | None = None
+    crossval: Mapping[str, Any] | None = None
+    heatmaps: int = 24
+    others: tuple[Bundle, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Audited:
+    """The content of audit.json, and the scenes that it was measured on."""
+
+    facts: dict[str, Any]
+    scenes: Scenes
+
+
+def audit(
+    predictor: Predictor,
+    manifest: Manifest,
+    plan: Plan,
+    *,
+    progress: Stages | None = None,
+) -> Audited:
+    """Measure what `docs/reference/audit.md` lists.
+
+    Args:
+        predictor: of the bundle.
+        manifest: labelled images that the network was not trained on.
+        plan: what is asked for.
+        progress: called with (stage, done, all, note).
+
+    Raises:
+        BadManifest: labels that the network does not know, or of one class only.
+        InputRefused: no image whose lungs are known, or other bundles that do not fit this one.
+        UsageError: as `choose_masks`.
+    """
+    _check_labels(manifest, predictor.classes)
+    beside = {
+        "baselines": compared(plan.baselines, predictor.classes),
+        "sources_left_out": sources_left_out(plan.crossval, predictor.classes),
+    }
+    chosen = sample(manifest, count=plan.images, seed=plan.seed)
+    images = chosen.table["image"].tolist()
+    masks = choose_masks(images, folder=plan.masks, network=predictor.bundle.lungs is not None, wish=plan.lungs)
+    files = MaskFiles(mask_files(images, plan.masks)) if plan.masks else None
+    scenes = read_scenes(predictor, chosen, masks, files=files, progress=_stage(progress, "read"))
+    left = chosen.take(scenes.table["image"].tolist())
+    _check_labels(left, predictor.classes)
+    answers = ask(predictor, scenes, progress=_stage(progress, "hide"))
+    patients, settings = patients_of(manifest, scenes), Settings(rounds=plan.rounds, seed=plan.seed)
+    rows, survives = scored(answers, scenes, predictor.classes, groups=patients, settings=settings)
+    found = {
+        **_about(predictor, scenes, plan, patients),
+        "sampled_from": len(manifest.table),
+        "left_out": _left_out(chosen, scenes),
+        "masks": facts(scenes, masks),
+        "verdict": verdict(survives, headline=HEADLINE, masks=masks.kind),
+        "conditions": rows,
+        "source_from_embedding": source_from_embedding(answers.embedding, left, seed=plan.seed),
+        **beside,
+        "heatmaps": _heatmaps(predictor, scenes, plan, patients, _stage(progress, "heat maps")),
+        "settings": _settings(plan, settings),
+    }
+    return Audited({**found, "notes": _notes(found, chosen)}, scenes)
+
+
+def write_audit(audited: Audited, out: Path) -> None:
+    """Write figures/audit_*.png, audit.md and, last, audit.json to the folder `out`.
+
+    `figures/audit_examples.png` shows one radiograph of each class; nothing else shows any.
+    """
+    facts = audited.facts
+    for chart in audit_charts(facts):
+        write_bytes(out / "figures" / f"{chart.name}.png", render(chart, LIGHT))
+    labels = audited.scenes.table["label"].tolist()
+    first = [labels.index(name) for name in facts["classes"] if name in labels]
+    everything = whole_input(audited.scenes.pixels, audited.scenes.lungs)
+    shown = examples(everything.take(np.array(first, dtype=np.int64)), LIGHT)
+    write_bytes(out / "figures" / "audit_examples.png", shown)
+    write_text(out / "audit.md", page(facts))
+    write_json(out / FILE, facts)
+
+
+def patients_of(manifest: Manifest, scenes: Scenes) -> Groups:
+    """Group of each scene, or `None` where the manifest names no patient; as `subgroups.patients`."""
+    if "patient_id" not in manifest.table or (manifest.table["patient_id"] == "").all():
+        return None
+    return np.asarray(joined_groups(manifest).loc[scenes.table["image"]].tolist(), dtype=np.str_)
+
+
+def _heatmaps(
+    predictor: Predictor, scenes: Scenes, plan: Plan, patients: Groups, progress: Callable[[int, int], None] | None
+) -> dict[str, Any] | None:
+    """The study of the heat maps on a few images of each class; `None` where none was asked for or can be made."""
+    if plan.heatmaps == 0:
+        return None
+    rows = _few(scenes, predictor.classes, count=plan.heatmaps, seed=plan.seed)
+    mean = whole_input(scenes.pixels, scenes.lungs).mean
+    groups = None if patients is None else patients[rows]
+    looked = Looked(scenes.take(rows), mean, groups, rounds=plan.rounds, seed=plan.seed)
+    model = load_bundle(predictor.bundle.folder).model
+    try:
+        return heatmap_study(predictor, model, looked, others=plan.others, progress=progress)
+    except InputRefused as error:
+        if error.code != "unknown-head":
+            raise
+        return None
+
+
+def _few(scenes: Scenes, classes: Sequence[str], *, count: int, seed: int) -> NDArray[np.int64]:
+    """Positions of `count` images, as many of each class as there are, drawn at random."""
+    random = np.random.default_rng(seed)
+    codes = codes_of(scenes, tuple(classes))
+    drawn = random.permutation(len(codes))
+    # Rank of each image within its class: all firsts come before all seconds.
+    within = np.zeros(len(codes), dtype=np.int64)
+    for code in np.unique(codes):
+        own = drawn[codes[drawn] == code]
+        within[own] = np.arange(len(own))
+    return np.sort(np.lexsort((drawn, within))[:count])
+
+
+def _settings(plan: Plan, bootstrap: Settings) -> dict[str, Any]:
+    asked = {"images": plan.images, "heatmaps": plan.heatmaps}
+    return {"rounds": bootstrap.rounds, "seed": bootstrap.seed, "level": bootstrap.level, **asked}
+
+
+def _about(predictor: Predictor, scenes: Scenes, plan: Plan, patients: Groups) -> dict[str, Any]:
+    model = predictor.identity
+    return {
+        "format": FORMAT,
+        "covid_xray": __version__,
+        "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
+        "part": plan.part,
+        "classes": list(predictor.classes),
+        "images": len(scenes.table),
+        "patients": None if patients is None else len(set(patients)),
+        "labels": {name: int((scenes.table["label"] == name).sum()) for name in predictor.classes},
+        "chance": chance_levels(codes_of(scenes, predictor.classes)),
+    }
+
+
+def _check_labels(manifest: Manifest, classes: Sequence[str]) -> None:
+    labels = set(manifest.table["label"])
+    if not labels <= set(classes):
+        raise BadManifest(
+            f"expected labels that the network knows ({', '.join(classes)}). "
+            f"Received: {', '.join(sorted(labels - set(classes)))}"
+        )
+    if len(labels) < 2:
+        raise BadManifest(f"expected images of two or more classes. Received: {', '.join(labels) or 'none'}")
+
+
+def _left_out(chosen: Manifest, scenes: Scenes) -> dict[str, Any]:
+    """How many images of each class are not in any figure, and why."""
+    labels = chosen.table.set_index("image")["label"]
+    by_class = labels.loc[list(scenes.left_out)].value_counts()
+    reasons: dict[str, int] = {}
+    for reason in scenes.left_out.values():
+        reasons[reason] = reasons.get(reason, 0) + 1
+    return {
+        "images": len(scenes.left_out),
+        "labels": {str(name): int(count) for name, count in by_class.items()},
+        "reasons": reasons,
+    }
+
+
+def _notes(found: Mapping[str, Any], chosen: Manifest) -> list[str]:
+    notes = []
+    count, of = len(chosen.table), found["sampled_from"]
+    if count < of:
+        notes.append(
+            f"{count:,} of {of:,} images, drawn at random with seed {found['settings']['seed']}; each label of each "
+            "source keeps its share."
+        )
+    missing = found["left_out"]["images"]
+    if missing:
+        notes.append(
+            f"{missing:,} images are in no figure, the whole picture's included, because their lungs are not known "
+            "or they cannot be read."
+        )
+    if missing > MANY_LEFT_OUT * count:
+        shares = ", ".join(f"{name} {lost}" for name, lost in found["left_out"]["labels"].items())
+        notes.append(f"Those are many, and the figures are of the others: by class {shares}.")
+    if found["heatmaps"] is None and found["settings"]["heatmaps"]:
+        notes.append("The heat maps were not tested: the head of this network is not one of those that are known here.")
+    if found["patients"] is None:
+        notes.append("No image names its patient: intervals are over images, and too narrow if patients have several.")
+    return notes
+
+
+def _stage(progress: Stages | None, name: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(name, done, total, "")

@@ -1,0 +1,218 @@
+"""Scenes and a bundle in, whether its heat maps mean anything out: the checks of Adebayo, Petsiuk and Arun.
+
+Made of ONNX alone. A heat map is not a localisation, whatever these numbers say.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.bundle.bundle import Bundle
+from covid_xray.errors import InputRefused
+from covid_xray.evaluation.audit.class_maps import Network, occlusion, probabilities, random_maps, taken_apart
+from covid_xray.evaluation.audit.faithfulness import curves, inside
+from covid_xray.evaluation.audit.map_similarity import mean_of, spearman, ssim
+from covid_xray.evaluation.audit.masked_images import Scenes
+from covid_xray.evaluation.audit.network_graph import Layer, grouped
+from covid_xray.evaluation.metrics.metrics import mean_of_defined
+from covid_xray.inference.predictor import Predictor
+
+Floats = NDArray[np.float32]
+Groups = NDArray[np.str_] | None
+Facts = dict[str, Any]
+Progress = Callable[[int, int], None]
+
+DEEP = 12  # networks with more layers are made random in so many groups of neighbours
+HALF = 0.5  # a map that still agrees this well with a random network's does not depend on what was learnt
+SHOWN = {
+    "gradcam": "Grad-CAM",
+    "gradcam_plus_plus": "Grad-CAM++",
+    "occlusion": "occlusion",
+    "random": "a random map",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What the checks are made on: N pictures, patients, and settings of the bootstrap.
+
+    Args:
+        scenes: N images.
+        mean: h x w uint8, the mean picture of the study.
+        groups: N patients, or `None`.
+        rounds, seed: of the bootstrap, and the seed of random weights.
+    """
+
+    scenes: Scenes
+    mean: NDArray[np.uint8]
+    groups: Groups
+    rounds: int = 1000
+    seed: int = 0
+
+    def mean_of(self, values: Any) -> Facts:
+        """Mean with interval over patients."""
+        found = mean_of(np.asarray(values, dtype=np.float64), groups=self.groups, rounds=self.rounds, seed=self.seed)
+        return dict(found)
+
+
+def heatmap_study(
+    predictor: Predictor, model: bytes, looked: Looked, *, others: Sequence[Bundle] = (),
+    progress: Progress | None = None,
+) -> Facts:  # fmt: skip
+    """Everything under `heatmaps` in audit.json.
+
+    Args:
+        predictor, model: of the bundle; the bytes of its `model.onnx`.
+        looked: the pictures.
+        others: bundles of the same classes and input, such as other seeds.
+        progress: called with (checks done, checks in all).
+
+    Raises:
+        InputRefused: a head whose gradient is not known here (code `unknown-head`), or `others` that do not fit.
+    """
+    pixels = looked.scenes.pixels
+    network, features = taken_apart(predictor, model, pixels)
+    codes = probabilities(predictor, pixels).argmax(axis=1)
+    own = network.maps(features, codes)
+    steps = grouped(network.graph.layers, count=DEEP)[::-1]
+    tell = _counter(progress, len(steps) + len(SHOWN))
+    cascade = _cascade(network, own, features, codes, looked, steps, tell)
+    maps = {
+        "gradcam": own,
+        "gradcam_plus_plus": network.maps(features, codes, plus_plus=True),
+        "occlusion": np.stack(
+            [occlusion(predictor, one, int(code), looked.mean) for one, code in zip(pixels, codes, strict=True)]
+        ),
+        "random": random_maps(len(pixels), seed=looked.seed),
+    }
+    methods = _methods(predictor, maps, codes, looked, tell)
+    return {
+        "images": len(pixels),
+        "without_evidence": int((own.max(axis=(1, 2)) <= 0).sum()),
+        "cascade": cascade,
+        "methods": methods,
+        "faithful": _in_words(methods),
+        "seeds": _seeds(predictor, own, codes, others, looked) if others else None,
+    }
+
+
+def _cascade(
+    network: Network, own: Floats, features: Floats, codes: NDArray[np.int64], looked: Looked,
+    steps: Sequence[tuple[Layer, ...]], tell: Callable[[], None],
+) -> Facts:  # fmt: skip
+    """Cascading randomisation (Adebayo and others 2018): from the output down, layer after layer, all kept random."""
+    rows: list[Facts] = []
+    random: list[Layer] = []
+    for group in steps:
+        random += group
+        weights = network.graph.randomised(random, seed=looked.seed)
+        if any(network.graph.below_head(layer) for layer in group):
+            features = network.graph.runner(weights).features(looked.scenes.pixels)
+        maps = network.maps(features, codes, weights=weights)
+        rows.append({"layer": group[0].name, **_alike(own, maps, looked)})
+        tell()
+    unrelated = _alike(own, np.roll(own, 1, axis=0), looked)
+    last = rows[-1]["spearman"]
+    changes = last["ci_high"] is not None and last["ci_high"] < HALF
+    words = "the map changes, as it should" if changes else "THE MAP HARDLY CHANGES: it does not show what was learnt"
+    return {
+        "steps": rows,
+        "unrelated": unrelated,
+        "changes": changes,
+        "line": f"{words} (Spearman {last['value']:.2f} with every layer random, {rows[0]['spearman']['value']:.2f} "
+        f"with the last one; two different images of the trained network {unrelated['spearman']['value']:.2f}).",
+    }
+
+
+def _alike(first: Floats, second: Floats, looked: Looked) -> Facts:
+    """Agreement of N pairs of maps; a pair whose first map has no evidence counts for nothing."""
+    evidence = first.max(axis=(1, 2)) > 0
+    found = {}
+    for name, measure in (("spearman", spearman), ("ssim", ssim)):
+        values = [measure(a, b) if has else np.nan for a, b, has in zip(first, second, evidence, strict=True)]
+        found[name] = looked.mean_of(values)
+    return found
+
+
+def _methods(
+    predictor: Predictor, maps: dict[str, Floats], codes: NDArray[np.int64], looked: Looked, tell: Callable[[], None]
+) -> list[Facts]:
+    """Each way of making a map: mass in the lungs, insertion, deletion, and both against a random map."""
+    areas, rows = {}, []
+    for name in [*maps][::-1]:  # the random map first: the others are held against it
+        found = curves(
+            lambda pictures: probabilities(predictor, pictures), looked.scenes.pixels, maps[name], codes,
+            mean=looked.mean, seed=looked.seed,
+        )  # fmt: skip
+        areas[name] = found.areas
+        gain = [areas[name][0] - areas["random"][0], areas["random"][1] - areas[name][1]]
+        share, times = inside(maps[name], looked.scenes.lungs)
+        rows.append(
+            {
+                "name": name,
+                "shows": SHOWN[name],
+                "lung_share": looked.mean_of(share),
+                "lung_ratio": looked.mean_of(times),
+                "insertion": looked.mean_of(areas[name][0]),
+                "deletion": looked.mean_of(areas[name][1]),
+                "insertion_gain": looked.mean_of(gain[0]),
+                "deletion_gain": looked.mean_of(gain[1]),
+                "curves": {
+                    "insertion": found.insertion.mean(axis=0, dtype=np.float64).tolist(),
+                    "deletion": found.deletion.mean(axis=0, dtype=np.float64).tolist(),
+                },
+            }
+        )
+        tell()
+    return rows[::-1]
+
+
+def _in_words(methods: Sequence[Facts]) -> str:
+    """Which maps say more of the network than a random map does."""
+    said = []
+    for row in methods:
+        if row["name"] != "random":
+            better = [kind for kind in ("insertion", "deletion") if (row[f"{kind}_gain"]["ci_low"] or 0) > 0]
+            how = " and ".join(better) if better else "neither"
+            said.append(f"{row['shows']}: {how}")
+    return f"Better than a random map, with the whole interval, by: {'; '.join(said)}."
+
+
+def _seeds(
+    predictor: Predictor, own: Floats, codes: NDArray[np.int64], others: Sequence[Bundle], looked: Looked
+) -> Facts:
+    """Agreement of the Grad-CAM maps of several networks, for the class that the first one names; mean over pairs."""
+    maps = [own]
+    for bundle in others:
+        fits = (bundle.classes, bundle.height, bundle.width) == (
+            predictor.classes, predictor.bundle.height, predictor.bundle.width,
+        )  # fmt: skip
+        if not fits:
+            raise InputRefused(
+                f"expected other networks of the classes {', '.join(predictor.classes)} and the input "
+                f"{predictor.bundle.height} x {predictor.bundle.width}. Received: {', '.join(bundle.classes)}, "
+                f"{bundle.height} x {bundle.width}"
+            )
+        output = Predictor(bundle).run(looked.scenes.pixels, class_maps=True)
+        maps.append(output["class_maps"][np.arange(len(codes)), codes])
+    pairs = [(a, b) for number, a in enumerate(maps) for b in maps[:number]]
+    found = {}
+    for name, measure in (("spearman", spearman), ("ssim", ssim)):
+        values = np.array([[measure(x, y) for x, y in zip(a, b, strict=True)] for a, b in pairs])
+        found[name] = looked.mean_of(mean_of_defined(values))
+    return {"networks": len(maps), **found}
+
+
+def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
+    done = 0
+
+    def tell() -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            progress(done, total)
+
+    return tell

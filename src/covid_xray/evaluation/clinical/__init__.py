@@ -1,0 +1,1 @@
+"""Measure what clinical values add to the image."""

@@ -1,0 +1,157 @@
+"""The content of clinical.json in, its sentences and `clinical.md` out: what clinical values are worth."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from covid_xray import clinical
+from covid_xray.evaluation.audit.audit_page import DISCLAIMER, interval
+from covid_xray.evaluation.clinical.bias_page import bias_parts
+
+SHOWN = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "auroc_macro": "AUROC", "nll": "NLL"}
+HEADLINE = "macro_f1"
+Facts = Mapping[str, Any]
+
+
+def lines(facts: Facts) -> list[str]:
+    """What the study found, in a few sentences; the warning about missingness first where there is one."""
+    found, variants = facts["worth"]["all"], facts["worth"]["all"]["variants"]
+    told = [warning(facts)] if warning(facts) else []
+    joint, usual = variants["joint"]["minus_image"][HEADLINE], variants["joint-usual"]["minus_image"][HEADLINE]
+    only = variants["joint-missingness"]["minus_image"][HEADLINE]
+    people = f"{found['images']:,} images of {found['patients']:,} patients"
+    told.append(
+        f"Clinical values add {difference(joint)} to the image's macro-F1 of "
+        f"{interval(variants['image']['figures'][HEADLINE])} ({people}): {verdict(joint)}."
+    )
+    told.append(
+        f"The usual design, with missing-indicators as features, would add {difference(usual)}, and the indicators "
+        f"without any value {difference(only)}: that is the collection talking, and it does not ship."
+    )
+    inside = facts["worth"]["stated"]
+    alone = inside["variants"]["missingness"]
+    if (alone["minus_image"]["balanced_accuracy"]["ci_low"] or 0) > 0:
+        told.append(
+            f"Among the {inside['images']:,} images that state a field that may speak, what else is filled in names "
+            "the class better than the image does: balanced accuracy "
+            f"{interval(alone['figures']['balanced_accuracy'])} beside "
+            f"{interval(inside['variants']['image']['figures']['balanced_accuracy'])}."
+        )
+    swapped = variants["joint-permuted"]["minus_image"][HEADLINE]
+    told.append(
+        f"With the values of other patients the joint answer is worth what the image's is: {difference(swapped)}."
+    )
+    return told
+
+
+def warning(facts: Facts) -> str:
+    """The banner where which fields are filled in tells the class by itself; "" where it does not."""
+    found = facts["worth"]["missingness"]
+    if not found["tells"]:
+        return ""
+    return (
+        f"Which clinical fields are filled in, without any value, names the class with a balanced accuracy of "
+        f"{interval(found['balanced_accuracy'])}; guessing gives {found['chance']:.3f}. That is the collection "
+        "talking, not the disease: no gain from clinical data on these images can be credited to the patients."
+    )
+
+
+def difference(figure: Facts) -> str:
+    """`+0.008 (-0.004 to +0.021)`."""
+    if figure["ci_low"] is None:
+        return f"{figure['difference']:+.3f} (too few)"
+    return f"{figure['difference']:+.3f} ({figure['ci_low']:+.3f} to {figure['ci_high']:+.3f})"
+
+
+def verdict(figure: Facts) -> str:
+    """Whether a difference is beyond chance."""
+    if figure["ci_low"] is None:
+        return "too few patients to tell"
+    if figure["ci_low"] > 0:
+        return "a gain beyond chance"
+    return "a loss beyond chance" if figure["ci_high"] < 0 else "no difference beyond chance"
+
+
+def page(facts: Facts) -> str:
+    """`clinical.md`."""
+    parts = [_head(facts), _fields(facts), *(_variants(facts, key) for key in ("all", "stated"))]
+    parts += [*bias_parts(facts["worth"]["bias"]), _notes(facts)]
+    return "\n".join("\n".join(part) + "\n" for part in map(list, parts))
+
+
+def _head(facts: Facts) -> Iterator[str]:
+    yield f"# Clinical values beside {facts['model']['name']}\n"
+    if warning(facts):
+        yield f"> **{warning(facts)}**\n"
+    for line in facts["lines"]:
+        if line != warning(facts):
+            yield f"{line}\n"
+    yield (
+        f"Every image is answered by fusion networks that never saw its patient ({facts['worth']['folds']} folds), and "
+        "the image network was trained on none of them. Intervals: 95 %, bootstrap over patients, the same draws for "
+        f"all. {DISCLAIMER}"
+    )
+
+
+def _fields(facts: Facts) -> Iterator[str]:
+    classes = facts["classes"]
+    trained = {field["name"]: field for field in facts["fusion"]["fields"]}
+    yield "## Which fields are stated\n"
+    heads = [f"{name}: images (patients)" for name in classes]
+    yield "| field | unit | " + " | ".join(heads) + " | in the bundle |"
+    yield "|---|---|" + "---|" * (len(classes) + 1)
+    for name, found in facts["worth"]["fields"].items():
+        cells = [f"{found['images'][label]:,} ({found['patients'][label]:,})" for label in classes]
+        used = trained[name]
+        says = f"speaks about {', '.join(used['classes'])}" if used["used"] else "not used"
+        yield (
+            f"| {used['title']} | {used['unit'] or ('F or M' if name == 'sex' else 'yes or no')} | "
+            + " | ".join(cells)
+            + f" | {says} |"
+        )
+    silent = [field.title for field in clinical.FIELDS if field.name not in facts["worth"]["fields"]]
+    if silent:
+        yield f"\nNo image states: {', '.join(silent)}. These fields are accepted and cannot change an answer."
+
+
+def _variants(facts: Facts, key: str) -> Iterator[str]:
+    found = facts["worth"][key]
+    title = "All images" if key == "all" else "Images that state a field that may speak, of the classes it speaks about"
+    # Without images of a class its F1 is 0 for everybody, and a mean over the classes says nothing.
+    whole = all(found["labels"].values())
+    shown = {name: told for name, told in SHOWN.items() if whole or name != HEADLINE}
+    minus = (HEADLINE if whole else "balanced_accuracy", "nll")
+    yield f"## {title}\n"
+    yield f"{_labels(found)}\n"
+    heads = [*shown.values(), *(f"{SHOWN[name]} minus the image's" for name in minus)]
+    yield "| sees | " + " | ".join(heads) + " |"
+    yield "|---|" + "---|" * len(heads)
+    for row in found["variants"].values():
+        cells = [interval(row["figures"].get(name)) for name in shown]
+        cells += [difference(row["minus_image"][name]) if name in row["minus_image"] else "" for name in minus]
+        yield f"| {row['sees']} | " + " | ".join(cells) + " |"
+    draws = found["variants"]["joint-permuted"].get("mean_of_draws")
+    if draws:
+        yield f"\nMean over 20 permutations of the patients' values: {SHOWN[minus[0]]} {draws[minus[0]]:.3f}."
+
+
+def _labels(found: Facts) -> str:
+    labels = ", ".join(f"{name} {count:,}" for name, count in found["labels"].items())
+    return f"{found['images']:,} images of {found['patients']:,} patients: {labels}."
+
+
+def _notes(facts: Facts) -> Iterator[str]:
+    trained, refused = facts["fusion"]["trained_on"], facts["worth"]["refused"]
+    yield "## How, and how far it goes\n"
+    yield (
+        f"The bundle's own fusion network was trained on the parts {' and '.join(trained['parts'])}: "
+        f"{trained['stating_a_used_field']['images']:,} images of {trained['stating_a_used_field']['patients']:,} "
+        "patients state a field that may speak. Each field adds to the class scores; its mean over training values is "
+        "0 with every class counted the same, so that stating a field cannot speak for a class."
+    )
+    yield (
+        "Where a class comes from few hospitals, its ages and sexes are theirs: even values speak of who was collected."
+    )
+    if refused:
+        yield f"\nValues left out: {len(refused)}."
+        for row in refused[:20]:
+            yield f"- {row['image']}, {row['field']}: {row['reason']}"

@@ -1,0 +1,1 @@
+"""Fit the input gate of a bundle."""

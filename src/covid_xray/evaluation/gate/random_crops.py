@@ -1,0 +1,82 @@
+"""Training images in, what tells a part of a chest X-ray from a whole one out: the images are cut at random.
+
+A piece keeps a part of the height, the width or both, at most 0.65 of the area. Halves, quarters and middles as in
+benchmarks/gate.py are not drawn on purpose.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.groups import groups
+from covid_xray.errors import BadImage
+from covid_xray.evaluation.gate.sample import Progress, Sample, extent_of
+from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.crop_detector import features
+from covid_xray.inference.gate import packed
+from covid_xray.inference.gate_features import look
+from covid_xray.inference.lungs import cropped
+from covid_xray.inference.predictor import Predictor, open_source
+
+MOST = 1000  # images that are cut
+WHOLE_SIDE = 0.35  # how often a side stays as it is
+SIDE = (0.35, 0.8)  # share of a side that is kept otherwise
+AREA = 0.65
+_C = 0.03  # of the logistic regression: 149 values, a few thousand images
+
+
+def pieces_of(
+    predictor: Predictor, manifest: Manifest, *, seed: int = 0, done: int = 0, total: int = 0,
+    progress: Progress | None = None,
+) -> Sample:  # fmt: skip
+    """One piece of each image (a manifest of 1,000 at most is wise), with its look and lungs; embeddings are empty."""
+    looks, extents, rows = [], [], []
+    random = np.random.default_rng(seed)
+    for row, image in enumerate(manifest.table["image"]):
+        try:
+            radiograph = open_source(manifest.path(image), limits=predictor.limits)
+        except BadImage:
+            continue
+        cut = piece(radiograph, random)
+        looks.append(look(cut))
+        extents.append(extent_of(predictor.viewer.view(cut).lungs))
+        rows.append(row)
+        if progress:
+            progress(done + row + 1, max(total, done + row + 1))
+    return Sample(
+        looks,
+        np.empty((len(rows), 0)),
+        manifest.table["label"].to_numpy(dtype=str)[rows],
+        groups(manifest).to_numpy(dtype=str)[rows],
+        lungs=None if predictor.bundle.lungs is None else np.array(extents),
+    )
+
+
+def piece(radiograph: Radiograph, random: np.random.Generator) -> Radiograph:
+    """A part of the picture, somewhere in it, of a size drawn as the constants above say."""
+    height, width = radiograph.pixels.shape
+    while True:
+        kept = np.where(random.random(2) < WHOLE_SIDE, 1.0, random.uniform(*SIDE, 2))
+        if kept.prod() <= AREA:
+            break
+    rows, columns = max(1, int(kept[0] * height)), max(1, int(kept[1] * width))
+    top, left = random.integers(0, height - rows + 1), random.integers(0, width - columns + 1)
+    box = (top / height, left / width, (top + rows) / height, (left + columns) / width)
+    return Radiograph(cropped(radiograph, box).pixels, bits=radiograph.bits)  # nothing is said of its file
+
+
+def part_statistics(known: Sample, pieces: Sample) -> dict[str, Any]:
+    """Weights and bias (packed, 1 x F + 1) of a classifier of whole pictures against pieces."""
+    from sklearn.linear_model import LogisticRegression
+
+    x = np.concatenate([of_sample(known), of_sample(pieces)])
+    y = np.repeat([0, 1], [len(known), len(pieces)])
+    fitted = LogisticRegression(C=_C, max_iter=2000).fit(x, y)
+    return packed(np.hstack([fitted.coef_, fitted.intercept_[:, None]]))
+
+
+def of_sample(sample: Sample) -> NDArray[np.float64]:
+    """N x F, as `gate_part.features`."""
+    return features(sample.thumbnails, sample.lungs)

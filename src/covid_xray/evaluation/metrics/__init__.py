@@ -1,0 +1,1 @@
+"""Compute metrics with intervals."""

@@ -1,0 +1,56 @@
+"""Predictions in, how many would be answered "cannot say" and why, and how right the others are out."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.evaluation.metrics.intervals import proportions
+from covid_xray.evaluation.metrics.subgroups import SMALLEST
+from covid_xray.evaluation.predictions import REASONS, Predictions
+
+MOST = 12  # reasons that are listed; there are more only when a reason holds numbers
+Facts = dict[str, Any]
+
+
+def abstention(
+    predictions: Predictions, *, groups: NDArray[Any] | None = None, rounds: int = 1000, seed: int = 0
+) -> Facts:
+    """What metrics.json holds under `abstention`.
+
+    Args:
+        predictions: N scored images.
+        groups, rounds, seed: of the bootstrap.
+
+    Returns:
+        `withheld` (images), `reasons` (reason to images; one image may have several), `accuracy` (`answered` and
+        `withheld`: the share whose most probable class is right; absent below 20 images), and `rates`: the share
+        withheld of each class and source of 20 images or more.
+    """
+    table = predictions.table
+    withheld = (table[REASONS] != "").to_numpy(dtype=bool)
+    right = predictions.labels == predictions.predicted
+    parts = {"answered": (right, ~withheld), "withheld": (right, withheld)}
+    draws: Facts = {"groups": groups, "rounds": rounds, "seed": seed}
+    told = Counter(reason for text in table[REASONS] for reason in text.split("; ") if reason)
+    return {
+        "withheld": int(withheld.sum()),
+        "reasons": dict(told.most_common(MOST)),
+        "accuracy": _enough(parts, draws),
+        "rates": {
+            column: _enough(
+                {name: (withheld, (table[column] == name).to_numpy()) for name in _names(table, column)}, draws
+            )
+            for column in ("label", "source")
+        },
+    }
+
+
+def _enough(parts: dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]], draws: Facts) -> Facts:
+    shown = {name: pair for name, pair in parts.items() if pair[1].sum() >= SMALLEST}
+    return {name: found.as_dict() for name, found in proportions(shown, **draws).items()}
+
+
+def _names(table: Any, column: str) -> list[str]:
+    return sorted(set(table[column]) - {""}) if column in table else []

@@ -1,0 +1,112 @@
+"""Test images of one class against the rest in, the net benefit of acting on the probability out (decision curve).
+
+Net benefit (Vickers and Elkin 2006) at a threshold t counts each false alarm as t / (1 - t) of a hit: who acts at a
+probability of 0.1 holds nine needless actions for as bad as one missed case.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from covid_xray.evaluation.metrics.intervals import ENOUGH, expanded, group_codes, quantiles, resampled_sums
+from covid_xray.evaluation.metrics.metrics import Floats, ratio
+from covid_xray.evaluation.metrics.operating_points import Side
+
+THRESHOLDS = np.arange(1, 100) / 100
+DIGITS = 6
+LEVEL = 0.95
+Facts = dict[str, Any]
+
+
+def net_benefit(hits: Floats, alarms: Floats, prevalence: Floats) -> Floats:
+    """Net benefit for each person, R x T, at `THRESHOLDS`.
+
+    Args:
+        hits: R x T, share of the positives that are called positive.
+        alarms: R x T, share of the negatives that are.
+        prevalence: R x 1 or 1 x 1, share of positives.
+    """
+    odds = THRESHOLDS / (1 - THRESHOLDS)
+    return np.asarray(prevalence * hits - (1 - prevalence) * alarms * odds, dtype=np.float64)
+
+
+def decision_curve(
+    about: Side, *, weights: Floats | None = None, prevalence: float | None = None, rounds: int = 1000, seed: int = 0
+) -> Facts | None:
+    """Net benefit of the network beside treating all and treating none, with pointwise 95 % bands over patients.
+
+    Args:
+        about: test images; a probability at or above the threshold is acted on.
+        weights: N, what an image counts, for a population with another mix of classes; `None` counts all the same.
+        prevalence: share of positives in that population; `None` for the share of those tested.
+        rounds, seed: of the bootstrap.
+
+    Returns:
+        `prevalence`, `thresholds` (0.01 to 0.99), `model`, `treat_all` and `gain` (the model less the better of treat
+        all and treat none), each with lists `value`, and where drawn `ci_low` and `ci_high`; `treat_none` is 0; and
+        `useful`: the ranges of thresholds where the whole interval of the gain is above 0. `None` where one side has
+        no image.
+    """
+    if about.positive.all() or not about.positive.any():
+        return None
+    each = np.ones(len(about.scores)) if weights is None else weights
+    columns = _columns(about, each)
+    value = _curves(columns.sum(axis=0)[None], prevalence)
+    drawn = _curves(resampled_sums(columns, groups=about.groups, rounds=rounds, seed=seed), prevalence)
+    count = int(group_codes(about.groups, count=len(each)).max()) + 1
+    bands = {name: _band(drawn[name], count) for name in ("model", "gain")}
+    held = [low is not None and low > 0 for low in bands["gain"]["ci_low"]]
+    share = float(each[about.positive].sum() / each.sum()) if prevalence is None else prevalence
+    return {
+        "prevalence": share,
+        "thresholds": THRESHOLDS.tolist(),
+        "model": {"value": _rounded(value["model"][0]), **bands["model"]},
+        "treat_all": {"value": _rounded(value["treat_all"][0])},
+        "treat_none": 0.0,
+        "gain": {"value": _rounded(value["gain"][0]), **bands["gain"]},
+        "useful": _ranges(held),
+    }
+
+
+def _columns(about: Side, each: Floats) -> Floats:
+    """N x (2 T + 2): hits and alarms at each threshold, positives, negatives; each image by its weight."""
+    called = about.scores[:, None] >= THRESHOLDS
+    positive = about.positive[:, None]
+    flags = np.hstack([called & positive, called & ~positive, positive, ~positive])
+    return np.asarray(flags * each[:, None], dtype=np.float64)
+
+
+def _curves(sums: Floats, prevalence: float | None) -> dict[str, Floats]:
+    """R x T net benefits of R rows of sums; NaN where a resample has no positive or no negative."""
+    count = len(THRESHOLDS)
+    positives, negatives = sums[:, -2:-1], sums[:, -1:]
+    share = ratio(positives, positives + negatives) if prevalence is None else np.full_like(positives, prevalence)
+    hits, alarms = sums[:, :count], sums[:, count : 2 * count]
+    model = net_benefit(
+        ratio(hits, np.broadcast_to(positives, hits.shape)),
+        ratio(alarms, np.broadcast_to(negatives, hits.shape)),
+        share,
+    )
+    everyone = np.ones((len(sums), count))
+    treat_all = net_benefit(everyone, everyone, share)
+    return {"model": model, "treat_all": treat_all, "gain": model - np.maximum(treat_all, 0)}
+
+
+def _band(drawn: Floats, count: int) -> dict[str, Any]:
+    # A resample without a positive or a negative is NaN at every threshold.
+    defined = drawn[np.isfinite(drawn).all(axis=1)]
+    if len(defined) < ENOUGH * len(drawn):
+        return {"ci_low": [None] * drawn.shape[1], "ci_high": [None] * drawn.shape[1]}
+    low, high = quantiles(defined, expanded(LEVEL, count))
+    return {"ci_low": _rounded(low), "ci_high": _rounded(high)}
+
+
+def _rounded(values: Floats) -> list[float]:
+    return [round(float(value), DIGITS) for value in values]
+
+
+def _ranges(held: list[bool]) -> list[list[float]]:
+    """First and last threshold of each run of true values."""
+    marks = np.diff(np.array([0, *held, 0], dtype=int))
+    starts, ends = np.flatnonzero(marks == 1), np.flatnonzero(marks == -1) - 1
+    return [[float(THRESHOLDS[a]), float(THRESHOLDS[b])] for a, b in zip(starts, ends, strict=True)]

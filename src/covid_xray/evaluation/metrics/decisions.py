@@ -1,0 +1,113 @@
+"""Test predictions and the bundle's facts in, what acting on the answers is worth out.
+
+Three parts of `metrics.json`: `operating_points`, `prevalence` (where one was stated) and `decision_curve`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from covid_xray.evaluation.metrics.calibration import read_prevalence
+from covid_xray.evaluation.metrics.decision_curve import decision_curve
+from covid_xray.evaluation.metrics.metrics import Floats
+from covid_xray.evaluation.metrics.operating_points import Side, points_on_test, positives, side
+from covid_xray.evaluation.metrics.prevalence import (
+    PREVALENCES,
+    at_prevalences,
+    calibrated_for,
+    image_weights,
+    moved,
+    stated_facts,
+)
+from covid_xray.evaluation.predictions import Identity, Predictions
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Population:
+    """A stated mix of classes: C shares, the re-weighted predictions, and what each of the N images counts in it."""
+
+    shares: Floats
+    after: Predictions
+    weights: Floats
+
+    def share(self, name: str) -> float:
+        return float(self.shares[self.after.classes.index(name)])
+
+
+def decisions(
+    predictions: Predictions,
+    model: Identity,
+    *,
+    groups: NDArray[Any] | None = None,
+    sources: Sequence[str] | None = None,
+    stated: str | None = None,
+    rounds: int = 1000,
+    seed: int = 0,
+) -> Facts:
+    """The three parts.
+
+    Args:
+        predictions: test images, calibrated.
+        model: the network with the facts of its bundle.
+        groups: N patients, or `None`.
+        sources: N names, or `None`.
+        stated: a population's mix of classes, as `covid=0.05,virus=0.1`.
+        rounds, seed: of the bootstrap.
+
+    Returns:
+        `operating_points`: class -> `points_on_test`, each point also with `by_prevalence` (`at_prevalences`).
+        `prevalence`: `stated_facts`, or `None`. `decision_curve`: class -> `decision_curve` of the images as tested,
+        and in it `stated` for the stated mix.
+
+    Raises:
+        UsageError: a mix that is none, or with classes of which nothing is known.
+    """
+    draws: Facts = {"rounds": rounds, "seed": seed}
+    population = None if stated is None else _population(predictions, model, stated)
+    points: Facts = {}
+    curves: Facts = {}
+    stored = _stored(model)
+    for name in stored or positives(predictions.classes):
+        about = side(predictions, name, groups=groups, sources=sources)
+        if name in stored:
+            points[name] = _points(about, stored[name], population.share(name) if population else None, draws)
+        curve = decision_curve(about, **draws)
+        if curve is not None:
+            curves[name] = {**curve, "stated": _curve_in(population, name, groups, draws) if population else None}
+    prevalence = None
+    if population:
+        prevalence = stated_facts(predictions, population.shares, facts=model.facts, groups=groups, **draws)
+    return {"operating_points": points, "prevalence": prevalence, "decision_curve": curves}
+
+
+def _stored(model: Identity) -> Facts:
+    """The operating points that were chosen on this network."""
+    sha256 = (model.facts.get("model") or {}).get("sha256", model.sha256)
+    points = model.facts.get("operating_points") or {}
+    return {name: about for name, about in points.items() if about["sha256"] == sha256}
+
+
+def _population(predictions: Predictions, model: Identity, stated: str) -> _Population:
+    old, _ = calibrated_for(model.facts, predictions)
+    named = dict(zip(predictions.classes, map(float, old), strict=True))
+    new = read_prevalence(stated, predictions.classes, old=named)
+    return _Population(new, moved(predictions, old=old, new=new), image_weights(predictions, new))
+
+
+def _points(about: Side, stored: Facts, share: float | None, draws: Facts) -> Facts:
+    found = points_on_test(about, stored, **draws)
+    shares = sorted({*PREVALENCES, *([share] if share else [])})
+    for point in found["points"].values():
+        if point["threshold"] is not None:
+            point["by_prevalence"] = at_prevalences(about, point["threshold"], prevalences=shares, **draws)
+    return found
+
+
+def _curve_in(population: _Population, name: str, groups: NDArray[Any] | None, draws: Facts) -> Facts | None:
+    """The decision curve of the re-weighted probabilities in the stated mix."""
+    about = side(population.after, name, groups=groups)
+    return decision_curve(about, weights=population.weights, prevalence=population.share(name), **draws)

@@ -1,0 +1,174 @@
+"""Test images and a population's mix of classes in, what the network would be worth there out.
+
+It holds where only the mix changes and each class still looks the same (label shift): a probability of 0.9 among one
+covid film in two is far less among one in a hundred.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.errors import UsageError
+from covid_xray.evaluation.metrics.calibration import reweighted
+from covid_xray.evaluation.metrics.intervals import Interval, bootstrap, group_codes, percentiles, resampled_sums
+from covid_xray.evaluation.metrics.metrics import Floats, prepare, ratio, weighted
+from covid_xray.evaluation.metrics.operating_points import Side, reached
+from covid_xray.evaluation.predictions import Predictions, probability_columns
+
+PREVALENCES = (0.01, 0.05, 0.10, 0.20, 0.50)
+BEFORE = ("accuracy", "balanced_accuracy", "macro_f1", "nll", "brier", "ece")
+Facts = dict[str, Any]
+
+
+def predictive_values(sensitivity: Floats, specificity: Floats, *, prevalence: float) -> tuple[Floats, Floats]:
+    """PPV and NPV by Bayes' rule, NaN where nobody is called positive or negative."""
+    hit, alarm = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    clear, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
+    return ratio(hit, hit + alarm), ratio(clear, clear + missed)
+
+
+def at_prevalences(
+    about: Side,
+    threshold: float,
+    *,
+    prevalences: Sequence[float] = PREVALENCES,
+    rounds: int = 1000,
+    seed: int = 0,
+) -> list[Facts]:
+    """PPV and NPV of a threshold at stated shares of positives, each with its interval over patients.
+
+    Sensitivity and specificity are drawn together. Where one of them is exactly 0 or 1 every resample says so, and the
+    interval would claim certainty; then PPV and NPV are taken from the ends of both exact or bootstrap intervals
+    (`method` "ends"; both values rise with both), which is wider than needed rather than narrower.
+
+    Returns:
+        Rows with `prevalence`, `ppv` and `npv` (figures, or `None`); none at all where one side has no image.
+    """
+    called = about.scores >= threshold
+    columns = np.column_stack([called & about.positive, about.positive, ~called & ~about.positive, ~about.positive])
+    totals = columns.sum(axis=0).astype(np.float64)
+    if not (totals[1] and totals[3]):
+        return []
+    drawn = _sides(resampled_sums(columns, groups=about.groups, rounds=rounds, seed=seed))
+    value = _sides(totals[None])
+    certain = bool({float(v[0]) for v in value} & {0.0, 1.0})
+    ends = _ends(about, threshold, rounds=rounds, seed=seed) if certain else None
+    count = int(group_codes(about.groups, count=len(called)).max()) + 1
+    rows = []
+    for share in prevalences:
+        values = predictive_values(*value, prevalence=share)
+        if ends is None:
+            spans = [percentiles(v, count=count) for v in predictive_values(*drawn, prevalence=share)]
+        else:
+            low, high = (predictive_values(*side, prevalence=share) for side in ends)
+            spans = [(_number(a), _number(b)) for a, b in zip(low, high, strict=True)]
+        found = [_figure(v, span, about, exact=certain) for v, span in zip(values, spans, strict=True)]
+        rows.append({"prevalence": share, "ppv": found[0], "npv": found[1]})
+    return rows
+
+
+def calibrated_for(facts: Mapping[str, Any], predictions: Predictions) -> tuple[Floats, str]:
+    """The class shares that the probabilities were calibrated for, and where they come from in words.
+
+    They are those of the images that the temperature was fitted on, else those of the images tested.
+
+    Raises:
+        UsageError: a class without an image among them, so that nothing says how its probability would move.
+    """
+    labels = (facts.get("calibration") or {}).get("labels")
+    words = (
+        "the images that the temperature was fitted on" if labels else "the images tested (no calibration is stored)"
+    )
+    counts = np.bincount(predictions.labels, minlength=len(predictions.classes)).astype(np.float64)
+    if labels:
+        counts = np.array([labels[name] for name in predictions.classes], dtype=np.float64)
+    if not counts.all():
+        absent = predictions.classes[int(np.argmin(counts))]
+        raise UsageError(f"expected images of every class for --prevalence. Received: none of {absent} among {words}")
+    return counts / counts.sum(), words
+
+
+def image_weights(predictions: Predictions, new: Floats) -> Floats:
+    """What each image counts for, N, so that the classes have the shares `new`; the mean is 1. Raises `UsageError`."""
+    shares = np.bincount(predictions.labels, minlength=len(predictions.classes)) / len(predictions.table)
+    if (new[shares == 0] > 0).any():
+        absent = predictions.classes[int(np.flatnonzero((shares == 0) & (new > 0))[0])]
+        raise UsageError(f"expected images of every class for --prevalence. Received: none of {absent} tested")
+    return np.asarray((new / np.where(shares > 0, shares, 1.0))[predictions.labels], dtype=np.float64)
+
+
+def moved(predictions: Predictions, *, old: Floats, new: Floats) -> Predictions:
+    """The predictions with the probabilities of a population where the classes have the shares `new`."""
+    values = reweighted(predictions.probabilities, old=old, new=new)
+    columns = dict(zip(probability_columns(predictions.classes), values.T, strict=True))
+    names = [predictions.classes[code] for code in values.argmax(axis=1)]
+    return replace(predictions, table=predictions.table.assign(predicted=names, **columns))
+
+
+def stated_facts(
+    predictions: Predictions,
+    new: Floats,
+    *,
+    facts: Mapping[str, Any],
+    groups: NDArray[Any] | None = None,
+    rounds: int = 1000,
+    seed: int = 0,
+) -> Facts:
+    """The figures in a population with the class shares `new`, from images weighted to that mix.
+
+    Args:
+        predictions: test images, calibrated.
+        new: C shares that sum to 1.
+        facts: of the bundle.
+        groups, rounds, seed: of the bootstrap.
+
+    Returns:
+        `stated`, `calibrated_for`, `tested` (class to share), `calibrated_for_means` (where those come from),
+        `figures` (of the re-weighted probabilities, with intervals) and `as_they_are` (the same figures of the
+        probabilities as they are, without).
+    """
+    old, words = calibrated_for(facts, predictions)
+    weights = image_weights(predictions, new)
+    after = moved(predictions, old=old, new=new)
+    found = bootstrap(
+        after.labels, after.probabilities, after.classes, groups=groups, weights=weights, rounds=rounds, seed=seed
+    )
+    plain = weighted(prepare(predictions.labels, predictions.probabilities, predictions.classes), weights[None])
+    tested = np.bincount(predictions.labels, minlength=len(predictions.classes)) / len(predictions.table)
+    mixes = {"stated": new, "calibrated_for": old, "tested": tested}
+    named = {key: dict(zip(predictions.classes, map(float, mix), strict=True)) for key, mix in mixes.items()}
+    return {
+        **named,
+        "calibrated_for_means": words,
+        "figures": {name: interval.as_dict() for name, interval in found.items()},
+        "as_they_are": {name: float(plain[name][0]) for name in BEFORE if np.isfinite(plain[name][0])},
+    }
+
+
+def _sides(sums: Floats) -> tuple[Floats, Floats]:
+    return ratio(sums[:, 0], sums[:, 1]), ratio(sums[:, 2], sums[:, 3])
+
+
+def _ends(about: Side, threshold: float, *, rounds: int, seed: int) -> list[tuple[Floats, Floats]]:
+    """Sensitivity and specificity at the low, then at the high ends of their intervals; NaN where there is none."""
+    found = reached(about, threshold, rounds=rounds, seed=seed)
+    sides = [found[name] for name in ("sensitivity", "specificity")]
+    low, high = ([np.array([side[end]], dtype=np.float64) for side in sides] for end in ("ci_low", "ci_high"))
+    return [(low[0], low[1]), (high[0], high[1])]
+
+
+def _number(values: Floats) -> float | None:
+    return float(values[0]) if np.isfinite(values[0]) else None
+
+
+def _figure(values: Floats, span: tuple[float | None, float | None], about: Side, *, exact: bool) -> Facts | None:
+    """A figure as `metrics.json` holds it, or `None` where nobody is called so."""
+    value = _number(values)
+    if value is None:
+        return None
+    codes = group_codes(about.groups, count=len(about.scores))
+    unit = "images" if about.groups is None else "patients"
+    return Interval(value, *span, int(codes.max()) + 1, unit, "ends" if exact else "bootstrap").as_dict()

@@ -1,0 +1,1 @@
+"""Write the report: HTML, PDF, Markdown, figures, checklists."""

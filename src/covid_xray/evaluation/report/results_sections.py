@@ -1,0 +1,253 @@
+"""The content of metrics.json in, the sections of the report that hold its tables out: classes, sources, people."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from covid_xray.evaluation.metrics.subgroups import SMALLEST
+from covid_xray.evaluation.report.sections import (
+    NONE,
+    Block,
+    Cell,
+    Charts,
+    Code,
+    Drawn,
+    Facts,
+    Fold,
+    Section,
+    Table,
+    Text,
+    cell,
+    cells,
+    joined,
+    percent,
+    plain,
+    whole,
+)
+
+
+def figures(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
+    """Each class in a table, the curves below."""
+    people = m["n_patients"] is not None
+    head = ("class", "images", *(["patients"] if people else []))
+    head += ("sensitivity", "specificity", "precision", "F1", "AUROC", "AUPRC")
+    rows = [_of_class(m, name, n, people=people) for name, n in m["labels"].items()]
+    note = (
+        f"Small figures: 95 % intervals over {unit(m)}. Precision depends on how common each class is in this test "
+        f"set; in another population it is another figure. {NONE} means undefined here."
+    )
+    table = Table("Figures of each class", head, tuple(rows))
+    return Section("classes", "Each class", joined(table, Text(note, "soft"), Charts(drawn) if drawn else None))
+
+
+def unit(m: Facts) -> str:
+    """What the bootstrap drew."""
+    return "patients" if m["n_patients"] is not None else "images"
+
+
+def confusion(m: Facts, text: str, drawn: tuple[Drawn, ...]) -> Section:
+    """Counts of true against predicted class, and scikit-learn's report."""
+    head = ("true class", *(f"said {name}" for name in m["classes"]), "all")
+    rows = [
+        cells(name, *(whole(n) for n in row), whole(sum(row)))
+        for name, row in zip(m["classes"], m["confusion_matrix"]["counts"], strict=True)
+    ]
+    blocks = joined(Table("True against predicted class", head, tuple(rows)), Charts(drawn) if drawn else None,
+                    Fold("Classification report (scikit-learn)", (Code(text),)))  # fmt: skip
+    return Section("confusion", "Right and wrong", blocks)
+
+
+def calibration(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
+    """Whether the probabilities can be taken at their word, before and after the temperature."""
+    f = m["figures"]
+    c: Any = m.get("calibration")
+    scaled = bool(c) and c["temperature"] != 1
+    rows = []
+    names = (
+        ("ece", "ECE, equal bins"),
+        ("ece_adaptive", "ECE, bins of equal size"),
+        ("brier", "Brier"),
+        ("nll", "NLL"),
+    )
+    for key, title in names:
+        now = cell(f.get(key)) if key in f else Cell(plain(c["after"][key] if c else None))
+        rows.append((Cell(title), now, *([Cell(plain(c["before"][key]))] if c and scaled else [])))
+    head = ("measure", "in use", *(["without the temperature"] if scaled else []))
+    told = (
+        f"A temperature of {c['temperature']:.3f}, fitted on other images, is in use."
+        if c and scaled
+        else "No temperature is in use; covid-xray calibrate fits one on validation images."
+    )
+    note = (
+        f"ECE: mean distance between confidence and share of right answers, {m['settings']['ece_bins']} bins (chance "
+        "alone raises it, so its interval leans upwards). Brier is summed over the classes, 0 to 2; NLL in natural "
+        "logarithm. Less is better in all."
+    )
+    blocks = joined(Text(told), Table("Calibration", head, tuple(rows)), Text(note, "soft"),
+                    Charts(drawn) if drawn else None)  # fmt: skip
+    return Section("calibration", "Can the probabilities be believed?", blocks)
+
+
+def sources(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
+    """The same figures source by source."""
+    if not m["by_source"]:
+        told = "The table names no source, so nothing is known of how the network fares from place to place."
+        return Section("sources", "Each source", (Text(told),))
+    people = m["n_patients"] is not None
+    head = ("source", "images", *(["patients"] if people else []), "accuracy")
+    head += tuple(f"sensitivity {name}" for name in m["classes"])
+    rows = [_of_source(m, name, facts, people=people) for name, facts in m["by_source"].items()]
+    v = m["confounding"]["cramers_v"]
+    note = f"Groups under {SMALLEST} images have no figures: they would say more about chance than about the network."
+    if v is not None:
+        note += f" Cramer's V of class and source is {v:.2f} (0: unrelated, 1: the source gives the class away)."
+    return Section("sources", "Each source", joined(Table("Figures of each source", head, tuple(rows)),
+                                                    Text(note, "soft"), Charts(drawn) if drawn else None))  # fmt: skip
+
+
+def prediction_sets(m: Facts) -> Section | None:
+    """How often a set of classes held the truth; `None` where the bundle has no sets."""
+    found = m.get("conformal")
+    if not found:
+        told = "The bundle has none: covid-xray calibrate fits them on validation images."
+        return Section("sets", "Sets of classes", (Text(told),))
+    head = ("method, promised", "images", "held the truth", "expected", "classes in a set", "one class only")
+    note = (
+        f"Conformal prediction, fitted on {whole(found['images'])} images of the {found['part']} part. A set of more "
+        'than one class is answered "cannot say". Expected: where 95 of 100 such tests fall if the images are like '
+        "those it was fitted on; * lies outside. The promise is for all images together, not for each class or source; "
+        f"those under {SMALLEST} images are not shown."
+    )
+    return Section("sets", "Sets of classes", (Table("Coverage of the sets", head, tuple(_sets(found))),
+                                               Text(note, "soft")))  # fmt: skip
+
+
+def abstention(m: Facts, facts: Facts) -> Section:
+    """How many images it would not answer, why, and what the gate of the bundle refuses."""
+    found, gate = m["abstention"], facts.get("gate")
+    share = found["withheld"] / m["n_images"]
+    few = f"{whole(found['withheld'])} of {whole(m['n_images'])} images ({percent(share)})"
+    told = f'{few} would be answered "cannot say".'
+    rates = [
+        cells(f"right of those {name}", cell(figure, as_percent=True)) for name, figure in found["accuracy"].items()
+    ]
+    rates += [
+        cells(f"withheld of {name}", cell(figure, as_percent=True))
+        for kind in ("label", "source")
+        for name, figure in found["rates"][kind].items()
+    ]
+    why = [cells(reason, whole(count)) for reason, count in found["reasons"].items()]
+    blocks = joined(
+        Text(told), _gate(gate),
+        Table("Why", ("reason (an image may have several)", "images"), tuple(why)) if why else None,
+        Table("Shares", ("share", "value"), tuple(rates)) if found["withheld"] else None,
+    )  # fmt: skip
+    return Section("gate", "What it would not answer", blocks)
+
+
+def _gate(gate: Facts | None) -> Text:
+    if not gate:
+        return Text("The bundle has no gate for images of another kind: covid-xray calibrate fits one.")
+    shares = [f"{percent(share)} ({name})" for name, share in gate["refused"].items() if share is not None]
+    return Text(
+        f"The gate asks whether an image is a frontal chest X-ray like those trained on. Fitted on "
+        f"{whole(gate['images']['train'])} training images, it refuses {' and '.join(shares)} of good images; at most "
+        f"{percent(gate['rate'])} was asked for. How well it finds bad ones these images do not show."
+    )
+
+
+def files(m: Facts, *, listed: int) -> Section:
+    """What got no score, and what was refused before."""
+    blocks: list[Block] = []
+    if m["failures"]:
+        count = len(m["failures"])
+        blocks.append(
+            Text(f"{whole(count)} image{'' if count == 1 else 's'} could not be scored and count in no figure.")
+        )
+        blocks += _listed("Files without a score", m["failures"], "message", listed)
+    else:
+        blocks.append(Text("Every image of the table got a score."))
+    if m["quarantined"]:
+        count = len(m["quarantined"])
+        title = f"Refused before the test: {whole(count)} image{'' if count == 1 else 's'} of the data set"
+        blocks.append(Fold(title, tuple(_listed("Refused files", m["quarantined"], "reason", listed))))
+    return Section("files", "Files without a score", tuple(blocks))
+
+
+def people(m: Facts) -> Section | None:
+    """Who is in which part of the data set, as far as its table says; `None` where there is no split."""
+    parts = (m.get("run") or {}).get("parts")
+    if not parts:
+        return None
+    head = ("part", "images", "patients", "classes", "sources", "sex", "age")
+    rows = [
+        cells(name, whole(p["images"]), NONE if p["patients"] is None else whole(p["patients"]), _named(p["labels"]),
+              _named(p["sources"]), _named(p["sex"]), _age(p["age"]))
+        for name, p in parts.items()
+    ]  # fmt: skip
+    shared = m["run"]["overlaps"]
+    told = "" if shared is None else " ".join(shared) if shared else "No patient and no radiograph is in two parts."
+    note = (
+        "An image of an unknown patient counts as a patient. Sex and age of those of whom the table states them; age: "
+        f"median (quartiles). Counts under {SMALLEST} are hidden."
+    )
+    table = Table("Images and people of each part", head, tuple(rows), words=True)
+    return Section("people", "Who was in it", joined(table, Text(told) if told else None, Text(note, "soft")))
+
+
+def _of_class(m: Facts, name: str, n: Facts, *, people: bool) -> tuple[Cell, ...]:
+    f = m["figures"]
+    shares = [cell(f.get(f"{kind}/{name}"), as_percent=True) for kind in ("sensitivity", "specificity", "precision")]
+    others = [cell(f.get(f"{kind}/{name}")) for kind in ("f1", "auroc", "auprc")]
+    return cells(name, whole(n["images"]), *([whole(n["patients"])] if people else []), *shares, *others)
+
+
+def _of_source(m: Facts, name: str, facts: Facts, *, people: bool) -> tuple[Cell, ...]:
+    found = facts["figures"] or {}
+    worst = (m["worst_source"] or {}).get("name") == name
+    row = [Cell(name), Cell(whole(facts["n_images"])), *([Cell(whole(facts["n_patients"]))] if people else [])]
+    row.append(cell(found.get("accuracy"), as_percent=True, missing="too few", mark="bad" if worst else ""))
+    for label in m["classes"]:
+        count = facts["labels"][label]
+        told = cell(found.get(f"sensitivity/{label}"), as_percent=True, missing="too few")
+        small = f"{told.small}\nn = {whole(count)}".strip()
+        row.append(Cell(told.text, small) if count else Cell("none"))
+    return tuple(row)
+
+
+def _sets(found: Facts) -> Iterator[tuple[Cell, ...]]:
+    for row in found["rows"]:
+        used = row["method"] == found["method"] and row["coverage"] == found["coverage"]
+        if row["method"] != found["method"] and row["coverage"] != found["coverage"]:
+            continue
+        name = f"{row['method'].upper()} {percent(row['coverage'])}"
+        yield _set(name + (", in use" if used else ""), row["overall"])
+        if used:
+            for key in ("by_class", "by_source"):
+                for part, facts in sorted(row[key].items()):
+                    if facts["images"] >= SMALLEST:
+                        yield _set(f"{name}, {part}", facts)
+
+
+def _set(name: str, facts: Facts) -> tuple[Cell, ...]:
+    held = Cell(percent(facts["covered"]) + ("" if facts["inside"] else " *"), mark="" if facts["inside"] else "bad")
+    low, high = facts["band"]
+    return cells(name, whole(facts["images"]), held, f"{percent(low)} to {percent(high)}",
+                 f"{facts['mean_size']:.2f}", percent(facts["single"]))  # fmt: skip
+
+
+def _listed(caption: str, rows: list[Facts], reason: str, listed: int) -> list[Block]:
+    shown = tuple(cells(row["image"], row["code"], row[reason]) for row in rows[:listed])
+    table = Table(caption, ("file", "code", "reason"), shown, words=True)
+    more = len(rows) - listed
+    return [table, Text(f"and {whole(more)} more.", "soft")] if more > 0 else [table]
+
+
+def _named(values: Facts) -> str:
+    return ", ".join(f"{name} {'<' + str(SMALLEST) if n is None else whole(n)}" for name, n in values.items()) or NONE
+
+
+def _age(ages: Facts | None) -> str:
+    if ages is None:
+        return NONE
+    quartiles = f"{ages['quartile_1']:.0f} to {ages['quartile_3']:.0f}"
+    return f"{ages['median']:.0f} ({quartiles}), stated for {whole(ages['stated'])}"

@@ -1,0 +1,191 @@
+"""What a report is made of: sections of blocks, plain data that the page (HTML) and the document (PDF) both show.
+
+Every text here is text: it is escaped where it is shown, never before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from covid_xray.evaluation.report.cases import Case
+from covid_xray.evaluation.report.figures import Chart
+
+NBSP = "\N{NO-BREAK SPACE}"  # a number and its % stay on one line
+NONE = "–"
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A chart as PNG bytes for light and for dark pages."""
+
+    chart: Chart
+    light: bytes
+    dark: bytes
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; `tone` is plain, soft (small print), strong, or alert (a red banner)."""
+
+    text: str
+    tone: str = "plain"
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list; with `beware` it stands in an amber box below its title."""
+
+    items: tuple[str, ...]
+    title: str = ""
+    beware: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A field of a table: its text, small print below it, and `mark`: good, bad, open or nothing."""
+
+    text: str
+    small: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells below a head; the first cell of a row names it. `words`: cells are text, not numbers."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    words: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """One of the figures in large type; `word` when the value is words."""
+
+    label: str
+    value: str
+    detail: str
+    word: bool = False
+
+
+@dataclass(frozen=True)
+class Cards:
+    """The figures that matter most, side by side."""
+
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Charts:
+    """Charts, as many beside each other as fit."""
+
+    drawn: tuple[Drawn, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """Radiographs with their heat maps."""
+
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Names and what they are."""
+
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text in columns, shown as it is."""
+
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Blocks that the page shows on a click, and the document in full."""
+
+    title: str
+    blocks: tuple["Block", ...]
+
+
+Block = Text | Bullets | Table | Cards | Charts | Cases | Pairs | Code | Fold
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A heading with its blocks; `key` is its address on the page."""
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def kind(block: Block) -> str:
+    """`table` of a `Table`."""
+    return type(block).__name__.lower()
+
+
+def percent(value: float | None) -> str:
+    """0.843 -> `84.3 %`."""
+    return NONE if value is None else f"{100 * value:.1f}{NBSP}%"
+
+
+def plain(value: float | None) -> str:
+    """0.8431 -> `0.843`."""
+    return NONE if value is None else f"{value:.3f}"
+
+
+def span(figure: Facts | None, *, as_percent: bool = False) -> str:
+    """The interval of a figure as `0.801 to 0.880`, or "" where there is none."""
+    if not figure or figure.get("ci_low") is None:
+        return ""
+    if as_percent:
+        return f"{100 * figure['ci_low']:.1f} to {100 * figure['ci_high']:.1f}{NBSP}%"
+    return f"{figure['ci_low']:.3f} to {figure['ci_high']:.3f}"
+
+
+def with_span(figure: Facts | None, *, as_percent: bool = False) -> str:
+    """`0.843 (0.801 to 0.880)` for running text."""
+    if not figure:
+        return NONE
+    value = percent(figure["value"]) if as_percent else plain(figure["value"])
+    ends = span(figure, as_percent=as_percent)
+    return f"{value} ({ends})" if ends else value
+
+
+def cell(figure: Facts | None, *, as_percent: bool = False, missing: str = NONE, mark: str = "") -> Cell:
+    """A figure with its interval below it."""
+    if not figure:
+        return Cell(missing)
+    value = percent(figure["value"]) if as_percent else plain(figure["value"])
+    return Cell(value, span(figure, as_percent=as_percent), mark)
+
+
+def whole(number: int) -> str:
+    """1204 -> `1,204`."""
+    return f"{number:,}"
+
+
+def counts(values: Mapping[Any, int]) -> str:
+    """`3 covid, 1,200 normal`."""
+    return ", ".join(f"{count:,} {name}" for name, count in values.items())
+
+
+def cells(*texts: object) -> tuple[Cell, ...]:
+    """A row of plain cells."""
+    return tuple(text if isinstance(text, Cell) else Cell(str(text)) for text in texts)
+
+
+def joined(*blocks: Block | Sequence[Block] | None) -> tuple[Block, ...]:
+    """Blocks in a row; `None` is left out, lists are laid flat."""
+    flat: list[Block] = []
+    for block in blocks:
+        if block is None:
+            continue
+        flat.extend(block if isinstance(block, list | tuple) else [block])  # type: ignore[list-item]
+    return tuple(flat)
