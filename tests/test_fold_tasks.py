@@ -12,8 +12,8 @@ from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.errors import CovidXrayError
 from covid_xray.evaluation.predictions import read_predictions
-from covid_xray.training.crossval import crossval
-from covid_xray.training.folds import Protocol, plan_folds
+from covid_xray.training.crossval.crossval import crossval
+from covid_xray.training.crossval.folds import Protocol, plan_folds
 from support.clusters import cluster
 from support.datasets import draw_folders
 

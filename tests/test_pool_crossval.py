@@ -12,7 +12,7 @@ import pytest
 
 from covid_xray.config import Training
 from covid_xray.errors import BadManifest
-from covid_xray.training.folds import Protocol, plan_folds
+from covid_xray.training.crossval.folds import Protocol, plan_folds
 from support import drawing
 from support.bundles import CLASSES, grey
 

@@ -50,7 +50,7 @@ class Augmentation(Settings):
 
 
 class Appearance(Settings):
-    """Random changes of look that break the fingerprint of a hospital (`training.appearance`); largest amounts."""
+    """Random changes of look that break the fingerprint of a hospital (`training.augmentation`); largest amounts."""
 
     probability: float = pydantic.Field(0.0, ge=0, le=1)  # of each change; 0 switches all of them off
     gamma: float = pydantic.Field(0.5, ge=0, le=2)  # of the logarithm of the exponent
@@ -151,7 +151,7 @@ class Serving(Settings):
 
 
 class LungTraining(Settings):
-    """Training of the lung network (`training.lungs`)."""
+    """Training of the lung network (`training.train_lungs`)."""
 
     image_size: int = pydantic.Field(192, ge=32, le=1024)  # rows and columns of the network's input
     epochs: int = pydantic.Field(80, ge=1)

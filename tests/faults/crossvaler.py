@@ -10,8 +10,8 @@ import tensorflow as tf
 from trainer import settings
 
 from covid_xray.data.manifest.manifest import read_manifest
-from covid_xray.training.crossval import crossval
-from covid_xray.training.folds import Protocol
+from covid_xray.training.crossval.crossval import crossval
+from covid_xray.training.crossval.folds import Protocol
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from support.patients import AGE, SEX, SPO2, rows
 
 
 def fitted(data, **recipe):
-    from covid_xray.training.fusion import Recipe, fit
+    from covid_xray.training.clinical.fusion_training import Recipe, fit
 
     return fit(data, Recipe(**recipe))
 
@@ -40,8 +40,8 @@ def telling():
 
 @pytest.fixture(scope="module")
 def opened(telling) -> Fusion:
-    from covid_xray.training.fuse import field_facts
-    from covid_xray.training.fusion import to_fusion_onnx
+    from covid_xray.training.clinical.fuse import field_facts
+    from covid_xray.training.clinical.fusion_training import to_fusion_onnx
 
     model, data = telling
     onnx, parity = to_fusion_onnx(model, data)
@@ -56,7 +56,7 @@ def test_values_that_tell_lower_the_loss_on_other_patients(telling) -> None:
 
 
 def test_permuting_the_patients_values_lowers_the_joint_score_to_that_of_the_image() -> None:
-    from covid_xray.training.clinical_study import permuted
+    from covid_xray.training.clinical.clinical_study import permuted
 
     train, test = rows(seed=1), rows(seed=2)
     alone = nll(test, test.probabilities.astype(np.float64))
@@ -80,7 +80,7 @@ def test_what_is_filled_in_cannot_speak_for_a_class() -> None:
 
 def test_a_field_moves_nothing_on_average(telling) -> None:
     """Over training values with every class counted the same, the sum that a field adds is 0 for any picture."""
-    from covid_xray.training.fusion import basis_of
+    from covid_xray.training.clinical.fusion_training import basis_of
 
     train = rows(seed=1)
     model = fitted(train)
@@ -115,7 +115,7 @@ def test_nothing_known_is_the_answer_of_the_image_to_the_last_bit(opened: Fusion
 
 
 def test_a_field_without_patients_of_two_classes_is_refused() -> None:
-    from covid_xray.training.fusion import fit
+    from covid_xray.training.clinical.fusion_training import fit
 
     data = rows(seed=1)
     alone = replace(data, clinical=np.where(data.labels[:, None] == 0, data.clinical, np.nan).astype(np.float32))
@@ -161,8 +161,8 @@ def test_fields_that_do_not_exist_and_bundles_without_input_are_refused(tmp_path
 
 
 def test_a_graph_of_other_fields_is_refused(opened: Fusion, telling) -> None:
-    from covid_xray.training.fuse import field_facts
-    from covid_xray.training.fusion import to_fusion_onnx
+    from covid_xray.training.clinical.fuse import field_facts
+    from covid_xray.training.clinical.fusion_training import to_fusion_onnx
 
     onnx, _ = to_fusion_onnx(*telling)
     fields = field_facts(telling[1], CLASSES)

@@ -156,7 +156,7 @@ def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from covid_xray.config import LungTraining
     from covid_xray.data.manifest.manifest import read_manifest
     from covid_xray.data.split.held_out import held_out
-    from covid_xray.training.lungs import train_lungs
+    from covid_xray.training.train_lungs import train_lungs
 
     manifest = read_manifest(phantoms / "data.csv")
     manifest = manifest.take((manifest.table["patient_id"] != "p99").to_numpy())
@@ -182,7 +182,7 @@ def test_it_learns_lungs_and_says_how_well(trained: Path) -> None:
 def test_the_same_seed_gives_the_same_batches_and_geometry_moves_both(phantoms: Path) -> None:
     pytest.importorskip("tensorflow")
     from covid_xray.config import LungTraining
-    from covid_xray.training.lungs import _altered, read_mask
+    from covid_xray.training.train_lungs import _altered, read_mask
 
     settings = LungTraining(image_size=64)
     mask = read_mask(phantoms / "masks" / "00.png").astype(np.uint8) * 255
@@ -199,7 +199,7 @@ def test_a_run_is_not_overwritten_and_masks_have_to_fit(trained: Path, phantoms:
     from covid_xray.data.manifest.manifest import read_manifest
     from covid_xray.data.split.held_out import held_out
     from covid_xray.errors import BadManifest, UsageError
-    from covid_xray.training.lungs import train_lungs
+    from covid_xray.training.train_lungs import train_lungs
 
     manifest = read_manifest(phantoms / "data.csv")
     split, settings = held_out(manifest, share=0.3), LungTraining(image_size=64, epochs=1)

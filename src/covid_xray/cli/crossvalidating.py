@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from covid_xray.data.manifest.manifest import Manifest
-    from covid_xray.training.folds import Protocol
+    from covid_xray.training.crossval.folds import Protocol
 
 MAIN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro", "ece")
 
@@ -74,7 +74,7 @@ def crossval(
 
 
 def _run(manifest: "Manifest", **how: Any) -> dict[str, Any]:
-    from covid_xray.training.crossval import crossval as run
+    from covid_xray.training.crossval.crossval import crossval as run
 
     # Each fold builds its network anew, which TensorFlow takes for a mistake and reports at length.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -100,7 +100,7 @@ def _runner(engine: str, address: str | None) -> "Callable[..., None] | None":
 
 
 def _protocol(*, folds: int, group: str, leave_out: str | None) -> "Protocol":
-    from covid_xray.training.folds import GROUPS, Protocol
+    from covid_xray.training.crossval.folds import GROUPS, Protocol
 
     if group not in GROUPS:
         raise UsageError(f"expected --group {' or '.join(GROUPS)}. Received: {group!r}")

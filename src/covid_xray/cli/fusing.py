@@ -44,8 +44,8 @@ def fuse(
         raise UsageError("expected -o FOLDER for the study of a bundle without a run folder, or --no-study")
     quiet_tensorflow()
     from covid_xray.evaluation.clinical.clinical_predictions import answered
-    from covid_xray.training.fuse import fuse as fused
-    from covid_xray.training.fusion import Recipe
+    from covid_xray.training.clinical.fuse import fuse as fused
+    from covid_xray.training.clinical.fusion_training import Recipe
 
     manifest = _unseen(run, selection.read(
         data, images=images, labels=label, where=where, duplicates=duplicates, show=False, check=False,
@@ -60,7 +60,7 @@ def fuse(
     if study:
         from threadpoolctl import threadpool_limits
 
-        from covid_xray.training.clinical_report import write_study
+        from covid_xray.training.clinical.clinical_report import write_study
 
         with stages() as progress, threadpool_limits(1):  # many small products: threads would wait for each other
             found = write_study(output or run, target, answers, rounds=rounds, seed=seed, step=progress)
@@ -74,7 +74,7 @@ def _unseen(run: Path, manifest: "Manifest") -> "Manifest":
     import dataclasses
 
     from covid_xray.data.split.split import read_split
-    from covid_xray.training.fuse import PARTS, in_parts
+    from covid_xray.training.clinical.fuse import PARTS, in_parts
 
     if (run / "split.csv").is_file():
         split = read_split(run / "split.csv")

@@ -56,7 +56,7 @@ def train_lungs(
         masks,
     )
     from covid_xray.data.split.held_out import held_out, not_to_be_built_on
-    from covid_xray.training.lungs import train_lungs as run
+    from covid_xray.training.train_lungs import train_lungs as run
 
     bound = not_to_be_built_on(manifest) if test_only_unlicensed else None
     split = held_out(manifest, share=test_fraction, seed=chosen.seed, test_only=bound)

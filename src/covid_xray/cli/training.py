@@ -145,7 +145,7 @@ def export(
         raise UsageError("expected --data for --int8, which is calibrated on training images. Received: none")
     quiet_tensorflow()
     from covid_xray.bundle.bundle import read_facts
-    from covid_xray.training.export import export_run
+    from covid_xray.training.onnx.export import export_run
 
     target = output or run / "bundle"
     parity = export_run(run, target)
@@ -158,7 +158,7 @@ def export(
 
 def _export_int8(run: Path, bundle: Path, manifest: "Manifest") -> None:
     from covid_xray.data.split.split import read_split
-    from covid_xray.training.quantise import add_int8
+    from covid_xray.training.onnx.quantise import add_int8
 
     facts = add_int8(bundle, manifest, read_split(run / "split.csv"))
     text = f"int8: calibrated on {facts['calibration']['images']} training images"

@@ -18,7 +18,7 @@ LIVES = 5  # of one fold's task: a machine that is taken away is no fault of the
 
 
 def runner(*, address: str | None = None, cores: int = 0) -> Callable[..., None]:
-    """What `training.crossval.crossval` takes as `run_folds`.
+    """What `training.crossval.crossval.crossval` takes as `run_folds`.
 
     Args:
         address: of `ray_session.connected`.
@@ -28,7 +28,7 @@ def runner(*, address: str | None = None, cores: int = 0) -> Callable[..., None]
     def run_folds(
         out: Path, folds: list[Any], manifest: Any, settings: Training, *, keep_models: bool, progress: Progress
     ) -> None:
-        from covid_xray.training.crossval import decoded, drop_models, fold_folder
+        from covid_xray.training.crossval.crossval import decoded, drop_models, fold_folder
 
         folders = [fold_folder(out.resolve(), number) for number in range(len(folds))]
         left = [number for number, folder in enumerate(folders) if not (folder / "fold.json").exists()]
@@ -72,7 +72,7 @@ def run_fold(folder: Path, fold: Any, manifest: Any, settings: Training) -> Covi
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        from covid_xray.training import crossval
+        from covid_xray.training.crossval import crossval
 
         if not folder.parent.is_dir():
             raise CovidXrayError(

@@ -109,7 +109,7 @@ def _claim(out: Path, manifest: "Manifest", split: "pd.Series", chosen: Sequence
 
 def _decode(manifest: "Manifest", out: Path, settings: Training, progress: Progress) -> None:
     """All images decoded once, for all trials."""
-    from covid_xray.training.crossval import decoded
+    from covid_xray.training.crossval.crossval import decoded
 
     decoded(manifest, out / "cache", settings, progress)
 
@@ -186,7 +186,7 @@ def run_trial(config: dict[str, Any], data: Any) -> None:
     import logging
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from covid_xray.training.crossval import decoded
+    from covid_xray.training.crossval.crossval import decoded
     from covid_xray.training.train import train
 
     tune = need("ray.tune")

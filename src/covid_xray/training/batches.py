@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.config import Augmentation, Training
-from covid_xray.training.appearance import change
+from covid_xray.training.augmentation import change
 from covid_xray.training.cache import PixelCache
 from covid_xray.training.sampling import epoch_order
 

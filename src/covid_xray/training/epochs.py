@@ -27,8 +27,8 @@ from covid_xray.files import fsync_folder, write_text
 from covid_xray.training import checkpoint, devices, processes, schedule
 from covid_xray.training.batches import Batch, Part, plain_batches, prefetch, training_batches
 from covid_xray.training.cache import PixelCache
+from covid_xray.training.head.probe import probe_head
 from covid_xray.training.network import averaged, weights_of
-from covid_xray.training.probe import probe_head
 from covid_xray.training.sampling import GroupWeights, group_numbers
 from covid_xray.training.schedule import Schedule
 

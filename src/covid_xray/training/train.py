@@ -27,11 +27,11 @@ from covid_xray.training import checkpoint, precision, schedule
 from covid_xray.training.batches import some_of_each
 from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.epochs import Progress, Run, begin_checkpoint, part_of, run_epochs
-from covid_xray.training.export import export
-from covid_xray.training.initial import begin, resolved
+from covid_xray.training.finish_run import calibrate_bundle, describe_data, write_run_manifest
 from covid_xray.training.lung_crop import kept_network
-from covid_xray.training.run import calibrate_bundle, describe_data, write_run_manifest
+from covid_xray.training.onnx.export import export
 from covid_xray.training.schedule import Schedule
+from covid_xray.training.warm_start import begin, resolved
 
 
 def train(

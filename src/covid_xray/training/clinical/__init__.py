@@ -1,0 +1,1 @@
+"""Train the network that joins clinical values to the image."""

@@ -1,0 +1,73 @@
+"""A bundle with a clinical input and answers of its network in, `clinical.json` and `clinical.md` out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from covid_xray.bundle.bundle import load_bundle, record
+from covid_xray.evaluation.clinical.clinical_page import lines, page, warning
+from covid_xray.evaluation.clinical.clinical_predictions import Answered
+from covid_xray.files import write_json, write_text
+from covid_xray.training.clinical.clinical_study import study
+
+VERSION = 1
+Stage = Callable[[str, int, int, str], None]
+KEPT = (
+    "image",
+    "clinical",
+    "joint",
+    "joint-permuted",
+    "missingness",
+    "joint-usual",
+    "joint-missingness",
+)  # variants that the bundle itself tells of
+
+
+def write_study(
+    out: Path, folder: Path, data: Answered, *, rounds: int = 1000, seed: int = 0, step: Stage | None = None
+) -> dict[str, Any]:
+    """Measure what clinical values are worth, write it to `out`, and what matters most of it to the bundle.
+
+    Args:
+        out: folder of clinical.json and clinical.md.
+        folder: of the bundle.
+        data: answers for images that its network was not trained on.
+        rounds, seed: of bootstrap, folds and permutations.
+        step: called with (stage, done, all, what is next).
+
+    Returns:
+        The content of clinical.json; `lines` say it in a few sentences.
+    """
+    bundle = load_bundle(folder)
+
+    def told(done: int, total: int, note: str) -> None:
+        if step:
+            step("study", done, total, note)
+
+    facts: dict[str, Any] = {
+        "version": VERSION,
+        "model": {"name": bundle.name, "version": bundle.version, "sha256": bundle.facts["model"]["sha256"]},
+        "classes": list(bundle.classes),
+        "fusion": {key: bundle.facts["fusion"][key] for key in ("fields", "trained_on", "recipe", "parity")},
+        "worth": study(data, bundle.classes, rounds=rounds, seed=seed, step=told),
+        "settings": {"rounds": rounds, "seed": seed},
+    }
+    facts["lines"] = lines(facts)
+    write_json(out / "clinical.json", facts)
+    write_text(out / "clinical.md", page(facts))
+    record(folder, fusion={**bundle.facts["fusion"], "worth": _short(facts)})
+    return facts
+
+
+def _short(facts: dict[str, Any]) -> dict[str, Any]:
+    """For `bundle.json`: the main figures and the sentences."""
+    everything = facts["worth"]["all"]
+    figures = {
+        name: {"sees": everything["variants"][name]["sees"], **everything["variants"][name]["figures"]["macro_f1"]}
+        for name in KEPT
+    }
+    lines = [line for line in facts["lines"] if line != warning(facts)]
+    return {
+        "images": everything["images"], "patients": everything["patients"], "macro_f1": figures,
+        "warning": warning(facts), "lines": lines,
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Cross-validate: train the folds and pool their answers."""

@@ -1,0 +1,264 @@
+"""A manifest in, every image scored once by a network that never saw it out: the cross-validation program.
+
+    folder: config.yaml plan.json folds.csv fold-1/ fold-2/ ... predictions.csv crossval.json crossval.md figures/
+
+A fold is an ordinary run folder of `train` until its held-out images are scored; `fold.json`, written last, says that
+it is done. So a killed cross-validation goes on with the fold, and inside it with the epoch, that it was in.
+"""
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import pandas as pd
+
+from covid_xray import partial
+from covid_xray.config import Training, to_yaml
+from covid_xray.data.manifest.manifest import Manifest, fingerprint
+from covid_xray.errors import InputRefused, UsageError
+from covid_xray.evaluation.predictions import FAILED, Predictions, predict_manifest, read_predictions, write_predictions
+from covid_xray.files import folder_lock, sha256_file, write_json, write_text
+from covid_xray.inference.predictor import Predictor
+from covid_xray.training.cache import PixelCache, build_cache
+from covid_xray.training.crossval.fold_pooling import pool, write_study
+from covid_xray.training.crossval.folds import Fold, Protocol, plan_folds, write_folds
+from covid_xray.training.epochs import Progress
+from covid_xray.training.lung_crop import network_of
+from covid_xray.training.train import train
+from covid_xray.training.warm_start import resolved
+
+# As `run_folds_here`.
+FoldRunner = Callable[..., None]
+
+
+def crossval(
+    manifest: Manifest,
+    *,
+    settings: Training,
+    protocol: Protocol,
+    out: Path,
+    resume: bool = False,
+    keep_models: bool = False,
+    rounds: int = 1000,
+    progress: Progress | None = None,
+    run_folds: FoldRunner | None = None,
+) -> dict[str, Any]:
+    """Train every fold of `protocol`, score what it held out, pool the answers by image, and write the study to `out`.
+
+    Args:
+        manifest: images and labels, checked.
+        settings: network and recipe, the same for each fold; its `val_fraction` and `seed` are the protocol's.
+        protocol: how the images are dealt out.
+        out: a new folder, or with `resume` one that holds an unfinished cross-validation of the same kind.
+        resume: keep the folds that are finished and go on inside the one that is not.
+        keep_models: keep model.keras and bundle/ of every fold; they are removed once the fold is scored.
+        rounds: of the bootstrap over patients.
+        progress: called as (stage, done, total, note); the notes of epochs say how long it may still take.
+        run_folds: trains and scores the folds that are left; default: one after the other in this process.
+
+    Returns:
+        The content of crossval.json.
+
+    Raises:
+        BadSplit, BadManifest: the data cannot be dealt out or trained on; nothing was trained.
+        UsageError: `out` holds another cross-validation, or one without `resume`.
+        InputRefused: the answers of a finished fold were altered (`altered`).
+        Busy: another process works in `out`.
+    """
+    settings = resolved(settings)
+    protocol = dataclasses.replace(protocol, seed=settings.seed, val_fraction=settings.val_fraction)
+    folds = plan_folds(manifest, protocol)
+    with folder_lock(out):
+        _claim(out, folds, manifest, settings=settings, protocol=protocol, resume=resume)
+        run = run_folds or run_folds_here
+        run(out, folds, manifest, settings, keep_models=keep_models, progress=progress or (lambda *_: None))
+        records = [_record(fold_folder(out, k)) for k in range(len(folds))]
+        answers = [read_predictions(fold_folder(out, k) / "predictions.csv") for k in range(len(folds))]
+        predictions = pool(answers, folds, manifest)
+        facts = write_study(
+            predictions, records, manifest, folds=folds, protocol=protocol, settings=settings, out=out, rounds=rounds
+        )
+        shutil.rmtree(out / "cache", ignore_errors=True)
+    return facts
+
+
+def _claim(
+    out: Path, folds: list[Fold], manifest: Manifest, *, settings: Training, protocol: Protocol, resume: bool
+) -> None:
+    """Write the plan of a new cross-validation, or hold it against the one that is there. Raises `UsageError`."""
+    plan, begun = out / "plan.json", (out / "folds.csv").exists()
+    if plan.exists() and not resume:
+        raise UsageError(f"expected a new folder. Received: {out} holds a cross-validation; name another, or --resume")
+    if resume and not plan.exists() and not begun:
+        raise UsageError(f"expected an unfinished cross-validation in {out}. Received: none there")
+    partial.clear(out)
+    wanted = {
+        "data": fingerprint(manifest),
+        "protocol": dataclasses.asdict(protocol),
+        "settings": settings.model_dump(mode="json", exclude={"decode_workers"}),
+    }
+    if not plan.exists():
+        write_folds(out / "folds.csv", folds, manifest)
+        write_text(out / "config.yaml", to_yaml(settings))
+        write_json(plan, {**wanted, "folds_sha256": sha256_file(out / "folds.csv")})
+        return
+    stored = json.loads(plan.read_text(encoding="utf-8"))
+    _refuse_another(out, stored, wanted)
+    with partial.for_file(out / "folds.csv") as anew:  # a refusal leaves the folds of the study as they are
+        write_folds(anew, folds, manifest)
+        if sha256_file(anew) != stored["folds_sha256"]:
+            raise UsageError(f"expected the folds that {out} was started with. Received: others; name another folder")
+        anew.replace(out / "folds.csv")
+
+
+def _refuse_another(out: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    for part, received in wanted.items():
+        began = stored.get(part)
+        if received == began:
+            continue
+        if not isinstance(received, dict) or not isinstance(began, dict):
+            raise UsageError(f"expected the {part} that {out} was started with. Received: other {part}")
+        name = next(key for key in received if received[key] != began.get(key))
+        raise UsageError(
+            f"expected the {part} that {out} was started with ({name}={began.get(name)}). "
+            f"Received: {name}={received[name]}"
+        )
+
+
+def run_folds_here(
+    out: Path, folds: list[Fold], manifest: Manifest, settings: Training, *, keep_models: bool, progress: Progress
+) -> None:
+    """Train and score the folds that are left, one after the other."""
+    clock = _Clock(progress, epochs=settings.epochs, folds=len(folds))
+    cache: PixelCache | None = None
+    for number, fold in enumerate(folds):
+        folder = fold_folder(out, number)
+        clock.fold = number
+        if not (folder / "fold.json").exists():
+            if cache is None:
+                cache = decoded(manifest, out / "cache", settings, progress)
+            run_fold(folder, fold, settings, cache=cache, progress=clock)
+        if not keep_models:
+            drop_models(folder)
+
+
+def decoded(manifest: Manifest, folder: Path, settings: Training, progress: Progress) -> PixelCache:
+    """All images decoded once, for all folds."""
+    return build_cache(
+        manifest,
+        folder=folder,
+        height=settings.image_size,
+        width=settings.image_size,
+        lungs=network_of(settings) if settings.crop == "lungs" else None,
+        workers=settings.decode_workers,
+        progress=lambda done, total: progress("decode", done, total, ""),
+    )
+
+
+def run_fold(folder: Path, fold: Fold, settings: Training, *, cache: PixelCache, progress: Progress) -> None:
+    """Train one fold, or go on with it, and score what it holds out; `fold.json` is written last."""
+    started = time.time()
+    predictions, facts = _unscored(fold.held, code="not-trainable", reason=fold.problem), {}
+    if not fold.problem:
+        keras.utils.clear_session()  # the networks of earlier folds
+        resume = (folder / "config.yaml").is_file()
+        bundle = train(
+            fold.side, fold.split, settings=settings, out=folder, resume=resume, cache=cache, progress=progress
+        )
+        predictions = _score(Predictor(bundle), fold, progress)
+        facts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        facts = {"model": dataclasses.asdict(Predictor(bundle).identity), **_of_training(facts)}
+    write_predictions(folder / "predictions.csv", predictions)
+    record = {
+        "name": fold.name,
+        "problem": fold.problem,
+        "classes": list(fold.classes),
+        "images": {"train": int((fold.split == "train").sum()), "val": int((fold.split == "val").sum())},
+        "held_out": len(fold.held.table),
+        "scored": len(predictions.table),
+        "set_aside": fold.set_aside,
+        "leaking": fold.leaking,
+        **facts,
+        "seconds": round(time.time() - started, 1),
+        "predictions_sha256": sha256_file(folder / "predictions.csv"),
+    }
+    write_json(folder / "fold.json", record)
+
+
+def _of_training(facts: Mapping[str, Any]) -> dict[str, Any]:
+    training = facts["bundle"]["training"]
+    names = ("precision", "packages", "machine", "ended")
+    return {"epochs": training["epoch"], "best_epoch": training["best_epoch"], **{name: facts[name] for name in names}}
+
+
+def _score(predictor: Predictor, fold: Fold, progress: Progress) -> Predictions:
+    """The held-out images answered by the fold's bundle; those of a class that it never saw are named, not scored."""
+    known = fold.held.table["label"].isin(fold.classes)
+    unseen = _unscored(
+        fold.held.take(~known),
+        code="class-unseen",
+        reason=f"expected a class that the fold was trained on ({', '.join(fold.classes)}). Received: another",
+    )
+    if not known.any():
+        return unseen
+    held = fold.held.take(known)
+    scored = predict_manifest(predictor, held, progress=lambda done, total: progress("score", done, total, ""))
+    return dataclasses.replace(scored, failures=pd.concat([scored.failures, unseen.failures], ignore_index=True))
+
+
+def _unscored(manifest: Manifest, *, code: str, reason: str) -> Predictions:
+    failures = manifest.table[["image", "label"]].assign(code=code, message=reason)[list(FAILED)]
+    table = manifest.table.head(0).assign(predicted="", reasons="")
+    return Predictions(table, (), failures.reset_index(drop=True))
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    """The content of fold.json. Raises `InputRefused` when the answers beside it are not those that it was made of."""
+    record: dict[str, Any] = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
+    if sha256_file(folder / "predictions.csv") != record["predictions_sha256"]:
+        raise InputRefused(
+            f"expected {folder / 'predictions.csv'} as it was written. Received: an altered file; "
+            f"remove {folder} and go on with --resume",
+            code="altered",
+        )
+    return record
+
+
+def drop_models(folder: Path) -> None:
+    """Remove the networks of a fold that is scored."""
+    (folder / "model.keras").unlink(missing_ok=True)
+    shutil.rmtree(folder / "bundle", ignore_errors=True)
+
+
+def fold_folder(out: Path, number: int) -> Path:
+    """The run folder of a fold, counted from 0."""
+    return out / f"fold-{number + 1}"
+
+
+class _Clock:
+    """Passes progress on with the fold's number, and says after each epoch how long all of them may still take."""
+
+    def __init__(self, progress: Progress, *, epochs: int, folds: int, now: Callable[[], float] = time.monotonic):
+        self.progress, self.epochs, self.folds, self.now = progress, epochs, folds, now
+        self.fold = 0
+        self.began, self.ended = now(), 0
+
+    def __call__(self, stage: str, done: int, total: int, note: str) -> None:
+        if stage.startswith("epoch ") and done >= total:
+            self.ended += 1
+            number = int(stage.removeprefix("epoch ").split("/")[0])
+            left = (self.folds - self.fold - 1) * self.epochs + self.epochs - number
+            seconds = left * (self.now() - self.began) / self.ended
+            note = f"{note}; at most {_time(seconds)} left"
+        self.progress(f"fold {self.fold + 1}/{self.folds}, {stage}", done, total, note)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

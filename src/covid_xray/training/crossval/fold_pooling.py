@@ -1,0 +1,173 @@
+"""The answers of all folds in, one study out: pooled figures with intervals, mean and spread over folds, sources.
+
+Every image was answered by the one network that never saw it, so the pooled table is joined by image, and patients, not
+folds, are what the intervals are drawn over. Pooled AUROC and calibration mix the scores of several networks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from covid_xray.config import Training
+from covid_xray.data.manifest.manifest import Manifest, fingerprint
+from covid_xray.errors import CovidXrayError, InputRefused
+from covid_xray.evaluation.measure import measure
+from covid_xray.evaluation.metrics.metrics import compute
+from covid_xray.evaluation.predictions import Predictions, probability_columns, write_predictions
+from covid_xray.evaluation.report.charts import charts
+from covid_xray.evaluation.report.figures import LIGHT, Chart, render
+from covid_xray.files import replacing, sha256_file, write_json, write_text
+from covid_xray.training.crossval.fold_report import fold_chart, page
+from covid_xray.training.crossval.folds import Fold, Protocol
+
+MACRO = ("balanced_accuracy", "macro_f1", "auroc_macro")  # of a fold only where it holds every class
+ONCE = ("packages", "machine", "precision")  # the same in every fold
+
+
+@dataclass(frozen=True)
+class _Networks:
+    """What `measure` says about the network, of all folds together."""
+
+    name: str
+    version: str
+    sha256: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def pool(answers: Sequence[Predictions], folds: Sequence[Fold], manifest: Manifest) -> Predictions:
+    """One table of every image that was held out, in the order of the manifest, with the column `fold`.
+
+    A class that a fold could not answer has the probability 0 there.
+
+    Raises:
+        CovidXrayError: code `lost-answer`, when an image has no answer or two.
+    """
+    tables, failures = [], []
+    for found, fold in zip(answers, folds, strict=True):
+        columns = probability_columns(manifest.classes)
+        absent = {name: 0.0 for name in columns if name not in found.table}
+        tables.append(found.table.assign(**absent, fold=fold.name))
+        failures.append(found.failures)
+    order = {image: place for place, image in enumerate(manifest.table["image"])}
+    table, failed = (_joined(parts, order) for parts in (tables, failures))
+    answered = sorted([*table["image"], *failed["image"]])
+    asked = sorted(image for fold in folds for image in fold.held.table["image"])
+    if answered != asked:
+        raise CovidXrayError(f"expected one answer for each of {len(asked)} images. Received: {len(answered)}, "
+                             "or one twice", code="lost-answer")  # fmt: skip
+    return Predictions(table, manifest.classes, failed)
+
+
+def write_study(
+    predictions: Predictions,
+    records: Sequence[dict[str, Any]],
+    manifest: Manifest,
+    *,
+    folds: Sequence[Fold],
+    protocol: Protocol,
+    settings: Training,
+    out: Path,
+    rounds: int,
+) -> dict[str, Any]:
+    """Write predictions.csv, figures/, crossval.md and, last, crossval.json to `out`; returns its content.
+
+    Raises:
+        InputRefused: not one image was scored.
+    """
+    write_predictions(out / "predictions.csv", predictions)
+    if predictions.table.empty:
+        first = predictions.failures.iloc[0]
+        raise InputRefused(f"expected at least one image that can be scored. Received: none; {first['message']}")
+    whole = replace(manifest, table=manifest.table.drop(columns="split", errors="ignore"))
+    each = [_of_fold(predictions, record) for record in records]
+    made = next((record for record in records if not record["problem"]), {})
+    version = fingerprint(manifest)[:12]
+    facts = {
+        "title": _title(protocol, settings, folds, predictions),
+        "banner": banner(protocol, folds),
+        "protocol": asdict(protocol),
+        **measure(predictions, whole, _Networks(settings.model, version), rounds=rounds, seed=protocol.seed),
+        "over_folds": over_folds([fold["figures"] for fold in each]),
+        "folds": each,
+        "leaking": sum(fold.leaking for fold in folds),
+        "training": settings.model_dump(mode="json"),
+        "made": {name: made.get(name) for name in ONCE},
+        "seconds": round(sum(record["seconds"] for record in records), 1),
+        "predictions_sha256": sha256_file(out / "predictions.csv"),
+    }
+    facts["warnings"] = [*facts["warnings"], *_remarks(folds, manifest)]
+    drawn = [Chart("folds", "Folds", "Accuracy and macro-F1 of each fold", lambda theme: fold_chart(facts, theme))]
+    for chart in [*drawn, *charts(predictions, facts, None)]:
+        with replacing(out / "figures" / f"{chart.name}.png") as temporary:
+            temporary.write_bytes(render(chart, LIGHT))
+    write_text(out / "crossval.md", page(facts))
+    write_json(out / "crossval.json", facts)
+    return facts
+
+
+def over_folds(figures: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation (n - 1) of each figure over the folds that have it, two at least."""
+    names = dict.fromkeys(name for fold in figures for name in fold)
+    values = {name: [fold[name] for fold in figures if name in fold] for name in names}
+    return {
+        name: {"mean": float(np.mean(found)), "sd": float(np.std(found, ddof=1)), "folds": len(found)}
+        for name, found in values.items()
+        if len(found) > 1
+    }
+
+
+def banner(protocol: Protocol, folds: Sequence[Fold]) -> str | None:
+    """What must stand in red above the figures of folds that leak."""
+    leaking, held = sum(fold.leaking for fold in folds), sum(len(fold.held.table) for fold in folds)
+    if protocol.group == "patient":
+        return None
+    found = f"{leaking:,} of {held:,} images were scored by a network that was trained with another image of the same "
+    known = found + "patient or a copy of the image itself" if leaking else "no patient or copy is known here"
+    return (
+        f"The folds were made by image, not by patient, and this leaks: {known}. The figures are too high; "
+        "they serve to compare with work that was scored this way, and say nothing about new patients."
+    )
+
+
+def _joined(parts: Sequence[pd.DataFrame], order: Mapping[str, int]) -> pd.DataFrame:
+    filled = [part for part in parts if len(part)] or [parts[0]]
+    table = pd.concat(filled, ignore_index=True)
+    return table.sort_values("image", key=lambda images: images.map(order), ignore_index=True)
+
+
+def _of_fold(predictions: Predictions, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fold's record with its own figures; those that are means over classes only where it holds every class."""
+    kept = {key: value for key, value in record.items() if key not in ONCE}
+    part = predictions.take(predictions.table["fold"] == record["name"])
+    if part.table.empty:
+        return {**kept, "figures": {}}
+    found = compute(part.labels, part.probabilities, part.classes)
+    partial = len(set(part.labels)) < len(part.classes)
+    return {**kept, "figures": {name: value for name, value in found.items() if not (partial and name in MACRO)}}
+
+
+def _title(protocol: Protocol, settings: Training, folds: Sequence[Fold], predictions: Predictions) -> str:
+    how = f"each of {len(folds)} sources held out" if protocol.leave_out else f"{len(folds)} folds"
+    by = "patient and copy" if protocol.group == "patient" else "image"
+    return f"{settings.model}, {how}, by {by}, {len(predictions.table):,} images"
+
+
+def _remarks(folds: Sequence[Fold], manifest: Manifest) -> list[str]:
+    found = [f"Nothing could be trained without {fold.name}: {fold.problem}." for fold in folds if fold.problem]
+    for fold in folds:
+        missing = sorted(set(manifest.classes) - set(fold.held.table["label"]))
+        if missing and not fold.problem:
+            found.append(f"{fold.name} holds no image of {', '.join(missing)}: its figures are of the other classes.")
+        unseen = sorted(set(fold.held.table["label"]) - set(fold.classes))
+        if unseen and not fold.problem:
+            found.append(f"Without {fold.name} no {', '.join(unseen)} is left to train on: such images get no score.")
+    held = sum(len(fold.held.table) for fold in folds)
+    if held < len(manifest.table):
+        found.append(f"{len(manifest.table) - held:,} images name no source; they were trained on and never scored.")
+    if "split" in manifest.table and (manifest.table["split"] != "").any():
+        found.append("The parts that the data set brings (split) were not used: every image is in a fold.")
+    return found

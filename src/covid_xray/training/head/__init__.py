@@ -1,0 +1,1 @@
+"""Fit the head of a frozen network."""

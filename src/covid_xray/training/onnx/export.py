@@ -1,0 +1,212 @@
+"""A Keras network in, a bundle out, with proof: no bundle appears before ONNX Runtime and Keras agreed on it.
+
+Parity: a largest difference of 1e-4 in probabilities, and of 1e-4 of the largest value in embedding and class maps.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from covid_xray.bundle.bundle import MODEL_FILE, OUTPUTS, identity_of, load_bundle, unsealed, write_bundle
+from covid_xray.bundle.lung_network import LungNetwork
+from covid_xray.bundle.lung_network_folder import read_network
+from covid_xray.errors import BadBundle, InputRefused
+from covid_xray.files import sha256_bytes
+from covid_xray.images.pixels import PIXELS_VERSION
+from covid_xray.inference.predictor import Predictor
+from covid_xray.inference.selftest import references
+from covid_xray.models.heatmap_head import with_class_maps
+from covid_xray.training.lung_crop import FOLDER
+from covid_xray.training.onnx.canonical import canonical
+from covid_xray.training.onnx.storage import ExportFailed, aligned, stored
+
+TOLERANCE = 1e-4
+# What was fitted and measured on this very network.
+FITTED = ("temperature", "calibration", "conformal", "operating_points", "gate", "metrics", "fusion")
+
+
+def export(
+    model: keras.Model,
+    folder: Path,
+    *,
+    facts: Mapping[str, Any],
+    images: NDArray[np.uint8],
+    lungs: LungNetwork | None = None,
+    before: Mapping[str, Any] | None = None,
+    fusion: bytes | None = None,
+) -> dict[str, float]:
+    """Write the bundle of `model` to `folder` and return the parity: the largest difference of each output.
+
+    Args:
+        model: a float32 network of `zoo.build`, trained.
+        folder: of the bundle; it appears complete, or stays as it was.
+        facts: for bundle.json: `name`, `version`, `classes` and whatever else is known; of the settings under
+            `training` the crop and the storage of the weights are followed.
+        images: N x height x width uint8 to prove parity on, some tens of real inputs.
+        lungs: the lung network that goes into the bundle.
+        before: `bundle.json` of an earlier export. When it is of the same network and input (same SHA-256 of the ONNX
+            files, same crop), what was fitted and measured on it is kept: `FITTED`.
+        fusion: the `fusion.onnx` of that export, kept in the same case.
+
+    Raises:
+        ExportFailed: no parity, external data, or a graph without the three outputs.
+    """
+    outputs = with_class_maps(model)
+    height, width = model.input.shape[1:3]
+    data = to_onnx(outputs, inputs=("image",), outputs=OUTPUTS)
+    parity = _parity(outputs, data, images)
+    settings = facts.get("training", {}).get("settings", {})
+    data, storage = stored(data, images, precision=settings.get("storage", "float32"))
+    known = {**_defaults(height, width, crop=settings.get("crop", "none")), **facts}
+    known |= {"parity": parity, "storage": storage} | ({"lungs": dict(lungs.facts)} if lungs else {})
+    lung_model = lungs.model if lungs else None
+    kept = _kept(before or {}, known["input"], data, lung_model)
+    known |= {name: value for name, value in kept.items() if name != "fusion" or fusion}
+    known["reference"] = _references(known, data, lung_model)
+    write_bundle(folder, model=data, facts=known, lungs=lung_model, fusion=fusion if "fusion" in known else None)
+    return parity
+
+
+def export_run(run: Path, folder: Path) -> dict[str, float]:
+    """Write the bundle of the finished run `run` anew to `folder`; returns the parity.
+
+    Temperature, sets, operating points, gate, metrics and clinical input of the run's bundle are kept when the network
+    is the same.
+
+    Raises:
+        InputRefused: `run` is not a finished run folder.
+    """
+    try:
+        facts = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["bundle"]
+    except (OSError, ValueError, KeyError):
+        raise InputRefused(f"expected a finished run with manifest.json in {run}. Received: none there") from None
+    if not (run / "model.keras").is_file():
+        raise InputRefused(f"expected model.keras in {run}. Received: no such file")
+    # compile=False and safe_mode: weights and layers of ours, nothing that runs code from the archive.
+    model = keras.saving.load_model(run / "model.keras", compile=False, safe_mode=True)
+    height, width = model.input.shape[1:3]
+    lungs = read_network(run / FOLDER) if (run / FOLDER).is_dir() else None
+    images, (before, fusion) = probe_images(height, width), _before(run / "bundle")
+    return export(model, folder, facts=facts, images=images, lungs=lungs, before=before, fusion=fusion)
+
+
+def probe_images(height: int, width: int, *, count: int = 8, seed: int = 0) -> NDArray[np.uint8]:
+    """N x height x width uint8 test pictures: smooth random fields, one black, one white."""
+    random = np.random.default_rng(seed)
+    coarse = random.uniform(0, 255, (count, 8, 8)).astype(np.float32)
+    fields = keras.ops.convert_to_numpy(keras.ops.image.resize(coarse[..., None], (height, width)))[..., 0]
+    fields[0], fields[-1] = 0, 255
+    return np.clip(fields.round(), 0, 255).astype(np.uint8)
+
+
+def _defaults(height: int, width: int, *, crop: str) -> dict[str, Any]:
+    """Facts that every bundle holds; the later ones are filled by calibration and evaluation."""
+    size = {"height": height, "width": width, "channels": 1, "range": [0, 255], "crop": crop}
+    resize = "bilinear with antialiasing to height x width, aspect ratio not kept"
+    return {
+        "input": {**size, "resize": resize, "pixels_version": PIXELS_VERSION},
+        "outputs": list(OUTPUTS),
+        "temperature": 1.0,
+        "operating_points": {},
+        "conformal": None,
+        "gate": None,
+        "metrics": None,
+    }
+
+
+def _before(folder: Path) -> tuple[dict[str, Any], bytes | None]:
+    """The facts of an earlier export and its `fusion.onnx`."""
+    try:
+        bundle = load_bundle(folder)
+    except BadBundle:  # none, or a damaged one: this export replaces it
+        return {}, None
+    return dict(bundle.facts), bundle.fusion.model if bundle.fusion else None
+
+
+def _kept(before: Mapping[str, Any], about: Any, data: bytes, lungs: bytes | None) -> dict[str, Any]:
+    """What was fitted on the same network and input; a crop, or another lung network, is another input."""
+    same = (before.get("model") or {}).get("sha256") == sha256_bytes(data) and before["input"] == about
+    same = same and (before.get("lungs") or {}).get("sha256") == (sha256_bytes(lungs) if lungs else None)
+    return {name: before[name] for name in FITTED if name in before} if same else {}
+
+
+def to_onnx(model: keras.Model, *, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """A Keras model with these names of inputs and outputs as one ONNX file, checked. Raises `ExportFailed`."""
+    empty = {tensor.name: np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs}
+    model(list(empty.values()) if len(empty) > 1 else next(iter(empty.values())))  # Keras exports what was called once
+    return _tidy(_exported(model), inputs=inputs, outputs=outputs)
+
+
+def _exported(outputs: keras.Model) -> bytes:
+    with tempfile.TemporaryDirectory() as name, _quiet():
+        path = Path(name) / "model.onnx"
+        outputs.export(path, format="onnx", verbose=False)
+        extra = [p.name for p in Path(name).iterdir() if p != path]
+        if extra:
+            raise ExportFailed(f"expected one ONNX file. Received: external data in {', '.join(sorted(extra))}")
+        return path.read_bytes()
+
+
+def _references(facts: Mapping[str, Any], data: bytes, lungs: bytes | None) -> dict[str, Any]:
+    """Answers to the drawn images of `covid-xray selftest`, by the same code that will check them."""
+    identity = identity_of(data, MODEL_FILE)
+    return references(Predictor(unsealed({**facts, "model": identity}, data, folder=Path(), lungs=lungs)))
+
+
+def _tidy(data: bytes, *, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """Name the batch axis, drop what names the machine or the process, check the graph, align the largest weight."""
+    import onnx
+
+    proto = onnx.load_from_string(data)
+    for tensor in [*proto.graph.input, *proto.graph.output]:
+        tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
+    names = {tensor.name for tensor in proto.graph.output}
+    if names != set(outputs) or {tensor.name for tensor in proto.graph.input} != set(inputs):
+        raise ExportFailed(
+            f"expected a graph from {', '.join(inputs)} to {', '.join(outputs)}. Received: outputs {sorted(names)}"
+        )
+    proto.doc_string = ""
+    canonical(proto.graph)
+    return aligned(proto)
+
+
+def _parity(outputs: keras.Model, data: bytes, images: NDArray[np.uint8]) -> dict[str, float]:
+    import onnxruntime
+
+    x = images[..., None].astype(np.float32)
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    received = dict(zip(OUTPUTS, session.run(list(OUTPUTS), {"image": x}), strict=True))
+    expected = outputs.predict_on_batch(x)
+    parity = {}
+    for name in OUTPUTS:
+        scale = 1.0 if name == "probabilities" else max(1.0, float(np.abs(expected[name]).max()))
+        parity[name] = float(np.abs(received[name] - expected[name]).max()) / scale
+        if not parity[name] <= TOLERANCE:
+            raise ExportFailed(
+                f"expected {name} within {TOLERANCE} of Keras. Received: a difference of {parity[name]:.2e}"
+            )
+    return parity
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The converters print and warn about their own old idioms; errors still come as exceptions."""
+    logger = logging.getLogger("tf2onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,164 @@
+"""A bundle in, a Keras network that answers as it does out: where a run with `init` begins.
+
+A bundle holds ONNX only, so the network is built anew from the settings that the bundle was trained with, and the
+weights are read from the graph. It is used only after it gave the same answers as ONNX Runtime on reference images.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from covid_xray.bundle.bundle import DEFAULT, FACTS_FILE, Bundle, load_bundle
+from covid_xray.config import Training
+from covid_xray.errors import BadBundle, UsageError
+from covid_xray.inference.predictor import Predictor
+from covid_xray.inference.selftest import drawn
+from covid_xray.models import zoo
+from covid_xray.models.heatmap_head import with_class_maps
+from covid_xray.training import precision
+from covid_xray.training.network import build_model
+from covid_xray.training.onnx.operators import Operator, operators
+
+SHAPE = ("model", "image_size", "blocks", "convolutions", "dense")  # settings that the weights depend on
+TOLERANCE = 1e-3  # largest difference of a probability; of embedding and maps, as a share of their largest value
+HEAD = "probabilities"
+LINEAR = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
+
+
+def resolved(settings: Training) -> Training:
+    """The settings with what the bundle of `init` decides: the network's shape, and unless they say otherwise the crop.
+
+    Raises:
+        UsageError: the settings name another network than that of the bundle.
+        BadBundle: there is no bundle, or none of `covid-xray train`.
+    """
+    if settings.init is None:
+        return settings
+    bundle = open_initial(settings.init)
+    known: dict[str, Any] = {name: getattr(shape_of(bundle), name) for name in SHAPE}
+    for name, value in known.items():
+        wished = getattr(settings, name)
+        if name in settings.model_fields_set and wished != value:
+            raise UsageError(
+                f"expected {name}={value}, as in the network of init={settings.init}. Received: {name}={wished}"
+            )
+    if settings.lungs is None and bundle.lungs is not None:
+        known["lungs"] = bundle.folder
+    if "crop" not in settings.model_fields_set:
+        known["crop"] = "lungs" if bundle.crop else "none"
+    return settings.model_copy(update=known)
+
+
+def begin(settings: Training, classes: tuple[str, ...]) -> tuple[keras.Model, dict[str, Any] | None]:
+    """The compiled network of resolved `settings`, begun from the bundle of `init`, and what is to be told of that.
+
+    The head is taken over when the bundle knows all of `classes` (of some of them the answers are then as if the others
+    were ruled out); else it is new.
+
+    Returns:
+        The network; name, version, SHA-256, classes and training data of the bundle and what became of its `head`, or
+        `None` without `init`.
+
+    Raises:
+        BadBundle: as `resolved`, or the network cannot be rebuilt from it.
+    """
+    model = build_model(settings, len(classes))
+    if settings.init is None:
+        return model, None
+    bundle = open_initial(settings.init)
+    source = network_of(bundle)
+    known = set(classes) <= set(bundle.classes)
+    for layer in model.layers:
+        values = source.get_layer(layer.name).get_weights() if layer.weights else []
+        if layer.name == HEAD:
+            places = [bundle.classes.index(name) for name in classes] if known else []
+            values = [value[..., places] for value in values] if known else []
+        if values:
+            layer.set_weights(values)
+    facts = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256, "classes": list(bundle.classes)}
+    return model, {
+        **facts,
+        "head": "taken over" if known else "new",
+        "training_data": bundle.facts.get("training_data"),
+    }
+
+
+def open_initial(init: str) -> Bundle:
+    """The bundle that `init` names: `default` for the one that ships, else the folder of a bundle or of a run."""
+    if init == "default":
+        return load_bundle(DEFAULT)
+    folder = Path(init)
+    inside = folder / "bundle"
+    return load_bundle(inside if (inside / FACTS_FILE).is_file() else folder)
+
+
+def shape_of(bundle: Bundle) -> Training:
+    """Settings with the shape of the bundle's network. Raises `BadBundle` when it does not tell, or it is not ours."""
+    told = bundle.facts.get("training", {}).get("settings", {})
+    model = told.get("model")
+    if model not in zoo.MODELS:
+        raise BadBundle(
+            f"expected a bundle of {' or '.join(zoo.MODELS)} from `covid-xray train` to begin from. "
+            f"Received: one of {model or bundle.name}",
+            code="not-initial",
+        )
+    return Training.model_validate({**{name: told[name] for name in SHAPE if name in told}, "init": str(bundle.folder)})
+
+
+def network_of(bundle: Bundle) -> keras.Model:
+    """The float32 network of `bundle`, proved to answer as ONNX Runtime does. Raises `BadBundle`."""
+    with precision.policy("float32"):
+        model = zoo.build(shape_of(bundle), len(bundle.classes))
+    _fill(model, operators(bundle.model))
+    _prove(model, bundle)
+    return model
+
+
+def _fill(model: keras.Model, found: list[Operator]) -> None:
+    weighted = [layer for layer in model.layers if isinstance(layer, (*LINEAR, layers.BatchNormalization))]
+    linear = [layer for layer in weighted if isinstance(layer, LINEAR)]
+    shapes = [tuple(layer.kernel.shape) for layer in linear], [operator.kernel.shape for operator in found]
+    if shapes[0] != shapes[1]:
+        place = next((i for i, (a, b) in enumerate(zip(*shapes, strict=False)) if a != b), None)
+        received = f"{len(found)} layers" if place is None else f"{shapes[1][place]} where {linear[place].name} is"
+        raise _another(model, f"the {len(linear)} layers of {model.name} with their shapes", received)
+    after = dict(zip(weighted, [*weighted[1:], None], strict=True))
+    for layer, operator in zip(linear, found, strict=True):
+        norm = after[layer]
+        _set(layer, norm if isinstance(norm, layers.BatchNormalization) else None, operator)
+
+
+def _set(layer: Any, norm: Any, operator: Operator) -> None:
+    """Kernel into `layer`; scale and shift into `norm`, which does nothing else, or shift into the layer's bias."""
+    channels = operator.kernel.shape[-2 if isinstance(layer, layers.DepthwiseConv2D) else -1]
+    scale, shift = (
+        np.broadcast_to(np.float32(default) if values is None else values, channels)
+        for default, values in ((1, operator.scale), (0, operator.shift))
+    )
+    if norm is not None:
+        # (x - 0) / sqrt(1 + epsilon) * gamma + beta
+        gamma = scale * np.sqrt(np.float32(1 + norm.epsilon))
+        norm.set_weights([gamma, shift, np.zeros(channels), np.ones(channels)])
+    elif operator.scale is not None or not layer.use_bias:
+        raise _another(layer, f"{layer.name} with a bias alone", "a product behind it")
+    layer.set_weights([operator.kernel, shift] if layer.use_bias else [operator.kernel])
+
+
+def _prove(model: keras.Model, bundle: Bundle) -> None:
+    predictor = Predictor(bundle)
+    pixels = drawn(predictor)
+    expected = predictor.run_uncalibrated(pixels, class_maps=True)
+    received = with_class_maps(model).predict_on_batch(pixels[..., None].astype(np.float32))
+    for name, values in expected.items():
+        scale = 1.0 if name == HEAD else max(1.0, float(np.abs(values).max()))
+        difference = float(np.abs(np.asarray(received[name]) - values).max()) / scale
+        if not difference <= TOLERANCE:
+            raise _another(model, f"{name} within {TOLERANCE} of ONNX Runtime's", f"a difference of {difference:.1e}")
+
+
+def _another(part: Any, expected: str, received: str) -> BadBundle:
+    message = f"expected a bundle whose network can be built again as {part.name}: {expected}. Received: {received}"
+    return BadBundle(message, code="not-initial")
