@@ -57,8 +57,8 @@ class Node:
     def counts(self) -> dict[str, int]:
         """`pacs status`, inside this process."""
         from covid_xray.config import load
-        from covid_xray.pacs.arrivals import Arrivals
         from covid_xray.pacs.settings import Pacs
+        from covid_xray.pacs.work_queue import Arrivals
         from covid_xray.store.store import open_database
 
         with contextlib.closing(open_database(load(Pacs, file=self.config).serving())) as database:

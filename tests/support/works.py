@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.running import Works, works
+from covid_xray.pacs.service import Works, works
 from covid_xray.pacs.settings import Pacs
 
 KNOWN = {"callers": ["MODALITY"], "share": 0.3, "reserve_bytes": 0, "retry_seconds": 0.05, "port": 0}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from covid_xray.inference.finding import Failure
     from covid_xray.inference.io.inputs import Item
     from covid_xray.pacs.deidentify import Deidentifier
-    from covid_xray.pacs.objects import Maker, Results
+    from covid_xray.pacs.results.result_objects import Maker, Results
 
 COLUMNS = ("image", "label", "reasons", "sc", "sr", "seg", "gsps", "copy", "burnt_in", "code", "message")
 
@@ -45,7 +45,7 @@ def dicom(
     from covid_xray.inference.io.inputs import expand, require_any
     from covid_xray.inference.predictor import Predictor
     from covid_xray.limits import Limits
-    from covid_xray.pacs.objects import Maker, require_packages
+    from covid_xray.pacs.results.result_objects import Maker, require_packages
 
     require_packages()
     items = list(expand(paths, limits=Limits()))
@@ -79,7 +79,7 @@ def _answered(
 ) -> Iterator[tuple[dict[str, str], "Failure | None"]]:
     from covid_xray.errors import InputRefused
     from covid_xray.inference.finding import Failure
-    from covid_xray.pacs.objects import write_results
+    from covid_xray.pacs.results.result_objects import write_results
 
     for item in items:
         row = dict.fromkeys(COLUMNS, "") | {"image": item.name}

@@ -42,8 +42,8 @@ def serve(
     """Receive radiographs by C-STORE, answer them, and send results to the peers of the settings."""
     resolved = _settings(config, store, settings)
     from covid_xray.inference.predictor import Predictor
-    from covid_xray.pacs import running
-    from covid_xray.pacs.quiet import brief_threads
+    from covid_xray.pacs import service
+    from covid_xray.pacs.phi_safe_logging import brief_threads
 
     _log(log_level)
     brief_threads()
@@ -60,7 +60,7 @@ def serve(
         )
         out.print("research use, not for diagnosis; Ctrl-C stops it", highlight=False)
 
-    running.serve(resolved, predictor, ready=ready, stopping=stopping)
+    service.serve(resolved, predictor, ready=ready, stopping=stopping)
 
 
 @commands.command("pull")
@@ -81,11 +81,11 @@ def pull(
     from covid_xray.cli.terminal import print_failures
     from covid_xray.errors import PartlyDone
     from covid_xray.inference.predictor import Predictor
-    from covid_xray.pacs import pulling
+    from covid_xray.pacs import dicomweb_fetch
 
     _log(log_level)
-    wanted = pulling.wanted(study or (), since)
-    pulled = pulling.pull(resolved, lambda: Predictor(bundle, untrusted=True), peer, wanted)
+    wanted = dicomweb_fetch.wanted(study or (), since)
+    pulled = dicomweb_fetch.pull(resolved, lambda: Predictor(bundle, untrusted=True), peer, wanted)
     out.print(
         f"{pulled.taken} radiographs taken, {pulled.known} known before, {pulled.answered} answered, "
         f"{pulled.left} results still to be sent{pulled.remark}",
@@ -103,7 +103,7 @@ def status(config: Config = None, store: Store = None, settings: Set = None) -> 
     resolved = _settings(config, store, settings)
     import contextlib
 
-    from covid_xray.pacs.arrivals import Arrivals
+    from covid_xray.pacs.work_queue import Arrivals
     from covid_xray.store.store import open_database
 
     with contextlib.closing(open_database(resolved.serving())) as database:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from covid_xray.errors import MissingPackage, UsageError
 from covid_xray.files import replacing
-from covid_xray.pacs.original import check_kind, read_tags
-from covid_xray.pacs.quiet import quietly
+from covid_xray.pacs.phi_safe_logging import quietly
+from covid_xray.pacs.source_object import check_kind, read_tags
 
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement

@@ -1,0 +1,1 @@
+"""Make the DICOM result objects of an image."""

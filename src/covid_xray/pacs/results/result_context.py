@@ -1,0 +1,100 @@
+"""What all result objects share: whose they are, who made them, and identifiers that are the same each time."""
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from covid_xray import __version__
+from covid_xray.inference.finding import Finding
+from covid_xray.inference.lungs import Lungs
+from covid_xray.pacs.results.codes import SCHEME
+from covid_xray.pacs.source_object import Original, character_set, reference
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+MANUFACTURER = "covid-xray"
+_NAMESPACE = uuid.UUID("8c0f7a0e-6d0a-5a86-9f0e-2d4d7a3b1c55")  # any, the same for ever
+_SERIES = {"sc": 9901, "sr": 9902, "seg": 9903, "gsps": 9904}
+_TITLES = {"sc": "heat map", "sr": "finding", "seg": "region", "gsps": "outline"}
+_LONGEST = 64  # characters of LO
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One radiograph with its answer: what every result object is made from.
+
+    Args:
+        original: the radiograph.
+        finding: with class maps.
+        lungs: where they are; `None` when the bundle has no lung network.
+        share: of the heat map's maximum, above which it is part of the region, 0..1.
+        shown: the class whose map is shown.
+    """
+
+    original: Original
+    finding: Finding
+    lungs: Lungs | None
+    share: float
+    shown: str
+
+    @property
+    def model(self) -> str:
+        """Name and version of the network."""
+        return f"{self.finding.model.name} {self.finding.model.version}"
+
+    @property
+    def class_map(self) -> Any:
+        """h x w float32 over the whole picture, of the class shown."""
+        assert self.finding.class_maps is not None
+        return self.finding.class_maps[list(self.finding.probabilities).index(self.shown)]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the radiograph."""
+        rows, columns = self.original.radiograph.pixels.shape
+        return rows, columns
+
+    def uid(self, *what: str) -> str:
+        """A UID that is the same whenever the same network answers the same object with the same settings."""
+        tags, model = self.original.tags, self.finding.model
+        return derived_uid(tags.sop_uid, tags.sha256, model.sha256, __version__, f"{self.share}", self.shown, *what)
+
+    def reference(self) -> "Dataset":
+        """The original's tags, as highdicom takes them."""
+        return reference(self.original.tags)
+
+    def common(self, kind: str) -> dict[str, Any]:
+        """Arguments that every class of highdicom takes; `kind` is sc, sr, seg or gsps."""
+        from highdicom.coding_schemes import CodingSchemeIdentificationItem
+
+        scheme = CodingSchemeIdentificationItem(
+            SCHEME, name="covid-xray", version=__version__, responsible_organization=MANUFACTURER
+        )
+        return {
+            "series_instance_uid": self.uid(kind, "series"),
+            "series_number": _SERIES[kind],
+            "series_description": f"covid-xray {_TITLES[kind]}: {self.model}"[:_LONGEST],
+            "sop_instance_uid": self.uid(kind),
+            "instance_number": 1,
+            "manufacturer": MANUFACTURER,
+            "manufacturer_model_name": self.finding.model.name[:_LONGEST],
+            "software_versions": [f"covid-xray {__version__}", f"model {self.finding.model.version}"[:_LONGEST]],
+            "device_serial_number": self.finding.model.sha256,
+            "coding_schemes": [scheme],
+            "specific_character_set": character_set(self.reference()),
+        }
+
+
+def derived_uid(*parts: str) -> str:
+    """A UID under 2.25 (PS3.5 B.2) from a UUID of version 5 (RFC 9562) of the parts."""
+    return f"2.25.{uuid.uuid5(_NAMESPACE, '|'.join(parts)).int}"
+
+
+def algorithm_parameters(result: Result) -> list[str]:
+    """What identifies the network and its settings, in words."""
+    return [
+        f"model.onnx SHA-256 {result.finding.model.sha256}",
+        f"covid-xray {__version__}",
+        f"region: heat map of {result.shown} at or above {result.share:g} of its maximum",
+    ]

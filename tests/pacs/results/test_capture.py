@@ -1,0 +1,86 @@
+"""The Secondary Capture: a point of the radiograph is where it should be, and looks as it should."""
+
+import io
+
+import numpy as np
+import pydicom
+import pytest
+
+from covid_xray.inference.predictor import Predictor
+from covid_xray.pacs.results.result_objects import Maker
+from support import studies
+from support.bundles import make_bundle
+
+HEIGHT, WIDTH = 1700, 1300
+MARKER = (slice(400, 500), slice(1000, 1180))  # rows, columns; nothing about it is symmetric
+
+
+def marked() -> np.ndarray:
+    pixels = np.full((HEIGHT, WIDTH), 200, np.uint8)
+    pixels[:, :40] = 150
+    pixels[MARKER] = 255
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    return Maker(Predictor(make_bundle(tmp_path_factory.mktemp("b") / "bundle")), kinds=["sc", "seg"], share=0.95)
+
+
+def opened(maker: Maker, data: bytes) -> dict[str, pydicom.Dataset]:
+    return {kind: pydicom.dcmread(io.BytesIO(made)) for kind, made in maker.make(data).objects.items()}
+
+
+def centre(mask: np.ndarray) -> np.ndarray:
+    return np.argwhere(mask).mean(axis=0) + 0.5
+
+
+WANTED = np.array([450.0, 1090.0])  # the middle of the marker
+
+
+def test_a_marker_is_at_the_same_place_in_capture_and_region(maker: Maker) -> None:
+    made = opened(maker, studies.film(marked()))
+    capture = made["sc"].pixel_array
+    longest = 1536
+    scale = longest / HEIGHT
+    # White under the brightest colour of the map; the rest is grey 200 under a darker one.
+    bright = capture[: round(HEIGHT * scale), : round(WIDTH * scale), 1] > 232
+    assert np.allclose(centre(bright) / scale, WANTED, atol=4)
+    segment = made["seg"].pixel_array
+    assert segment.shape == (HEIGHT, WIDTH)
+    assert np.allclose(centre(segment > 0), WANTED, atol=36)  # half a cell
+
+
+def test_the_radiograph_in_the_capture_is_the_radiograph(tmp_path: object, maker: Maker) -> None:
+    dark = np.zeros((300, 200), np.uint8)
+    dark[30:60, 120:180] = 90
+    made = opened(maker, studies.film(dark))["sc"]
+    # A dark film has no evidence for covid, so nothing lies over it: the pixels themselves are there.
+    assert np.array_equal(made.pixel_array[:300, :200], np.repeat(dark[..., None], 3, axis=2))
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_monochrome1_comes_out_as_monochrome2(maker: Maker, bits: int) -> None:
+    pixels = marked() if bits == 8 else marked().astype(np.uint16) * 16
+    plain = opened(maker, studies.film(pixels, bits=bits))
+    inverted = opened(maker, studies.film(pixels, bits=bits, inverted=True))
+    assert np.array_equal(plain["sc"].pixel_array, inverted["sc"].pixel_array)
+    assert np.array_equal(plain["seg"].pixel_array, inverted["seg"].pixel_array)
+
+
+def test_words_and_numbers_are_burnt_in_and_said_to_be(maker: Maker) -> None:
+    made = opened(maker, studies.film(marked(), PixelSpacing=[0.1, 0.2], LossyImageCompression="01"))["sc"]
+    assert made.BurnedInAnnotation == "YES"
+    assert list(made.ImageType) == ["DERIVED", "SECONDARY"]
+    assert (made.PhotometricInterpretation, made.Modality) == ("RGB", "OT")
+    assert "not for diagnosis" in made.DerivationDescription
+    assert made.LossyImageCompression == "01"
+    scale = 1536 / HEIGHT
+    assert np.allclose(np.array(made.PixelSpacing, float), [0.1 / scale, 0.2 / scale], rtol=1e-3)
+    caption = made.pixel_array[1536:]
+    assert caption.shape[0] > 100
+    assert caption.max() > 200  # there is something to read
+
+
+def test_spacing_at_the_detector_is_not_passed_on_as_that_of_the_patient(maker: Maker) -> None:
+    assert "PixelSpacing" not in opened(maker, studies.film(marked(), ImagerPixelSpacing=[0.1, 0.1]))["sc"]

@@ -1,0 +1,57 @@
+"""The segmentation: the map above a share of its maximum, inside the lungs where they were found."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from covid_xray.inference.predictor import Predictor
+from covid_xray.pacs.results.result_objects import Maker
+from support import studies
+from support.chests import chest
+
+PIXELS = chest(height=160, width=140, body=255, lung=85)
+
+
+def segment(folder: Path, share: float) -> pydicom.Dataset:
+    maker = Maker(Predictor(studies.make_lung_bundle(folder / "bundle")), share=share)
+    return pydicom.dcmread(io.BytesIO(maker.make(studies.film(PIXELS)).objects["seg"]))
+
+
+def test_it_lies_inside_the_lungs_and_says_what_it_is(tmp_path: Path) -> None:
+    made = segment(tmp_path, 0.25)
+    found = made.pixel_array > 0
+    lungs = PIXELS == 85
+    assert found.sum() > 0.8 * lungs.sum()
+    assert (found & ~lungs).sum() < 0.03 * found.sum()  # the lung network's grid is 32 x 32
+    about = made.SegmentSequence[0]
+    assert about.SegmentLabel == "Heat map of covid >= 25% of max, in lungs"
+    assert about.SegmentAlgorithmType == "AUTOMATIC"
+    assert about.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Selected region"
+    algorithm = about.SegmentationAlgorithmIdentificationSequence[0]
+    assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("small", "1")
+    source = made.SharedFunctionalGroupsSequence[0].get("DerivationImageSequence") or (
+        made.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence
+    )
+    original = pydicom.dcmread(io.BytesIO(studies.film(PIXELS)))
+    assert source[0].SourceImageSequence[0].ReferencedSOPInstanceUID == original.SOPInstanceUID
+
+
+def test_a_higher_share_is_a_smaller_region(tmp_path: Path) -> None:
+    sizes = [int((segment(tmp_path / str(share), share).pixel_array > 0).sum()) for share in (0.25, 0.5)]
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_no_evidence_inside_the_lungs_is_no_region(tmp_path: Path) -> None:
+    maker = Maker(Predictor(studies.make_lung_bundle(tmp_path / "bundle")), share=0.95)
+    assert "seg" not in maker.make(studies.film(PIXELS)).objects
+
+
+@pytest.mark.parametrize("tags", [{}, {"FrameOfReferenceUID": "1.2.3.4"}])
+def test_a_frame_of_reference_is_kept_and_not_needed(tags: dict[str, str], tmp_path: Path) -> None:
+    maker = Maker(Predictor(studies.make_lung_bundle(tmp_path / "bundle")), share=0.25)
+    made = pydicom.dcmread(io.BytesIO(maker.make(studies.film(PIXELS, **tags)).objects["seg"]))
+    assert made.get("FrameOfReferenceUID") in (None, tags.get("FrameOfReferenceUID"))
+    assert np.any(made.pixel_array)

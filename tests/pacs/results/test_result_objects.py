@@ -1,0 +1,176 @@
+"""Result objects: sound for dciodvfy, dicom-validator and dsrdump, in the study of their original."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from covid_xray.errors import BadImage, UsageError
+from covid_xray.images.phantoms import phantom
+from covid_xray.inference.predictor import Predictor
+from covid_xray.pacs.results.result_objects import KINDS, Maker, check_picture, write_results
+from covid_xray.pacs.source_object import NoResult
+from support import studies
+from support.bundles import grey, make_bundle
+from support.chests import chest
+
+PIXELS = chest(height=160, width=140, body=255, lung=85)  # bright enough for covid, with lungs that the map reaches
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    return Maker(Predictor(studies.make_lung_bundle(folder)), kinds=KINDS, share=0.3)
+
+
+def opened(objects: Any) -> dict[str, pydicom.Dataset]:
+    return {kind: pydicom.dcmread(io.BytesIO(data)) for kind, data in objects.items()}
+
+
+ORIGINALS = {
+    "DX": studies.film(PIXELS),
+    "CR": studies.film(PIXELS, SOPClassUID=studies.CR),
+    "12 bits, inverted": studies.film(PIXELS.astype(np.uint16) * 16, bits=12, inverted=True),
+    "hardly any tags": studies.film(PIXELS, **dict.fromkeys(studies.PATIENT)),
+    "names beyond ASCII": studies.film(
+        PIXELS, SpecificCharacterSet="ISO_IR 192", PatientName="Müller^Jürgen=無^名", StudyDescription="Thorax für alle"
+    ),
+    "with frame of reference": studies.film(PIXELS, FrameOfReferenceUID="1.2.3.4", PositionReferenceIndicator=""),
+    "with spacing and window": studies.film(PIXELS, PixelSpacing=[0.2, 0.2], WindowCenter=128, WindowWidth=256),
+    "dates and sex that are none": studies.film(PIXELS, StudyDate="2026.11.26", PatientSex="FEMALE", PatientAge="56"),
+}
+
+
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_every_object_is_sound(name: str, maker: Maker, tmp_path: Path) -> None:
+    studies.require("dciodvfy", "dsrdump")
+    objects = maker.make(ORIGINALS[name]).objects
+    assert list(objects) == ["sc", "sr", "seg", "gsps"]
+    for data in objects.values():
+        assert studies.errors_of(data, tmp_path) == []
+        assert studies.broken_rules(data) == {}
+    assert "Calibrated probability of COVID-19" in studies.dumped(objects["sr"], tmp_path)
+
+
+def test_the_judges_find_a_fault_that_is_there(maker: Maker, tmp_path: Path) -> None:
+    studies.require("dciodvfy")
+    broken = opened(maker.make(ORIGINALS["DX"]).objects)["sc"]
+    del broken.ConversionType
+    stream = io.BytesIO()
+    broken.save_as(stream)
+    assert any("ConversionType" in line for line in studies.errors_of(stream.getvalue(), tmp_path))
+    assert studies.broken_rules(stream.getvalue()) == {"sc-equipment": {"(0008,0064)": "TagMissing"}}
+
+
+def test_they_lie_in_the_study_of_their_patient_as_new_series(maker: Maker) -> None:
+    original = pydicom.dcmread(io.BytesIO(ORIGINALS["DX"]))
+    made = opened(maker.make(ORIGINALS["DX"]).objects)
+    for result in made.values():
+        for keyword in (
+            "StudyInstanceUID",
+            "PatientID",
+            "PatientName",
+            "PatientBirthDate",
+            "AccessionNumber",
+            "StudyDate",
+        ):
+            assert result[keyword].value == original[keyword].value
+        assert "small 1" in result.SeriesDescription
+        assert result.SeriesInstanceUID != original.SeriesInstanceUID
+        assert result.Manufacturer == "covid-xray"
+    assert len({str(result.SeriesInstanceUID) for result in made.values()}) == 4
+    assert len({str(result.SOPInstanceUID) for result in made.values()}) == 4
+
+
+def test_identifiers_that_are_too_long_are_not_cut(maker: Maker) -> None:
+    odd = studies.film(PIXELS, PatientID="P" * 70, AccessionNumber="A" * 20)
+    made = maker.make(odd)
+    with pydicom.config.disable_value_validation():
+        results = opened(made.objects).values()
+        assert {(result.PatientID, result.AccessionNumber) for result in results} == {("P" * 70, "A" * 20)}
+
+
+def test_the_same_original_gives_the_same_objects_and_another_network_others(maker: Maker, tmp_path: Path) -> None:
+    def uids(by: Maker, data: bytes) -> set[str]:
+        return {str(result.SOPInstanceUID) for result in opened(by.make(data).objects).values()}
+
+    first = uids(maker, ORIGINALS["DX"])
+    assert uids(maker, ORIGINALS["DX"]) == first
+    other = Maker(Predictor(make_bundle(tmp_path / "other", size=32)), kinds=KINDS)
+    assert not uids(other, ORIGINALS["DX"]) & first
+    altered = PIXELS.copy()
+    altered[0, 0] = 7
+    assert not uids(maker, studies.film(altered)) & first
+
+
+REFUSED = {
+    "not-a-radiograph": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "Modality": "OT"},
+    "for-processing": {"PresentationIntentType": "FOR PROCESSING"},
+    "not-a-chest": {"BodyPartExamined": "HAND"},
+    "not-frontal": {"ViewPosition": "LL"},
+}
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_what_is_no_frontal_chest_radiograph_gets_a_reason(code: str, maker: Maker) -> None:
+    with pytest.raises(NoResult) as refusal:
+        maker.make(studies.film(PIXELS, **REFUSED[code]))
+    assert refusal.value.code == code
+
+
+def test_what_the_gate_objects_to_as_a_picture_gets_a_reason(maker: Maker) -> None:
+    finding = maker.predictor.predict(ORIGINALS["DX"])
+    no_chest = {"layout": {"ok": False, "words": "does not look like a frontal chest X-ray"}}
+    with pytest.raises(NoResult, match="does not look like"):
+        check_picture(replace(finding, gate=no_chest))
+    # A chest of which nothing can be said gets a result that says so.
+    check_picture(replace(finding, gate={"likeness": {"ok": False, "words": "unlike the training images"}}))
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + b"0" * 200, "not-dicom"),
+        (ORIGINALS["DX"][:-9000], "truncated"),
+        (ORIGINALS["DX"][:140], "truncated"),
+        (studies.film(PIXELS, StudyInstanceUID=None), "unusable-tags"),
+    ],
+)
+def test_broken_files_are_refused_by_code(data: bytes, code: str, maker: Maker) -> None:
+    with pytest.raises(BadImage) as refusal:
+        maker.make(data)
+    assert refusal.value.code == code
+
+
+def test_a_bundle_without_lungs_or_evidence_says_so(tmp_path: Path) -> None:
+    plain = Maker(Predictor(make_bundle(tmp_path / "plain")))
+    bright = opened(plain.make(studies.film(grey("covid", height=160, width=140))).objects)
+    assert "lungs not found" in bright["seg"].SegmentSequence[0].SegmentLabel
+    # The network has no class map but that of covid, so a dark picture has no evidence and no region.
+    assert list(plain.make(studies.film(grey("normal", height=160, width=140))).objects) == ["sc", "sr"]
+
+
+def test_settings_are_checked(maker: Maker) -> None:
+    with pytest.raises(UsageError, match="results of sc"):
+        Maker(maker.predictor, kinds=["pdf"])
+    with pytest.raises(UsageError, match="share"):
+        Maker(maker.predictor, share=1.5)
+
+
+def test_files_are_named_after_content_never_after_tags(maker: Maker, tmp_path: Path) -> None:
+    results = maker.make(studies.film(PIXELS, PatientID="../../etc/passwd", StudyID="../x"))
+    paths = write_results(results, tmp_path / "out")
+    digest = results.original.tags.sha256[:16]
+    assert {kind: path.name for kind, path in paths.items()} == {kind: f"{digest}-{kind}.dcm" for kind in KINDS}
+    assert sorted(path.name for path in tmp_path.rglob("*.dcm")) == sorted(path.name for path in paths.values())
+
+
+def test_a_phantom_with_the_whole_of_its_anatomy(maker: Maker, tmp_path: Path) -> None:
+    studies.require("dciodvfy")
+    drawn = phantom.draw(phantom.draw_anatomy(np.random.default_rng(3), child=False), size=256)
+    for data in maker.make(studies.film(drawn.pixels)).objects.values():
+        assert studies.errors_of(data, tmp_path) == []

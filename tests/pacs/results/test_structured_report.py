@@ -1,0 +1,98 @@
+"""The structured report says what the finding says, in codes and numbers, and points at image and region."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from covid_xray.inference.predictor import Predictor
+from covid_xray.pacs.results.result_objects import Maker, Results
+from support import studies
+from support.chests import chest
+
+PIXELS = chest(height=160, width=140, body=255, lung=85)
+# Keeps classes down to a probability of 0.01, so that a picture between two classes has a set of two.
+CONFORMAL = {"method": "lac", "coverage": 0.9, "quantiles": {"lac": {"0.9": 0.99}}}
+
+
+def items(dataset: Dataset) -> Iterator[Dataset]:
+    for item in dataset.get("ContentSequence", []):
+        yield item
+        yield from items(item)
+
+
+def named(dataset: Dataset, meaning: str) -> list[Dataset]:
+    return [item for item in items(dataset) if item.get("ConceptNameCodeSequence")
+            and item.ConceptNameCodeSequence[0].CodeMeaning == meaning]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    bundle = studies.make_lung_bundle(tmp_path_factory.mktemp("b") / "bundle")
+    return Maker(Predictor(bundle), share=0.25).make(studies.film(PIXELS))
+
+
+def opened(results: Results, kind: str) -> pydicom.FileDataset:
+    return pydicom.dcmread(io.BytesIO(results.objects[kind]))
+
+
+def test_the_finding_is_a_code_and_each_probability_a_number(made: Results) -> None:
+    report = opened(made, "sr")
+    finding = named(report, "Finding")[0].ConceptCodeSequence[0]
+    assert (finding.CodeValue, finding.CodingSchemeDesignator, finding.CodeMeaning) == ("840539006", "SCT", "COVID-19")
+    for name, meaning in (("covid", "COVID-19"), ("normal", "Normal"), ("virus", "Viral pneumonia")):
+        value = named(report, f"Calibrated probability of {meaning}")[0].MeasuredValueSequence[0]
+        assert float(value.NumericValue) == pytest.approx(made.finding.probabilities[name], abs=1e-6)
+        assert value.MeasurementUnitsCodeSequence[0].CodeValue == "1"
+
+
+def test_the_network_is_named_with_version_and_hash(made: Results) -> None:
+    report = opened(made, "sr")
+    assert named(report, "Algorithm Name")[0].TextValue == "small"
+    assert named(report, "Algorithm Version")[0].TextValue == "1"
+    assert f"model.onnx SHA-256 {made.finding.model.sha256}" in [
+        item.TextValue for item in named(report, "Algorithm Parameters")
+    ]
+    assert named(report, "Comment")[-1].TextValue == "research use, not for diagnosis"
+    assert (report.VerificationFlag, report.PreliminaryFlag) == ("UNVERIFIED", "PRELIMINARY")
+
+
+def test_it_refers_to_the_image_and_to_the_region(made: Results) -> None:
+    report, region = opened(made, "sr"), opened(made, "seg")
+    original = pydicom.dcmread(io.BytesIO(studies.film(PIXELS)))
+    assert named(report, "Source of Measurement")[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == (
+        original.SOPInstanceUID
+    )
+    segment = named(report, "Referenced Segmentation Frame")[0].ReferencedSOPSequence[0]
+    assert (segment.ReferencedSOPInstanceUID, segment.ReferencedSegmentNumber) == (region.SOPInstanceUID, 1)
+    evidence = [*report.get("CurrentRequestedProcedureEvidenceSequence", [])]
+    evidence += [*report.get("PertinentOtherEvidenceSequence", [])]
+    listed = {
+        str(image.ReferencedSOPInstanceUID)
+        for study in evidence
+        for series in study.ReferencedSeriesSequence
+        for image in series.ReferencedSOPSequence
+    }
+    assert listed == {str(original.SOPInstanceUID), str(region.SOPInstanceUID)}
+
+
+def test_cannot_say_is_a_code_with_its_reasons_and_the_set(tmp_path: Path) -> None:
+    bundle = studies.make_lung_bundle(tmp_path / "bundle", conformal=CONFORMAL)
+    results = Maker(Predictor(bundle)).make(studies.film(np.full((90, 80), 170, np.uint8)))
+    assert results.finding.label == "cannot say"
+    report = opened(results, "sr")
+    assert named(report, "Finding")[0].ConceptCodeSequence[0].CodeMeaning == "Indeterminate"
+    assert [item.TextValue for item in named(report, "Reason why nothing can be said")] == list(results.finding.reasons)
+    members = {item.ConceptCodeSequence[0].CodeMeaning for item in named(report, "Member of the prediction set")}
+    assert members == {"COVID-19", "Viral pneumonia"}
+
+
+def test_without_a_region_there_is_one_group(tmp_path: Path) -> None:
+    bundle = studies.make_lung_bundle(tmp_path / "bundle")
+    results = Maker(Predictor(bundle), kinds=["sr"]).make(studies.film(PIXELS))
+    assert list(results.objects) == ["sr"]
+    assert named(opened(results, "sr"), "Referenced Segmentation Frame") == []

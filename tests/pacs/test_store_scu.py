@@ -1,0 +1,151 @@
+"""Sending to peers that behave, that refuse, that lie, that point elsewhere, that are not there."""
+
+import contextlib
+import gc
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pynetdicom
+import pytest
+from pynetdicom import evt
+
+from covid_xray.inference.predictor import Predictor
+from covid_xray.pacs.results.result_objects import Maker
+from covid_xray.pacs.settings import Pacs, Peer
+from covid_xray.pacs.store_scu import send, web_client
+from support import studies
+from support.chests import chest
+from support.orthanc import free_port
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # pynetdicom, when nobody is there
+PIXELS = chest(height=64, width=64, body=255, lung=85)
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    predictor = Predictor(studies.make_lung_bundle(tmp_path_factory.mktemp("b") / "bundle"))
+    return [*Maker(predictor, share=0.3).make(studies.film(PIXELS)).objects.values()]
+
+
+@contextlib.contextmanager
+def provider(*statuses: int, classes: tuple[str, ...] = tuple(studies.RESULT_CLASSES)) -> Iterator[Peer]:
+    """A C-STORE provider that answers with these statuses in turn, then with the last one."""
+    entity, left = pynetdicom.AE(ae_title="ARCHIVE"), [*statuses]
+    for uid in classes:
+        entity.add_supported_context(uid)
+    handlers = [(evt.EVT_C_STORE, lambda _: left.pop(0) if len(left) > 1 else left[0])]
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    try:
+        yield Peer(host="127.0.0.1", port=server.socket.getsockname()[1], ae_title="ARCHIVE")
+    finally:
+        server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _sockets() -> Iterator[None]:
+    yield
+    gc.collect()  # those that pynetdicom left open go now, where nobody minds
+
+
+def codes(peer: Peer, objects: list[bytes]) -> list[str]:
+    return [sent.code for sent in send(Pacs(), peer, objects)]
+
+
+def test_each_object_has_its_own_outcome(objects: list[bytes]) -> None:
+    with provider(0x0000, 0xB000, 0xA700) as peer:
+        assert codes(peer, objects) == ["", "", "status-A700"]
+
+
+def test_a_peer_that_takes_no_segmentations_says_so_for_those_only(objects: list[bytes]) -> None:
+    without = tuple(uid for uid, kind in studies.RESULT_CLASSES.items() if kind != "seg")
+    with provider(0x0000, classes=without) as peer:
+        assert codes(peer, objects) == ["", "", "not-accepted"]
+
+
+def test_nobody_there_is_no_association_for_all(objects: list[bytes]) -> None:
+    assert codes(Peer(host="127.0.0.1", port=free_port(), ae_title="X"), objects) == ["no-association"] * 3
+    assert codes(Peer(dicomweb=f"http://127.0.0.1:{free_port()}/x"), objects) == ["no-answer"] * 3
+
+
+class Archive(BaseHTTPRequestHandler):
+    """A DICOMweb archive that does as its server's `way` says."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        way, server = self.server.way, self.server  # type: ignore[attr-defined]
+        server.seen.append(("POST", self.path, self.headers.get("Authorization")))  # type: ignore[attr-defined]
+        if way == "redirects":
+            self.send_response(307)
+            self.send_header("Location", f"http://127.0.0.1:{server.other}/stolen")  # type: ignore[attr-defined]
+            self.end_headers()
+            return
+        failed = {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [272]}}]}}
+        self._answer({"lies": 200, "refuses": 200, "fails": 500}[way], failed if way == "refuses" else {})
+
+    def do_GET(self) -> None:
+        self.server.seen.append(("GET", self.path, None))  # type: ignore[attr-defined]
+        self._answer(200, [])
+
+    def _answer(self, status: int, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/dicom+json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def web(way: str, other: int = 0) -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Archive)
+    server.way, server.other, server.seen = way, other, []  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def root(server: Any) -> str:
+    return f"http://127.0.0.1:{server.server_address[1]}/dicom-web"
+
+
+@pytest.mark.parametrize(("way", "code"), [("lies", "not-there"), ("refuses", "refused"), ("fails", "http-500")])
+def test_a_yes_is_believed_only_when_the_object_is_there(way: str, code: str, objects: list[bytes]) -> None:
+    with web(way) as server:
+        assert codes(Peer(dicomweb=root(server)), objects[:1]) == [code]
+
+
+def test_no_redirect_is_followed(objects: list[bytes]) -> None:
+    with web("lies") as elsewhere, web("redirects", other=elsewhere.server_address[1]) as server:
+        assert codes(Peer(dicomweb=root(server)), objects[:1]) == ["http-307"]
+        assert elsewhere.seen == []  # type: ignore[attr-defined]
+
+
+def test_credentials_go_to_the_peer_and_proxies_of_the_environment_are_not_used(
+    objects: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEER_TOKEN", "t-1")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    with web("lies") as server:
+        assert codes(Peer(dicomweb=root(server), token_env="PEER_TOKEN"), objects[:1]) == ["not-there"]
+        assert server.seen[0] == ("POST", "/dicom-web/studies", "Bearer t-1")  # type: ignore[attr-defined]
+
+
+def test_nothing_of_the_patient_is_logged(objects: list[bytes], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    with web("fails") as server, provider(0xA700) as peer:
+        codes(Peer(dicomweb=root(server)), objects)
+        codes(peer, objects)
+    assert "Phantom" not in caplog.text
+    assert "2.25." not in caplog.text  # UIDs of results
+    assert web_client(Peer(dicomweb="http://127.0.0.1:9/x")) is not None
