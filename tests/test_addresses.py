@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from covid_xray.cluster.places import ArrowPlace
 from covid_xray.cluster.score import Job, score
+from covid_xray.cluster.storage_backends import ArrowPlace
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.limits import Limits

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from covid_xray.cluster import local_engine, ray_engine
-from covid_xray.cluster.answer_rows import checksum
+from covid_xray.cluster.parquet_rows import checksum
 from covid_xray.cluster.score import Job, score
 from support.archives import archive, make_bundle, rows
 from support.clusters import cluster, kill_worker, remove_node

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from covid_xray.cluster.careful import FROM_TRY
+from covid_xray.cluster.crash_isolation import FROM_TRY
+from covid_xray.cluster.partition_scorer import Done, Work
 from covid_xray.cluster.plan import Part
-from covid_xray.cluster.scoring import Done, Work
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import CovidXrayError
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.cluster.extras import need
-from covid_xray.cluster.listing import Entry, Listing
+from covid_xray.cluster.source_listing import Entry, Listing
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.files import replacing, write_json
 

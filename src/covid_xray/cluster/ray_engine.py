@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any
 
 from covid_xray.cluster.extras import need
+from covid_xray.cluster.partition_scorer import Done, Work
 from covid_xray.cluster.plan import Part
 from covid_xray.cluster.ray_session import connected, differences, versions
-from covid_xray.cluster.scoring import Done, Work
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import CovidXrayError
 

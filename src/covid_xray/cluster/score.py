@@ -16,12 +16,12 @@ from typing import Any
 
 from covid_xray import __version__, partial
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.cluster.answer_rows import Facts, add, read_facts
 from covid_xray.cluster.extras import need
-from covid_xray.cluster.listing import list_source
-from covid_xray.cluster.places import shown
+from covid_xray.cluster.parquet_rows import Facts, add, read_facts
+from covid_xray.cluster.partition_scorer import Done, Work
 from covid_xray.cluster.plan import Part, Plan, make_plan, parts, read_plan, same_work
-from covid_xray.cluster.scoring import Done, Work
+from covid_xray.cluster.source_listing import list_source
+from covid_xray.cluster.storage_backends import shown
 from covid_xray.errors import CovidXrayError, InputRefused, UsageError
 from covid_xray.files import folder_lock, fsync_folder, replacing, write_json
 from covid_xray.inference.finding import ModelIdentity

@@ -1,8 +1,8 @@
 """What a worker process is: one scorer, opened once, that answers one partition after the other."""
 
-from covid_xray.cluster import careful
+from covid_xray.cluster import crash_isolation
+from covid_xray.cluster.partition_scorer import Done, Scorer, Work
 from covid_xray.cluster.plan import Part
-from covid_xray.cluster.scoring import Done, Scorer, Work
 from covid_xray.errors import CovidXrayError
 
 
@@ -23,8 +23,8 @@ class Worker:
             attempt: 1, or how often a worker has begun this partition by now.
         """
         try:
-            if attempt >= careful.FROM_TRY:
-                return self._scorer.finished(part, careful.chunks(self.work, part))
+            if attempt >= crash_isolation.FROM_TRY:
+                return self._scorer.finished(part, crash_isolation.chunks(self.work, part))
             return self._scorer.score(part)
         except CovidXrayError as error:
             return error

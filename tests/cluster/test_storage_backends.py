@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.cluster.places import (
+from covid_xray.cluster.storage_backends import (
     ArrowPlace,
     LocalPlace,
     is_address,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
-from covid_xray.cluster.listing import is_image_name
-from covid_xray.cluster.places import bounded, readable_name
+from covid_xray.cluster.source_listing import is_image_name
+from covid_xray.cluster.storage_backends import bounded, readable_name
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.limits import Limits
 

@@ -12,11 +12,11 @@ import pytest
 
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster import ray_engine, ray_session
-from covid_xray.cluster.listing import Entry
+from covid_xray.cluster.partition_scorer import Work
 from covid_xray.cluster.plan import Part
 from covid_xray.cluster.ray_engine import RayWorker, Register
 from covid_xray.cluster.score import Job, score
-from covid_xray.cluster.scoring import Work
+from covid_xray.cluster.source_listing import Entry
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import CovidXrayError, InputRefused
 from support.archives import archive, make_bundle, picture, rows

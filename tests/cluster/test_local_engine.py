@@ -11,9 +11,9 @@ import pytest
 
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster import local_engine
-from covid_xray.cluster.listing import Entry
+from covid_xray.cluster.partition_scorer import Done, Work
 from covid_xray.cluster.plan import Part
-from covid_xray.cluster.scoring import Done, Work
+from covid_xray.cluster.source_listing import Entry
 from covid_xray.errors import CovidXrayError
 from support.archives import archive, make_bundle
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.cluster.shards import members
+from covid_xray.cluster.tar_shards import members
 from covid_xray.errors import InputRefused
 from covid_xray.limits import Limits
 from support.archives import picture, shard

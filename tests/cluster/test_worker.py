@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.cluster import careful
-from covid_xray.cluster.listing import Entry
+from covid_xray.cluster import crash_isolation
+from covid_xray.cluster.partition_scorer import Work
 from covid_xray.cluster.plan import Part
-from covid_xray.cluster.scoring import Work
+from covid_xray.cluster.source_listing import Entry
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import InputRefused
 from support.archives import archive, make_bundle
@@ -21,7 +21,7 @@ def work(tmp_path: Path) -> Work:
 
 def test_a_partition_is_the_same_at_the_first_try_and_with_care(work: Work) -> None:
     worker = Worker(work)
-    first, third = (worker.answer(PART, attempt=attempt) for attempt in (1, careful.FROM_TRY))
+    first, third = (worker.answer(PART, attempt=attempt) for attempt in (1, crash_isolation.FROM_TRY))
     assert first.files["answers"] == third.files["answers"]
     assert (first.number, first.entries, first.size) == (3, 2, 2)
 

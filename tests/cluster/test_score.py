@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from covid_xray.cluster.answer_rows import checksum
+from covid_xray.cluster.parquet_rows import checksum
+from covid_xray.cluster.partition_scorer import Work
 from covid_xray.cluster.plan import Part
 from covid_xray.cluster.score import Job, part_path, score
-from covid_xray.cluster.scoring import Work
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import Busy, CovidXrayError, InputRefused, UsageError
 from covid_xray.files import folder_lock

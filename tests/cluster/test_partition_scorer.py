@@ -8,11 +8,11 @@ import pytest
 
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cli.scoring import Lines, duration, told
-from covid_xray.cluster import scoring
-from covid_xray.cluster.listing import Entry
+from covid_xray.cluster import partition_scorer
+from covid_xray.cluster.partition_scorer import Scorer, Work
 from covid_xray.cluster.plan import Part, Plan
 from covid_xray.cluster.score import State
-from covid_xray.cluster.scoring import Scorer, Work
+from covid_xray.cluster.source_listing import Entry
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.files import sha256_bytes
 from covid_xray.images.decode import decode
@@ -109,9 +109,9 @@ def test_a_file_that_was_slow_to_decode_is_tried_again_with_more_time(
         return decode(data)
 
     monkeypatch.setattr(patient.predictor, "view", slow_at_first)
-    monkeypatch.setattr(scoring, "open_source", opened)
+    monkeypatch.setattr(partition_scorer, "open_source", opened)
     assert [row.answer.label for row in found(patient.chunks(part))] == list(CLASSES[:2])
-    assert seconds == [5.0 * scoring.PATIENCE] * 2
+    assert seconds == [5.0 * partition_scorer.PATIENCE] * 2
 
 
 def test_a_file_that_is_slow_twice_fails(bundle: Path, tmp_path: Path, monkeypatch) -> None:
@@ -122,7 +122,7 @@ def test_a_file_that_is_slow_twice_fails(bundle: Path, tmp_path: Path, monkeypat
 
     hasty = scorer(bundle, tmp_path)
     monkeypatch.setattr(hasty.predictor, "view", slow)
-    monkeypatch.setattr(scoring, "open_source", slow)
+    monkeypatch.setattr(partition_scorer, "open_source", slow)
     answers = [row.answer for row in found(hasty.chunks(Part(0, entries(2))))]
     assert [answer.code for answer in answers] == ["decode-timeout"] * 2
 

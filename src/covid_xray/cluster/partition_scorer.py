@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from covid_xray.bundle.bundle import Bundle
-from covid_xray.cluster.answer_rows import Row, encode
-from covid_xray.cluster.listing import Entry
-from covid_xray.cluster.places import Place, open_place
+from covid_xray.cluster.parquet_rows import Row, encode
 from covid_xray.cluster.plan import Part
-from covid_xray.cluster.shards import Member, lost, members
+from covid_xray.cluster.source_listing import Entry
+from covid_xray.cluster.storage_backends import Place, open_place
+from covid_xray.cluster.tar_shards import Member, lost, members
 from covid_xray.errors import BadImage
 from covid_xray.files import sha256_bytes
 from covid_xray.inference.finding import Failure, Finding

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.cluster import careful
-from covid_xray.cluster.listing import Entry
+from covid_xray.cluster import crash_isolation
+from covid_xray.cluster.partition_scorer import Scorer, Work
 from covid_xray.cluster.plan import Part
-from covid_xray.cluster.scoring import Scorer, Work
+from covid_xray.cluster.source_listing import Entry
 from covid_xray.errors import CovidXrayError
 from support.archives import archive, make_bundle
 from support.poison import poisoned
@@ -25,7 +25,7 @@ def found(chunks) -> list:
 def test_without_a_death_it_answers_as_any_worker_does(tmp_path: Path) -> None:
     archive(tmp_path / "a", 40)
     work = Work(load_bundle(make_bundle(tmp_path / "bundle")), str(tmp_path / "a"))
-    here, there = Scorer(work), [row.answer for row in found(careful.chunks(work, part(40)))]
+    here, there = Scorer(work), [row.answer for row in found(crash_isolation.chunks(work, part(40)))]
     plain = [row.answer for row in found(here.chunks(part(40)))]
     assert [(a.image, a.probabilities) for a in there] == [(a.image, a.probabilities) for a in plain]
 
@@ -34,7 +34,7 @@ def test_deadly_inputs_fail_and_all_others_are_answered(tmp_path: Path, monkeypa
     for name, value in poisoned(tmp_path).items():
         monkeypatch.setenv(name, value)
     work = Work(load_bundle(make_bundle(tmp_path / "bundle")), str(tmp_path / "films"))
-    answers = [row.answer for row in found(careful.chunks(work, part(40)))]
+    answers = [row.answer for row in found(crash_isolation.chunks(work, part(40)))]
     assert [a.image for a in answers] == [entry.name for entry in part(40).entries]
     failed = {a.image: a.code for a in answers if hasattr(a, "code")}
     assert failed == {"000/000005.png": "gave-up", "000/000021.png": "gave-up"}
@@ -43,7 +43,7 @@ def test_deadly_inputs_fail_and_all_others_are_answered(tmp_path: Path, monkeypa
 def test_an_error_of_the_child_is_the_callers(tmp_path: Path) -> None:
     work = Work(load_bundle(make_bundle(tmp_path / "bundle")), str(tmp_path / "gone"))
     with pytest.raises(CovidXrayError) as caught:
-        found(careful.chunks(work, part(3)))
+        found(crash_isolation.chunks(work, part(3)))
     assert caught.value.code == "source-lost"
 
 
@@ -52,5 +52,5 @@ def test_children_that_never_begin_end_the_run(tmp_path: Path, monkeypatch: pyte
     work = Work(load_bundle(make_bundle(tmp_path / "bundle")), str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(CovidXrayError, match="3 that died before") as caught:
-        found(careful.chunks(work, part(3)))
+        found(crash_isolation.chunks(work, part(3)))
     assert caught.value.code == "worker-died"

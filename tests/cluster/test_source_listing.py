@@ -3,7 +3,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from covid_xray.cluster.listing import is_image_name, list_source
+from covid_xray.cluster.source_listing import is_image_name, list_source
 from covid_xray.errors import BadManifest, InputRefused
 from support.archives import picture
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.cluster.listing import Entry, Listing
 from covid_xray.cluster.plan import LARGEST, make_plan, parts, read_plan, same_work
+from covid_xray.cluster.source_listing import Entry, Listing
 from covid_xray.errors import InputRefused, UsageError
 
 ABOUT = {"source": "s", "images": None, "model_sha256": "a" * 64, "precision": "float32", "heatmap": False}

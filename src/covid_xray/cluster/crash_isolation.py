@@ -15,8 +15,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from covid_xray.cluster.partition_scorer import Chunk, Scorer, Work
 from covid_xray.cluster.plan import Part
-from covid_xray.cluster.scoring import Chunk, Scorer, Work
 from covid_xray.errors import CovidXrayError
 from covid_xray.inference.io.crash_journal import TRIES
 
@@ -60,7 +60,7 @@ def chunks(work: Work, part: Part) -> Iterator[Chunk]:
 
 def _child(work: Work, part: Part, **how: Any) -> Iterator[tuple[str, Any]]:
     """What one child says until it ends; nothing more when it dies. `how` is for `Scorer.chunks`."""
-    command = [sys.executable, "-P", "-m", "covid_xray.cluster.careful"]
+    command = [sys.executable, "-P", "-m", "covid_xray.cluster.crash_isolation"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from covid_xray.cluster.answer_rows import Row, add, as_plain, checksum, encode, read_facts
+from covid_xray.cluster.parquet_rows import Row, add, as_plain, checksum, encode, read_facts
 from covid_xray.inference.finding import Failure, Finding, ModelIdentity
 
 IDENTITY = ModelIdentity("small", "1", "f" * 64)

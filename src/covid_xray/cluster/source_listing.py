@@ -12,7 +12,15 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from covid_xray.cluster.extras import need
-from covid_xray.cluster.places import Place, is_address, is_shadow, open_place, readable_name, shown, split_file
+from covid_xray.cluster.storage_backends import (
+    Place,
+    is_address,
+    is_shadow,
+    open_place,
+    readable_name,
+    shown,
+    split_file,
+)
 from covid_xray.errors import BadManifest, InputRefused
 from covid_xray.images.decode import SUFFIXES
 
