@@ -27,7 +27,7 @@ def test_what_a_package_misses_itself_is_not_hidden(tmp_path, monkeypatch) -> No
 def test_scoring_loads_neither_tensorflow_nor_what_trains_and_no_ray_before_it_is_asked_for() -> None:
     code = """
 import sys
-import covid_xray.cli.scoring, covid_xray.cli.tuning
+import covid_xray.cli.services.score, covid_xray.cli.training.tune
 import covid_xray.cluster.score, covid_xray.cluster.local_engine, covid_xray.cluster.ray_engine
 heavy = {"tensorflow", "keras", "ray", "pyarrow", "pandas", "covid_xray.training"} & set(sys.modules)
 sys.exit(", ".join(sorted(heavy)) or 0)

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.cli.scoring import Lines, duration, told
+from covid_xray.cli.services.score import Lines, duration, told
 from covid_xray.cluster import partition_scorer
 from covid_xray.cluster.partition_scorer import Scorer, Work
 from covid_xray.cluster.plan import Part, Plan

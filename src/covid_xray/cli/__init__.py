@@ -7,7 +7,7 @@ exit codes.
 import sys
 from typing import TYPE_CHECKING, Any
 
-from covid_xray.cli import launch, start
+from covid_xray.cli.inference import predict_args, predict_launch
 from covid_xray.errors import CovidXrayError
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ def __getattr__(name: str) -> Any:
 def main() -> None:
     """Run the command line; exit codes: 0 ok, 2 usage, 3 input refused, 4 partly done, 1 anything else."""
     try:
-        job = start.plain_job(sys.argv[1:])
+        job = predict_args.plain_job(sys.argv[1:])
         if job:
-            launch.predict(job)
+            predict_launch.predict(job)
         else:
             from covid_xray.cli import app
 

@@ -5,25 +5,12 @@ from typing import Annotated
 import typer
 
 from covid_xray import __version__
-from covid_xray.cli import (
-    answers,
-    auditing,
-    calibrating,
-    comparing,
-    crossvalidating,
-    data,
-    demo,
-    dicom,
-    duplicates,
-    fusing,
-    lungs,
-    outcome,
-    pacs,
-    scoring,
-    serving,
-    training,
-    tuning,
-)
+from covid_xray.cli import demo
+from covid_xray.cli.data import dataset, duplicates
+from covid_xray.cli.evaluation import audit, calibrate, compare, outcomes
+from covid_xray.cli.inference import predict
+from covid_xray.cli.services import dicom, pacs, score, serve
+from covid_xray.cli.training import crossval, fuse, lungs, train, tune
 
 app = typer.Typer(
     name="covid-xray",
@@ -32,21 +19,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-data.register(app)
+dataset.register(app)
 duplicates.register(app)
-training.register(app)
+train.register(app)
 lungs.register(app)
-fusing.register(app)
-outcome.register(app)
-calibrating.register(app)
-crossvalidating.register(app)
-tuning.register(app)
-comparing.register(app)
-auditing.register(app)
-answers.register(app)
-scoring.register(app)
+fuse.register(app)
+outcomes.register(app)
+calibrate.register(app)
+crossval.register(app)
+tune.register(app)
+compare.register(app)
+audit.register(app)
+predict.register(app)
+score.register(app)
 dicom.register(app)
-serving.register(app)
+serve.register(app)
 pacs.register(app)
 demo.register(app)
 

@@ -11,7 +11,7 @@ import typer
 
 from covid_xray.cli import selection
 from covid_xray.cli.console import bar, err, out, stages
-from covid_xray.cli.training import print_parts, quiet_tensorflow, split_for
+from covid_xray.cli.training.train import print_parts, quiet_tensorflow, split_for
 from covid_xray.errors import CovidXrayError, UsageError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def demo(
     settings = Training(**{**SETTINGS, "epochs": epochs, "seed": seed})
     bundle = _train(manifest, run, settings)
     _step(5, "evaluate on the test part, with intervals, figures and a report")
-    from covid_xray.cli.evaluating import Study, run_study
+    from covid_xray.cli.evaluation.evaluate import Study, run_study
 
     metrics = run_study(Study(run=run, part="test", banner=BANNER), manifest)
     chosen = _answer(manifest, run, bundle, output)
@@ -134,17 +134,17 @@ def _train(manifest: "Manifest", run: Path, settings: "Training") -> Path:
 
 def _answer(manifest: "Manifest", run: Path, bundle: Path, output: Path) -> list[str]:
     """Predict and explain some test images from their files, and write a submission."""
-    from covid_xray.cli import answers
+    from covid_xray.cli.inference import predict
     from covid_xray.data.split.split import read_split
 
     split = read_split(run / "split.csv")
     table = manifest.table[manifest.table["image"].map(split).eq("test")]
     some = [str(manifest.path(image)) for _, rows in table.groupby("label") for image in rows["image"][:3]]
     _step(6, "predict and explain nine test images from their files, with ONNX Runtime alone")
-    answers.predict(paths=some, output=output / "predict", bundle=bundle, heatmap=True)
-    answers.explain(paths=some[:3], output=output / "explain", bundle=bundle, every=True)
+    predict.predict(paths=some, output=output / "predict", bundle=bundle, heatmap=True)
+    predict.explain(paths=some[:3], output=output / "explain", bundle=bundle, every=True)
     _step(7, "a Kaggle submission for a folder of images without labels")
-    answers.submit(data=_unlabelled(some, output / "unlabelled"), output=output / "submission.csv", bundle=bundle)
+    predict.submit(data=_unlabelled(some, output / "unlabelled"), output=output / "submission.csv", bundle=bundle)
     return some
 
 
@@ -156,7 +156,7 @@ def _unlabelled(images: list[str], folder: Path) -> Path:
 
 
 def _closing(metrics: dict, run: Path, output: Path, chosen: list[str]) -> None:  # type: ignore[type-arg]
-    from covid_xray.cli.evaluating import show
+    from covid_xray.cli.evaluation.evaluate import show
 
     out.print(f"\nmacro-F1 on phantoms: {show(metrics['figures']['macro_f1'])}", highlight=False)
     out.print(f"[red]{BANNER}[/]", highlight=False)

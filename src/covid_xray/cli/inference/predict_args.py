@@ -2,7 +2,7 @@
 
 Typer and what it imports take a quarter of a second, as long as everything else that `predict` does for one image. So
 plain arguments are read here; whatever is unusual (help, abbreviations, mistakes) is left to typer, and
-`tests/test_cli_start.py` holds the two against each other.
+`tests/cli/inference/test_predict_args.py` holds the two against each other.
 """
 
 from collections.abc import Mapping, Sequence

@@ -44,7 +44,7 @@ def calibrate(
 ) -> None:
     """Fit temperature, sets, operating points and the input gate on a run's own images; store them in its bundle."""
     from covid_xray.bundle.bundle import read_facts
-    from covid_xray.cli.gating import fit_gate
+    from covid_xray.cli.evaluation.calibrate_gate import fit_gate
     from covid_xray.evaluation.calibrate import Wishes, fit
     from covid_xray.evaluation.gate.fit import summary
 
@@ -69,7 +69,7 @@ def calibrate(
 
 def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manifest":
     """The images of the part, with the groups that the split kept together. No other file is opened."""
-    from covid_xray.cli.evaluating import choose
+    from covid_xray.cli.evaluation.evaluate import choose
     from covid_xray.data.manifest.tables import read_table
     from covid_xray.data.split.groups import with_duplicates
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.cli import serving
+from covid_xray.cli.services import serve
 from support.bundles import make_bundle
 from support.commands import run
 from support.servers import COVID, Process, file
@@ -19,7 +19,7 @@ def test_options_win_over_environment_and_file(tmp_path: Path, monkeypatch: pyte
     settings.write_text("host: 192.0.2.1\nport: 1\nquota_bytes: 2000000\n")
     monkeypatch.setenv("COVID_XRAY_TOKEN", "secret: {x}")
     monkeypatch.setenv("COVID_XRAY_DATABASE", "postgresql://a:b@c/d")
-    found = serving._settings(tmp_path / "store", settings, ['host="::1"', "port=2"])
+    found = serve._settings(tmp_path / "store", settings, ['host="::1"', "port=2"])
     assert (found.host, found.port, found.quota_bytes, found.store) == ("::1", 2, 2000000, tmp_path / "store")
     assert found.token.get_secret_value() == "secret: {x}"
     assert found.database == "postgresql://a:b@c/d"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from covid_xray.cli import launch, start
 from covid_xray.cli.console import BundleFolder
+from covid_xray.cli.inference import predict_args, predict_launch
 from covid_xray.cli.terminal import bar, err, finish, out, print_failures
 from covid_xray.errors import CovidXrayError, InputRefused, UsageError
 
@@ -64,7 +64,7 @@ def predict(
 ) -> None:
     """Classify images and print a table, or write predictions.csv (predictions.jsonl with --json) to a folder."""
     given = dict(locals())
-    job = start.Job(
+    job = predict_args.Job(
         paths=tuple(paths),
         output=output,
         bundle=bundle,
@@ -77,9 +77,9 @@ def predict(
         precision=precision,
         untrusted=untrusted,
         clinical_table=clinical,
-        stated=start.stated(given),
+        stated=predict_args.stated(given),
     )
-    launch.predict(job)
+    predict_launch.predict(job)
 
 
 def explain(

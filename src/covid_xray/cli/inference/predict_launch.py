@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from covid_xray.cli.start import Job
+from covid_xray.cli.inference.predict_args import Job
 from covid_xray.errors import UsageError
 
 
@@ -16,7 +16,7 @@ def predict(job: Job) -> None:
 
     # Reading and hashing the network goes on in a thread while the imports below are made.
     ahead = ReadAhead(_network(job.bundle, int8=job.precision == "int8"))
-    from covid_xray.cli.predicting import run
+    from covid_xray.cli.inference.predict_job import run
 
     run(job, ahead=ahead)
 

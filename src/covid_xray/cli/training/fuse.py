@@ -37,7 +37,7 @@ def fuse(
     seed: Annotated[int, typer.Option("--seed", help="Of folds, field drop-out and bootstrap.")] = 0,
 ) -> None:
     """Add a clinical input (age, sex, oxygen ...) to a bundle, trained on images that its network never saw."""
-    from covid_xray.cli.training import quiet_tensorflow
+    from covid_xray.cli.training.train import quiet_tensorflow
 
     source = run / "bundle" if (run / "bundle").is_dir() else run
     if study and output is None and source == run:

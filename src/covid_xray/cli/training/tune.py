@@ -8,7 +8,7 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
-from covid_xray.cli.training import quiet_tensorflow, settings_of, split_for
+from covid_xray.cli.training.train import quiet_tensorflow, settings_of, split_for
 
 
 def register(app: typer.Typer) -> None:

@@ -120,7 +120,7 @@ def test_studies_are_pulled_by_uid_and_by_date(
     }
     config.write_text(json.dumps(settings))
 
-    monkeypatch.setattr("covid_xray.cli.pacs._log", lambda _: None)  # the level of this process is its own
+    monkeypatch.setattr("covid_xray.cli.services.pacs._log", lambda _: None)  # the level of this process is its own
 
     def pull(*what: str) -> str:
         ran = run(capfdbinary, "pacs", "pull", "--peer", "web", "--config", config, "--bundle", bundle, *what)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from covid_xray import __version__, partial
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.prefetch import ReadAhead
-from covid_xray.cli.start import Job
+from covid_xray.cli.inference.predict_args import Job
 from covid_xray.cli.terminal import bar, err, finish, out, readable
 from covid_xray.files import write_json
 from covid_xray.inference.finding import Failure, Finding, Joint

@@ -1,7 +1,7 @@
 from pathlib import Path
 from typing import Any
 
-from covid_xray.cli.tuning import _print
+from covid_xray.cli.training.tune import _print
 from support.commands import run
 
 

@@ -51,7 +51,7 @@ def audit(
 ) -> None:
     """Hide the lungs, or all but the lungs, and measure what is left of the score; then test the heat maps."""
     from covid_xray.bundle.bundle import load_bundle
-    from covid_xray.cli.evaluating import choose
+    from covid_xray.cli.evaluation.evaluate import choose
     from covid_xray.evaluation.audit.audit import Plan, write_audit
     from covid_xray.evaluation.audit.audit import audit as audited
     from covid_xray.inference.predictor import Predictor

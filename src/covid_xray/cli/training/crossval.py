@@ -9,7 +9,7 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
-from covid_xray.cli.training import LungRun, quiet_tensorflow, settings_of, with_lungs
+from covid_xray.cli.training.train import LungRun, quiet_tensorflow, settings_of, with_lungs
 from covid_xray.errors import UsageError
 
 if TYPE_CHECKING:

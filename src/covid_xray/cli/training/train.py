@@ -124,7 +124,7 @@ def evaluate(
     pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf, the report for print.")] = False,
 ) -> None:
     """Score a bundle on labelled images: metrics with intervals, figures and report.html."""
-    from covid_xray.cli.evaluating import Study, run_study
+    from covid_xray.cli.evaluation.evaluate import Study, run_study
 
     manifest = selection.read(data, images=images, labels=label, where=where, show=False)
     study = Study(run, output, part=part, baselines=baselines, rounds=rounds, prevalence=prevalence, pdf=pdf)

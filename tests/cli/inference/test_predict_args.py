@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from covid_xray.cli import app, launch, start
-from covid_xray.cli.start import Job, plain_job
+from covid_xray.cli import app
+from covid_xray.cli.inference import predict_args, predict_launch
+from covid_xray.cli.inference.predict_args import Job, plain_job
 from support.bundles import grey, make_bundle
 from support.drawing import png
 
@@ -44,7 +45,7 @@ FOR_TYPER = [
 
 def through_typer(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Job:
     jobs: list[Job] = []
-    monkeypatch.setattr(launch, "predict", jobs.append)
+    monkeypatch.setattr(predict_launch, "predict", jobs.append)
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     (job,) = jobs
@@ -62,7 +63,7 @@ def test_every_option_of_the_command_is_known_here() -> None:
     command = typer.main.get_command(app).commands["predict"]  # type: ignore[attr-defined]
     options = {option for parameter in command.params if parameter.name != "help" for option in parameter.opts}
     names = {parameter.name for parameter in command.params}
-    known = {*start._FLAGS, *start._PATHS, *start._WORDS}
+    known = {*predict_args._FLAGS, *predict_args._PATHS, *predict_args._WORDS}
     assert options - {"paths", "--help"} == known, names
 
 

@@ -1,0 +1,1 @@
+"""Commands that classify images with a bundle."""

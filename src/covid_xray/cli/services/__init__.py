@@ -1,0 +1,1 @@
+"""Commands that serve: web page, DICOM node, large archives."""
