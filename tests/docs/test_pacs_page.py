@@ -12,7 +12,7 @@ from covid_xray.pacs.settings import Pacs
 from support import nodes, orthanc, studies
 from support.chests import chest
 
-PAGES = Path(__file__).parent.parent / "docs"
+PAGES = Path(__file__).parents[2] / "docs"
 FOLDER = PAGES / "how-to" / "pacs"
 PIXELS = chest(height=160, width=140, body=255, lung=85)
 

@@ -24,7 +24,7 @@ import yaml
 
 from support.servers import COVID, upload
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PREFIX = "/opt/covid-xray"
 TOKEN = "a-token-of-the-tests"
 

@@ -7,7 +7,7 @@ import pytest
 from covid_xray import clinical
 from covid_xray.errors import InputRefused
 
-PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "clinical.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "clinical.md").read_text(encoding="utf-8")
 
 
 def test_every_field_and_its_range_is_on_the_page() -> None:

@@ -11,7 +11,7 @@ import write_cli_reference
 from covid_xray import cli
 from covid_xray.errors import BadImage, CovidXrayError, PartlyDone, UsageError
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HEAVY = ("tensorflow", "keras", "pandas", "sklearn", "matplotlib", "seaborn", "cv2", "onnxruntime")
 
 

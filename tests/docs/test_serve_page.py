@@ -13,7 +13,7 @@ from covid_xray.config import Serving
 from support.servers import COVID, NORMAL, Process
 from support.zips import archive
 
-PAGE = (Path(__file__).parent.parent / "docs" / "how-to" / "serve.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "serve.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"<!-- run by .*? -->\n```(\w+)\n(.*?)```", PAGE, flags=re.DOTALL))
 
 
@@ -56,7 +56,7 @@ def test_python(server: Process, tmp_path: Path) -> None:
 
 
 def test_the_store_from_python_beside_a_running_server(server: Process, tmp_path: Path) -> None:
-    page = (Path(__file__).parent.parent / "docs" / "reference" / "store.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "store.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
