@@ -1,5 +1,5 @@
 # covid-xray serve, with PostgreSQL and DICOM; no TensorFlow. Build: docker build -t covid-xray .   Run: compose.yaml
-# tests/test_image.py takes the same steps without Docker.
+# tests/package/test_image.py takes the same steps without Docker.
 FROM python:3.12-slim-bookworm AS build
 WORKDIR /source
 COPY requirements-image.lock ./

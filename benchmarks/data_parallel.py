@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--keep", action="store_true", help="keep the runs of the last result; measure float64 only")
     args = parser.parse_args()
-    from datasets import draw_folders
+    from support.datasets import draw_folders
 
     before = os.getloadavg()[0]
     runs: list[dict] = []
@@ -97,8 +97,8 @@ def main() -> None:
 
 def make_whole_split(data: Path, path: Path) -> None:
     """Write the split that the command makes of the drawn pictures."""
-    from covid_xray.data.manifest import read_manifest
-    from covid_xray.data.split import make_split, write_split
+    from covid_xray.data.manifest.manifest import read_manifest
+    from covid_xray.data.split.split import make_split, write_split
 
     manifest = read_manifest(data)
     path.parent.mkdir()

@@ -25,10 +25,16 @@ from PIL import Image
 
 from benchmarks._support.altered_images import WAYS, write_altered
 from benchmarks._support.results import RESULTS, markdown_table, write_results
-from covid_xray.data.duplicates import Pair, find_pairs, group_pairs, write_duplicates
-from covid_xray.data.groups import with_duplicates
-from covid_xray.data.manifest import Manifest, read_manifest, select
-from covid_xray.data.overlap import contradictions, distinct, double_patients, patients_in_two_classes, shared_pairs
+from covid_xray.data.duplicates.duplicates import Pair, find_pairs, group_pairs, write_duplicates
+from covid_xray.data.duplicates.overlap import (
+    contradictions,
+    distinct,
+    double_patients,
+    patients_in_two_classes,
+    shared_pairs,
+)
+from covid_xray.data.manifest.manifest import Manifest, read_manifest, select
+from covid_xray.data.split.groups import with_duplicates
 
 SIZES = (1000, 3000, 6000)
 HASH_BITS = (0, 4, 8, 12)  # largest Hamming distance of a pair, of 64 bits

@@ -46,7 +46,7 @@ def main() -> None:
 
 def chosen(options: argparse.Namespace, work: Path) -> Path:
     """Write a CSV of at most `images` rows with the chosen labels, evenly over the table, and links to their files."""
-    from covid_xray.data.manifest import read_manifest, select, write_manifest
+    from covid_xray.data.manifest.manifest import read_manifest, select, write_manifest
 
     manifest = read_manifest(options.data, check=False)
     if options.label:
@@ -65,8 +65,8 @@ def chosen(options: argparse.Namespace, work: Path) -> Path:
 
 def phantoms(count: int, work: Path) -> Path:
     """Draw `count` phantoms, and tabulate them."""
-    from covid_xray.data.manifest import read_manifest, write_manifest
-    from covid_xray.images.phantom_set import draw_dataset
+    from covid_xray.data.manifest.manifest import read_manifest, write_manifest
+    from covid_xray.images.phantoms.dataset import draw_dataset
 
     draw_dataset(work / "drawn", patients=count * 3 // 4, seed=0, clean=True)  # one or two pictures of each
     manifest = read_manifest(work / "drawn")
@@ -107,7 +107,7 @@ def turn(run: Path, table: Path, work: Path) -> dict:
 
 def listed(table: Path, root: Path) -> list[Path]:
     """List the files of the table."""
-    from covid_xray.data.tables import read_table
+    from covid_xray.data.manifest.tables import read_table
 
     return [root / image for image in read_table(table, required=("image",))["image"]]
 

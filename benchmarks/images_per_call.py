@@ -12,9 +12,9 @@ from statistics import median
 import numpy as np
 
 from benchmarks._support.results import load_note, markdown_table, write_results
-from covid_xray.bundle import engines
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.bundle.predictor import Predictor
+from covid_xray.inference import engines
+from covid_xray.inference.predictor import Predictor
 
 SIZES = (1, 2, 4, 8, 16, 32)
 

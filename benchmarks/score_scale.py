@@ -88,7 +88,7 @@ def started(key: dict, films: Path, bundle: Path | str, address: str = "") -> di
 
 def shipped(data: Path, images: int) -> dict:
     """Measure the cost of one real radiograph in core-milliseconds, by stage, with the network that ships."""
-    from covid_xray.bundle.predictor import Predictor, open_source
+    from covid_xray.inference.predictor import Predictor, open_source
     from covid_xray.limits import Limits
 
     files = sorted((data / "images").rglob("*.jpg"))
@@ -146,14 +146,14 @@ class Archive:
     """Create the inputs of a run, and a Ray cluster for the runs that join one."""
 
     def __init__(self, root: Path, data: Path | None) -> None:
-        from archives import make_bundle
+        from support.archives import make_bundle
 
         self.root, self.data, self.cluster = root, data, None
         self.bundle = make_bundle(root / "bundle")
 
     def run(self, key: dict) -> dict:
         """Execute one run."""
-        from archives import archive
+        from support.archives import archive
 
         folder = self.root / key["set"] / str(key["count"])
         if not folder.exists():

@@ -92,7 +92,7 @@ def measure(name: str, data: Path, work: Path) -> dict:
 
 def files(data: Path):
     """Return the first images of three classes as a manifest."""
-    from covid_xray.data.manifest import read_manifest
+    from covid_xray.data.manifest.manifest import read_manifest
 
     manifest = read_manifest(data, check=False)
     rows = manifest.table[manifest.table["source"].isin(["kermany", "ieee8023"])]
@@ -157,7 +157,7 @@ def ours(data: Path, work: Path, *, wanted: str = "auto") -> dict:
     import dataclasses
 
     from covid_xray.training import precision
-    from covid_xray.training.epoch import train_epoch
+    from covid_xray.training.epochs import train_epoch
 
     part, settings, model, facts = prepared(data, work, wanted)
     few = dataclasses.replace(part, images=part.images[: WARM * BATCH], labels=part.labels[: WARM * BATCH])

@@ -15,14 +15,14 @@ from scipy.special import softmax
 from scipy.stats import binomtest
 
 from benchmarks._support.results import RESULTS, markdown_table, write_results
-from covid_xray.bundle.prediction_sets import METHODS, prediction_sets
-from covid_xray.evaluation.calibration import fit_temperature
-from covid_xray.evaluation.conformal import band, conformal_quantile
-from covid_xray.evaluation.decision_curve import THRESHOLDS, decision_curve
-from covid_xray.evaluation.intervals import bootstrap, proportions
-from covid_xray.evaluation.metrics import compute
-from covid_xray.evaluation.operating_points import Side, reached
-from covid_xray.evaluation.prevalence import at_prevalences, predictive_values
+from covid_xray.evaluation.metrics.calibration import fit_temperature
+from covid_xray.evaluation.metrics.conformal import band, conformal_quantile
+from covid_xray.evaluation.metrics.decision_curve import THRESHOLDS, decision_curve
+from covid_xray.evaluation.metrics.intervals import bootstrap, proportions
+from covid_xray.evaluation.metrics.metrics import compute
+from covid_xray.evaluation.metrics.operating_points import Side, reached
+from covid_xray.evaluation.metrics.prevalence import at_prevalences, predictive_values
+from covid_xray.inference.prediction_sets import METHODS, prediction_sets
 
 CLASSES = ("covid", "normal")
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "sensitivity/covid", "specificity/covid", "precision/covid",

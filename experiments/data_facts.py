@@ -13,15 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._support.results import RESULTS, commit, machine
-from covid_xray.data.baselines import Baselines, as_json, run_baselines, write_baselines
-from covid_xray.data.doctor import Diagnosis, examine, write_diagnosis
-from covid_xray.data.groups import with_duplicates
-from covid_xray.data.lung_cover import cover_lungs
-from covid_xray.data.manifest import Manifest, read_manifest, select
-from covid_xray.data.overlap import contradictions, distinct, double_patients, patients_in_two_classes, shared_pairs
-from covid_xray.data.pitfalls import across_splits
-from covid_xray.data.pixel_facts import PixelFacts, measure
-from covid_xray.data.tables import read_table
+from covid_xray.data.baselines.baselines import Baselines, as_json, run_baselines, write_baselines
+from covid_xray.data.baselines.lung_cover import cover_lungs
+from covid_xray.data.doctor.doctor import Diagnosis, examine, write_diagnosis
+from covid_xray.data.doctor.pitfalls import across_splits
+from covid_xray.data.doctor.pixel_facts import PixelFacts, measure
+from covid_xray.data.duplicates.overlap import (
+    contradictions,
+    distinct,
+    double_patients,
+    patients_in_two_classes,
+    shared_pairs,
+)
+from covid_xray.data.manifest.manifest import Manifest, read_manifest, select
+from covid_xray.data.manifest.tables import read_table
+from covid_xray.data.split.groups import with_duplicates
 from covid_xray.files import write_text
 from scripts.compact_json import write_compact_json
 

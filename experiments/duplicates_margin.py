@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from benchmarks._support.results import markdown_table, write_results
-from covid_xray.data.candidates import Candidate, find_candidates
-from covid_xray.data.fingerprints import Album, one_thread_each, open_album
-from covid_xray.data.manifest import read_manifest
-from covid_xray.data.registration import COPY, register
+from covid_xray.data.duplicates.candidate_pairs import Candidate, find_candidates
+from covid_xray.data.duplicates.fingerprints import Album, one_thread_each, open_album
+from covid_xray.data.duplicates.registration import COPY, register
+from covid_xray.data.manifest.manifest import read_manifest
 
 EDGES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.75, COPY, 0.85, 0.9, 0.95, 1.0)
 

@@ -24,17 +24,17 @@ from sklearn.metrics import roc_auc_score
 from benchmarks._support import non_chest_images
 from benchmarks._support.results import RESULTS, markdown_table, write_results
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.bundle.gate import Gate, open_gate, reasons
-from covid_xray.bundle.gate_picture import look
-from covid_xray.bundle.predictor import Predictor, open_source
-from covid_xray.data.groups import groups, with_duplicates
-from covid_xray.data.manifest import Manifest, read_manifest
-from covid_xray.data.split import read_split
-from covid_xray.data.tables import read_table
-from covid_xray.evaluation.gate_fit import fit_gate, objections, values_of
-from covid_xray.evaluation.gate_pieces import pieces_of
-from covid_xray.evaluation.gate_sample import sample_of
+from covid_xray.data.manifest.manifest import Manifest, read_manifest
+from covid_xray.data.manifest.tables import read_table
+from covid_xray.data.split.groups import groups, with_duplicates
+from covid_xray.data.split.split import read_split
+from covid_xray.evaluation.gate.fit import fit_gate, objections, values_of
+from covid_xray.evaluation.gate.random_crops import pieces_of
+from covid_xray.evaluation.gate.sample import sample_of
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.gate import Gate, open_gate, reasons
+from covid_xray.inference.gate_features import look
+from covid_xray.inference.predictor import Predictor, open_source
 from covid_xray.limits import Limits
 
 SCOUTS = ("cxnet/040", "cxnet/041", "cxnet/042")  # CT scout views in the radiographs' README

@@ -63,8 +63,8 @@ class Task:
 
 def study(data: Path) -> pd.DataFrame:
     """Tabulate each radiograph: hospital, person, reason to leave it out, and part in the bundle's training."""
-    from covid_xray.data.groups import groups, with_duplicates
-    from covid_xray.data.manifest import read_manifest
+    from covid_xray.data.manifest.manifest import read_manifest
+    from covid_xray.data.split.groups import groups, with_duplicates
     from scripts.curate_cxr import curate, hospitals, reasons
 
     copies = pd.read_csv(RESULTS / "cxr-duplicates.csv", dtype=str)
@@ -110,7 +110,7 @@ def _task(name: str, free: pd.DataFrame, hospital: str, classes: tuple[str, ...]
 
 def seen(table: pd.DataFrame, images: list[str], chosen: argparse.Namespace, bundle: Any) -> dict[str, np.ndarray]:
     """Map each image to the network's input, height x width uint8; cached in the scratch folder."""
-    from covid_xray.bundle.predictor import Predictor
+    from covid_xray.inference.predictor import Predictor
 
     if chosen.views:
         views = np.load(chosen.views / ("crop.npy" if bundle.crop else "whole.npy"), mmap_mode="r")
@@ -134,8 +134,8 @@ def trunks(bundle: Any) -> dict[str, bytes]:
 
     from covid_xray.config import Training
     from covid_xray.models import zoo
-    from covid_xray.training.export import to_onnx
-    from covid_xray.training.initial import shape_of
+    from covid_xray.training.onnx.export import to_onnx
+    from covid_xray.training.warm_start import shape_of
 
     shape = shape_of(bundle).model_copy(update={"init": None})
     found = {"shipped": bundle.model}
@@ -160,7 +160,7 @@ def embedded(model: bytes, pixels: np.ndarray) -> np.ndarray:
 def first_head(bundle: Any, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the bundle's head for `classes`, as `train --init` does; `None` where a class is unknown."""
     from covid_xray.config import Training
-    from covid_xray.training.initial import begin, resolved
+    from covid_xray.training.warm_start import begin, resolved
 
     model, facts = begin(resolved(Training(init="default", precision="float32")), classes)
     kernel, bias = model.get_layer("probabilities").get_weights()
@@ -181,8 +181,8 @@ def head_without_hospital(
     from covid_xray.config import Training
     from covid_xray.training.batches import Part
     from covid_xray.training.cache import PixelCache
+    from covid_xray.training.head.probe import probe_head
     from covid_xray.training.network import build_model
-    from covid_xray.training.probe import probe_head
     from covid_xray.training.sampling import group_numbers
 
     known, images = tuple(sorted(others["label"].unique())), tuple(others["image"])
@@ -234,7 +234,7 @@ def train_head(
 
 def fitted(recipe: str, x: np.ndarray, y: np.ndarray, first: Any, classes: int, *, seed: int) -> Any:
     """Fit kernel and bias of the head by one recipe."""
-    from covid_xray.training.probe import fit_head
+    from covid_xray.training.head.probe import fit_head
     from covid_xray.training.sampling import shares
 
     if recipe == "probe":
@@ -248,9 +248,9 @@ def trained_all(start: str, task: Task, chosen: np.ndarray, pixels: dict[str, np
     from covid_xray.training import schedule
     from covid_xray.training.batches import Part
     from covid_xray.training.cache import PixelCache
-    from covid_xray.training.epoch import train_epoch
-    from covid_xray.training.initial import begin, resolved
+    from covid_xray.training.epochs import train_epoch
     from covid_xray.training.network import averaged
+    from covid_xray.training.warm_start import begin, resolved
 
     rows = task.pool.iloc[chosen]
     settings = resolved(Training.model_validate({**ALL, **BEGIN[start], "seed": seed}))
@@ -422,7 +422,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--tasks", nargs="*", default=["kermany", "nih"])
     chosen = parser.parse_args()
-    from covid_xray.training.initial import open_initial
+    from covid_xray.training.warm_start import open_initial
 
     before, started = os.getloadavg()[0], time.time()
     chosen.scratch.mkdir(parents=True, exist_ok=True)

@@ -19,15 +19,15 @@ import pandas as pd
 from PIL import Image
 
 from benchmarks._support.results import RESULTS, ROOT, markdown_table, write_results
-from covid_xray.bundle.lung_network import read_network
-from covid_xray.bundle.view import open_lungs
+from covid_xray.bundle.lung_network_folder import read_network
 from covid_xray.cli import selection
-from covid_xray.data.groups import groups
-from covid_xray.data.held_out import held_out, not_to_be_built_on
-from covid_xray.data.manifest import Manifest, fingerprint
-from covid_xray.evaluation.intervals import group_codes, percentiles, resampled_sums
-from covid_xray.evaluation.lung_masks import mask_files
+from covid_xray.data.manifest.manifest import Manifest, fingerprint
+from covid_xray.data.split.groups import groups
+from covid_xray.data.split.held_out import held_out, not_to_be_built_on
+from covid_xray.evaluation.audit.lung_masks import mask_files
+from covid_xray.evaluation.metrics.intervals import group_codes, percentiles, resampled_sums
 from covid_xray.images.decode import decode
+from covid_xray.inference.view import open_lungs
 
 COPIES = RESULTS / "cxr-duplicates.csv"
 VERDICTS = RESULTS / "lungs-looked-at.csv"

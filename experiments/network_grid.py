@@ -62,8 +62,8 @@ class Task:
 
 def study(data: Path, duplicates: Path) -> pd.DataFrame:
     """Tabulate each radiograph: label, hospital, reason to leave it out, person."""
-    from covid_xray.data.groups import groups, with_duplicates
-    from covid_xray.data.manifest import read_manifest
+    from covid_xray.data.manifest.manifest import read_manifest
+    from covid_xray.data.split.groups import groups, with_duplicates
     from scripts.curate_cxr import hospitals, reasons
 
     manifest = with_duplicates(read_manifest(data), pd.read_csv(duplicates, dtype=str))
@@ -84,8 +84,8 @@ def read_views(data: Path, lungs: Path, images: list[str], folder: Path, workers
 
 
 def _start_worker(data: Path, lungs: Path) -> None:
-    from covid_xray.bundle.lung_network import read_network
-    from covid_xray.bundle.view import open_lungs
+    from covid_xray.bundle.lung_network_folder import read_network
+    from covid_xray.inference.view import open_lungs
 
     _views_of.finder, _views_of.data = open_lungs(read_network(lungs)), data  # type: ignore[attr-defined]
 
@@ -93,10 +93,10 @@ def _start_worker(data: Path, lungs: Path) -> None:
 def _views_of(image: str) -> dict[str, np.ndarray]:
     import dataclasses
 
-    from covid_xray.bundle.lungs import WHOLE, cropped
-    from covid_xray.evaluation.interventions import MARGIN, widened
+    from covid_xray.evaluation.audit.interventions import MARGIN, widened
     from covid_xray.images.decode import decode
     from covid_xray.images.pixels import to_input
+    from covid_xray.inference.lungs import WHOLE, cropped
 
     film = decode(_views_of.data / image)  # type: ignore[attr-defined]
     found = _views_of.finder.find(film)  # type: ignore[attr-defined]
@@ -127,7 +127,7 @@ def work(task: Task, folder: Path) -> dict[str, Any]:
     """Train, and predict the `answer` rows with the lungs in view and hidden."""
     from covid_xray.config import Training
     from covid_xray.training import schedule
-    from covid_xray.training.epoch import train_epoch, validate
+    from covid_xray.training.epochs import train_epoch, validate
     from covid_xray.training.network import averaged, build_model, weights_of
 
     started = time.time()
@@ -169,8 +169,8 @@ def work(task: Task, folder: Path) -> dict[str, Any]:
 
 def start_from_head(model: Any, part: Any, task: Task, settings: Any, folder: Path) -> None:
     """Fit the head with the recipe of the network that ships; cache it in `folder` for tasks on the same rows."""
-    from covid_xray.bundle.lung_network import read_network
-    from covid_xray.training.probe import probe_head
+    from covid_xray.bundle.lung_network_folder import read_network
+    from covid_xray.training.head.probe import probe_head
 
     probe = {key: value for key, value in settings.model_dump().items() if key.startswith("probe")}
     key = hashlib.sha256(task.train.tobytes() + json.dumps([probe, task.view], sort_keys=True).encode()).hexdigest()
@@ -331,7 +331,7 @@ def grid_tasks(table: pd.DataFrame, names: list[str], base: dict[str, Any], lung
 
 def parts(table: pd.DataFrame) -> np.ndarray:
     """Return the part of each radiograph in the table of scripts/curate_cxr.py; "" when it is left out."""
-    from covid_xray.data.manifest import Manifest
+    from covid_xray.data.manifest.manifest import Manifest
     from scripts.curate_cxr import curate
 
     read = table.drop(columns=["reason", "hospital", "person"])

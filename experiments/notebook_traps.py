@@ -21,11 +21,11 @@ import pandas as pd
 from keras import layers
 
 from benchmarks._support.results import markdown_table, write_results
-from covid_xray.bundle.finding import Finding
-from covid_xray.bundle.predictor import Predictor
 from covid_xray.config import Training
-from covid_xray.data.manifest import Manifest, read_manifest
-from covid_xray.data.split import make_split
+from covid_xray.data.manifest.manifest import Manifest, read_manifest
+from covid_xray.data.split.split import make_split
+from covid_xray.inference.finding import Finding
+from covid_xray.inference.predictor import Predictor
 from covid_xray.training.train import train
 
 # The notebook's counts (its README's "468 / 186 / 128" mixes two sets).
@@ -203,7 +203,7 @@ def grouped(manifest: Manifest, duplicates: Path) -> Manifest:
     """Join near-duplicates in the manifest, where their table exists."""
     if not duplicates.is_file():
         return manifest
-    from covid_xray.data.split import with_duplicates
+    from covid_xray.data.split.split import with_duplicates
 
     return with_duplicates(manifest, pd.read_csv(duplicates, dtype=str))
 

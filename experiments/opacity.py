@@ -15,14 +15,14 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from benchmarks._support.results import RESULTS, ROOT, markdown_table, write_results
-from covid_xray.bundle.lung_network import read_network
-from covid_xray.bundle.lungs import LungFinder
-from covid_xray.bundle.view import open_lungs
+from covid_xray.bundle.lung_network_folder import read_network
 from covid_xray.cli import selection
-from covid_xray.data.groups import groups
-from covid_xray.evaluation.intervals import group_codes, percentiles, resamples
+from covid_xray.data.split.groups import groups
+from covid_xray.evaluation.metrics.intervals import group_codes, percentiles, resamples
 from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.lungs import LungFinder
+from covid_xray.inference.view import open_lungs
 
 BUNDLE = ROOT / "src" / "covid_xray" / "bundle" / "default"
 MOST, ROUNDS, ALTERED = 150, 1000, 60  # images of a source and label, except those of covid patients; rounds

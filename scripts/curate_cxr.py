@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covid_xray.data.groups import COPIES, groups, with_duplicates
-from covid_xray.data.licenses import may_be_built_on
-from covid_xray.data.manifest import Manifest, read_manifest
-from covid_xray.data.split import make_split
+from covid_xray.data.manifest.licenses import may_be_built_on
+from covid_xray.data.manifest.manifest import Manifest, read_manifest
+from covid_xray.data.split.groups import COPIES, groups, with_duplicates
+from covid_xray.data.split.split import make_split
 
 CLASSES = ("covid", "normal", "virus")
 MISFITS = ("cxnet/040", "cxnet/041", "cxnet/042", "cxnet/445", "darkcovidnet/00003490_011")

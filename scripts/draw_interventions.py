@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from covid_xray.evaluation.audit_figures import examples
-from covid_xray.evaluation.figures import LIGHT
-from covid_xray.evaluation.interventions import whole_input
-from covid_xray.images.phantom import draw, draw_anatomy, lung_mask
+from covid_xray.evaluation.audit.audit_figures import examples
+from covid_xray.evaluation.audit.interventions import whole_input
+from covid_xray.evaluation.report.figures import LIGHT
+from covid_xray.images.phantoms.phantom import draw, draw_anatomy, lung_mask
 
 PAGE = Path(__file__).parent.parent / "docs" / "images" / "audit-interventions.png"
 

@@ -11,10 +11,10 @@ import numpy as np
 import pydicom
 from PIL import Image, ImageDraw, ImageFont
 
-from covid_xray.bundle.predictor import Predictor
-from covid_xray.images import phantom
-from covid_xray.images.phantom_set import to_dicom
-from covid_xray.pacs.objects import KINDS, Maker
+from covid_xray.images.phantoms import phantom
+from covid_xray.images.phantoms.dataset import to_dicom
+from covid_xray.inference.predictor import Predictor
+from covid_xray.pacs.results.result_objects import KINDS, Maker
 
 PAGE = Path(__file__).parent.parent / "docs" / "images" / "pacs-series.jpg"
 SIDE, BAR, INK, PAPER = 560, 30, (20, 20, 24), (250, 250, 250)

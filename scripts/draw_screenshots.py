@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from covid_xray.images import phantom
+from covid_xray.images.phantoms import phantom
 
 DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 BOUNDARY = "covid-xray-screenshots"

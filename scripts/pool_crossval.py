@@ -20,13 +20,13 @@ import numpy as np
 import pandas as pd
 
 from covid_xray.config import Training, load
-from covid_xray.data.groups import with_duplicates
-from covid_xray.data.manifest import Manifest, read_manifest, select
-from covid_xray.data.tables import read_table
+from covid_xray.data.manifest.manifest import Manifest, read_manifest, select
+from covid_xray.data.manifest.tables import read_table
+from covid_xray.data.split.groups import with_duplicates
 from covid_xray.errors import BadManifest
 from covid_xray.evaluation.predictions import FAILED, Predictions, probability_columns
-from covid_xray.training.folds import Fold, Protocol, plan_folds, write_folds
-from covid_xray.training.pooled import pool, write_study
+from covid_xray.training.crossval.fold_pooling import pool, write_study
+from covid_xray.training.crossval.folds import Fold, Protocol, plan_folds, write_folds
 
 SUM = 1e-3  # by how much the probabilities of an image may miss 1: files are often rounded
 

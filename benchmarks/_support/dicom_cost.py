@@ -13,7 +13,7 @@ SYNTAXES = {"uncompressed": "1.2.840.10008.1.2.1", "JPEG 2000 lossless": "1.2.84
 
 def dicom_costs() -> dict[str, dict[str, float]]:
     """Map each transfer syntax to bytes and to core-milliseconds of decoding and of preparing the network's input."""
-    from covid_xray.bundle.predictor import Predictor, open_source
+    from covid_xray.inference.predictor import Predictor, open_source
     from covid_xray.limits import Limits
 
     found, predictor = {}, Predictor(threads=1)
@@ -36,7 +36,7 @@ def dicom(syntax: str) -> bytes:
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import DigitalXRayImageStorageForPresentation, generate_uid
 
-    from films import film
+    from support.films import film
 
     grain = np.random.default_rng(0).normal(0, 6, (HEIGHT, WIDTH))  # the noise of a detector, which compresses badly
     pixels = np.clip(film(0, height=HEIGHT, width=WIDTH) * 14.0 + grain, 0, 2**BITS - 1).astype(np.uint16)

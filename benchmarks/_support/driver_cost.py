@@ -12,9 +12,9 @@ COMMITS = 40
 
 def driver_costs() -> dict[str, float]:
     """Return microseconds, milliseconds and bytes of the driver's work, measured in this process."""
-    from covid_xray.bundle.finding import ModelIdentity
-    from covid_xray.cluster.listing import list_source
     from covid_xray.cluster.plan import PLAN, make_plan, parts
+    from covid_xray.cluster.source_listing import list_source
+    from covid_xray.inference.finding import ModelIdentity
 
     with tempfile.TemporaryDirectory() as folder:
         root, out = Path(folder), Path(folder) / "out"
@@ -39,10 +39,10 @@ def driver_costs() -> dict[str, float]:
 
 
 def _commits(out: Path, part, identity) -> dict[str, float]:
-    from covid_xray.bundle.finding import Failure
-    from covid_xray.cluster.answer_rows import Row, encode
+    from covid_xray.cluster.parquet_rows import Row, encode
+    from covid_xray.cluster.partition_scorer import Done
     from covid_xray.cluster.score import commit
-    from covid_xray.cluster.scoring import Done
+    from covid_xray.inference.finding import Failure
 
     rows = [Row(Failure(entry.name, "empty", "expected a file"), "0" * 64, 0.01) for entry in part.entries]
     files = encode(rows, partition=0, identity=identity, classes=("covid", "normal", "virus"))

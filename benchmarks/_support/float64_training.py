@@ -48,12 +48,11 @@ def free_port() -> int:
 def one(data: Path, split: Path, cache: Path, rate: float, epochs: int) -> list[list[float]]:
     """Train in this process; return the losses."""
     from covid_xray.config import Training
-    from covid_xray.data.manifest import read_manifest
-    from covid_xray.data.split import read_split
+    from covid_xray.data.manifest.manifest import read_manifest
+    from covid_xray.data.split.split import read_split
     from covid_xray.training import network
     from covid_xray.training.cache import build_cache
-    from covid_xray.training.epoch import train_epoch, validate
-    from covid_xray.training.parts import part_of
+    from covid_xray.training.epochs import part_of, train_epoch, validate
 
     network.precision.choose = lambda wished: "float64"  # type: ignore[assignment]
     manifest, parts = read_manifest(data), read_split(split)

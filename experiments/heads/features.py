@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 
 from covid_xray.config import Appearance, Training, load
-from covid_xray.training.appearance import change
+from covid_xray.training.augmentation import change
 from covid_xray.training.batches import augment
-from covid_xray.training.nuisance import without_corners
+from covid_xray.training.head.nuisance_projection import without_corners
 
 BATCH = 32
 RECIPE = Path("runs/default.yaml")

@@ -7,7 +7,6 @@ import pytest
 import write_scale_page as scale_page
 
 
-
 @pytest.fixture
 def facts() -> dict:
     return json.loads(scale_page.RESULT.read_text(encoding="utf-8"))

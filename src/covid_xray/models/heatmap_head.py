@@ -10,8 +10,8 @@ For every head that we build, that sum has a closed form:
 * max-pooling between them hands each gradient on to one position of its window, which leaves the sum as it is;
 * hidden dense layers with ReLU: a product with their kernels, masked where the unit was off in the forward pass.
 
-So alpha = 1/hw * S (m_1 * W_2 (m_2 * ... W_c)), a few small matrix products. `tests/models/test_heatmap_head.py` proves it
-equal to automatic differentiation.
+So alpha = 1/hw * S (m_1 * W_2 (m_2 * ... W_c)), a few small matrix products. `tests/models/test_heatmap_head.py` proves
+it equal to automatic differentiation.
 """
 
 from typing import Any

@@ -79,10 +79,10 @@ class NewStudy:
 class Study:
     """A stored study.
 
-    `finding` holds what `inference.io.results.as_dict` says of a `Finding` (probabilities, label, reasons, prediction_set,
-    operating_points, gate, lungs, and joint where clinical values were given), `thresholds` (class to operating point
-    to probability, or `None`), `region` (what the network saw: top, left, bottom, right in shares of the picture) and
-    `lungs_in_words`.
+    `finding` holds what `inference.io.results.as_dict` says of a `Finding` (probabilities, label, reasons,
+    prediction_set, operating_points, gate, lungs, and joint where clinical values were given), `thresholds` (class to
+    operating point to probability, or `None`), `region` (what the network saw: top, left, bottom, right in shares of
+    the picture) and `lungs_in_words`.
     """
 
     id: str

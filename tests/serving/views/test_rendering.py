@@ -10,7 +10,7 @@ import pytest
 from covid_xray.serving.views import rendering
 from covid_xray.serving.views.rendering import bare, figure, moment, named, percent, sentence, whole
 
-WEB = Path(rendering.__file__).parent / "web"
+WEB = Path(rendering.__file__).parents[1] / "web"
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
 
 

@@ -23,5 +23,5 @@ def predict(job: Job) -> None:
 
 def _network(bundle: Path | None, *, int8: bool) -> Path:
     """Where the network's file should be, told without imports: a wrong guess only costs a second read."""
-    folder = bundle or Path(__file__).parents[1] / "bundle" / "default"
+    folder = bundle or Path(__file__).parents[2] / "bundle" / "default"
     return folder / ("model_int8.onnx" if int8 else "model.onnx")
