@@ -88,7 +88,8 @@ def started(key: dict, films: Path, bundle: Path | str, address: str = "") -> di
 
 def shipped(data: Path, images: int) -> dict:
     """Measure the cost of one real radiograph in core-milliseconds, by stage, with the network that ships."""
-    from covid_xray.inference.predictor import Predictor, open_source
+    from covid_xray.inference.io.inputs import open_source
+    from covid_xray.inference.predictor import Predictor
     from covid_xray.limits import Limits
 
     files = sorted((data / "images").rglob("*.jpg"))

@@ -34,7 +34,8 @@ from covid_xray.evaluation.gate.sample import sample_of
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.gate import Gate, open_gate, reasons
 from covid_xray.inference.gate_features import look
-from covid_xray.inference.predictor import Predictor, open_source
+from covid_xray.inference.io.inputs import open_source
+from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 
 SCOUTS = ("cxnet/040", "cxnet/041", "cxnet/042")  # CT scout views in the radiographs' README

@@ -13,7 +13,8 @@ SYNTAXES = {"uncompressed": "1.2.840.10008.1.2.1", "JPEG 2000 lossless": "1.2.84
 
 def dicom_costs() -> dict[str, dict[str, float]]:
     """Map each transfer syntax to bytes and to core-milliseconds of decoding and of preparing the network's input."""
-    from covid_xray.inference.predictor import Predictor, open_source
+    from covid_xray.inference.io.inputs import open_source
+    from covid_xray.inference.predictor import Predictor
     from covid_xray.limits import Limits
 
     found, predictor = {}, Predictor(threads=1)

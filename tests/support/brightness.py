@@ -16,7 +16,7 @@ from covid_xray.config import Limits
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadImage
 from covid_xray.inference.finding import Failure, Finding, ModelIdentity
-from covid_xray.inference.predictor import open_source
+from covid_xray.inference.io.inputs import open_source
 
 CLASSES = ("covid", "normal", "virus")
 

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from support.datasets import CLASSES, draw_folders
-
 pytest.importorskip("keras")
-
 from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.training import batches, epochs
 from covid_xray.training.cache import PixelCache, build_cache
+from covid_xray.training.epochs import part_of
+from support.datasets import CLASSES, draw_folders
 
 
 def test_validation_pairs_each_label_with_its_own_image(tmp_path: Path) -> None:
@@ -81,3 +81,18 @@ def test_mixed_images_carry_the_labels_that_they_are_made_of() -> None:
     for one, other in zip(again, batches.training_batches(part, settings=settings, epoch=1), strict=True):
         np.testing.assert_array_equal(one, other.x)
     assert any((a.x != b).any() for a, b in zip(plain, again, strict=True))
+
+
+def test_a_part_holds_its_own_images_with_the_numbers_of_their_classes(tmp_path: Path) -> None:
+    manifest = read_manifest(draw_folders(tmp_path, each=4))
+    names = list(manifest.table["image"])
+    split = pd.Series(["train" if number % 3 else "val" for number in range(len(names))], index=names)
+    shuffled = split.sample(frac=1, random_state=1)  # rows of a split come in any order
+    cache = PixelCache(np.zeros((len(names), 8, 8), np.uint8), {name: row for row, name in enumerate(names)})
+    for part in ("train", "val"):
+        found = part_of(manifest, shuffled, part, cache)
+        assert list(found.images) == [name for name in names if split[name] == part]
+        assert [CLASSES[code] for code in found.labels] == [name.split("/")[0] for name in found.images]
+        assert found.classes == tuple(sorted(CLASSES))
+        assert found.cache is cache
+        assert len(found.groups) == len(found)

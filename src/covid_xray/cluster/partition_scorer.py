@@ -24,8 +24,8 @@ from covid_xray.errors import BadImage
 from covid_xray.files import sha256_bytes
 from covid_xray.inference.finding import Failure, Finding
 from covid_xray.inference.heatmap_files import write_heatmap
-from covid_xray.inference.io.inputs import Item
-from covid_xray.inference.predictor import BATCH, Predictor, open_source
+from covid_xray.inference.io.inputs import Item, open_source
+from covid_xray.inference.predictor import BATCH, Predictor
 from covid_xray.inference.view import View
 from covid_xray.limits import Limits
 

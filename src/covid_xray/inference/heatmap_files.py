@@ -10,9 +10,9 @@ from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.finding import CANNOT_SAY, Finding
 from covid_xray.inference.heatmap import Caption, annotate, normalise, outlined, overlay
+from covid_xray.inference.io.inputs import Source, open_source
 from covid_xray.inference.lung_facts import in_words
 from covid_xray.inference.lungs import WHOLE
-from covid_xray.inference.predictor import Source, open_source
 from covid_xray.limits import Limits
 
 LONGEST = 896  # pixels of the longer side: enough for a screen, small enough for a report

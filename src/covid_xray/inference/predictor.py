@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from covid_xray.bundle.bundle import Bundle, load_bundle
 from covid_xray.errors import BadImage, UsageError
-from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.engines import open_engine
 from covid_xray.inference.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
@@ -27,7 +26,7 @@ from covid_xray.inference.gate import open_gate
 from covid_xray.inference.gate import reasons as objections
 from covid_xray.inference.gate_features import look
 from covid_xray.inference.heatmap import placed
-from covid_xray.inference.io.inputs import Item
+from covid_xray.inference.io.inputs import Item, Source, open_source
 from covid_xray.inference.lung_facts import lung_facts
 from covid_xray.inference.prediction_sets import prediction_set, undecided
 from covid_xray.inference.thresholds import passed
@@ -37,7 +36,6 @@ from covid_xray.limits import Limits
 if TYPE_CHECKING:
     from covid_xray.inference.fusion import Fusion
 
-Source = str | Path | bytes | Radiograph | Item
 BATCH = 16
 
 
@@ -251,20 +249,6 @@ class Predictor:
         facts = self.bundle.facts
         # Points are chosen on `model.onnx`; they serve its quantised form as temperature and sets do.
         return passed(probabilities, facts.get("operating_points"), sha256=facts["model"]["sha256"])
-
-
-def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> Radiograph:
-    """The radiograph behind a path, bytes, an `Item` of `inputs.expand`, or itself. Raises `BadImage`."""
-    if isinstance(source, Radiograph):
-        return source
-    if isinstance(source, Item):
-        untrusted, source = untrusted or source.apart, source.read(limits)
-    file = Path(source) if isinstance(source, str) else source
-    if not untrusted:
-        return decode(file, limits=limits)
-    from covid_xray.images.sandbox import decode_limited
-
-    return decode_limited(file, limits=limits)
 
 
 def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDArray[np.float32]:

@@ -20,8 +20,9 @@ from covid_xray.files import folder_lock, replacing, sha256_bytes
 from covid_xray.images.radiograph import ImageSource
 from covid_xray.images.sandbox import MAX_WORKERS
 from covid_xray.inference.finding import Finding
+from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.io.joint_rows import joint_as_dict
-from covid_xray.inference.predictor import Predictor, open_source
+from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.view import View
 from covid_xray.serving.batching import Batcher, Gate
 from covid_xray.serving.jobs import Jobs

@@ -8,15 +8,19 @@ import pytest
 from PIL import Image
 
 from covid_xray.data.manifest.manifest import (
+    Manifest,
     counts,
     fingerprint,
+    quarantine_table,
     read_manifest,
+    reasons,
     require_classes,
     select,
     summary,
     write_manifest,
     write_quarantine,
 )
+from covid_xray.data.manifest.readers import Refusal
 from covid_xray.errors import BadManifest, UsageError
 
 
@@ -165,3 +169,30 @@ def test_real_metadata_is_a_manifest(real_data):
     manifest = read_manifest(real_data, check=False)
     assert len(manifest.table) == manifest.found == 5317
     assert counts(manifest, by="source").loc["covid", "all"] == 1601
+
+
+TABLE = pd.DataFrame(
+    [("a", "covid", "x", "train"), ("b", "covid", "y", ""), ("c", "normal", "x", "test")],
+    columns=["image", "label", "source", "split"],
+)
+REFUSED = [Refusal("d", "truncated", "expected more"), Refusal("e", "truncated", "expected even more")]
+MANIFEST = Manifest(TABLE, Path(), quarantine_table(REFUSED), ("a note",))
+
+
+def test_counts():
+    by_source = counts(MANIFEST, by="source")
+    assert by_source.loc["covid"].to_dict() == {"x": 1, "y": 1, "all": 2}
+    assert counts(MANIFEST, by="split").loc["covid", "(none)"] == 1
+    assert counts(MANIFEST)["images"].to_dict() == {"covid": 2, "normal": 1}
+    assert counts(MANIFEST, by="nowhere")["images"].sum() == 3
+
+
+def test_reasons_are_grouped_by_code():
+    assert reasons(MANIFEST).to_numpy().tolist() == [["truncated", 2, "expected more", "d"]]
+    assert reasons(Manifest(TABLE, Path(), quarantine_table([]))).empty
+
+
+def test_summary_is_complete():
+    text = summary(MANIFEST)
+    for part in ("found 5 = 3 indexed + 2 quarantined", "covid", "quarantined 2 truncated", "a note"):
+        assert part in text

@@ -13,6 +13,7 @@ from covid_xray.evaluation.gate.fit import (
     left_out,
     objections,
     statistics,
+    summary,
     values_of,
 )
 from covid_xray.inference.gate import Gaussian, open_gate, unpacked
@@ -161,3 +162,16 @@ def test_a_source_is_judged_by_statistics_that_hold_none_of_its_patients_or_copi
         large.looks, large.embeddings, large.labels, members, np.where(np.arange(220) < 90, "north", "south")
     )
     assert left_out(few) == {}
+
+
+def test_the_summary_names_both_shares_and_the_wish():
+    told = {"rate": 0.05, "images": {"train": 1234}, "refused": {"train, held out": 0.049, "fresh": 0.04}}
+    assert summary(told) == (
+        "gate from 1,234 training images: refuses 4.9% (train, held out) and 4.0% (fresh) of good images, "
+        "at most 5.0% asked for"
+    )
+    assert "fresh" not in summary({**told, "refused": {"train, held out": 0.049, "fresh": None}})
+
+
+def test_what_was_not_made_is_said():
+    assert summary({"note": "no gate was stored: too few"}) == "no gate was stored: too few"

@@ -120,8 +120,8 @@ def _tiles(
     from covid_xray.errors import BadImage
     from covid_xray.inference.finding import Failure
     from covid_xray.inference.heatmap_files import LONGEST, picture_name
+    from covid_xray.inference.io.inputs import open_source
     from covid_xray.inference.lung_pictures import TILE, draw, write_drawn
-    from covid_xray.inference.predictor import open_source
     from covid_xray.limits import Limits
 
     with bar("lungs") as progress:

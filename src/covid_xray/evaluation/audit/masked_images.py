@@ -19,8 +19,9 @@ from covid_xray.errors import BadImage, InputRefused
 from covid_xray.evaluation.audit.lung_masks import LungMasks, Mask, MaskFiles, dice
 from covid_xray.images.pixels import to_input
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.lungs import cropped
-from covid_xray.inference.predictor import Predictor, open_source
+from covid_xray.inference.predictor import Predictor
 
 Progress = Callable[[int, int], None]
 SMALLEST_LUNGS = 0.02  # share of the network's input; below that the lungs cannot be told from their edge

@@ -17,8 +17,9 @@ from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.crop_detector import features
 from covid_xray.inference.gate import packed
 from covid_xray.inference.gate_features import look
+from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.lungs import cropped
-from covid_xray.inference.predictor import Predictor, open_source
+from covid_xray.inference.predictor import Predictor
 
 MOST = 1000  # images that are cut
 WHOLE_SIDE = 0.35  # how often a side stays as it is

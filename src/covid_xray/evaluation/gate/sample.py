@@ -16,8 +16,9 @@ from covid_xray.data.split.groups import groups
 from covid_xray.errors import BadImage
 from covid_xray.inference.crop_detector import extent
 from covid_xray.inference.gate_features import Look, look
+from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.lungs import Lungs
-from covid_xray.inference.predictor import BATCH, Predictor, open_source
+from covid_xray.inference.predictor import BATCH, Predictor
 
 Progress = Callable[[int, int], None]
 Array = NDArray[np.float64]

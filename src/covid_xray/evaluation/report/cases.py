@@ -18,7 +18,7 @@ from covid_xray.evaluation.report.figures import DARK, drawing, png, short
 from covid_xray.inference.finding import Finding
 from covid_xray.inference.heatmap import normalise, overlay
 from covid_xray.inference.heatmap_files import display
-from covid_xray.inference.predictor import open_source
+from covid_xray.inference.io.inputs import open_source
 
 SHOWN, SIDE = 12, 320
 RULE = (

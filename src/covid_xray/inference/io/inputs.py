@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from covid_xray.errors import BadImage, InputRefused
-from covid_xray.images.decode import SUFFIXES, is_candidate
+from covid_xray.images.decode import SUFFIXES, decode, is_candidate
+from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 
 _DIRECTORY_ENTRY = 1024  # bytes an entry may take in the archive's directory, names included
@@ -149,3 +150,20 @@ def _read_entry(path: Path, entry: str, limits: Limits) -> bytes:
     if len(data) > limits.upload_bytes:
         raise BadImage(f"expected at most {limits.upload_bytes:,} bytes. Received: a larger entry", code="too-large")
     return data
+
+
+Source = str | Path | bytes | Radiograph | Item
+
+
+def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> Radiograph:
+    """The radiograph behind a path, bytes, an `Item` of `expand`, or itself. Raises `BadImage`."""
+    if isinstance(source, Radiograph):
+        return source
+    if isinstance(source, Item):
+        untrusted, source = untrusted or source.apart, source.read(limits)
+    file = Path(source) if isinstance(source, str) else source
+    if not untrusted:
+        return decode(file, limits=limits)
+    from covid_xray.images.sandbox import decode_limited
+
+    return decode_limited(file, limits=limits)

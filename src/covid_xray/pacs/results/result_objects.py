@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from covid_xray.errors import BadImage, MissingPackage, UsageError
 from covid_xray.files import read_bounded, replacing
 from covid_xray.inference.finding import Finding
-from covid_xray.inference.predictor import Predictor, open_source
+from covid_xray.inference.io.inputs import open_source
+from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.view import View
 from covid_xray.pacs.phi_safe_logging import quietly
 from covid_xray.pacs.results.region import SHARE
