@@ -15,7 +15,9 @@ from covid_xray.evaluation.report.markdown import markdown
 from covid_xray.evaluation.report.sections import percent, plain, span, with_span
 from covid_xray.evaluation.report.summary_section import cannot, external, sentences
 from support.brightness import Brightness, Described, manifest
-from support.reports import BARE, EVIL, Page
+from support.reports import BARE, EVIL, Page, results
+
+__all__ = ["results"]
 
 
 def page(metrics, drawn, *, cases=(), text="report", facts=None) -> str:
