@@ -1,7 +1,9 @@
-# make demo   set up .venv and run the main job end to end on drawn phantoms
+# make demo   set up .venv and run the whole workflow on drawn phantoms
+# make setup  set up .venv
 # make test   set up .venv and run the tests
 # make check  ruff, ruff format, mypy, import-linter, docs, bandit, hadolint, pip-audit
-# make lock   pin every package again, those of the image too (needs uv)
+# make docs   generate the reference of commands and API
+# make lock   pin every package again, including those of the image (needs uv)
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -33,7 +35,7 @@ docs: $(STAMP)
 setup: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "expected Python 3.11 to 3.13. Received: " + sys.version.split()[0] + "; name another with make PYTHON=python3.12")'
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python " + sys.version.split()[0] + " is not supported: use 3.11 to 3.13, for example make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --progress-bar off --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .

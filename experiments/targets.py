@@ -3,7 +3,7 @@
     python -m experiments.targets RUN [PEER]
 
 RUN is evaluated and audited, as runs/default.sh leaves it. PEER is a run of the original's network on the same images
-(runs/vgg_beside.sh), which gets a column of its own.
+(runs/vgg_same_images.sh), which gets a column of its own.
 """
 
 import json
@@ -89,7 +89,7 @@ def main() -> None:
     """Write docs/results/targets.json and .md."""
     rows = rows_of(Path(sys.argv[1]))
     others = rows_of(Path(sys.argv[2]), peer=True) if len(sys.argv) > 2 else None
-    peer = ", PEER that of `runs/vgg_beside.sh`: the original's network on the same images" if others else ""
+    peer = ", PEER that of `runs/vgg_same_images.sh`: the original's network on the same images" if others else ""
     lines = [
         "# Targets of the network that ships",
         "",

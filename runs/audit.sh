@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The shortcut audit and the test of the heat maps of one trained run, on its test part: audit.json, audit.md, figures.
+# Audit a trained run for shortcuts and test its heat maps, on its test part: audit.json, audit.md, figures.
 # usage: runs/audit.sh FOLDER_OF_THE_RADIOGRAPHS RUN_FOLDER [more options of covid-xray audit, such as --other RUN2]
-# Without a lung network in the bundle the lungs are a box: masks exist for 178 images of one class only.
+# Without a lung network in the bundle a box replaces the lungs: masks exist for 178 images of one class only.
 set -euo pipefail
 data=$1 run=$2
 shift 2

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # DarkCovidNet's protocol on its own 1,124 pictures: 5 folds by image, as published, and by patient, with the original's
 # network, with the recipe of the network that ships, with an earlier one on the lungs, and fine-tuned. The figures of
-# docs/results/darkcovidnet. A stopped run goes on where it was when the same command is given again.
+# docs/results/darkcovidnet. The same command again resumes a stopped run.
 # usage: runs/darkcovidnet.sh FOLDER_OF_THE_RADIOGRAPHS [RUNS_FOLDER]
 set -euo pipefail
 data=$1 runs=${2:-runs/darkcovidnet}

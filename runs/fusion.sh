@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The clinical input of the network that ships, docs/results/clinical: what clinical values are worth beside it, and
-# docs/results/outcomes: what became of the covid patients.
+# The clinical input of the network that ships and its study (docs/results/clinical), and the outcomes of the covid
+# patients (docs/results/outcomes).
 # usage: runs/fusion.sh FOLDER_OF_THE_RADIOGRAPHS TABLE.csv [RUN_OR_BUNDLE] [FOLDER_OF_THE_RESULTS]
 # TABLE.csv is made by scripts/curate_cxr.py (runs/default.sh calls it): its column split says which images the image
-# network was not trained on. The bundle is replaced in one step; its answers for images alone stay, to the last bit.
+# network was not trained on. The bundle is replaced in one step; its answers for images alone do not change.
 set -euo pipefail
 data=$1 table=$2 run=${3:-src/covid_xray/bundle/default} results=${4:-docs/results}
 if [ -d "$run/bundle" ]; then bundle=$run/bundle; else bundle=$run; fi

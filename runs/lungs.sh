@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The network that finds the lungs: the figures of docs/results/lungs. Images whose licence lets nobody build on them,
+# The network that finds the lungs: the figures of docs/results/lungs. Images whose licence forbids derivatives,
 # or that state none, are in the test part.
 # usage: runs/lungs.sh FOLDER_OF_THE_RADIOGRAPHS [RUN_FOLDER]
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The network of the original on every public radiograph of its three classes: the figures of docs/results/vgg_cxr.
-# It sees the whole picture, as the original did; the lung network in its bundle serves the audit and the figures about heat maps.
+# It uses the whole picture, as the original did; the lung network in its bundle serves the audit and the figures about heat maps.
 # usage: runs/vgg_cxr.sh FOLDER_OF_THE_RADIOGRAPHS [RUN_FOLDER] [LUNGS]   (LUNGS: a run of runs/lungs.sh, or a bundle that holds one)
 set -euo pipefail
 data=$1 run=${2:-runs/vgg_cxr} lungs=${3:-src/covid_xray/bundle/default}
@@ -11,4 +11,4 @@ covid-xray train --data "$data" -o "$run" "${classes[@]}" --duplicates docs/resu
   --set lungs="$lungs" --set crop=none
 runs/audit.sh "$data" "$run"
 covid-xray evaluate "$run" --data "$data" "${classes[@]}" --baselines docs/results/baselines/three-classes/baselines.json --pdf
-python scripts/publish_run.py "$run" vgg_cxr --command "runs/vgg_cxr.sh FOLDER"  # --note: what you saw in the report
+python scripts/publish_run.py "$run" vgg_cxr --command "runs/vgg_cxr.sh FOLDER"  # --note: remarks

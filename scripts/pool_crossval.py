@@ -1,15 +1,15 @@
-"""A cross-validation whose networks are trained by other means or on another machine: its folds out, its answers back in.
+"""Plan a cross-validation whose networks are trained elsewhere, and pool their predictions.
 
     python scripts/pool_crossval.py plan FOLDER runs/x/image --where source=darkcovidnet --group image
-    ... train each fold on its `train` rows, choose the epoch on `val`, answer for `held` ...
+    ... train each fold on its `train` rows, choose the epoch on `val`, predict `held` ...
     python scripts/pool_crossval.py pool FOLDER runs/x/image --where source=darkcovidnet --group image \\
         --config recipe.yaml --made made.json answers/fold-*.csv
 
 `plan` writes the folds that `covid-xray crossval` would make: folds.csv, and roles.csv with one row for each image and a
 column for each fold (train, val or held). `pool` reads CSV files with image, label and p_<class> (further columns are
-left out), finds the fold of each by its images, refuses answers for others, and writes what `covid-xray crossval` writes:
-predictions.csv, crossval.json, crossval.md and figures/. `--made` says how the folds were trained: `precision`, `machine`
-(processor, cores), `packages`, and `folds`: by the name of each, `epochs`, `best_epoch` and `seconds`.
+ignored), recognises the fold of each by its images, refuses predictions for others, and writes what `covid-xray
+crossval` writes: predictions.csv, crossval.json, crossval.md and figures/. `--made` describes how the folds were trained:
+`precision`, `machine` (processor, cores), `packages`, and under `folds`, by name, `epochs`, `best_epoch` and `seconds`.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from covid_xray.evaluation.predictions import FAILED, Predictions, probability_c
 from covid_xray.training.crossval.fold_pooling import pool, write_study
 from covid_xray.training.crossval.folds import Fold, Protocol, plan_folds, write_folds
 
-SUM = 1e-3  # by how much the probabilities of an image may miss 1: files are often rounded
+SUM = 1e-3  # tolerance of the sum of probabilities: files are often rounded
 
 
 def main() -> None:
@@ -63,14 +63,14 @@ def main() -> None:
 
 
 def chosen(data: Path, labels: list[str] | None, where: list[str], duplicates: Path | None) -> Manifest:
-    """The images of the study, every file checked, as `covid-xray crossval` chooses them."""
+    """Read the images of the study, every file checked, as `covid-xray crossval` selects them."""
     manifest = read_manifest(data)
     manifest = select(manifest, labels=labels, where=where) if labels or where else manifest
     return with_duplicates(manifest, read_table(duplicates, required=("group", "image"))) if duplicates else manifest
 
 
 def roles(folds: list[Fold], manifest: Manifest) -> pd.DataFrame:
-    """image -> label and, for each fold, train, val or held ("" where it is in none)."""
+    """Tabulate for each image its label and, for each fold, train, val or held ("" where it is in none)."""
     table = manifest.table.set_index("image")[["label"]].copy()
     for fold in folds:
         held = pd.Series("held", index=fold.held.table["image"])
@@ -105,7 +105,7 @@ def pooled(
 
 
 def read_answers(path: Path, folds: list[Fold]) -> tuple[Fold, Predictions]:
-    """The answers of one file, and the fold that holds exactly its images out. Raises `BadManifest`."""
+    """Read the predictions of one file; return them with the fold that holds out exactly its images. Raises `BadManifest`."""
     table = read_table(path, required=("image", "label"))
     fold = next((fold for fold in folds if set(fold.held.table["image"]) == set(table["image"])), None)
     if fold is None:
@@ -136,7 +136,7 @@ def read_answers(path: Path, folds: list[Fold]) -> tuple[Fold, Predictions]:
 
 
 def record(fold: Fold, found: Predictions, made: dict) -> dict:
-    """What fold.json would say of the fold, with what `made` knows of it."""
+    """Return the facts of fold.json for a fold, with those of `made`."""
     own = made.get("folds", {}).get(fold.name, {})
     return {
         "name": fold.name,

@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def summary(facts: dict) -> dict:
-    """What is kept as JSON: settings, counts and the main figures of every study."""
+    """Collect what is kept as JSON: settings, counts and the main figures of every study."""
 
     def of_study(study: dict) -> dict:
         counts = {name: study[name] for name in ("n_images", "n_patients", "leaking", "seconds")}

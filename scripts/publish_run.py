@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     parser.add_argument("--command", required=True)
-    parser.add_argument("--note", default="", help="what a person saw in the report")
+    parser.add_argument("--note", default="", help="remarks for the page")
     parser.add_argument("--results", type=Path, default=RESULTS, help="another folder, to look first")
     args = parser.parse_args()
     folder = args.results / args.name
@@ -49,18 +49,18 @@ def main() -> None:
     (folder / "manifest.json").write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     text = page(args.name, args.command, made, report, note=args.note, audited=(folder / "audit.md").is_file())
     (args.results / f"{args.name}.md").write_text(text, encoding="utf-8")
-    telling = [path.name for path in [*folder.iterdir(), args.results / f"{args.name}.md"] if names_a_folder(path)]
-    if telling:
-        raise SystemExit(f"expected no folder of this machine in what is published. Received: {', '.join(telling)}")
+    revealing = [path.name for path in [*folder.iterdir(), args.results / f"{args.name}.md"] if names_a_folder(path)]
+    if revealing:
+        raise SystemExit(f"These files name a folder of this machine: {', '.join(revealing)}")
 
 
 def names_a_folder(path: Path) -> bool:
-    """Whether a text file holds what looks like an absolute path."""
+    """Tell whether a text file contains what looks like an absolute path."""
     return path.suffix != ".png" and bool(FOLDER.search(path.read_text(encoding="utf-8")))
 
 
 def summary(run: Path) -> dict[str, Any]:
-    """The main figures of `metrics.json` and, where there is one, of `audit.json`."""
+    """Collect the main figures of `metrics.json` and, where there is one, of `audit.json`."""
     metrics = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     kept = ("model", "part", "classes", "n_images", "n_patients", "labels", "figures", "worst_source", "confounding")
     facts = {name: metrics[name] for name in (*kept, "calibration", "confusion_matrix", "cannot_say")}
@@ -71,20 +71,20 @@ def summary(run: Path) -> dict[str, Any]:
     facts["best_baseline_without_lungs"] = (metrics.get("baselines") or {}).get("best")
     if (run / "audit.json").is_file():
         audit = json.loads((run / "audit.json").read_text(encoding="utf-8"))
-        verdict = {name: audit["verdict"][name] for name in ("kind", "certain", "line", "scores")}
+        verdict = {name: audit["verdict"][name] for name in ("kind", "certain", "scores")}
         conditions = {row["name"]: {"shows": row["shows"], **row["figures"]} for row in audit["conditions"]}
         facts["audit"] = {"images": audit["images"], "patients": audit["patients"], **verdict, "conditions": conditions}
     return facts
 
 
 def without_radiographs(path: Path) -> str:
-    """A page of the audit, with its charts beside it and none of its radiographs."""
+    """Read a page of the audit, without radiographs and with its charts in the same folder."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return "\n".join(line.replace("](figures/", "](") for line in lines if "audit_examples" not in line) + "\n"
 
 
 def page(name: str, command: str, made: dict, report: str, *, note: str, audited: bool) -> str:
-    """report.md with its charts in the folder `name`, and how it was made below its title."""
+    """Build the page: report.md with its charts in the folder `name`, and how it was made below its title."""
     title, rest = report.split("\n", 1)
     where, training = made["machine"], made["bundle"]["training"]
     how = (

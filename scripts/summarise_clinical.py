@@ -21,7 +21,7 @@ def main() -> None:
 def summary(facts: dict[str, Any]) -> dict[str, Any]:
     """Network, counts, the main figures of every variant, and what missingness alone tells."""
     worth = facts["worth"]
-    kept = {name: facts[name] for name in ("version", "model", "classes", "settings", "lines")}
+    kept = {name: facts[name] for name in ("version", "model", "classes", "settings")}
     sets = {name: {**worth[name], "variants": variants(worth[name]["variants"])} for name in ("all", "stated")}
     return {**kept, "fields": worth["fields"], "missingness": worth["missingness"], **sets}
 

