@@ -103,7 +103,6 @@ def measured(source: Path) -> dict[str, str]:
         'accesses by string key (`x["key"]`)': f"{sum(string_keys(text) for text in texts.values()):,}",
         "messages of the form `expected ... Received: ...`": f"{sum(old_messages(text) for text in texts.values())}",
         "files whose functions run for one `predict`": f"{len(ran)}",
-        "changes of room in that order": f"{sum(a != b for a, b in zip(rooms(ran), rooms(ran)[1:], strict=False))}",
     }
 
 
@@ -149,7 +148,7 @@ def old_messages(text: str) -> int:
 
 
 def files_of_a_prediction(source: Path) -> list[str]:
-    """List the files whose functions run for `covid-xray predict PHANTOM --json`, in the order of their first call."""
+    """List the files whose functions run for `covid-xray predict PHANTOM --json`."""
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "phantom.png"
         subprocess.run([sys.executable, "-c", DRAW, image], check=True, env={"PYTHONPATH": str(ROOT / "src")})
@@ -158,11 +157,6 @@ def files_of_a_prediction(source: Path) -> list[str]:
             env={"PYTHONPATH": str(source)}, capture_output=True, text=True, check=True,
         )  # fmt: skip
     return re.findall(r'"([^"]+)"', done.stdout.rpartition("RAN ")[2])
-
-
-def rooms(files: list[str]) -> list[str]:
-    """Name the room of each file."""
-    return [name.partition("/")[0] if "/" in name else "ground" for name in files]
 
 
 def table(columns: dict[str, dict[str, str]]) -> str:
