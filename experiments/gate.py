@@ -55,9 +55,9 @@ def main() -> None:
     parser.add_argument("--learnt", type=int, default=2000, help="training images for leaving one source out")
     args = parser.parse_args()
     asked = GatedNetwork(args.bundle)
-    good, held = good_images(args)
+    good, held = radiographs_to_accept(args)
     films = {name: [opened(manifest, image) for image in manifest.table["image"]] for name, manifest in good.items()}
-    bad, said = not_good(args, films["test part"][: args.made])
+    bad, said = pictures_to_refuse(args, films["test part"][: args.made])
     measured = {name: asked(group) for name, group in {**films, **bad}.items() if group}
     usual = measured["test part"]
     result = {
@@ -127,7 +127,7 @@ def strangeness(gate: Gate, verdicts: dict) -> float:
     return float(np.nan_to_num(max(shares), nan=1e6, posinf=1e6))
 
 
-def good_images(args: argparse.Namespace) -> tuple[dict[str, Manifest], Manifest]:
+def radiographs_to_accept(args: argparse.Namespace) -> tuple[dict[str, Manifest], Manifest]:
     """Select the test part and, by source and label, radiographs that the run did not use; and the training part."""
     table = read_table(args.split, required=("image", "split"))
     everything = read_manifest(args.data, check=False)
@@ -142,8 +142,8 @@ def good_images(args: argparse.Namespace) -> tuple[dict[str, Manifest], Manifest
     chosen = {"test part": everything.table["image"][(known == "test") & ~scout]}
     for (source, label), images in everything.table[free].groupby(["source", "label"])["image"]:
         if len(images) >= 20:
-            told = "label not trained on" if source in learnt else "source not trained on"
-            chosen[f"{source} {label} ({told})"] = images
+            kind = "label not trained on" if source in learnt else "source not trained on"
+            chosen[f"{source} {label} ({kind})"] = images
     drawn = {name: images.sample(min(args.each, len(images)), random_state=0) for name, images in chosen.items()}
     return (
         {name: everything.take(sorted(images)) for name, images in drawn.items()},
@@ -156,11 +156,11 @@ def opened(manifest: Manifest, image: str) -> Radiograph:
     return open_source(manifest.path(image), limits=Limits())
 
 
-def not_good(args: argparse.Namespace, films: list[Radiograph]) -> tuple[dict[str, list[Radiograph]], dict]:
+def pictures_to_refuse(args: argparse.Namespace, films: list[Radiograph]) -> tuple[dict[str, list[Radiograph]], dict]:
     """Collect the groups to refuse, and the reasons that some of them should get."""
     scouts = [path for name in SCOUTS for path in sorted((args.data / "images").glob(f"{name}.*"))]
-    made = {name: non_chest_images.made(films, name) for name in non_chest_images.MADE}
-    bad = {**non_chest_images.found(args.corpora), **non_chest_images.drawn(), **made}
+    made = {name: non_chest_images.modified(films, name) for name in non_chest_images.MADE}
+    bad = {**non_chest_images.from_packages(args.corpora), **non_chest_images.drawn(), **made}
     bad["CT scout views (cxnet 040 to 042)"] = [open_source(path, limits=Limits()) for path in scouts]
     return bad, {name: words for name, (_, words) in non_chest_images.MADE.items()}
 

@@ -108,7 +108,9 @@ def _task(name: str, free: pd.DataFrame, hospital: str, classes: tuple[str, ...]
     )
 
 
-def seen(table: pd.DataFrame, images: list[str], chosen: argparse.Namespace, bundle: Any) -> dict[str, np.ndarray]:
+def network_inputs(
+    table: pd.DataFrame, images: list[str], chosen: argparse.Namespace, bundle: Any
+) -> dict[str, np.ndarray]:
     """Map each image to the network's input, height x width uint8; cached in the scratch folder."""
     from covid_xray.inference.predictor import Predictor
 
@@ -433,7 +435,9 @@ def main() -> None:
     same = {k: int(v) for k, v in ours.items()} == counted
     print(f"the bundle's training part is that of scripts/curate_cxr.py: {same}", flush=True)
     made = tasks(table, chosen.tasks)
-    shown = {task.name: seen(table, [*task.pool["image"], *task.test["image"]], chosen, bundle) for task in made}
+    shown = {
+        task.name: network_inputs(table, [*task.pool["image"], *task.test["image"]], chosen, bundle) for task in made
+    }
     trained: dict[str, np.ndarray] = {}
     all_tasks = [task for task in made if task.name in (chosen.all_tasks or chosen.tasks)]
     if chosen.all_seeds:
@@ -452,7 +456,7 @@ def main() -> None:
         if heads["shipped"] is not None and not settings["epochs"]:
             others = learned_elsewhere(table, task, bundle.classes)
             heads["without hospital"] = head_without_hospital(
-                others, task, seen(table, list(others["image"]), chosen, bundle), bundle
+                others, task, network_inputs(table, list(others["image"]), chosen, bundle), bundle
             )
         results[task.name] = measured(task, pixels, models, heads, seeds=chosen.seeds)
         if chosen.all_seeds and task in all_tasks:

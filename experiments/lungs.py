@@ -53,7 +53,7 @@ def main() -> None:
         return
     dice = measured(masked[part == "test"].reset_index(drop=True), options.data)
     images = chosen(manifest, masked["image"][part == "train"])
-    seen = {name: {**grades, **crops(images[name], options.data)} for name, grades in looked_at(images).items()}
+    seen = {name: {**grades, **crops(images[name], options.data)} for name, grades in count_grades(images).items()}
     facts = {"bundle": dict(read_network(BUNDLE).facts)["sha256"], "dice": dice, "looked_at": seen}
     write_results(
         "lungs",
@@ -143,7 +143,7 @@ def crops(images: list[str], data: Path) -> dict:
     return {"plausible": sum(lungs.plausible for lungs in found), "crop": float(np.median(shown))}
 
 
-def looked_at(images: dict[str, list[str]]) -> dict:
+def count_grades(images: dict[str, list[str]]) -> dict:
     """Count grades by source; stop unless exactly the drawn images have one."""
     grades = pd.read_csv(VERDICTS, keep_default_na=False)
     drawn = [image for of_source in images.values() for image in of_source]

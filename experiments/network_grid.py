@@ -123,7 +123,7 @@ class Stacked:
         return self.arrays[row // self.length][row % self.length]
 
 
-def work(task: Task, folder: Path) -> dict[str, Any]:
+def train_and_predict(task: Task, folder: Path) -> dict[str, Any]:
     """Train, and predict the `answer` rows with the lungs in view and hidden."""
     from covid_xray.config import Training
     from covid_xray.training import schedule
@@ -359,7 +359,7 @@ def known_tasks(
     return made
 
 
-def serve(tasks: Any, done: Any, folder: Path, memory: float) -> None:
+def execute_tasks(tasks: Any, done: Any, folder: Path, memory: float) -> None:
     """Execute tasks from a queue until it is empty."""
     os.environ.update(XLA_PYTHON_CLIENT_MEM_FRACTION=str(memory), TF_CPP_MIN_LOG_LEVEL="3")
     import keras
@@ -367,7 +367,7 @@ def serve(tasks: Any, done: Any, folder: Path, memory: float) -> None:
     keras.utils.disable_interactive_logging()
     for task in iter(tasks.get, None):
         try:
-            done.put(work(task, folder))
+            done.put(train_and_predict(task, folder))
         except Exception:
             done.put({"name": task.name, "fold": task.fold, "error": traceback.format_exc()})
 
@@ -380,7 +380,9 @@ def run(tasks: list[Task], folder: Path, out: Path, *, workers: int, seconds: fl
         queue.put(task)
     for _ in range(workers):
         queue.put(None)
-    processes = [context.Process(target=serve, args=(queue, done, folder, 0.9 / workers)) for _ in range(workers)]
+    processes = [
+        context.Process(target=execute_tasks, args=(queue, done, folder, 0.9 / workers)) for _ in range(workers)
+    ]
     for process in processes:
         process.start()
     results: list[dict[str, Any]] = read_results(out)

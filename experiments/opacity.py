@@ -68,7 +68,7 @@ def chosen(data: Path) -> pd.DataFrame:
 
 
 def scored(table: pd.DataFrame, data: Path, finder: LungFinder) -> pd.DataFrame:
-    """The table with the indicator of each image, NaN where none is told."""
+    """Add the indicator of each image to the table, NaN where there is none."""
     shares = [finder.find(decode(data / image)).opaque for image in table["image"]]
     return table.assign(share=np.array([np.nan if share is None else share for share in shares]))
 

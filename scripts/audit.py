@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         return skipped()
     except (ValueError, KeyError):
         return skipped() if any(word in ran.stderr for word in UNREACHABLE) else failed(ran.stderr)
-    return told(packages)
+    return report(packages)
 
 
 def skipped() -> int:
@@ -44,11 +44,11 @@ def skipped() -> int:
 
 
 def failed(text: str) -> int:
-    print(f"pip-audit: expected a list of packages. Received: {text.strip()[-500:] or 'nothing'}")
+    print(f"pip-audit: did not return a list of packages: {text.strip()[-500:] or 'no output'}")
     return 1
 
 
-def told(packages: list[dict]) -> int:
+def report(packages: list[dict]) -> int:
     audited = [package for package in packages if "vulns" in package]
     if not audited:
         return skipped()

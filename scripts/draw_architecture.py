@@ -25,10 +25,10 @@ FLOORS = [
     ("services", [("serving/  pacs/  cluster/", "web page and API,\nDICOM node, archives")], 0.8),
     ("training", [("training/", "the only floor that\nruns TensorFlow")], 1.55),
     ("evaluation", [("evaluation/  store/", "figures and reports;\nstudies and images")], 1.05),
-    ("inference", [("inference/  models/", "radiograph to finding;\nKeras networks")], 1.75),
+    ("inference", [("inference/  models/", "classify radiographs;\nbuild Keras networks")], 1.75),
     ("bundle", [("bundle/", "the one artefact")], 1.05),
-    ("data", [("data/", "files to a table\none can trust")], 1.05),
-    ("images", [("images/", "bytes to one grey\nradiograph")], 1.05),
+    ("data", [("data/", "a table that one\ncan trust")], 1.05),
+    ("images", [("images/", "decode into one\ngrey radiograph")], 1.05),
     ("ground", [("config  limits  files  errors", "used by every floor")], 0.62),
 ]
 # Step: number, floor, column, files, what happens.

@@ -36,13 +36,13 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as store, serving(Path(store), args.bundle) as address:
         studies = [upload(address, name, data) for name, data in films()]
-        told = [study for study in studies if not study["reasons"]] or studies
+        answered = [study for study in studies if not study["reasons"]] or studies
         with sync_playwright() as started:
             browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-            take(browser, address, max(told, key=lambda it: it["suspicion"])["id"], args.output)
+            save_screenshots(browser, address, max(answered, key=lambda it: it["suspicion"])["id"], args.output)
 
 
-def take(browser: Browser, address: str, study: str, folder: Path) -> None:
+def save_screenshots(browser: Browser, address: str, study: str, folder: Path) -> None:
     """Save the viewer in light and dark, the worklist, and the viewer on a phone."""
     for name, path, options in [
         ("viewer", f"/studies/{study}", {"viewport": DESK, "color_scheme": "light"}),

@@ -52,13 +52,13 @@ MADE: dict[str, tuple[Callable[[np.ndarray], np.ndarray], tuple[str, ...]]] = { 
 }
 
 
-def made(films: Films, name: str) -> Films:
+def modified(films: Films, name: str) -> Films:
     """Change the radiographs in one way of `MADE`; the copies carry nothing from the tags of their files."""
     change = MADE[name][0]
     return [Radiograph(np.ascontiguousarray(change(film.pixels)), bits=film.bits) for film in films]
 
 
-def found(folder: Path) -> dict[str, Films]:
+def from_packages(folder: Path) -> dict[str, Films]:
     """Download groups of pictures from public packages, each picture once."""
     unpack(f"pillow=={metadata.version('pillow')}", folder, source=True, below="/Tests/images/")
     unpack("pydicom-data", folder, source=False)

@@ -44,28 +44,28 @@ class Study:
         return np.asarray(found[:, slice(*map(int, columns.split("-")))] if columns else found)
 
 
-def asked_of(study_: Study, names: tuple[str, ...]) -> np.ndarray:
+def mean_features(study_: Study, names: tuple[str, ...]) -> np.ndarray:
     """Average the features of the views that an image is judged by."""
     return np.asarray(sum(study_.features(name) for name in names) / len(names))
 
 
-def fitted(row: Row, study_: Study, learn: np.ndarray) -> Head:
+def fit_row(row: Row, study_: Study, learn: np.ndarray) -> Head:
     """Fit the head of a row on the radiographs `learn` and their altered copies."""
     labels, hospitals = (study_.table[key].to_numpy()[learn].astype(str) for key in ("label", "hospital"))
     x = np.concatenate([study_.features(name)[learn] for name in row.learns])
     copies = len(row.learns)
-    more = {"hidden": asked_of(study_, row.hidden)[learn]} if row.blind else {}
+    more = {"hidden": mean_features(study_, row.hidden)[learn]} if row.blind else {}
     if row.corners:
         more["cornered"] = study_.features("corners")[learn]
     return row.fit(x, np.tile(labels, copies), np.tile(hospitals, copies), **more)
 
 
-def left_out(row: Row, study_: Study) -> list[dict[str, Any]]:
+def score_left_out(row: Row, study_: Study) -> list[dict[str, Any]]:
     """Compute the AUROC of covid against normal on each left-out pair, with the lungs in view and hidden."""
     table = study_.table
     labels, hospitals = table["label"].to_numpy(), table["hospital"].to_numpy()
-    seen = asked_of(study_, row.asks)
-    without = asked_of(study_, row.hidden) if row.hidden else None
+    seen = mean_features(study_, row.asks)
+    without = mean_features(study_, row.hidden) if row.hidden else None
     wanted, rows = (*CLASSES, *(AUXILIARY if row.auxiliary else ())), []
     for name, (others, answer) in folds(table).items():
         covid, normal = name.split("+")
@@ -73,7 +73,7 @@ def left_out(row: Row, study_: Study) -> list[dict[str, Any]]:
         asked = ((hospitals == covid) & (labels == "covid")) | ((hospitals == normal) & (labels == "normal"))
         asked &= ~table["reason"].isin(NOT_JUDGED).to_numpy()
         test = answer[asked[answer]]
-        head = fitted(row, study_, learn)
+        head = fit_row(row, study_, learn)
         truth, p = labels[test] == "covid", score(head(seen[test]))
         low, high = interval(truth, p, table["person"].to_numpy()[test])
         blind = None if without is None else float(roc_auc_score(truth, score(head(without[test]))))
@@ -102,7 +102,7 @@ def interval(truth: np.ndarray, p: np.ndarray, people: np.ndarray) -> tuple[floa
     return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
 
 
-def known(row: Row, study_: Study) -> dict[str, Any]:
+def score_known_sources(row: Row, study_: Study) -> dict[str, Any]:
     """Compute macro-F1 on validation and calibration images of known sources, also with hidden lungs."""
     table, part = study_.table, study_.part
     labels, hospitals = table["label"].to_numpy(), table["hospital"].to_numpy()
@@ -111,10 +111,10 @@ def known(row: Row, study_: Study) -> dict[str, Any]:
         held = set(table["person"][np.isin(part, ["val", "calibration", "test"])])
         free = (table["reason"] == "").to_numpy() & ~table["person"].isin(held).to_numpy()
         learn = learn | (np.isin(labels, AUXILIARY) & free)
-    head = fitted(row, study_, np.flatnonzero(learn))
+    head = fit_row(row, study_, np.flatnonzero(learn))
     truth = np.array([CLASSES.index(label) for label in labels[test]])
-    first, adults = head(asked_of(study_, row.asks)[test]).argmax(axis=1), hospitals[test] == "nih"
-    blind = head(asked_of(study_, row.hidden)[test]).argmax(axis=1) if row.hidden else None
+    first, adults = head(mean_features(study_, row.asks)[test]).argmax(axis=1), hospitals[test] == "nih"
+    blind = head(mean_features(study_, row.hidden)[test]).argmax(axis=1) if row.hidden else None
     black = head(study_.features("corners")[test]).argmax(axis=1) if row.asks == ("whole",) else None
     return {"macro_f1": float(f1_score(truth, first, average="macro")),
             "macro_f1_corners": None if black is None else float(f1_score(truth, black, average="macro")),
@@ -122,7 +122,7 @@ def known(row: Row, study_: Study) -> dict[str, Any]:
             "nih_called_covid": float((first[adults] == 0).mean()), "nih": int(adults.sum())}  # fmt: skip
 
 
-def opened(chosen: argparse.Namespace) -> Study:
+def open_study(chosen: argparse.Namespace) -> Study:
     """Open the study, with the pictures of network_grid.py in OUT and the features of features.py."""
     table = study(chosen.data, chosen.duplicates)
     if not (chosen.out / "crop_hidden.npy").exists():
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--duplicates", type=Path, default=Path("docs/results/cxr-duplicates.csv"))
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
-    study_, path = opened(chosen), chosen.out / "heads.json"
+    study_, path = open_study(chosen), chosen.out / "heads.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     done, order = {facts["name"] for facts in results}, {row.name: place for place, row in enumerate(ROWS)}
     for row in ROWS:
@@ -148,7 +148,12 @@ def main() -> None:
             continue
         started = time.time()
         try:
-            facts = {"name": row.name, "family": row.family, "folds": left_out(row, study_), **known(row, study_)}
+            facts = {
+                "name": row.name,
+                "family": row.family,
+                "folds": score_left_out(row, study_),
+                **score_known_sources(row, study_),
+            }
         except FileNotFoundError as error:
             print(f"{row.name}: no features yet ({Path(error.filename).stem})", flush=True)
             continue

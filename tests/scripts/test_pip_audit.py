@@ -94,7 +94,7 @@ def test_a_lock_that_cannot_be_audited_fails(text: str | None, lock: Path, capsy
         lock.write_text(text)
     with service(holes=False) as url:
         assert audit.main(["--lock", str(lock), "--osv-url", url]) == 1
-    assert "expected a list of packages" in capsys.readouterr().out
+    assert "did not return a list of packages" in capsys.readouterr().out
 
 
 def test_the_lock_of_this_repository_is_locked_by_hashes() -> None:
