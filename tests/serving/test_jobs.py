@@ -105,7 +105,7 @@ def test_too_many_open_jobs_and_a_full_store_are_refused(
                 accept(service)
             assert refusal.value.retry_after == 30
             monkeypatch.setattr(module, "MOST_OPEN", 9)
-            monkeypatch.setattr(service.store.shelf, "quota", 10)
+            monkeypatch.setattr(service.store.images, "quota", 10)
             with pytest.raises(StoreFull):
                 accept(service)
             assert len(list(service.jobs.inbox.iterdir())) == 3

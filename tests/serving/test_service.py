@@ -36,7 +36,7 @@ def within(
 
 
 def images(service: Service) -> int:
-    return len(list(service.store.shelf.folder.iterdir()))
+    return len(list(service.store.images.folder.iterdir()))
 
 
 def test_uploads_that_come_together_share_runs_of_the_network(tmp_path: Path, predictor: Predictor) -> None:
@@ -63,7 +63,7 @@ def test_a_step_that_fails_leaves_no_image(
     async def scene(service: Service) -> int:
         with pytest.raises(Busy):
             await service.answer(CHEST, uploader="doe")
-        return images(service) + service.store.shelf.used
+        return images(service) + service.store.images.used
 
     assert within(tmp_path, predictor, scene) == 0
 
@@ -72,7 +72,7 @@ def test_refusals_leave_nothing(tmp_path: Path, predictor: Predictor) -> None:
     async def scene(service: Service) -> int:
         with pytest.raises(BadImage):
             await service.answer(Upload("a", lambda: b"x"), uploader="doe")
-        service.store.shelf.quota = 10
+        service.store.images.quota = 10
         with pytest.raises(StoreFull):
             await service.answer(CHEST, uploader="doe")
         return images(service)
@@ -89,7 +89,7 @@ def test_what_a_crash_left_is_cleared_at_the_start(tmp_path: Path, predictor: Pr
     orphan.write_bytes(b"half a picture")
 
     async def second(service: Service) -> list[str]:
-        return [path.stem for path in service.store.shelf.folder.iterdir()]
+        return [path.stem for path in service.store.images.folder.iterdir()]
 
     assert within(tmp_path, predictor, second) == [kept]
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from covid_xray.errors import InputRefused, NotFound, NotLoggedIn
 from covid_xray.store import tables
-from covid_xray.store.accounts import Accounts, User, as_role, same
+from covid_xray.store.accounts import Accounts, User, as_role, equal_secrets
 from covid_xray.store.database import Database, sqlite_url
 from covid_xray.store.records import now
 
@@ -31,7 +31,7 @@ def everything(accounts: Accounts) -> str:
 def test_passwords_are_argon2id_and_verified(accounts: Accounts) -> None:
     assert accounts.add("doe", password=PASSWORD, role="reader") == User("doe", "reader")
     cookie = accounts.log_in("doe", PASSWORD, hours=1)
-    assert accounts.of_session(cookie) == User("doe", "reader")
+    assert accounts.user_of_session(cookie) == User("doe", "reader")
     assert "$argon2id$" in everything(accounts)
     assert PASSWORD not in everything(accounts)
     assert cookie not in everything(accounts)
@@ -43,25 +43,25 @@ def test_another_pair_is_refused_alike(accounts: Accounts, name: str, password: 
     with pytest.raises(NotLoggedIn) as refusal:
         accounts.log_in(name, password, hours=1)
     assert refusal.value.code == "bad-login"
-    assert refusal.value.message == "expected a user name and its password. Received: another pair"
+    assert refusal.value.message == "Wrong user name or password."
 
 
 def test_sessions_end(accounts: Accounts) -> None:
     accounts.add("doe", password=PASSWORD, role="admin")
     first, second = (accounts.log_in("doe", PASSWORD, hours=1) for _ in range(2))
     accounts.log_out(first)
-    assert accounts.of_session(first) is None
-    assert accounts.of_session(second) == User("doe", "admin")
+    assert accounts.user_of_session(first) is None
+    assert accounts.user_of_session(second) == User("doe", "admin")
     with accounts._database.writing() as connection:
         connection.execute(sa.update(tables.sessions).values(expires=now() - timedelta(seconds=1)))
-    assert accounts.of_session(second) is None
+    assert accounts.user_of_session(second) is None
 
 
 def test_tokens_are_shown_once(accounts: Accounts) -> None:
     accounts.add("doe", password=PASSWORD, role="reader")
     token = accounts.new_token("doe")
-    assert accounts.of_token(token) == User("doe", "reader")
-    assert accounts.of_token(token + "x") is None
+    assert accounts.user_of_token(token) == User("doe", "reader")
+    assert accounts.user_of_token(token + "x") is None
     assert token not in everything(accounts)
     with pytest.raises(NotFound):
         accounts.new_token("roe")
@@ -71,8 +71,8 @@ def test_a_removed_user_is_out_at_once(accounts: Accounts) -> None:
     accounts.add("doe", password=PASSWORD, role="reader")
     cookie, token = accounts.log_in("doe", PASSWORD, hours=1), accounts.new_token("doe")
     accounts.remove("doe")
-    assert accounts.of_session(cookie) is None
-    assert accounts.of_token(token) is None
+    assert accounts.user_of_session(cookie) is None
+    assert accounts.user_of_token(token) is None
     assert accounts.all() == []
     with pytest.raises(NotFound):
         accounts.remove("doe")
@@ -86,7 +86,7 @@ def test_names_that_are_none(accounts: Accounts, name: str) -> None:
 
 def test_a_name_is_taken_once_and_passwords_are_long(accounts: Accounts) -> None:
     accounts.add("doe", password=PASSWORD, role="reader")
-    with pytest.raises(InputRefused, match="there already"):
+    with pytest.raises(InputRefused, match="already exists"):
         accounts.add("doe", password=PASSWORD, role="admin")
     with pytest.raises(InputRefused, match="at least 10"):
         accounts.add("roe", password="short", role="reader")
@@ -96,15 +96,15 @@ def test_a_name_is_taken_once_and_passwords_are_long(accounts: Accounts) -> None
 
 def test_the_first_user_is_noticed(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Accounts(accounts._database)
-    assert not other.any()
+    assert not other.has_users()
     accounts.add("doe", password=PASSWORD, role="reader")
-    assert accounts.any()
-    monkeypatch.setattr("covid_xray.store.accounts._ANY_SECONDS", 0.0)
-    assert other.any()
+    assert accounts.has_users()
+    monkeypatch.setattr("covid_xray.store.accounts._CACHE_SECONDS", 0.0)
+    assert other.has_users()
 
 
 def test_secrets_are_compared_whole() -> None:
-    assert same("abc", "abc")
-    assert not same("abc", "abd")
-    assert not same("", "a")
-    assert not same("ä", "a")
+    assert equal_secrets("abc", "abc")
+    assert not equal_secrets("abc", "abd")
+    assert not equal_secrets("", "a")
+    assert not equal_secrets("ä", "a")

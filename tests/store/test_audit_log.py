@@ -1,7 +1,7 @@
 """The audit trail: every act is a line, looking twice within a minute is one."""
 
 from covid_xray.store.accounts import Principal
-from covid_xray.store.audit_log import Audit
+from covid_xray.store.audit_log import AuditLog
 
 DOE, ROE = Principal("doe", "reader", "session"), Principal("roe", "admin", "token")
 
@@ -16,7 +16,7 @@ class Log:
 
 def test_looks_are_lines_once_a_minute_and_acts_always() -> None:
     log, now = Log(), [0.0]
-    audit = Audit(log, clock=lambda: now[0])
+    audit = AuditLog(log, clock=lambda: now[0])
     for _ in range(3):
         audit.record(DOE, "view", "a")
         audit.record(DOE, "delete", "a")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from covid_xray.data.manifest.manifest import read_manifest
-from covid_xray.store.exports import plain
+from covid_xray.store.exports import escape_formula
 from support.bundles import grey
 from support.drawing import png
 from support.servers import client, upload
@@ -16,7 +16,7 @@ from support.servers import client, upload
     [("chest.png", "chest.png"), ("=1+1", "'=1+1"), ("@SUM(A1)", "'@SUM(A1)"), ("-x", "'-x"), ("", "")],
 )
 def test_no_cell_is_a_formula(cell: str, shown: str) -> None:
-    assert plain(cell) == shown
+    assert escape_formula(cell) == shown
 
 
 def test_feedback_is_a_manifest_for_training(tmp_path: Path) -> None:

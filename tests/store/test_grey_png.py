@@ -40,5 +40,5 @@ def test_no_larger_than_pillow_writes_it() -> None:
     "pixels", [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32), np.zeros((0, 4), np.uint8)]
 )
 def test_what_is_no_grey_picture_is_refused(pixels: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="expected H x W uint8 or uint16"):
+    with pytest.raises(ValueError, match="H x W uint8 or uint16"):
         encode(pixels)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from covid_xray.store.records import clean_name, clean_text, new_id, packed_maps, suspicion, unpacked_maps
+from covid_xray.store.records import clean_name, clean_text, new_id, pack_maps, suspicion, unpack_maps
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_suspicion(probabilities: dict, expected: float) -> None:
 def test_class_maps_keep_256_levels() -> None:
     maps = np.random.default_rng(0).gamma(1, 5, (3, 14, 14)).astype(np.float32)
     maps[1] = 0
-    packed = packed_maps(maps)
-    again = unpacked_maps(packed["class_maps"], packed["class_maps_about"])
+    packed = pack_maps(maps)
+    again = unpack_maps(packed["class_maps"], packed["class_maps_about"])
     assert again.dtype == np.float32
     assert np.abs(again - maps).max() <= maps.max() / 255 / 2 + 1e-6
     assert not again[1].any()
@@ -54,12 +54,12 @@ def test_class_maps_keep_256_levels() -> None:
 def test_class_maps_without_numbers_are_no_evidence() -> None:
     maps = np.ones((2, 3, 3), np.float32)
     maps[0, 1, 1] = np.nan
-    packed = packed_maps(maps)
-    again = unpacked_maps(packed["class_maps"], packed["class_maps_about"])
+    packed = pack_maps(maps)
+    again = unpack_maps(packed["class_maps"], packed["class_maps_about"])
     assert not again[0].any()
     assert (again[1] == 1).all()
     with pytest.raises(ValueError):
-        packed_maps(None)
+        pack_maps(None)
 
 
 def test_ids_are_long_and_never_the_same() -> None:

@@ -18,7 +18,7 @@ from covid_xray.images.radiograph import ImageSource, Radiograph
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.store import tables
-from covid_xray.store.image_files import Shelf
+from covid_xray.store.image_files import ImageFiles
 from covid_xray.store.records import Key, NewStudy, Study, new_id, now
 from covid_xray.store.store import Store, open_database
 from support.bundles import grey, make_bundle
@@ -31,7 +31,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 def open_store(folder: Path, url: str | None = None, *, quota: int = 1 << 30) -> Store:
     database = open_database(Serving(store=folder, database=url))
-    return Store(database, Shelf(folder / "images", quota=quota), limits=Limits())
+    return Store(database, ImageFiles(folder / "images", quota=quota), limits=Limits())
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -43,7 +43,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def put(store: Store, predictor: Predictor, label: str = "covid", **changes: object) -> NewStudy:
-    """A study whose image is on the shelf, not yet in the database."""
+    """A study whose image file is written, not yet in the database."""
     radiograph = Radiograph(grey(label))
     identity = new_id()
     new = NewStudy(
@@ -51,7 +51,7 @@ def put(store: Store, predictor: Predictor, label: str = "covid", **changes: obj
         name="chest.png",
         uploader="doe",
         upload_sha256="0" * 64,
-        bytes=store.shelf.put(identity, radiograph),
+        bytes=store.images.put(identity, radiograph),
         shape=radiograph.pixels.shape,
         bits=8,
         source=ImageSource(format="PNG", view="PA"),
@@ -68,7 +68,7 @@ def add(store: Store, new: NewStudy) -> Study:
 
 
 def images(store: Store) -> list[str]:
-    return sorted(path.name for path in store.shelf.folder.iterdir())
+    return sorted(path.name for path in store.images.folder.iterdir())
 
 
 def test_what_was_stored_comes_back(store: Store, predictor: Predictor) -> None:
@@ -93,9 +93,9 @@ def test_what_was_stored_comes_back(store: Store, predictor: Predictor) -> None:
 
 def test_images_are_for_their_owner_only(store: Store, predictor: Predictor) -> None:
     study = add(store, put(store, predictor))
-    path = store.shelf.folder / f"{study.id}.png"
+    path = store.images.folder / f"{study.id}.png"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(store.shelf.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(store.images.folder.stat().st_mode) == 0o700
     assert "chest" not in json.dumps(images(store))
 
 
@@ -108,7 +108,7 @@ def test_many_studies_are_one_transaction(store: Store, predictor: Predictor) ->
 def test_a_failed_transaction_stores_nothing(store: Store, predictor: Predictor) -> None:
     good, bad = put(store, predictor), put(store, predictor)
     twice = replace(bad, id=good.id)
-    with pytest.raises(Exception, match="expected the database"):
+    with pytest.raises(Exception, match="The database refused"):
         store.add_many([good, twice])
     with pytest.raises(NotFound):
         store.study(good.id)
@@ -120,7 +120,7 @@ def test_the_same_key_gives_the_same_study(store: Store, predictor: Predictor) -
     second = add(store, put(store, predictor, key=key))
     assert second.id == first.id
     assert images(store) == [f"{first.id}.png"]
-    assert store.of_key(key) == first.id
+    assert store.result_of_key(key) == first.id
     other = Key("a" * 64, "c" * 64)
     fine, refused = put(store, predictor), put(store, predictor, key=other)
     stored, problem = store.add_many([fine, refused])
@@ -129,7 +129,7 @@ def test_the_same_key_gives_the_same_study(store: Store, predictor: Predictor) -
     assert problem.code == "key-reused"
     assert images(store) == sorted([f"{first.id}.png", f"{fine.id}.png"])
     with pytest.raises(InputRefused):
-        store.of_key(other)
+        store.result_of_key(other)
 
 
 def test_two_uploads_with_one_key_in_one_transaction(store: Store, predictor: Predictor) -> None:
@@ -145,7 +145,7 @@ def test_a_key_of_a_deleted_study_is_free_again(store: Store, predictor: Predict
     key = Key("a" * 64, "b" * 64)
     first = add(store, put(store, predictor, key=key))
     store.delete(first.id)
-    assert store.of_key(key) is None
+    assert store.result_of_key(key) is None
     assert add(store, put(store, predictor, key=key)).id != first.id
 
 
@@ -155,7 +155,7 @@ def test_delete_takes_image_and_feedback(store: Store, predictor: Predictor) -> 
     store.delete(study.id)
     assert images(store) == []
     assert store.feedback() == []
-    assert store.shelf.used == 0
+    assert store.images.used == 0
     for call in (store.study, store.delete):
         with pytest.raises(NotFound):
             call(study.id)
@@ -213,7 +213,7 @@ def test_keys_live_for_a_day(store: Store, predictor: Predictor) -> None:
     with store.database.writing() as connection:
         connection.execute(sa.update(tables.keys).values(created=now() - timedelta(hours=25)))
     store.expire(hours=0)
-    assert store.of_key(key) is None
+    assert store.result_of_key(key) is None
 
 
 def test_audit_log_is_newest_first(store: Store) -> None:
@@ -252,10 +252,10 @@ def test_numbers_that_are_none_come_first(store: Store, predictor: Predictor) ->
 def test_quota_refuses_and_leaves_nothing(tmp_path: Path, predictor: Predictor) -> None:
     small = open_store(tmp_path / "store", quota=1500)
     add(small, put(small, predictor))
-    before, used = images(small), small.shelf.used
+    before, used = images(small), small.images.used
     with pytest.raises(StoreFull):
         put(small, predictor)
-    assert small.shelf.used == used
+    assert small.images.used == used
     assert images(small) == before
     small.database.close()
 
@@ -265,7 +265,7 @@ def test_quota_counts_what_was_there_before(tmp_path: Path, predictor: Predictor
     add(first, put(first, predictor))
     first.database.close()
     second = open_store(tmp_path / "store")
-    assert second.shelf.used == first.shelf.used > 0
+    assert second.images.used == first.images.used > 0
     second.database.close()
 
 

@@ -13,7 +13,7 @@ from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.store import tables, worklist
-from covid_xray.store.image_files import Shelf
+from covid_xray.store.image_files import ImageFiles
 from covid_xray.store.records import NewStudy, new_id, now
 from covid_xray.store.store import Store, open_database
 from covid_xray.store.worklist import Query
@@ -32,7 +32,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, predictor: Predictor) 
     """Four studies, an hour apart, the first the oldest."""
     url = request.getfixturevalue("postgresql") if request.param == "postgresql" else None
     database = open_database(Serving(store=tmp_path / "store", database=url))
-    opened = Store(database, Shelf(tmp_path / "images", quota=1 << 30), limits=Limits())
+    opened = Store(database, ImageFiles(tmp_path / "images", quota=1 << 30), limits=Limits())
     for number, (name, label) in enumerate(zip(NAMES, ("normal", "covid", "virus", "covid"), strict=True)):
         radiograph = Radiograph(grey(label, seed=number))
         finding = predictor.predict(radiograph, class_maps=True)

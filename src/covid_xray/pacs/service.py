@@ -23,7 +23,7 @@ from covid_xray.pacs.spool import Spool
 from covid_xray.pacs.store_scp import Node, require_packages
 from covid_xray.pacs.work_queue import Arrivals
 from covid_xray.pacs.worker import Answerer
-from covid_xray.store.image_files import Shelf
+from covid_xray.store.image_files import ImageFiles
 from covid_xray.store.records import thresholds
 from covid_xray.store.store import Store, open_database
 
@@ -62,7 +62,7 @@ class Works:
         _clear_spool(self.spool, self.arrivals)
         self.arrivals.forget(hours=self.settings.retention_hours)
         self.store.expire(hours=self.settings.retention_hours)
-        self.store.shelf.count()
+        self.store.images.rescan()
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def door(settings: Pacs, *, limits: Limits) -> Iterator[Door]:
     """A door to the store. Raises `Busy`, `UsageError`, `MissingPackage` of the database."""
     settings.store.expanduser().mkdir(parents=True, exist_ok=True, mode=0o700)
     with contextlib.closing(open_database(settings.serving())) as database:
-        shelf = Shelf(settings.store.expanduser() / "images", quota=settings.quota_bytes)
+        shelf = ImageFiles(settings.store.expanduser() / "images", quota=settings.quota_bytes)
         store, arrivals = Store(database, shelf, limits=limits), Arrivals(database)
         spool = Spool(settings.folder, reserve=settings.reserve_bytes)
         with Intake(settings, arrivals, spool, limits=limits) as intake:

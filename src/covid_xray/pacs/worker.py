@@ -1,6 +1,6 @@
 """Arrivals in, studies in the worklist and result objects in the spool out, a few at a time, again after a crash.
 
-The order of writing: image on the shelf, study, results, and last what became of the arrival. A crash between them
+The order of writing: image file, study, results, and last what became of the arrival. A crash between them
 leaves an arrival that still waits; the next try finds its study and makes the same results with the same identifiers.
 """
 
@@ -110,7 +110,7 @@ class Answerer:
     def _shelve(self, answered: Sequence[_Answered]) -> None:
         """Into the worklist, each once."""
         known = self._store.studies([one.arrival.id for one in answered])
-        with self._store.shelf.adding():
+        with self._store.images.write_lock():
             new = [self._new(one) for one in answered if one.arrival.id not in known]
             if new:
                 for stored in self._store.add_many(new):
@@ -119,13 +119,13 @@ class Answerer:
 
     def _new(self, one: _Answered) -> NewStudy:
         arrival, radiograph, tags = one.arrival, one.seen.original.radiograph, one.seen.original.tags
-        self._store.shelf.remove(arrival.id)  # of a try before a crash
+        self._store.images.remove(arrival.id)  # of a try before a crash
         return NewStudy(
             id=arrival.id,
             name=_shown_as(tags.text("PatientID"), tags.text("StudyDate"), tags.text("AccessionNumber")),
             uploader=arrival.origin,
             upload_sha256=arrival.sha256,
-            bytes=self._store.shelf.put(arrival.id, radiograph),
+            bytes=self._store.images.put(arrival.id, radiograph),
             shape=one.seen.original.radiograph.pixels.shape,
             bits=radiograph.bits,
             source=radiograph.source,

@@ -204,7 +204,7 @@ class Jobs:
             raise Busy(
                 f"expected at most {MOST_OPEN} open batches. Received: one more", code="queue-full", retry_after=30
             )
-        shelf = self._service.store.shelf
+        shelf = self._service.store.images
         if shelf.used + sum(map(_size, self.inbox.iterdir())) >= shelf.quota:
             raise StoreFull(f"expected at most {shelf.quota:,} bytes in the store. Received: more")
 

@@ -29,8 +29,8 @@ from covid_xray.serving.jobs import Jobs
 from covid_xray.serving.prometheus import Gauges
 from covid_xray.serving.rates import Rate
 from covid_xray.store.accounts import Accounts
-from covid_xray.store.audit_log import Audit
-from covid_xray.store.image_files import Shelf
+from covid_xray.store.audit_log import AuditLog
+from covid_xray.store.image_files import ImageFiles
 from covid_xray.store.records import Key, NewStudy, Study, Upload, new_id, thresholds
 from covid_xray.store.store import Store, open_database
 
@@ -56,7 +56,7 @@ class Service:
     def __init__(self, settings: Serving, predictor: Predictor, store: Store) -> None:
         self.settings, self.predictor, self.store = settings, predictor, store
         self.secret = _secret(settings.store.expanduser() / "secret")
-        self.accounts, self.audit = Accounts(store.database), Audit(store)
+        self.accounts, self.audit = Accounts(store.database), AuditLog(store)
         self.requests = Rate(settings.requests_per_minute)
         self.failed_logins = Rate(settings.logins_per_minute)
         self.gauges = Gauges()
@@ -95,7 +95,7 @@ class Service:
                 finding = await loop.run_in_executor(self._readers, self.predictor.join, finding, upload.known)
             study = await self._writer.submit(self._new(found, finding, upload, uploader, key, job_item))
         except Exception:  # not when cancelled: the writer may be at it; an orphan is cleared at the next start
-            await loop.run_in_executor(self._readers, self.store.shelf.remove, found.id)
+            await loop.run_in_executor(self._readers, self.store.images.remove, found.id)
             raise
         self.gauges.answers.labels(study.label).inc()
         return study
@@ -130,13 +130,13 @@ class Service:
         data = upload.read()
         sha256 = sha256_bytes(data)
         asked = _body_sha256(sha256, upload.known)
-        known = self.store.of_key(Key(key, asked)) if key else None
+        known = self.store.result_of_key(Key(key, asked)) if key else None
         if known:
             return self.store.study(known)
         radiograph = open_source(data, limits=self.predictor.limits, untrusted=True)
         view = self.predictor.view(radiograph)
         identity = new_id()
-        size = self.store.shelf.put(identity, radiograph)
+        size = self.store.images.put(identity, radiograph)
         height, width = radiograph.pixels.shape
         return _Read(identity, view, size, (height, width), radiograph.bits, radiograph.source, sha256)
 
@@ -171,7 +171,7 @@ class Service:
         self.gauges.model.labels(*vars(self.predictor.identity).values()).set(1)
         self.gauges.watch("covid_xray_uploads_working", "Uploads that are worked on.", lambda: self.gate.working)
         self.gauges.watch("covid_xray_uploads_waiting", "Uploads that arrive or wait.", lambda: self.gate.waiting)
-        self.gauges.watch("covid_xray_store_bytes", "Bytes of stored images.", lambda: self.store.shelf.used)
+        self.gauges.watch("covid_xray_store_bytes", "Bytes of stored images.", lambda: self.store.images.used)
 
     @contextlib.asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -191,7 +191,7 @@ class Service:
         while True:
             with contextlib.suppress(CovidXrayError):  # the next time, then
                 await asyncio.to_thread(self.store.expire, hours=self.settings.retention_hours)
-                await asyncio.to_thread(self.store.shelf.count)  # a DICOM node adds and removes images too
+                await asyncio.to_thread(self.store.images.rescan)  # a DICOM node adds and removes images too
             await asyncio.sleep(_SWEEP_SECONDS)
 
 
@@ -206,7 +206,7 @@ async def running(settings: Serving, predictor: Predictor) -> AsyncIterator[Serv
     folder = settings.store.expanduser()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with folder_lock(folder), contextlib.closing(open_database(settings)) as database:
-        shelf = Shelf(folder / "images", quota=settings.quota_bytes)
+        shelf = ImageFiles(folder / "images", quota=settings.quota_bytes)
         store = Store(database, shelf, limits=predictor.limits)
         store.clear_orphans()
         service = Service(settings, predictor, store)

@@ -1,1 +1,1 @@
-"""Studies, images, accounts and the audit log, in SQLite or PostgreSQL."""
+"""Store studies, images, accounts and the audit log, in SQLite or PostgreSQL."""

@@ -1,7 +1,7 @@
-"""Users, their passwords, sessions and bearer tokens, in the database. Secrets are kept as hashes only.
+"""Manage users, passwords, sessions and bearer tokens in the database, which holds secrets as hashes only.
 
-Passwords by argon2id with the parameters of RFC 9106 (argon2-cffi's default); cookies and tokens are 32 random bytes,
-so that a plain SHA-256 of them cannot be guessed back.
+Passwords are hashed with argon2id (RFC 9106 parameters, the default of argon2-cffi). Session cookies and tokens are 32
+random bytes, so a plain SHA-256 of them cannot be reversed by guessing.
 """
 
 import functools
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 Role = Literal["reader", "admin"]
 SHORTEST_PASSWORD = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_ANY_SECONDS = 2.0  # a user who is added while the server runs locks the door after this
+_CACHE_SECONDS = 2.0  # a first user added by another process locks this server after this time at the latest
 
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who may come in."""
+    """A user account."""
 
     name: str
     role: Role
@@ -40,7 +40,7 @@ class User:
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: a user, the bearer of the server's token, or whoever sits at this machine."""
+    """The author of a request: a user, the holder of the server's token, or anybody at this machine (`local`)."""
 
     name: str
     role: Role
@@ -52,54 +52,59 @@ class Accounts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._any: tuple[float, bool] = (0.0, False)
+        self._cached: tuple[float, bool] = (0.0, False)
 
     def add(self, name: str, *, password: str, role: Role) -> User:
-        """Add a user. Raises `InputRefused`: the name is taken or unfit, or the password is short."""
+        """Add a user. Raises `InputRefused` when the name is taken or invalid, or the password too short."""
         if not _NAME.fullmatch(name) or name in ("local", "token"):
-            raise InputRefused("expected a user name of letters, digits and . _ @ -, up to 64. Received: another name")
-        if len(password) < SHORTEST_PASSWORD:
             raise InputRefused(
-                f"expected a password of at least {SHORTEST_PASSWORD} characters. Received: {len(password)}"
+                "Invalid user name. Use up to 64 letters, digits and . _ @ -, beginning with a letter or digit; "
+                "'local' and 'token' are reserved."
             )
+        if len(password) < SHORTEST_PASSWORD:
+            raise InputRefused(f"Password too short. Use at least {SHORTEST_PASSWORD} characters.")
         row = {"name": name, "created": now(), "role": role, "password": _hasher().hash(password)}
         with self._database.writing() as connection:
             added = insert_once(connection, tables.users, row)
         if not added:
-            raise InputRefused(f"expected a new user name. Received: {name!r}, who is there already")
-        self._any = (0.0, False)
+            raise InputRefused(f"User {name!r} already exists. Choose another name.")
+        self._cached = (0.0, False)
         return User(name, role)
 
     def remove(self, name: str) -> None:
         """Remove a user with all sessions and tokens. Raises `NotFound`."""
         with self._database.writing() as connection:
-            gone = connection.execute(sa.delete(tables.users).where(tables.users.c.name == name)).rowcount
-        if not gone:
-            raise NotFound("expected the name of a user. Received: nobody's")
+            removed = connection.execute(sa.delete(tables.users).where(tables.users.c.name == name)).rowcount
+        if not removed:
+            raise _no_such_user()
 
     def all(self) -> list[User]:
-        """All users, by name."""
+        """List all users by name."""
         users = tables.users.c
         with self._database.reading() as connection:
             return [User(*row) for row in connection.execute(sa.select(users.name, users.role).order_by(users.name))]
 
-    def any(self) -> bool:
-        """Whether there is a user at all; up to two seconds old."""
-        asked, answer = self._any
-        if not asked or time.monotonic() - asked > _ANY_SECONDS:
+    def has_users(self) -> bool:
+        """Say whether there is any user; the answer may be two seconds old."""
+        checked, answer = self._cached
+        if not checked or time.monotonic() - checked > _CACHE_SECONDS:
             with self._database.reading() as connection:
                 answer = connection.execute(sa.select(tables.users.c.name).limit(1)).first() is not None
-            self._any = (time.monotonic(), answer)
+            self._cached = (time.monotonic(), answer)
         return answer
 
     def log_in(self, name: str, password: str, *, hours: float) -> str:
-        """A new session of this user; returns its cookie. Raises `NotLoggedIn`, after the same work for any name."""
+        """Start a session and return its cookie.
+
+        Raises:
+            NotLoggedIn: wrong name or password (`bad-login`); both take the same time.
+        """
         users = tables.users.c
         query = sa.select(users.password).where(users.name == (name if _NAME.fullmatch(name) else ""))
         with self._database.reading() as connection:
             stored = connection.execute(query).scalar_one_or_none()
-        if not _verify(stored or _nobodys_password(), password) or stored is None:
-            raise NotLoggedIn("expected a user name and its password. Received: another pair", code="bad-login")
+        if not _verify(stored or _unknown_password(), password) or stored is None:
+            raise NotLoggedIn("Wrong user name or password.", code="bad-login")
         cookie = secrets.token_urlsafe(32)
         row = {"sha256": _sha256(cookie), "user_name": name, "expires": now() + timedelta(hours=hours)}
         with self._database.writing() as connection:
@@ -111,23 +116,23 @@ class Accounts:
         with self._database.writing() as connection:
             connection.execute(sa.delete(tables.sessions).where(tables.sessions.c.sha256 == _sha256(cookie)))
 
-    def of_session(self, cookie: str) -> User | None:
-        """Whose cookie this is, while the session lasts."""
+    def user_of_session(self, cookie: str) -> User | None:
+        """Look up the user of a session that has not expired."""
         where = (tables.sessions.c.sha256 == _sha256(cookie)) & (tables.sessions.c.expires > now())
         return self._owner(tables.sessions, where)
 
     def new_token(self, name: str) -> str:
-        """A bearer token with the rights of a user; it is shown this once. Raises `NotFound`."""
-        token = secrets.token_urlsafe(32)
+        """Create a bearer token with the rights of a user; it cannot be read again. Raises `NotFound`."""
         if name not in {user.name for user in self.all()}:
-            raise NotFound("expected the name of a user. Received: nobody's")
+            raise _no_such_user()
+        token = secrets.token_urlsafe(32)
         row = {"sha256": _sha256(token), "user_name": name, "created": now()}
         with self._database.writing() as connection:
             connection.execute(sa.insert(tables.tokens).values(row))
         return token
 
-    def of_token(self, token: str) -> User | None:
-        """Whose bearer token this is."""
+    def user_of_token(self, token: str) -> User | None:
+        """Look up the user of a bearer token."""
         return self._owner(tables.tokens, tables.tokens.c.sha256 == _sha256(token))
 
     def _owner(self, table: sa.Table, where: sa.ColumnElement[bool]) -> User | None:
@@ -139,16 +144,19 @@ class Accounts:
 
 
 def as_role(text: str) -> Role:
-    """The role of this name. Raises `InputRefused`."""
-    for role in get_args(Role):
-        if role == text:
-            return cast(Role, role)
-    raise InputRefused(f"expected a role of {', '.join(get_args(Role))}. Received: {text!r}")
+    """Parse the name of a role. Raises `InputRefused`."""
+    if text not in get_args(Role):
+        raise InputRefused(f"Unknown role {text!r}. Choose one of {', '.join(get_args(Role))}.")
+    return cast(Role, text)
 
 
-def same(one: str, other: str) -> bool:
-    """Compare two secrets in a time that tells nothing."""
+def equal_secrets(one: str, other: str) -> bool:
+    """Compare two secrets in constant time."""
     return hmac.compare_digest(one.encode("utf-8", "replace"), other.encode("utf-8", "replace"))
+
+
+def _no_such_user() -> NotFound:
+    return NotFound("No such user. `covid-xray user list` shows all names.")
 
 
 def _sha256(secret: str) -> str:
@@ -163,7 +171,7 @@ def _hasher() -> "argon2.PasswordHasher":
 
 
 @functools.cache
-def _nobodys_password() -> str:
+def _unknown_password() -> str:
     return _hasher().hash(secrets.token_urlsafe(32))
 
 

@@ -1,7 +1,7 @@
-"""A URL in, a database that keeps what it confirms out: SQLite in WAL mode with full synchronisation, or PostgreSQL.
+"""Open SQLite (WAL mode, full synchronisation) or PostgreSQL, and run transactions that are durable once committed.
 
-Reading transactions begin as they are; writing ones take SQLite's write lock at once (`BEGIN IMMEDIATE`), since one
-that upgrades later fails with "database is locked" whatever the timeout.
+Writing transactions take the write lock of SQLite at the start (`BEGIN IMMEDIATE`): one that upgrades from reading to
+writing fails with "database is locked" whatever the timeout.
 """
 
 import contextlib
@@ -15,18 +15,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from covid_xray.errors import Busy, CovidXrayError, MissingPackage, StoreFull, UsageError
 
-_WAIT_SECONDS = 30.0  # for another writer
-_MIGRATION_LOCK = 0x636F7669  # any number, the same for all servers of one PostgreSQL database
+_WAIT_SECONDS = 30.0  # that a writer waits for another one
+_MIGRATION_LOCK = 0x636F7669  # an arbitrary number that all servers of one PostgreSQL database share
 
 
 class Database:
-    """Connections to one database whose tables are those of this version.
+    """Connections to one database; opening it migrates its tables to this version.
 
     Args:
         url: `sqlite:///path` or `postgresql+psycopg://...`.
 
     Raises:
-        UsageError: no URL of these two kinds.
+        UsageError: the URL is of neither kind.
         MissingPackage: PostgreSQL without psycopg.
         Busy: the database cannot be reached (`store-unavailable`).
     """
@@ -34,19 +34,19 @@ class Database:
     def __init__(self, url: str) -> None:
         self._engine = _engine(url)
         self._writer = self._engine.execution_options(writes=True)
-        with _translated():
+        with _translated_errors():
             self._migrate()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that only reads. Raises `Busy` and `StoreFull`."""
-        with _translated(), self._engine.begin() as connection:
+        """Run a reading transaction. Raises `Busy` and `StoreFull`."""
+        with _translated_errors(), self._engine.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A transaction that is on disk when the block has ended, or not at all. Raises `Busy` and `StoreFull`."""
-        with _translated(), self._writer.begin() as connection:
+        """Run a writing transaction, committed to disk when the block ends. Raises `Busy` and `StoreFull`."""
+        with _translated_errors(), self._writer.begin() as connection:
             yield connection
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class Database:
 
 
 def sqlite_url(file: Path) -> str:
-    """The URL of an SQLite file, which is made for its owner only."""
+    """Create an SQLite file (mode 0600) if it is missing and return its URL."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -75,7 +75,7 @@ def sqlite_url(file: Path) -> str:
 
 
 def insert_once(connection: sa.Connection, table: sa.Table, values: dict[str, Any]) -> bool:
-    """Insert a row unless its primary key is taken; whether it was inserted."""
+    """Insert a row unless its primary key exists; return whether it was inserted."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table).values(values).on_conflict_do_nothing().returning(*table.primary_key)
     return connection.execute(statement).first() is not None
@@ -85,24 +85,22 @@ def _engine(url: str) -> sa.Engine:
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
-        raise UsageError(
-            "expected a database URL such as postgresql+psycopg://user@host/name. Received: another"
-        ) from None
+        raise UsageError("Invalid database URL. Write it as postgresql://user@host/name.") from None
     if parsed.get_backend_name() == "sqlite":
         engine = sa.create_engine(parsed, connect_args={"timeout": _WAIT_SECONDS, "check_same_thread": False})
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
     if parsed.get_backend_name() != "postgresql":
-        raise UsageError(f"expected a database of sqlite or postgresql. Received: {parsed.get_backend_name()}")
+        raise UsageError(f"Unsupported database {parsed.get_backend_name()!r}. Use sqlite or postgresql.")
     try:
         return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     except ModuleNotFoundError:
-        raise MissingPackage('expected psycopg to be installed: pip install "covid-xray[postgresql]"') from None
+        raise MissingPackage('psycopg is not installed: pip install "covid-xray[postgresql]"') from None
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself
+    connection.isolation_level = None  # SQLAlchemy begins the transactions, not the driver
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
@@ -112,22 +110,18 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """The database's own exceptions hold statements and values: only what they mean gets out."""
+def _translated_errors() -> Iterator[None]:
+    """Translate the database's exceptions, whose texts hold statements and values that must not get out."""
     try:
         yield
     except sa.exc.OperationalError as error:
         full = "full" in str(error.orig)
     except sa.exc.SQLAlchemyError as error:
-        raise CovidXrayError(
-            f"expected the database to take what it was given. Received: {type(error).__name__}", code="store-failed"
-        ) from None
+        message = f"The database refused a statement ({type(error).__name__}). Please report this as a bug."
+        raise CovidXrayError(message, code="store-failed") from None
     else:
         return
     if full:
-        raise StoreFull("expected room on the disk of the database. Received: none")
-    raise Busy(
-        "expected a database that answers. Received: it is locked or cannot be reached",
-        code="store-unavailable",
-        retry_after=5,
-    )
+        raise StoreFull("The disk of the database is full. Delete studies or add disk space.")
+    message = "The database does not answer: it is locked or cannot be reached. Try again later."
+    raise Busy(message, code="store-unavailable", retry_after=5)

@@ -1,7 +1,4 @@
-"""Studies and feedback in, CSV out, a line at a time.
-
-A cell that a spreadsheet would take for a formula gets a quote before it: names and notes come from anybody.
-"""
+"""Export studies and feedback as CSV, line by line."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,72 +7,45 @@ from covid_xray.inference.io.results import csv_line
 from covid_xray.store.records import Study
 from covid_xray.store.store import Store
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_JSON_COLUMNS = ("operating_points", "gate", "lungs", "joint")
+_MODEL_COLUMNS = ("model", "model_version", "model_sha256")
 
 
 def studies_csv(studies: Iterable[Study], classes: Sequence[str]) -> Iterator[str]:
-    """A line for each study; `p_<class>` for each class of the network that answers now."""
-    probabilities = [f"p_{name}" for name in classes]
-    told = ["operating_points", "gate", "lungs", "joint"]
-    header = ["suspicion", "reasons", "prediction_set", *told, "verdict", "uploader"]
-    yield csv_line(
-        ["id", "created", "name", "label", *probabilities, *header, "model", "model_version", "model_sha256"]
-    )
+    """Yield one line per study, with a column `p_<class>` for each class of the loaded network."""
+    columns = ["id", "created", "name", "label", *(f"p_{name}" for name in classes)]
+    columns += ["suspicion", "reasons", "prediction_set", *_JSON_COLUMNS, "verdict", "uploader", *_MODEL_COLUMNS]
+    yield csv_line(columns)
     for study in studies:
-        finding = study.finding
-        numbers = (study.probabilities.get(name) for name in classes)
-        yield csv_line(
-            [
-                study.id,
-                study.created.isoformat(),
-                plain(study.name),
-                study.label,
-                *("" if number is None else str(number) for number in numbers),
-                f"{study.suspicion:.6f}",
-                "; ".join(finding["reasons"]),
-                "|".join(finding["prediction_set"] or []),
-                *(json.dumps(facts) if (facts := finding.get(name)) else "" for name in told),
-                study.verdict or "",
-                plain(study.uploader),
-                study.model.name,
-                study.model.version,
-                study.model.sha256,
-            ]
-        )
+        finding, numbers = study.finding, [study.probabilities.get(name) for name in classes]
+        cells = [study.id, study.created.isoformat(), escape_formula(study.name), study.label]
+        cells += ["" if number is None else str(number) for number in numbers]
+        cells += [f"{study.suspicion:.6f}", "; ".join(finding["reasons"]), "|".join(finding["prediction_set"] or [])]
+        cells += [json.dumps(facts) if (facts := finding.get(name)) else "" for name in _JSON_COLUMNS]
+        cells += [study.verdict or "", escape_formula(study.uploader)]
+        yield csv_line([*cells, study.model.name, study.model.version, study.model.sha256])
 
 
 def feedback_csv(store: Store) -> Iterator[str]:
-    """A manifest for training: the newest feedback of each study that says what its label is.
+    """Yield a training manifest: the newest feedback of each study, where it settles the label.
 
-    `image` is the file's name in the folder `images` of the store. "agree" confirms the label that was given; a mere
-    "disagree" says no label, and an agreement with "cannot say" neither: they have no line.
+    `image` is the file name in the store's folder `images`. "agree" confirms the network's label and "correct" gives
+    another one. A plain "disagree", or agreement with "cannot say", settles no label and is left out.
     """
-    facts = ["verdict", "reader", "said", "note", "answered", "model", "model_version", "model_sha256"]
-    yield csv_line(["image", "label", "source", *facts])
-    newest = {said.study_id: said for said in store.feedback()}
-    for said in newest.values():
-        study = store.study(said.study_id)
-        label = said.label if said.verdict == "correct" else study.label if said.verdict == "agree" else None
+    facts = ["verdict", "reader", "said", "note", "answered"]
+    yield csv_line(["image", "label", "source", *facts, *_MODEL_COLUMNS])
+    newest = {feedback.study_id: feedback for feedback in store.feedback()}
+    for feedback in newest.values():
+        study = store.study(feedback.study_id)
+        label = {"correct": feedback.label, "agree": study.label, "disagree": None}[feedback.verdict]
         if label not in study.probabilities:
             continue
-        model = said.model
-        yield csv_line(
-            [
-                f"{study.id}.png",
-                str(label),
-                "feedback",
-                said.verdict,
-                plain(said.reader),
-                said.created.isoformat(),
-                plain(said.note),
-                study.label,
-                model.name,
-                model.version,
-                model.sha256,
-            ]
-        )
+        cells = [f"{study.id}.png", str(label), "feedback", feedback.verdict, escape_formula(feedback.reader)]
+        cells += [feedback.created.isoformat(), escape_formula(feedback.note), study.label]
+        yield csv_line([*cells, feedback.model.name, feedback.model.version, feedback.model.sha256])
 
 
-def plain(cell: str) -> str:
-    """A cell that no spreadsheet computes."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+def escape_formula(cell: str) -> str:
+    """Prefix a quote to text from outside that a spreadsheet would compute as a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell

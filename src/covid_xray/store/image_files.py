@@ -1,7 +1,4 @@
-"""Radiographs in, files under generated names out, and back: grey PNG without metadata, never the upload itself.
-
-A file is for its owner only (0600) and on disk (fsync) before anybody hears of it. The shelf knows how full it is.
-"""
+"""Keep stored radiographs as grey PNG files without metadata, readable by their owner only; never the upload itself."""
 
 import contextlib
 import errno
@@ -20,24 +17,24 @@ from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 from covid_xray.store.grey_png import encode
 
-_NAME = re.compile(r"(?P<id>[0-9a-f]{32})\.png")
+_NAME = re.compile(r"[0-9a-f]{32}\.png")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
 def room_on_disk() -> Iterator[None]:
-    """A full disk is `StoreFull`."""
+    """Turn "disk full" into `StoreFull`."""
     try:
         yield
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise StoreFull("expected room on the disk of the store. Received: none") from None
+        raise StoreFull("The disk of the store is full. Delete studies or add disk space.") from None
 
 
 @contextlib.contextmanager
 def private_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file for its owner only, on disk when the block has ended. Raises `OSError` when it exists."""
+    """Create a file (mode 0600), fsynced when the block ends. Raises `OSError` when it exists."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as stream:
         yield stream
@@ -45,12 +42,12 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
         os.fsync(handle)
 
 
-class Shelf:
-    """The folder of the images. Thread-safe; processes that share it, a server and a DICOM node, add inside `adding`.
+class ImageFiles:
+    """The image folder of a store. Thread-safe; processes that share it add images inside `write_lock`.
 
     Args:
-        folder: made when it is missing.
-        quota: most bytes that all images together may take.
+        folder: created when missing.
+        quota: largest total size of all images, in bytes.
     """
 
     def __init__(self, folder: Path, *, quota: int) -> None:
@@ -59,68 +56,69 @@ class Shelf:
         self._lock = threading.Lock()
         self._sizes: dict[str, int] = {}
         self._used = 0
-        self.count()
+        self.rescan()
 
     @property
     def used(self) -> int:
-        """Bytes that the images take."""
+        """Total size of the images in bytes."""
         return self._used
 
-    def count(self) -> None:
-        """Look what is on the shelf: other processes add and remove too."""
+    def rescan(self) -> None:
+        """Measure the folder again: other processes add and remove images too."""
         with self._lock:
-            self._sizes = {entry.name[:-4]: _size(entry) for entry in os.scandir(self.folder) if _is_image(entry)}
+            images = (entry for entry in os.scandir(self.folder) if _NAME.fullmatch(entry.name))
+            self._sizes = {entry.name[:-4]: _size(entry) for entry in images}
             self._used = sum(self._sizes.values())
 
     @contextlib.contextmanager
-    def adding(self, *, alone: bool = False) -> Iterator[None]:
-        """The time from the writing of an image to the commit of its row; `alone` waits until no process is in it."""
+    def write_lock(self, *, exclusive: bool = False) -> Iterator[None]:
+        """Hold the lock under which an image is written and its row committed; `exclusive` waits for all holders."""
         handle = os.open(self.folder, os.O_RDONLY)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            fcntl.flock(handle, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
             yield
         finally:
             os.close(handle)
 
     def put(self, identity: str, radiograph: Radiograph) -> int:
-        """Write an image and fsync it; returns its bytes. Its name is durable after `sync`.
+        """Write and fsync an image and return its size in bytes. Its name is durable after `sync`.
 
         Raises:
-            StoreFull: no room within the quota or on the disk; nothing is left behind.
+            StoreFull: over the quota, or the disk is full; nothing is left behind.
         """
         path = self._path(identity)
         try:
             with room_on_disk(), private_file(path) as stream:
                 size = stream.write(encode(radiograph.pixels))
-                self._take(identity, size)
+                self._add_size(identity, size)
         except BaseException:
             self.remove(identity)
             raise
         return size
 
     def sync(self) -> None:
-        """Make the names of all images that were put durable."""
+        """Make the names of all written images durable."""
         fsync_folder(self.folder)
 
     def get(self, identity: str, *, bits: int, limits: Limits) -> Radiograph:
-        """The image that was put, `bits` deep. Raises `NotFound`."""
+        """Read a stored image of `bits` bits. Raises `NotFound`."""
         try:
             data = self._path(identity).read_bytes()
         except FileNotFoundError:
-            raise NotFound("expected the image of a stored study. Received: one that is gone") from None
-        # Limits are for files from outside; an upload of 20 MB of JPEG may be a larger PNG.
+            raise NotFound("The image of this study has been deleted.") from None
+        # The upload limit does not hold here: a JPEG below it may become a larger PNG.
         own = Limits(upload_bytes=len(data), pixels=limits.pixels, side=limits.side)
         return Radiograph(decode(data, limits=own).pixels, bits=bits)
 
     def remove(self, identity: str) -> None:
-        """Delete an image; nothing happens when there is none."""
+        """Delete an image, if it exists."""
         with contextlib.suppress(FileNotFoundError):
             self._path(identity).unlink()
         with self._lock:
             self._used -= self._sizes.pop(identity, 0)
 
-    def clear(self, *, known: Collection[str]) -> int:
-        """Delete every image whose study is not `known`: what a crash left before the commit. Returns how many."""
+    def remove_orphans(self, *, known: Collection[str]) -> int:
+        """Delete the images without a `known` study, as a crash before the commit leaves them; return how many."""
         orphans = [identity for identity in list(self._sizes) if identity not in known]
         for identity in orphans:
             self.remove(identity)
@@ -128,25 +126,20 @@ class Shelf:
             self.sync()
         return len(orphans)
 
-    def _take(self, identity: str, size: int) -> None:
+    def _add_size(self, identity: str, size: int) -> None:
         with self._lock:
             if self._used + size > self.quota:
                 raise StoreFull(
-                    f"expected at most {self.quota:,} bytes of images in the store. Received: more; delete studies, "
-                    "or raise the quota"
+                    f"The store is full: its images may take {self.quota:,} bytes. Delete studies or raise quota_bytes."
                 )
-            self._used += size - self._sizes.get(identity, 0)  # `count` may have seen a part of it
+            self._used += size - self._sizes.get(identity, 0)  # `rescan` may have counted a part of it
             self._sizes[identity] = size
 
     def _path(self, identity: str) -> Path:
         path = self.folder / f"{identity}.png"
         if not _NAME.fullmatch(path.name):
-            raise ValueError(f"expected 32 hexadecimal digits. Received: {len(identity)} characters")
+            raise ValueError("Invalid image id: an id has 32 hexadecimal digits.")
         return path
-
-
-def _is_image(entry: "os.DirEntry[str]") -> bool:
-    return _NAME.fullmatch(entry.name) is not None
 
 
 def _size(entry: "os.DirEntry[str]") -> int:

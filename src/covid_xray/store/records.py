@@ -1,9 +1,9 @@
-"""What the store takes and gives: studies, feedback, lines of the audit log; and their rows in the database."""
+"""Define the records of the store (studies, feedback, audit entries) and convert them to and from database rows."""
 
 import secrets
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -22,8 +22,7 @@ NORMAL = "normal"
 
 @dataclass(frozen=True)
 class Upload:
-    """A file from outside: its name, a function that gives its bytes (called in a thread), and what is known of the
-    patient (`clinical.record`)."""
+    """An uploaded file: its name, a function that reads its bytes in a thread, and clinical values of the patient."""
 
     name: str
     read: Callable[[], bytes]
@@ -32,7 +31,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Key:
-    """An `Idempotency-Key`: the SHA-256 of who sent it with what request, and that of the body."""
+    """An `Idempotency-Key`: the SHA-256 of sender, route and key, and the SHA-256 of the body."""
 
     sha256: str
     body_sha256: str
@@ -40,22 +39,22 @@ class Key:
 
 @dataclass(frozen=True, eq=False)
 class NewStudy:
-    """What is to be stored. The image of this `id` is on the shelf already.
+    """A study to store; its image file exists already.
 
     Args:
-        id: 32 hexadecimal digits, of `new_id`.
-        name: of the uploaded file, cleaned.
-        uploader: who sent it.
-        upload_sha256: of the bytes that were sent.
-        bytes: of the image on the shelf.
-        shape: height and width of the image.
-        bits: of the image.
-        source: what the file said about itself.
-        finding: with class maps.
-        thresholds: class to operating point to probability, of the bundle as it was when it answered.
-        key: the same upload sent again gives the same study.
-        job_item: job and number, when it belongs to a batch.
-        study_uid, sop_uid, origin: of a PACS.
+        id: from `new_id`.
+        name: file name of the upload.
+        uploader: name of the user who sent it.
+        upload_sha256: hash of the uploaded bytes.
+        bytes: size of the image file.
+        shape: height and width of the image, in pixels.
+        bits: depth of the image.
+        source: what the file says about itself.
+        finding: the network's answer, with class maps.
+        thresholds: class to operating point to probability, as the bundle has them now.
+        key: another upload with this key gives this study.
+        job_item: id of the batch job and number in it.
+        study_uid, sop_uid, origin: the DICOM UIDs and the PACS that sent it.
     """
 
     id: str
@@ -79,10 +78,9 @@ class NewStudy:
 class Study:
     """A stored study.
 
-    `finding` holds what `inference.io.results.as_dict` says of a `Finding` (probabilities, label, reasons,
-    prediction_set, operating_points, gate, lungs, and joint where clinical values were given), `thresholds` (class to
-    operating point to probability, or `None`), `region` (what the network saw: top, left, bottom, right in shares of
-    the picture) and `lungs_in_words`.
+    `finding` holds the keys of `inference.io.results.as_dict` and `thresholds` (class to operating point to
+    probability, or `None`), `region` (the part the network saw: top, left, bottom, right as shares of the picture) and
+    `lungs_in_words`.
     """
 
     id: str
@@ -113,7 +111,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a reader said of a study, and of which network's answer."""
+    """A reader's verdict on a study, with the network whose answer it is about."""
 
     id: int
     study_id: str
@@ -127,7 +125,7 @@ class Feedback:
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """Who did what, when, to which study, job or user."""
+    """One line of the audit log; `what` is the id of a study or job, or the name of a user."""
 
     created: datetime
     who: str
@@ -136,30 +134,30 @@ class AuditEntry:
 
 
 def new_id() -> str:
-    """A fresh id of 32 hexadecimal digits that nobody can guess."""
+    """Create a random id of 32 hexadecimal digits."""
     return secrets.token_hex(16)
 
 
 def now() -> datetime:
-    """The time, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def clean_text(text: str, *, longest: int = 4000) -> str:
-    """Text that every database takes: no control characters but line breaks and tabs, no halves of characters."""
+    """Remove what a database refuses: control characters (but line breaks and tabs) and lone surrogates."""
     whole = text[:longest].encode("utf-8", errors="replace").decode("utf-8")
     return "".join(c if c.isprintable() or c in "\n\t" else " " for c in whole).strip()
 
 
 def clean_name(name: str) -> str:
-    """A file name in one line of at most 200 characters; what an upload without a name gets is `image`."""
+    """Clean a file name: one line of at most 200 characters, `image` when it is empty."""
     return clean_text(name.replace("\n", " ").replace("\t", " "), longest=200) or "image"
 
 
 def suspicion(probabilities: Mapping[str, float | None]) -> float:
-    """How much a study wants to be looked at, 0..1: the probability that it is not normal.
+    """Compute the worklist priority, 0..1: the probability that the image is not normal.
 
-    Without a class `normal` it is the largest probability; 1 when the network gave no numbers.
+    Without a class `normal` it is the largest probability; without numbers it is 1.
     """
     values = [value for value in probabilities.values() if value is not None]
     if len(values) < len(probabilities) or not values:
@@ -168,7 +166,7 @@ def suspicion(probabilities: Mapping[str, float | None]) -> float:
 
 
 def thresholds(stored: Mapping[str, Any] | None) -> dict[str, dict[str, float]] | None:
-    """Class to operating point to threshold, from `operating_points` of `bundle.json`; `None` where it has none."""
+    """Extract class to operating point to threshold from `operating_points` of `bundle.json`; `None` without any."""
     return {
         name: {point: facts["threshold"] for point, facts in about["points"].items() if facts["threshold"] is not None}
         for name, about in (stored or {}).items()
@@ -176,39 +174,33 @@ def thresholds(stored: Mapping[str, Any] | None) -> dict[str, dict[str, float]] 
 
 
 def study_row(new: NewStudy) -> dict[str, Any]:
-    """The row of a new study."""
+    """Build the row of a new study."""
     finding = new.finding
     facts = as_dict(finding, identity=finding.model)
-    told = {key: value for key, value in facts.items() if key not in ("image", "model", "error")}
-    more = {"thresholds": new.thresholds, "region": list(finding.region)}
-    lungs = in_words(finding.lungs, cropped=finding.region != WHOLE)
+    stored = {key: value for key, value in facts.items() if key not in ("image", "model", "error")}
+    stored |= {"thresholds": new.thresholds, "region": list(finding.region)}
+    stored["lungs_in_words"] = in_words(finding.lungs, cropped=finding.region != WHOLE)
+    copied = ("id", "uploader", "upload_sha256", "bytes", "bits", "study_uid", "sop_uid", "origin")
     return {
-        "id": new.id,
+        **{name: getattr(new, name) for name in copied},
         "created": now(),
         "name": clean_name(new.name),
-        "uploader": new.uploader,
-        "upload_sha256": new.upload_sha256,
-        "bytes": new.bytes,
         "height": new.shape[0],
         "width": new.shape[1],
-        "bits": new.bits,
         "format": new.source.format,
         "view": clean_text(new.source.view, longest=16) if new.source.view else None,
         "label": finding.label,
         "suspicion": suspicion(facts["probabilities"]),
-        "finding": {**told, **more, "lungs_in_words": lungs},
-        **packed_maps(finding.class_maps),
+        "finding": stored,
+        **pack_maps(finding.class_maps),
         **model_columns(finding.model),
-        "study_uid": new.study_uid,
-        "sop_uid": new.sop_uid,
-        "origin": new.origin,
     }
 
 
-def packed_maps(maps: NDArray[np.float32] | None) -> dict[str, Any]:
-    """C x h x w class maps as columns: 256 levels below each map's largest value, which is as fine as colours are."""
+def pack_maps(maps: NDArray[np.float32] | None) -> dict[str, Any]:
+    """Compress C x h x w class maps to 256 levels below each map's peak, which is as fine as the colours shown."""
     if maps is None:
-        raise ValueError("expected a finding with class maps. Received: none")
+        raise ValueError("The finding has no class maps. Ask the predictor for class_maps=True.")
     known = np.where(np.isfinite(maps).all(axis=(1, 2), keepdims=True), maps, 0.0)
     peaks = known.max(axis=(1, 2), initial=0.0)
     levels = np.rint(255 * known / np.maximum(peaks, 1e-30)[:, None, None]).astype(np.uint8)
@@ -216,28 +208,29 @@ def packed_maps(maps: NDArray[np.float32] | None) -> dict[str, Any]:
     return {"class_maps": zlib.compress(levels.tobytes(), 1), "class_maps_about": about}
 
 
-def unpacked_maps(data: bytes, about: Mapping[str, Any]) -> NDArray[np.float32]:
-    """The class maps of `packed_maps`."""
+def unpack_maps(data: bytes, about: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Restore the class maps of `pack_maps`."""
     levels = np.frombuffer(zlib.decompress(data), np.uint8).reshape(about["shape"])
     return (levels / 255 * np.array(about["peaks"])[:, None, None]).astype(np.float32)
 
 
 def as_study(row: Mapping[Any, Any]) -> Study:
-    """A row of the database as a `Study`."""
-    plain = ("id", "created", "name", "uploader", "upload_sha256", "bytes", "height", "width", "bits", "format", "view")
-    more = ("label", "suspicion", "finding", "verdict", "study_uid", "sop_uid", "origin")
-    return Study(**{key: row[key] for key in plain + more}, model=_model(row))
+    """Convert a database row to a `Study`."""
+    return Study(**_columns_of(Study, row), model=_model(row))
 
 
 def as_feedback(row: Mapping[Any, Any]) -> Feedback:
-    """A row of the database as a `Feedback`."""
-    plain = ("id", "study_id", "created", "reader", "verdict", "label", "note")
-    return Feedback(**{key: row[key] for key in plain}, model=_model(row))
+    """Convert a database row to a `Feedback`."""
+    return Feedback(**_columns_of(Feedback, row), model=_model(row))
 
 
 def model_columns(model: ModelIdentity) -> dict[str, str]:
-    """The columns that say which network answered."""
+    """Build the columns that name the network that answered."""
     return {"model_name": model.name, "model_version": model.version, "model_sha256": model.sha256}
+
+
+def _columns_of(kind: type[Study | Feedback], row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {field.name: row[field.name] for field in fields(kind) if field.name != "model"}
 
 
 def _model(row: Mapping[Any, Any]) -> ModelIdentity:

@@ -1,4 +1,4 @@
-"""The tables of the store, as SQLAlchemy knows them; `migrations/` makes them, and a test holds the two together."""
+"""Declare the tables of the store; `migrations/` creates them, and a test compares the two."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,17 +7,17 @@ import sqlalchemy as sa
 
 
 class UtcTime(sa.TypeDecorator[datetime]):
-    """Aware times, kept as UTC without a zone, so that SQLite and PostgreSQL compare them alike."""
+    """A time with a zone, stored as UTC without one, so that SQLite and PostgreSQL compare it alike."""
 
     impl = sa.DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """Aware time to UTC without a zone."""
+        """Convert to UTC and drop the zone."""
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """The zone again."""
+        """Add the zone again."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
@@ -30,25 +30,25 @@ studies = sa.Table(
     metadata,
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("created", UtcTime, nullable=False, index=True),
-    sa.Column("name", sa.String(255), nullable=False),  # of the uploaded file; nowhere else, never in a log
+    sa.Column("name", sa.String(255), nullable=False),  # file name of the upload; stored here only, never logged
     sa.Column("uploader", sa.String(64), nullable=False),
     sa.Column("upload_sha256", sa.String(64), nullable=False),
-    sa.Column("bytes", sa.BigInteger, nullable=False),  # of the image on disk
+    sa.Column("bytes", sa.BigInteger, nullable=False),  # size of the image file
     sa.Column("height", sa.Integer, nullable=False),
     sa.Column("width", sa.Integer, nullable=False),
     sa.Column("bits", sa.Integer, nullable=False),
     sa.Column("format", sa.String(8), nullable=False),
     sa.Column("view", sa.String(16)),
     sa.Column("label", sa.String(64), nullable=False, index=True),
-    sa.Column("suspicion", sa.Float, nullable=False, index=True),  # 0..1, see store.suspicion
-    sa.Column("finding", sa.JSON, nullable=False),  # all of Finding but its arrays
-    sa.Column("class_maps", sa.LargeBinary, nullable=False),  # of records.packed_maps
+    sa.Column("suspicion", sa.Float, nullable=False, index=True),  # 0..1, from records.suspicion
+    sa.Column("finding", sa.JSON, nullable=False),  # records.study_row
+    sa.Column("class_maps", sa.LargeBinary, nullable=False),  # records.pack_maps
     sa.Column("class_maps_about", sa.JSON, nullable=False),
     sa.Column("model_name", sa.String(128), nullable=False),
     sa.Column("model_version", sa.String(64), nullable=False),
     sa.Column("model_sha256", sa.String(64), nullable=False),
     sa.Column("verdict", sa.String(16), index=True),  # of the newest feedback
-    sa.Column("study_uid", sa.String(64), index=True),  # of a PACS, where one sent it
+    sa.Column("study_uid", sa.String(64), index=True),  # DICOM UIDs and the PACS that sent it
     sa.Column("sop_uid", sa.String(64), index=True),
     sa.Column("origin", sa.String(64)),
 )
@@ -85,7 +85,7 @@ items = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("file", sa.String(64), nullable=False),  # in the inbox
-    sa.Column("entry", sa.Text),  # of a zip archive, as JSON text, so that any name comes back exactly
+    sa.Column("entry", sa.Text),  # name in the zip archive, as JSON so that any name survives
     sa.Column("study_id", sa.String(32)),
     sa.Column("code", sa.String(64)),
     sa.Column("message", sa.Text),
@@ -94,7 +94,7 @@ items = sa.Table(
 keys = sa.Table(  # Idempotency-Key
     "keys",
     metadata,
-    sa.Column("sha256", sa.String(64), primary_key=True),  # of who asked, what for, and the key
+    sa.Column("sha256", sa.String(64), primary_key=True),  # of sender, route and key
     sa.Column("created", UtcTime, nullable=False, index=True),
     sa.Column("body_sha256", sa.String(64), nullable=False),
     sa.Column("result_id", sa.String(32), nullable=False),  # of a study or a job
@@ -135,22 +135,22 @@ tokens = sa.Table(
     sa.Column("created", UtcTime, nullable=False),
 )
 
-arrivals = sa.Table(  # of pacs.arrivals
+arrivals = sa.Table(  # DICOM objects received
     "arrivals",
     metadata,
-    sa.Column("id", sa.String(32), primary_key=True),  # also of the study that it becomes
+    sa.Column("id", sa.String(32), primary_key=True),  # also the id of its study
     sa.Column("created", UtcTime, nullable=False, index=True),
-    sa.Column("origin", sa.String(64), nullable=False),  # AE title of the sender, or name of the peer pulled from
+    sa.Column("origin", sa.String(64), nullable=False),  # AE title of the sender, or the peer it was fetched from
     sa.Column("study_uid", sa.String(64), nullable=False),
     sa.Column("sop_uid", sa.String(64), nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),  # of the data set
     sa.Column("state", sa.String(16), nullable=False, index=True),  # waiting, answered, no result, failed
-    sa.Column("tries", sa.Integer, nullable=False),  # how often answering it was begun
+    sa.Column("tries", sa.Integer, nullable=False),  # how often processing began
     sa.Column("code", sa.String(64)),  # why there is no result
     sa.UniqueConstraint("sop_uid", "sha256", name="uq_arrivals_object"),
 )
 
-deliveries = sa.Table(
+deliveries = sa.Table(  # results to send
     "deliveries",
     metadata,
     sa.Column("arrival_id", sa.ForeignKey("arrivals.id", ondelete="CASCADE"), primary_key=True),

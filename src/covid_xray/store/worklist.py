@@ -1,4 +1,4 @@
-"""What the worklist asks for in, one page of studies and how many there are in all out."""
+"""Filter, sort and page the stored studies."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,16 +18,15 @@ _CHUNK = 500
 
 @dataclass(frozen=True)
 class Query:
-    """Which studies, in which order.
+    """Filters and order of the worklist.
 
     Args:
-        search: text in the file name, or the beginning of an id; letters of either case.
-        label: this label only.
-        origin: only what came from there (the name of a PACS).
-        feedback: studies with `none`, with `any`, or with this newest verdict.
-        since, until: when they were stored.
-        sort: `suspicion` begins with the most suspicious, `created` with the newest; names and labels with A.
-        reverse: the other way round.
+        search: part of the file name, or the beginning of an id; case-insensitive.
+        label, origin: studies with this label, from this PACS.
+        feedback: studies without feedback (`none`), with some (`any`), or whose newest verdict is this one.
+        since, until: earliest and latest time of storing.
+        sort: `suspicion` and `created` are descending, `name` and `label` ascending.
+        reverse: reverse the order.
     """
 
     search: str = ""
@@ -42,14 +41,14 @@ class Query:
 
 @dataclass(frozen=True)
 class Page:
-    """Some of the studies that a query finds, and how many it finds."""
+    """One page of the studies that match a query, and the number of all matches."""
 
     studies: list[Study]
     total: int
 
 
 def page(database: Database, query: Query, *, limit: int = 50, offset: int = 0) -> Page:
-    """The studies `offset` .. `offset + limit` of a query."""
+    """Read the matches `offset` .. `offset + limit` of a query."""
     where = _where(query)
     with database.reading() as connection:
         total = connection.execute(sa.select(sa.func.count()).select_from(tables.studies).where(where)).scalar_one()
@@ -58,7 +57,7 @@ def page(database: Database, query: Query, *, limit: int = 50, offset: int = 0) 
 
 
 def every(database: Database, query: Query) -> Iterator[Study]:
-    """All studies of a query, a few hundred in memory at a time."""
+    """Yield all matches of a query, a few hundred in memory at a time."""
     offset = 0
     while found := page(database, query, limit=_CHUNK, offset=offset).studies:
         yield from found
@@ -66,7 +65,7 @@ def every(database: Database, query: Query) -> Iterator[Study]:
 
 
 def neighbours(database: Database, query: Query, identity: str) -> tuple[str | None, str | None]:
-    """Ids of the studies before and after this one in the order of a query; `None` where there is none."""
+    """Return the ids of the previous and the next match of a query; `None` at either end."""
     with database.reading() as connection:
         ids = list(connection.scalars(_select(query, _where(query)).with_only_columns(tables.studies.c.id)))
     if identity not in ids:
@@ -76,12 +75,12 @@ def neighbours(database: Database, query: Query, identity: str) -> tuple[str | N
 
 
 def labels(database: Database) -> list[str]:
-    """The labels that stored studies have, for a choice."""
+    """List the labels of the stored studies."""
     return _values(database, tables.studies.c.label)
 
 
 def origins(database: Database) -> list[str]:
-    """Where stored studies came from, for a choice; empty when all were uploaded."""
+    """List the PACS that sent stored studies; empty when all were uploaded."""
     return _values(database, tables.studies.c.origin)
 
 
@@ -92,32 +91,30 @@ def _values(database: Database, column: sa.Column[Any]) -> list[str]:
 
 def _select(query: Query, where: sa.ColumnElement[bool]) -> sa.Select[tuple[object, ...]]:
     columns = tables.studies.c
-    wanted = [column for column in columns if column.name not in ("class_maps", "class_maps_about")]
-    column = columns[query.sort]
-    falling = (query.sort in ("suspicion", "created")) != query.reverse
-    order = column.desc() if falling else column.asc()
-    return sa.select(*wanted).where(where).order_by(order, columns.created.desc(), columns.id)
+    selected = [column for column in columns if column.name not in ("class_maps", "class_maps_about")]
+    descending = (query.sort in ("suspicion", "created")) != query.reverse
+    order = columns[query.sort].desc() if descending else columns[query.sort].asc()
+    return sa.select(*selected).where(where).order_by(order, columns.created.desc(), columns.id)
 
 
 def _where(query: Query) -> sa.ColumnElement[bool]:
     columns = tables.studies.c
-    found: list[sa.ColumnElement[bool]] = [sa.true()]
+    parts: list[sa.ColumnElement[bool]] = [sa.true()]
     if text := clean_text(query.search, longest=200):
-        found.append(
-            columns.name.icontains(text, autoescape=True) | columns.id.startswith(text.lower(), autoescape=True)
-        )
+        by_id = columns.id.startswith(text.lower(), autoescape=True)
+        parts.append(columns.name.icontains(text, autoescape=True) | by_id)
     if query.label is not None:
-        found.append(columns.label == clean_text(query.label))
+        parts.append(columns.label == clean_text(query.label))
     if query.origin is not None:
-        found.append(columns.origin == clean_text(query.origin))
+        parts.append(columns.origin == clean_text(query.origin))
     if query.feedback == "none":
-        found.append(columns.verdict.is_(None))
+        parts.append(columns.verdict.is_(None))
     elif query.feedback == "any":
-        found.append(columns.verdict.is_not(None))
+        parts.append(columns.verdict.is_not(None))
     elif query.feedback is not None:
-        found.append(columns.verdict == query.feedback)
+        parts.append(columns.verdict == query.feedback)
     if query.since is not None:
-        found.append(columns.created >= query.since)
+        parts.append(columns.created >= query.since)
     if query.until is not None:
-        found.append(columns.created <= query.until)
-    return sa.and_(*found)
+        parts.append(columns.created <= query.until)
+    return sa.and_(*parts)

@@ -34,7 +34,7 @@ def test_a_database_that_is_silent(api: TestClient, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_full_store(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_of(api).store.shelf, "quota", 0)
+    monkeypatch.setattr(service_of(api).store.images, "quota", 0)
     ready = api.get("/readyz")
     assert (ready.status_code, ready.json()["checks"]["store"]) == (503, "store-full")
 

@@ -55,7 +55,7 @@ def test_what_is_said_is_stored(api: TestClient) -> None:
     study = answer.json()
     assert answer.headers["location"] == f"/api/v1/studies/{study['id']}"
     assert api.get(answer.headers["location"]).json() == study
-    assert (service_of(api).store.shelf.folder / f"{study['id']}.png").is_file()
+    assert (service_of(api).store.images.folder / f"{study['id']}.png").is_file()
 
 
 @pytest.mark.parametrize(
@@ -68,8 +68,8 @@ def test_what_is_said_is_stored(api: TestClient) -> None:
     ],
 )
 def test_a_refusal_has_a_code_and_leaves_nothing(api: TestClient, data: bytes, code: str) -> None:
-    shelf = service_of(api).store.shelf
-    before = sorted(shelf.folder.iterdir())
+    images = service_of(api).store.images
+    before = sorted(images.folder.iterdir())
     total = api.get("/api/v1/studies").json()["total"]
     answer = api.post("/api/v1/predict", files=file(data, "CANARY^DOE.png"))
     assert answer.status_code == 422
@@ -78,7 +78,7 @@ def test_a_refusal_has_a_code_and_leaves_nothing(api: TestClient, data: bytes, c
     assert problem["code"] == code
     assert problem["type"] == f"urn:covid-xray:problem:{code}"
     assert "CANARY" not in answer.text
-    assert sorted(shelf.folder.iterdir()) == before
+    assert sorted(images.folder.iterdir()) == before
     assert api.get("/api/v1/studies").json()["total"] == total
 
 

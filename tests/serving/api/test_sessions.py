@@ -52,7 +52,7 @@ def test_a_new_session_has_a_new_cookie_and_ends_the_old_one(api: TestClient) ->
     again = api.post("/api/v1/login", json={"name": "doe", "password": PASSWORD}, headers={"X-CSRF-Token": token})
     assert again.status_code == 204
     assert api.cookies[COOKIE] != first
-    assert service_of(api).accounts.of_session(first) is None
+    assert service_of(api).accounts.user_of_session(first) is None
 
 
 def test_wrong_pairs_are_alike_and_soon_too_many(api: TestClient) -> None:

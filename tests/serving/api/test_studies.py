@@ -106,7 +106,7 @@ def test_delete(api: TestClient, study: dict) -> None:
         gone = api.get(path)
         assert (gone.status_code, gone.json()["code"]) == (404, "not-found")
     assert api.delete(place).status_code == 404
-    assert not (service_of(api).store.shelf.folder / f"{study['id']}.png").exists()
+    assert not (service_of(api).store.images.folder / f"{study['id']}.png").exists()
 
 
 def test_ids_are_ids(api: TestClient) -> None:

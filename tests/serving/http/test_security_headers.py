@@ -53,7 +53,7 @@ def test_other_names_are_refused(api: TestClient, host: str) -> None:
 
 
 def test_with_users_any_name_is_answered(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_of(api).accounts, "any", lambda: True)
+    monkeypatch.setattr(service_of(api).accounts, "has_users", lambda: True)
     assert api.get("/healthz", headers={"Host": "xray.ward.example"}).status_code == 200
     assert api.get("/api/v1/studies", headers={"Host": "xray.ward.example"}).status_code == 401
 

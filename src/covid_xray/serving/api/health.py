@@ -48,8 +48,8 @@ def ready(service: Service) -> dict[str, str]:
         database = "ok"
     except CovidXrayError as error:
         database = error.code
-    shelf = service.store.shelf
-    writable = os.access(shelf.folder, os.W_OK)
+    shelf = service.store.images
+    writable = os.access(images.folder, os.W_OK)
     room = shelf.used < shelf.quota
     return {
         "database": database,

@@ -20,7 +20,7 @@ from fastapi import Depends, Request, Response
 
 from covid_xray.errors import CovidXrayError, NotAllowed, NotLoggedIn
 from covid_xray.serving.service import Service
-from covid_xray.store.accounts import Principal, Role, same
+from covid_xray.store.accounts import Principal, Role, equal_secrets
 
 COOKIE = "covid-xray-session"
 LOCAL = Principal("local", "admin", "local")  # whoever asks, where nobody must say who they are
@@ -55,7 +55,7 @@ def principal_of(request: Request) -> Principal:
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and bearer:
         return _of_bearer(service, bearer.strip())
-    user = service.accounts.of_session(cookie) if (cookie := request.cookies.get(COOKIE)) else None
+    user = service.accounts.user_of_session(cookie) if (cookie := request.cookies.get(COOKIE)) else None
     if user:
         return Principal(user.name, user.role, "session")
     if not locked(service):
@@ -68,7 +68,7 @@ def locked(service: Service) -> bool:
     if service.settings.token is not None or not is_loopback(service.settings.host):
         return True
     try:
-        return service.accounts.any()
+        return service.accounts.has_users()
     except CovidXrayError:
         return True
 
@@ -106,7 +106,7 @@ async def check_site(request: Request) -> None:
         raise _cross_site()
     cookie = request.cookies.get(COOKIE)
     given = request.headers.get("x-csrf-token") or await _form_token(request)
-    if not cookie or not same(given, csrf_token(service_of(request), cookie)):
+    if not cookie or not equal_secrets(given, csrf_token(service_of(request), cookie)):
         raise _cross_site()
 
 
@@ -152,9 +152,9 @@ async def _form_token(request: Request) -> str:
 
 def _of_bearer(service: Service, bearer: str) -> Principal:
     token = service.settings.token
-    if token is not None and same(bearer, token.get_secret_value()):
+    if token is not None and equal_secrets(bearer, token.get_secret_value()):
         return Principal("token", "admin", "token")
-    user = service.accounts.of_token(bearer)
+    user = service.accounts.user_of_token(bearer)
     if user is None:
         raise NotLoggedIn("expected a bearer token of this server. Received: another", code="bad-token")
     return Principal(user.name, user.role, "token")

@@ -1,1 +1,1 @@
-"""The steps from one version of the tables to the next, run by alembic when a server opens its database."""
+"""Migrate the tables from one version to the next (alembic); opening a database runs it."""

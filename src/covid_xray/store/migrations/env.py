@@ -1,4 +1,4 @@
-"""What alembic runs: the steps, in the transaction that `Database` has begun."""
+"""Run the migrations in the transaction that `Database` has begun; called by alembic."""
 
 from alembic import context
 

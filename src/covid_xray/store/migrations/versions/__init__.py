@@ -1,1 +1,1 @@
-"""One module for each step; `down_revision` names the one before."""
+"""The migrations, one module each; `down_revision` names the previous one."""

@@ -1,4 +1,4 @@
-"""The first tables: studies, feedback, batches, audit, users."""
+"""Create the first tables: studies, feedback, batches, audit log, users."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,168 +8,83 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-_TABLES = ("studies", "feedback", "jobs", "items", "keys", "audit", "users", "sessions", "tokens")
+_NAMES = ("studies", "feedback", "jobs", "items", "keys", "audit", "users", "sessions", "tokens")
 
 
 def upgrade() -> None:
-    """Make them."""
-    _studies()
-    _feedback()
-    _jobs()
-    _items()
-    _keys()
-    _audit()
-    _users()
-    _sessions()
-    _tokens()
+    """Create the tables."""
+    _studies_and_feedback()
+    _batches()
+    _audit_and_users()
 
 
 def downgrade() -> None:
-    """Drop them, with all that they hold."""
-    for name in reversed(_TABLES):
+    """Drop the tables with all rows."""
+    for name in reversed(_NAMES):
         op.drop_table(name)
 
 
-def _studies() -> None:
-    op.create_table(
-        "studies",
-        sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
-        sa.Column("uploader", sa.String(length=64), nullable=False),
-        sa.Column("upload_sha256", sa.String(length=64), nullable=False),
-        sa.Column("bytes", sa.BigInteger(), nullable=False),
-        sa.Column("height", sa.Integer(), nullable=False),
-        sa.Column("width", sa.Integer(), nullable=False),
-        sa.Column("bits", sa.Integer(), nullable=False),
-        sa.Column("format", sa.String(length=8), nullable=False),
-        sa.Column("view", sa.String(length=16)),
-        sa.Column("label", sa.String(length=64), nullable=False),
-        sa.Column("suspicion", sa.Float(), nullable=False),
-        sa.Column("finding", sa.JSON(), nullable=False),
-        sa.Column("class_maps", sa.LargeBinary(), nullable=False),
-        sa.Column("class_maps_about", sa.JSON(), nullable=False),
-        sa.Column("model_name", sa.String(length=128), nullable=False),
-        sa.Column("model_version", sa.String(length=64), nullable=False),
-        sa.Column("model_sha256", sa.String(length=64), nullable=False),
-        sa.Column("verdict", sa.String(length=16)),
-        sa.Column("study_uid", sa.String(length=64)),
-        sa.Column("sop_uid", sa.String(length=64)),
-        sa.Column("origin", sa.String(length=64)),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_studies_created"), "studies", ["created"])
-    op.create_index(op.f("ix_studies_label"), "studies", ["label"])
-    op.create_index(op.f("ix_studies_sop_uid"), "studies", ["sop_uid"])
-    op.create_index(op.f("ix_studies_study_uid"), "studies", ["study_uid"])
-    op.create_index(op.f("ix_studies_suspicion"), "studies", ["suspicion"])
-    op.create_index(op.f("ix_studies_verdict"), "studies", ["verdict"])
+def _text(name: str, length: int, *, null: bool = False, key: bool = False) -> sa.Column[str]:
+    return sa.Column(name, sa.String(length=length), nullable=null, primary_key=key)
 
 
-def _feedback() -> None:
-    op.create_table(
-        "feedback",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("study_id", sa.String(length=32), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.Column("reader", sa.String(length=64), nullable=False),
-        sa.Column("verdict", sa.String(length=16), nullable=False),
-        sa.Column("label", sa.String(length=64)),
-        sa.Column("note", sa.Text(), nullable=False),
-        sa.Column("model_name", sa.String(length=128), nullable=False),
-        sa.Column("model_version", sa.String(length=64), nullable=False),
-        sa.Column("model_sha256", sa.String(length=64), nullable=False),
-        sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_feedback_study_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_feedback_study_id"), "feedback", ["study_id"])
+def _number(name: str, *, key: bool = False) -> sa.Column[int]:
+    return sa.Column(name, sa.Integer(), nullable=False, primary_key=key)
 
 
-def _jobs() -> None:
-    op.create_table(
-        "jobs",
-        sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.Column("finished", sa.DateTime()),
-        sa.Column("uploader", sa.String(length=64), nullable=False),
-        sa.Column("total", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_jobs_created"), "jobs", ["created"])
+def _time(name: str = "created", *, null: bool = False) -> sa.Column[sa.DateTime]:
+    return sa.Column(name, sa.DateTime(), nullable=null)
 
 
-def _items() -> None:
-    op.create_table(
-        "items",
-        sa.Column("job_id", sa.String(length=32), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
-        sa.Column("file", sa.String(length=64), nullable=False),
-        sa.Column("entry", sa.Text()),
-        sa.Column("study_id", sa.String(length=32)),
-        sa.Column("code", sa.String(length=64)),
-        sa.Column("message", sa.Text()),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_items_job_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("job_id", "number"),
-    )
+def _model() -> list[sa.Column[str]]:
+    return [_text("model_name", 128), _text("model_version", 64), _text("model_sha256", 64)]
 
 
-def _keys() -> None:
-    op.create_table(
-        "keys",
-        sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.Column("body_sha256", sa.String(length=64), nullable=False),
-        sa.Column("result_id", sa.String(length=32), nullable=False),
-        sa.PrimaryKeyConstraint("sha256"),
-    )
-    op.create_index(op.f("ix_keys_created"), "keys", ["created"])
+def _parent(table: str, column: str, parent: str) -> sa.ForeignKeyConstraint:
+    name = f"fk_{table}_{column}"
+    return sa.ForeignKeyConstraint([column], [parent], name=name, ondelete="CASCADE")
 
 
-def _audit() -> None:
-    op.create_table(
-        "audit",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.Column("who", sa.String(length=64), nullable=False),
-        sa.Column("action", sa.String(length=32), nullable=False),
-        sa.Column("what", sa.String(length=64)),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index(op.f("ix_audit_created"), "audit", ["created"])
+def _index(table: str, *columns: str) -> None:
+    for column in columns:
+        op.create_index(f"ix_{table}_{column}", table, [column])
 
 
-def _users() -> None:
-    op.create_table(
-        "users",
-        sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.Column("role", sa.String(length=16), nullable=False),
-        sa.Column("password", sa.String(length=255), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
-    )
+def _studies_and_feedback() -> None:
+    studies = [_text("id", 32, key=True), _time(), _text("name", 255), _text("uploader", 64)]
+    studies += [_text("upload_sha256", 64), sa.Column("bytes", sa.BigInteger(), nullable=False)]
+    studies += [_number("height"), _number("width"), _number("bits"), _text("format", 8), _text("view", 16, null=True)]
+    studies += [_text("label", 64), sa.Column("suspicion", sa.Float(), nullable=False)]
+    studies += [sa.Column("finding", sa.JSON(), nullable=False)]
+    studies += [sa.Column("class_maps", sa.LargeBinary(), nullable=False)]
+    studies += [sa.Column("class_maps_about", sa.JSON(), nullable=False), *_model(), _text("verdict", 16, null=True)]
+    studies += [_text(name, 64, null=True) for name in ("study_uid", "sop_uid", "origin")]
+    op.create_table("studies", *studies)
+    _index("studies", "created", "label", "sop_uid", "study_uid", "suspicion", "verdict")
+    feedback = [_number("id", key=True), _text("study_id", 32), _time(), _text("reader", 64), _text("verdict", 16)]
+    feedback += [_text("label", 64, null=True), sa.Column("note", sa.Text(), nullable=False), *_model()]
+    op.create_table("feedback", *feedback, _parent("feedback", "study_id", "studies.id"))
+    _index("feedback", "study_id")
 
 
-def _sessions() -> None:
-    op.create_table(
-        "sessions",
-        sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("user_name", sa.String(length=64), nullable=False),
-        sa.Column("expires", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["user_name"], ["users.name"], name=op.f("fk_sessions_user_name"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("sha256"),
-    )
-    op.create_index(op.f("ix_sessions_expires"), "sessions", ["expires"])
-    op.create_index(op.f("ix_sessions_user_name"), "sessions", ["user_name"])
+def _batches() -> None:
+    jobs = [_text("id", 32, key=True), _time(), _time("finished", null=True), _text("uploader", 64), _number("total")]
+    op.create_table("jobs", *jobs)
+    _index("jobs", "created")
+    items = [_text("job_id", 32, key=True), _number("number", key=True), _text("name", 255), _text("file", 64)]
+    items += [sa.Column("entry", sa.Text()), _text("study_id", 32, null=True), _text("code", 64, null=True)]
+    op.create_table("items", *items, sa.Column("message", sa.Text()), _parent("items", "job_id", "jobs.id"))
+    op.create_table("keys", _text("sha256", 64, key=True), _time(), _text("body_sha256", 64), _text("result_id", 32))
+    _index("keys", "created")
 
 
-def _tokens() -> None:
-    op.create_table(
-        "tokens",
-        sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("user_name", sa.String(length=64), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["user_name"], ["users.name"], name=op.f("fk_tokens_user_name"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("sha256"),
-    )
-    op.create_index(op.f("ix_tokens_user_name"), "tokens", ["user_name"])
+def _audit_and_users() -> None:
+    audit = [_number("id", key=True), _time(), _text("who", 64), _text("action", 32), _text("what", 64, null=True)]
+    op.create_table("audit", *audit)
+    _index("audit", "created")
+    op.create_table("users", _text("name", 64, key=True), _time(), _text("role", 16), _text("password", 255))
+    for table, time in (("sessions", "expires"), ("tokens", "created")):
+        user = _parent(table, "user_name", "users.name")
+        op.create_table(table, _text("sha256", 64, key=True), _text("user_name", 64), _time(time), user)
+    _index("sessions", "expires", "user_name")
+    _index("tokens", "user_name")

@@ -1,4 +1,4 @@
-"""What the DICOM node received, and which results go to whom."""
+"""Create the tables of the DICOM node: objects received and results to send."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the two tables."""
+    """Create the tables."""
     op.create_table(
         "arrivals",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -43,6 +43,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the tables with all rows."""
     op.drop_table("deliveries")
     op.drop_table("arrivals")
