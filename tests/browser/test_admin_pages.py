@@ -44,7 +44,7 @@ def test_refused_then_let_in_to_where_one_was_going(visit: Callable[..., Any], l
     page = visit("/worklist", address=locked.address)
     expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
     log_in(page, "rhea", "wrong horse battery")
-    expect(page.get_by_role("alert")).to_have_text("This name and password do not belong together.")
+    expect(page.get_by_role("alert")).to_have_text("Wrong name or password.")
     log_in(page, "rhea")
     expect(page.get_by_role("heading", level=1)).to_have_text("Worklist")
     expect(page.locator(".studies")).to_contain_text("locked.png")

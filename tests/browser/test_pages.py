@@ -58,7 +58,7 @@ def test_an_archive_becomes_a_batch(visit: Callable[..., Any]) -> None:
     page = visit("/")
     page.set_input_files("#files", chosen(("scans.zip", stream.getvalue())))
     batch = page.locator(".batch")
-    expect(batch).to_contain_text("3 of 3 done, that is all, 1 refused.")
+    expect(batch).to_contain_text("3 of 3 done; the batch is finished, 1 refused.")
     expect(batch.locator("li").filter(has_text="two.png")).to_contain_text("Viral pneumonia")
     expect(batch.locator("li").filter(has_text="three.png")).to_contain_text("The file is empty.")
     assert not batch.get_attribute("hx-get")  # it asks no more

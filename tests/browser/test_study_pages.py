@@ -51,7 +51,9 @@ def test_it_says_what_the_network_says(visit: Callable[..., Any], server: Proces
 def test_an_adult_called_virus_is_warned_of(visit: Callable[..., Any]) -> None:
     page = visit("/worklist")
     page.get_by_role("link", name="virus-1.png", exact=True).click()
-    expect(page.locator(".warnings")).to_contain_text("no adult viral class to speak of in the training data")
+    expect(page.locator(".warnings")).to_contain_text(
+        "Nearly all viral images of the training data are of small children"
+    )
 
 
 def test_slider_switch_and_legend_of_the_heat_map(visit: Callable[..., Any], study: str) -> None:
@@ -65,7 +67,7 @@ def test_slider_switch_and_legend_of_the_heat_map(visit: Callable[..., Any], stu
     with page.expect_response(lambda answer: "heatmap.png?class=normal" in answer.url) as answer:
         page.get_by_role("radio", name="Normal").click()
     assert answer.value.ok
-    expect(page.locator("#empty")).to_have_text("Nothing speaks for Normal: its map is empty.")
+    expect(page.locator("#empty")).to_have_text("No area raised the score of Normal: its map is empty.")
 
 
 def test_dragging_windows_the_picture(visit: Callable[..., Any], study: str) -> None:
@@ -136,23 +138,23 @@ def test_agree_disagree_correct(visit: Callable[..., Any], study: str) -> None:
     feedback.get_by_label("Correct label").select_option("normal")
     expect(feedback.get_by_label("Correct it to")).to_be_checked()
     feedback.get_by_label("Note").fill("old scar <b>known</b>")
-    feedback.get_by_role("button", name="Keep").click()
+    feedback.get_by_role("button", name="Save").click()
     said = page.locator(".said li")
     expect(said).to_have_count(1)
     expect(said).to_contain_text("local corrects it to Normal")
     expect(said).to_contain_text("old scar <b>known</b>")
-    expect(said).to_contain_text("of small 1")
+    expect(said).to_contain_text("on small 1")
     page.reload()
     expect(said).to_have_count(1)
     feedback.get_by_label("Disagree").check()
-    feedback.get_by_role("button", name="Keep").click()
+    feedback.get_by_role("button", name="Save").click()
     expect(said).to_have_count(2)
 
 
 def test_report_on_paper_and_as_pdf(visit: Callable[..., Any], study: str) -> None:
     page = visit(study)
     page.get_by_role("link", name="Print report").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Chest radiograph, read by a network")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Chest radiograph: report of a neural network")
     expect(page.locator("figure img")).to_have_count(2)
     link = page.get_by_role("link", name="PDF").get_attribute("href")
     page.emulate_media(media="print")

@@ -35,17 +35,17 @@ def test_search_and_filter_narrow_it(visit: Callable[..., Any]) -> None:
     page = visit("/worklist")
     page.get_by_label("Search").press_sequentially("normal-")
     expect(page.locator(".studies .file a")).to_have_text(["normal-2.png", "normal-1.png"])
-    page.get_by_role("combobox", name="Answer").select_option("covid")
-    expect(page.locator("#studies")).to_contain_text("No study fits.")
-    page.get_by_role("link", name="clear it").click()
+    page.get_by_role("combobox", name="Result").select_option("covid")
+    expect(page.locator("#studies")).to_contain_text("No matching study.")
+    page.get_by_role("link", name="clear them").click()
     page.get_by_label("From").fill("2999-01-01")
-    expect(page.locator("#studies")).to_contain_text("No study fits.")
+    expect(page.locator("#studies")).to_contain_text("No matching study.")
 
 
 def test_reviewed_or_not(visit: Callable[..., Any], study: str) -> None:
     page = visit(study)
     page.get_by_label("Agree", exact=True).check()
-    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Save").click()
     expect(page.locator(".said li")).to_have_count(1)
     page.goto("/worklist?q=fresh&feedback=agree")
     row = page.locator(f"#s-{study.rpartition('/')[2]}")
@@ -78,7 +78,7 @@ def test_what_is_shown_is_what_is_exported(visit: Callable[..., Any]) -> None:
 
 def test_it_shows_what_came_meanwhile(visit: Callable[..., Any], server: Process) -> None:
     page = visit("/worklist?q=meanwhile")
-    expect(page.locator("#studies")).to_contain_text("No study fits.")
+    expect(page.locator("#studies")).to_contain_text("No matching study.")
     with server.client() as http:
         upload(http, png(grey("virus", seed=77)), "meanwhile.png")
     # The clock of the page would take ten seconds; this is what it does then.

@@ -98,7 +98,7 @@ def test_no_request_ends_in_a_5xx(tmp_path: Path, postgresql: str) -> None:
         log = server.text()
     assert tested >= 20
     print(f"{tested} operations, {REQUESTS} requests each: no 5xx")
-    assert "unforeseen" not in log
+    assert "unexpected" not in log
     assert "Traceback" not in log
 
 
@@ -127,5 +127,5 @@ def test_the_reference_page_is_what_openapi_says() -> None:
 
 
 def test_the_service_is_whole_after_all_that(api: TestClient) -> None:
-    gate = service_of(api).gate
-    assert (gate.admitted, gate.working) == (0, 0)
+    admission = service_of(api).admission
+    assert (admission.admitted, admission.working) == (0, 0)

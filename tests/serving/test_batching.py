@@ -1,4 +1,4 @@
-"""The gate refuses what it cannot hold, at once; batchers answer each item with its own result, many at a time."""
+"""The admission refuses what it cannot hold, at once; batchers answer each item with its own result, many at a time."""
 
 import asyncio
 import threading
@@ -7,28 +7,28 @@ import time
 import pytest
 
 from covid_xray.errors import Busy
-from covid_xray.serving.batching import Batcher, Gate
+from covid_xray.serving.batching import Admission, Batcher
 
 
 def test_gate_lets_in_as_many_as_it_says() -> None:
     async def scene() -> tuple[int, int, list[str]]:
-        gate = Gate(concurrency=2, queue=3)
+        admission = Admission(concurrency=2, queue=3)
         go, seen, refused = asyncio.Event(), [], []
 
         async def visit() -> None:
             try:
-                async with gate.place(), gate.turn():
-                    seen.append(gate.working)
+                async with admission.admit(), admission.slot():
+                    seen.append(admission.working)
                     await go.wait()
             except Busy as error:
                 refused.append(f"{error.code} {error.retry_after} {error.http_status}")
 
         tasks = [asyncio.create_task(visit()) for _ in range(8)]
         await asyncio.sleep(0.01)
-        inside = (gate.working, gate.waiting)
+        inside = (admission.working, admission.waiting)
         go.set()
         await asyncio.gather(*tasks)
-        assert (gate.admitted, gate.working, gate.waiting) == (0, 0, 0)
+        assert (admission.admitted, admission.working, admission.waiting) == (0, 0, 0)
         assert len(seen) == 5
         return *inside, refused
 
@@ -39,10 +39,10 @@ def test_gate_lets_in_as_many_as_it_says() -> None:
 
 def test_a_closed_gate_refuses_and_a_cancelled_visit_frees_its_place() -> None:
     async def scene() -> None:
-        gate = Gate(concurrency=1, queue=1)
+        admission = Admission(concurrency=1, queue=1)
 
         async def visit() -> None:
-            async with gate.place(), gate.turn():
+            async with admission.admit(), admission.slot():
                 await asyncio.sleep(60)
 
         tasks = [asyncio.create_task(visit()) for _ in range(2)]
@@ -50,10 +50,10 @@ def test_a_closed_gate_refuses_and_a_cancelled_visit_frees_its_place() -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert (gate.admitted, gate.working) == (0, 0)
-        gate.closed = True
+        assert (admission.admitted, admission.working) == (0, 0)
+        admission.closed = True
         with pytest.raises(Busy) as refusal:
-            async with gate.place():
+            async with admission.admit():
                 pass
         assert refusal.value.code == "stopping"
 
@@ -70,7 +70,7 @@ def test_items_that_wait_go_together_and_in_order() -> None:
         return [item * 2 for item in items]
 
     async def scene() -> list[int]:
-        async with Batcher(double, largest=8, name="test", seen=sizes.append) as batcher:
+        async with Batcher(double, largest=8, name="test", on_batch=sizes.append) as batcher:
             return await asyncio.gather(*(batcher.submit(number) for number in range(20)))
 
     assert asyncio.run(scene()) == [2 * number for number in range(20)]

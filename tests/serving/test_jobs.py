@@ -59,7 +59,7 @@ def test_the_next_server_works_off_what_this_one_confirmed(tmp_path: Path, predi
 
 
 def test_a_busy_store_is_waited_for(tmp_path: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PAUSE", 0.01)
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.01)
 
     async def scene() -> Job:
         async with running(Serving(store=tmp_path / "store"), predictor) as service:
@@ -68,7 +68,7 @@ def test_a_busy_store_is_waited_for(tmp_path: Path, predictor: Predictor, monkey
             async def busy(*args: object, **options: object) -> object:
                 calls.append(1)
                 if len(calls) <= 4:
-                    raise Busy("expected a free store. Received: a busy one")
+                    raise Busy("The store is busy.")
                 return await answer(*args, **options)
 
             monkeypatch.setattr(service, "answer", busy)
@@ -120,7 +120,7 @@ def test_what_cannot_be_committed_leaves_no_file(
         async with running(Serving(store=tmp_path / "store"), predictor) as service:
 
             def broken(*_: object) -> object:
-                raise Busy("expected a free store. Received: a busy one")
+                raise Busy("The store is busy.")
 
             monkeypatch.setattr(service.store.database, "writing", broken)
             with pytest.raises(Busy):

@@ -4,7 +4,7 @@ import pytest
 
 from covid_xray.errors import TooOften
 from covid_xray.serving import rates
-from covid_xray.serving.rates import Rate
+from covid_xray.serving.rates import RateLimit
 
 
 class Clock:
@@ -16,7 +16,7 @@ class Clock:
 
 def test_a_bucket_empties_and_fills() -> None:
     clock = Clock()
-    rate = Rate(6, clock=clock)
+    rate = RateLimit(6, clock=clock)
     for _ in range(6):
         rate.spend("a")
     with pytest.raises(TooOften) as refusal:
@@ -33,7 +33,7 @@ def test_a_bucket_empties_and_fills() -> None:
 
 
 def test_looking_costs_nothing() -> None:
-    rate = Rate(1, clock=Clock())
+    rate = RateLimit(1, clock=Clock())
     for _ in range(5):
         rate.check("a")
     rate.spend("a")
@@ -42,14 +42,14 @@ def test_looking_costs_nothing() -> None:
 
 
 def test_zero_is_no_limit() -> None:
-    rate = Rate(0)
+    rate = RateLimit(0)
     for _ in range(1000):
         rate.spend("a")
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "_MOST_CLIENTS", 3)
-    rate = Rate(2)
+    rate = RateLimit(2)
     for client in "abcdefg":
         rate.spend(client)
     assert list(rate._buckets) == ["e", "f", "g"]

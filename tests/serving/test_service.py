@@ -50,14 +50,14 @@ def test_uploads_that_come_together_share_runs_of_the_network(tmp_path: Path, pr
     assert len({study.id for study in studies}) == 24
 
 
-@pytest.mark.parametrize("step", ["_find", "add_many"])
+@pytest.mark.parametrize("step", ["_classify", "add_many"])
 def test_a_step_that_fails_leaves_no_image(
     tmp_path: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def broken(*_: object) -> None:
-        raise Busy("expected a free store. Received: a busy one")
+        raise Busy("The store is busy.")
 
-    owner = Service if step == "_find" else module.Store
+    owner = Service if step == "_classify" else module.Store
     monkeypatch.setattr(owner, step, broken)
 
     async def scene(service: Service) -> int:

@@ -1,19 +1,19 @@
-"""Uploads in, stored findings out: the API and the web page that a ward would use. Never imports TensorFlow.
+"""Serve the HTTP API and the web pages, for a ward. Never imports TensorFlow.
 
-The way of one upload, from top to bottom; each module is one stage:
+The modules in the order in which an upload passes them:
 
-    server.py            settings -> a listening process; who may be let in at all
-    app.py               settings and predictor -> the FastAPI application: middleware, routers, start and stop
-    http/                security_headers.py, timeouts.py (who sends too slowly is sent away), access.py (who asks, what
-                         they may do), uploads.py (a multipart body -> files), problems.py (errors -> RFC 9457)
-    rates.py             how often one client may ask
-    batching.py          the gate (how many at once, how many wait) and the batchers (many waiting items, one call)
-    service.py           one server: decode -> network -> store, and what the routes share
-    jobs.py              batches: accepted, then worked off, also after a crash
-    api/                 predict.py (explain, model), studies.py, batches.py, sessions.py, health.py, schemas.py
-    prometheus.py        what is counted
-    views/               a study -> words (study_view.py, clinical_view.py), PNG (drawings.py), PDF (report_pdf.py)
-    pages/               the HTML pages                        web/: templates and static files, no build step
+    server.py       check the settings, listen, stop in order
+    app.py          build the FastAPI application: middleware and routers
+    http/           host_check.py, security_headers.py, timeouts.py, access.py (who asks and what they may do),
+                    uploads.py (read multipart bodies), problems.py (errors as RFC 9457)
+    rates.py        limit the requests of one client
+    batching.py     limit concurrent uploads; run many waiting items in one call
+    service.py      decode, classify and store an upload; hold what the routes share
+    jobs.py         accept batches and process them, also after a crash
+    api/            the routes of /api/v1 and their schemas
+    prometheus.py   count requests for Prometheus
+    views/          turn a stored study into texts, PNG and PDF
+    pages/, web/    the HTML pages, their templates and static files (no build step)
 
-What is kept lies in `covid_xray.store`.
+Studies, images and accounts are kept in `covid_xray.store`.
 """

@@ -1,6 +1,6 @@
-"""Settings and a predictor in, the FastAPI application out: routers, middleware, start and stop.
+"""Build the FastAPI application: routers, middleware, start and stop.
 
-The service (store, network, queues) is in `app.state.service` while the application runs.
+While it runs, `app.state.service` holds the service (store, network, queues).
 """
 
 import contextlib
@@ -16,11 +16,13 @@ from covid_xray.config import Serving
 from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.inference.predictor import Predictor
 from covid_xray.serving.api import batches, health, predict, schemas, sessions, studies
-from covid_xray.serving.http import problems
-from covid_xray.serving.http.security_headers import Shield
-from covid_xray.serving.http.timeouts import Patience
+from covid_xray.serving.http.host_check import HostCheck
+from covid_xray.serving.http.problems import install_handlers
+from covid_xray.serving.http.security_headers import SecurityHeaders
+from covid_xray.serving.http.timeouts import BodyDeadline
 from covid_xray.serving.pages import pages
 from covid_xray.serving.pages.error_pages import ErrorPages
+from covid_xray.serving.prometheus import RequestMetrics
 from covid_xray.serving.service import running
 
 WEB = Path(__file__).parent / "web"
@@ -28,11 +30,11 @@ _SMALL_BODY = 1 << 20
 
 
 def create_app(settings: Serving, predictor: Predictor) -> FastAPI:
-    """The application.
+    """Build the application.
 
     Args:
-        settings: where it keeps what, and how patient it is.
-        predictor: answers; its limits hold for uploads, queue and concurrency.
+        settings: storage, timeouts and rates.
+        predictor: the network; its limits hold for uploads, queue and concurrency.
     """
 
     @contextlib.asynccontextmanager
@@ -44,10 +46,10 @@ def create_app(settings: Serving, predictor: Predictor) -> FastAPI:
     app = FastAPI(
         title="covid-xray",
         version=__version__,
-        summary=f"Chest radiographs in, findings out. {DISCLAIMER.capitalize()}.",
+        summary=f"Classify chest radiographs: COVID-19, viral pneumonia or normal. {DISCLAIMER.capitalize()}.",
         lifespan=lifespan,
         openapi_url="/api/v1/openapi.json",
-        docs_url=None,  # its page would load scripts from elsewhere
+        docs_url=None,  # its page would load scripts from another site
         redoc_url=None,
     )
     v1 = APIRouter(prefix="/api/v1")
@@ -59,25 +61,25 @@ def create_app(settings: Serving, predictor: Predictor) -> FastAPI:
     app.include_router(health.router())
     app.include_router(pages.router(), include_in_schema=False, max_body_size=_SMALL_BODY)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
-    problems.install(app)
-    _describe(app)
-    app.add_middleware(Patience, settings=settings)
-    app.add_middleware(ErrorPages)
-    app.add_middleware(Shield)
+    install_handlers(app)
+    _keep_whole_examples(app)
+    app.add_middleware(BodyDeadline, settings=settings)  # the first is the innermost
+    for middleware in (HostCheck, ErrorPages, RequestMetrics, SecurityHeaders):
+        app.add_middleware(middleware)
     return app
 
 
-def _describe(app: FastAPI) -> None:
-    """OpenAPI with whole examples: FastAPI drops every null from them, and with it required fields."""
-    whole = app.openapi
+def _keep_whole_examples(app: FastAPI) -> None:
+    """Restore the nulls that FastAPI drops from OpenAPI examples, and with them required fields."""
+    build = app.openapi
 
-    def described() -> dict[str, Any]:
-        known = app.openapi_schema is not None
-        document = whole()
-        for name, schema in document["components"]["schemas"].items() if not known else ():
+    def build_whole() -> dict[str, Any]:
+        is_built = app.openapi_schema is not None
+        document = build()
+        for name, schema in document["components"]["schemas"].items() if not is_built else ():
             model = getattr(schemas, name, None)
             if model is not None and "examples" in schema:
                 schema["examples"] = model.model_config["json_schema_extra"]["examples"]
         return document
 
-    app.openapi = described  # type: ignore[method-assign]
+    app.openapi = build_whole  # type: ignore[method-assign]

@@ -1,7 +1,6 @@
-"""Many requests at once in, few calls of the network and the database out.
+"""Limit concurrent requests, and gather waiting items so that one call handles many.
 
-`Gate` says how many requests are worked on and how many wait, and refuses the rest at once. `Batcher` gathers what
-waits while its last call runs and hands it over in one piece: no timer, so that a lone request never waits.
+`Batcher` hands over whatever waits when its previous call ends. There is no timer, so a lone request never waits.
 """
 
 import asyncio
@@ -16,37 +15,36 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Gate:
-    """At most `concurrency` are worked on, at most `queue` more have a place to wait.
+class Admission:
+    """Admit a bounded number of requests.
 
-    A request takes its place before its body is read and its turn after, so that slow uploads hold nobody up.
+    A request is admitted before its body is read and gets its slot afterwards, so slow uploads block nobody.
 
     Args:
-        concurrency: requests that are worked on at once.
-        queue: requests that wait or arrive meanwhile; one more is refused.
+        concurrency: requests processed at once.
+        queue: further requests that may upload or wait; the next one is refused.
     """
 
     def __init__(self, *, concurrency: int, queue: int) -> None:
         self.concurrency, self.queue = concurrency, queue
-        self._turns = asyncio.Semaphore(concurrency)
+        self._slots = asyncio.Semaphore(concurrency)
         self.admitted = 0
         self.working = 0
         self.closed = False
 
     @property
     def waiting(self) -> int:
-        """Requests that have a place and not their turn."""
+        """Admitted requests without a slot."""
         return self.admitted - self.working
 
     @contextlib.asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold a place. Raises `Busy` at once: there is none (`queue-full`), or the server is `stopping`."""
+    async def admit(self) -> AsyncIterator[None]:
+        """Admit one request. Raises `Busy` at once when the queue is full (`queue-full`) or on `stopping`."""
         if self.closed:
             raise stopping()
         if self.admitted >= self.concurrency + self.queue:
-            raise Busy(
-                f"expected at most {self.queue} requests to wait. Received: one more", code="queue-full", retry_after=1
-            )
+            message = f"The server is busy: {self.queue} requests are waiting already. Try again in a second."
+            raise Busy(message, code="queue-full", retry_after=1)
         self.admitted += 1
         try:
             yield
@@ -54,9 +52,9 @@ class Gate:
             self.admitted -= 1
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn and hold it."""
-        async with self._turns:
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a slot and hold it."""
+        async with self._slots:
             self.working += 1
             try:
                 yield
@@ -65,13 +63,13 @@ class Gate:
 
 
 class Batcher(Generic[Item, Result]):
-    """Hands waiting items to `function` together, in one thread of its own.
+    """Call `function` with the waiting items, in a thread of its own.
 
     Args:
-        function: items in, one result or exception for each out, in order.
+        function: maps a list of items to one result or exception each, in order.
         largest: most items in one call.
-        name: of the thread.
-        seen: told the size of each batch.
+        name: name of the thread.
+        on_batch: called with the size of each batch.
     """
 
     def __init__(
@@ -80,9 +78,9 @@ class Batcher(Generic[Item, Result]):
         *,
         largest: int,
         name: str,
-        seen: Callable[[int], Any] = lambda size: None,
+        on_batch: Callable[[int], Any] = lambda size: None,
     ) -> None:
-        self._function, self._largest, self._seen = function, largest, seen
+        self._function, self._largest, self._on_batch = function, largest, on_batch
         self._waiting: asyncio.Queue[tuple[Item, asyncio.Future[Result]] | None] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._task: asyncio.Task[None] | None = None
@@ -93,7 +91,7 @@ class Batcher(Generic[Item, Result]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop: the call under way ends and its items have their results; what still waits is refused."""
+        """Let the running call finish and refuse the items that still wait."""
         self._stopped = True
         while not self._waiting.empty():
             waiting = self._waiting.get_nowait()
@@ -104,13 +102,8 @@ class Batcher(Generic[Item, Result]):
             await self._task
         await asyncio.to_thread(self._thread.shutdown)
 
-    @property
-    def waiting(self) -> int:
-        """Items that no call has taken yet."""
-        return self._waiting.qsize()
-
     async def submit(self, item: Item) -> Result:
-        """The result for one item. Raises what `function` gave or raised for it, and `Busy` (`stopping`)."""
+        """Wait for the result of one item. Raises what `function` gave or raised for it, and `Busy` (`stopping`)."""
         if self._stopped:
             raise stopping()
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -126,10 +119,10 @@ class Batcher(Generic[Item, Result]):
                     self._waiting.put_nowait(None)
                     break
                 batch.append(more)
-            self._seen(len(batch))
-            await self._answer(batch)
+            self._on_batch(len(batch))
+            await self._run(batch)
 
-    async def _answer(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _run(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         loop = asyncio.get_running_loop()
         results: Sequence[Result | Exception]
         try:
@@ -137,7 +130,7 @@ class Batcher(Generic[Item, Result]):
         except Exception as error:
             results = [error] * len(batch)
         for (_, future), result in zip(batch, results, strict=True):
-            if future.done():  # who asked has gone
+            if future.done():  # the client has gone
                 continue
             if isinstance(result, Exception):
                 future.set_exception(result)
@@ -146,5 +139,5 @@ class Batcher(Generic[Item, Result]):
 
 
 def stopping() -> Busy:
-    """What is said while the server is being stopped."""
-    return Busy("expected a server that goes on. Received: it is being stopped", code="stopping", retry_after=5)
+    """Build the refusal of a server that is shutting down."""
+    return Busy("The server is shutting down. Try again when it is back.", code="stopping", retry_after=5)

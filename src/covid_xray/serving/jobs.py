@@ -1,7 +1,7 @@
-"""Batches: files in, a job that is on disk out at once; its images are answered after that, also after a crash.
+"""Accept batches of images as jobs, and process them in the background, also after a crash.
 
-What was sent lies in the inbox (mode 0600) until every image has its row, a study or a refusal with its code, and is
-deleted then. Zip archives are read where they lie, under the limits of `inference.io.inputs`; nothing is unpacked.
+The files of a job stay in the inbox (mode 0600) until each image has become a study or a refusal with its code. Zip
+archives are read in place, under the limits of `inference.io.inputs`; nothing is unpacked.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import functools
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -27,16 +27,16 @@ from covid_xray.store.image_files import private_file, room_on_disk
 from covid_xray.store.records import Key, Study, Upload, clean_name, new_id, now
 from covid_xray.store.store import Store, claim
 
-MOST_OPEN = 32  # jobs that are not done
-_AT_ONCE = 8  # images of batches on their way, so that a lone upload passes them
-_PAUSE = 1.0  # seconds before another try when the store is busy
+MOST_OPEN = 32  # unfinished jobs
+_AT_ONCE = 8  # images of a batch in progress; few, so that single uploads are not held up
+_RETRY_SECONDS = 1.0  # when the store is busy
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _LOG = logging.getLogger("covid_xray.serving")
 
 
 @dataclass(frozen=True)
 class JobItem:
-    """One image of a job; `study_id` or `code` when it is done."""
+    """One image of a job; when it is done it has a `study_id` or an error `code`."""
 
     number: int
     name: str
@@ -48,13 +48,13 @@ class JobItem:
 
     @property
     def done(self) -> bool:
-        """Whether it has its answer."""
+        """Whether it became a study or was refused."""
         return self.study_id is not None or self.code is not None
 
 
 @dataclass(frozen=True)
 class Job:
-    """A batch."""
+    """A batch and its images."""
 
     id: str
     created: datetime
@@ -63,8 +63,8 @@ class Job:
     items: tuple[JobItem, ...]
 
 
-class Answering(Protocol):
-    """What the batches need of a `Service`."""
+class ImageService(Protocol):
+    """The part of `Service` that `Jobs` uses."""
 
     predictor: Predictor
     store: Store
@@ -72,14 +72,14 @@ class Answering(Protocol):
     async def answer(
         self, upload: Upload, *, uploader: str, key: str | None = None, job_item: tuple[str, int] | None = None
     ) -> Study:
-        """Read, answer and store one image."""
+        """Classify one image and store the study."""
         ...
 
 
 class Jobs:
-    """The batches of one server."""
+    """The batch jobs of one server."""
 
-    def __init__(self, service: Answering, inbox: Path) -> None:
+    def __init__(self, service: ImageService, inbox: Path) -> None:
         self._service, self.inbox = service, inbox
         self._database = service.store.database
         inbox.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -87,16 +87,16 @@ class Jobs:
         self._clear()
 
     def accept(self, files: Sequence[tuple[str, BinaryIO]], *, uploader: str, key: str | None = None) -> str:
-        """Keep the files and make a job of their images; it is on disk when this returns its id.
+        """Save the files as a job and return its id; the job is on disk on return.
 
         Args:
-            files: name and content; a zip archive is told by its first bytes.
-            uploader: who sent them.
-            key: the same files sent again with the same key give the same job.
+            files: name and content; a zip archive is recognised by its first bytes.
+            uploader: name of the user who sent them.
+            key: the same files sent again with this key give the same job.
 
         Raises:
             InputRefused: too many images (`too-many`), or the key was used for other files (`key-reused`).
-            Busy, StoreFull: the store does not take it.
+            Busy, StoreFull: too many unfinished jobs, or the store cannot take it.
         """
         self._check_room()
         job = new_id()
@@ -114,44 +114,43 @@ class Jobs:
         return known
 
     def announce(self) -> None:
-        """Tell the worker that there is something to do; call it in the event loop."""
+        """Wake the worker; call it in the event loop."""
         self._news.set()
 
     def job(self, identity: str) -> Job:
-        """A job with its items. Raises `NotFound`."""
+        """Read a job with its items. Raises `NotFound`."""
         jobs, items = tables.jobs.c, tables.items.c
-        told = (items.number, items.name, items.file, items.entry, items.study_id, items.code, items.message)
+        columns = [items[field.name] for field in fields(JobItem)]
         with self._database.reading() as connection:
             row = connection.execute(sa.select(tables.jobs).where(jobs.id == identity)).one_or_none()
-            found = connection.execute(sa.select(*told).where(items.job_id == identity).order_by(items.number)).all()
+            found = connection.execute(sa.select(*columns).where(items.job_id == identity).order_by(items.number)).all()
         if row is None:
-            raise NotFound("expected the id of a job. Received: none of this id, or no longer")
-        listed = tuple(JobItem(*item) for item in found)
-        return Job(row.id, row.created, row.finished, row.uploader, listed)
+            raise NotFound("No such job: the id is wrong, or the job has expired.")
+        return Job(row.id, row.created, row.finished, row.uploader, tuple(JobItem(*item) for item in found))
 
     async def work(self) -> None:
-        """Work off what is open, then wait for more; for ever."""
+        """Process unfinished jobs and wait for more, for ever."""
         while True:
             self._news.clear()
             try:
                 for identity in await asyncio.to_thread(self._open):
-                    await self._work_off(await asyncio.to_thread(self.job, identity))
-            except CovidXrayError:  # the database: all of it is still there, a little later
-                await asyncio.sleep(_PAUSE)
+                    await self._process(await asyncio.to_thread(self.job, identity))
+            except CovidXrayError:  # of the database; the jobs are still there after a while
+                await asyncio.sleep(_RETRY_SECONDS)
                 continue
             await self._news.wait()
 
-    async def _work_off(self, job: Job) -> None:
-        turns = asyncio.Semaphore(_AT_ONCE)
+    async def _process(self, job: Job) -> None:
+        slots = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(item: JobItem) -> None:
-            async with turns:
+        async def answer(item: JobItem) -> None:
+            async with slots:
                 await self._answer(job, item)
 
         async with asyncio.TaskGroup() as group:
             for item in job.items:
                 if not item.done:
-                    group.create_task(one(item))
+                    group.create_task(answer(item))
         await asyncio.to_thread(self._finish, job.id)
 
     async def _answer(self, job: Job, item: JobItem) -> None:
@@ -161,14 +160,9 @@ class Jobs:
                 await self._service.answer(upload, uploader=job.uploader, job_item=(job.id, item.number))
                 return
             except Busy:
-                await asyncio.sleep(_PAUSE)
-            except CovidXrayError as error:
-                await asyncio.to_thread(self._fail, job, item, error)
-                return
+                await asyncio.sleep(_RETRY_SECONDS)
             except Exception as error:
-                _LOG.error("unforeseen %s in a batch", type(error).__name__)
-                failure = CovidXrayError("expected to answer. Received: an unforeseen error")
-                await asyncio.to_thread(self._fail, job, item, failure)
+                await asyncio.to_thread(self._fail, job, item, error)
                 return
 
     def _read(self, item: JobItem) -> bytes:
@@ -180,9 +174,12 @@ class Jobs:
                 return data
             return read_bounded(path, limit=limits.upload_bytes)
         except OSError:
-            raise BadImage("expected the file of a batch. Received: none", code="unreadable-file") from None
+            raise BadImage("The file of this image cannot be read. Send it again.", code="unreadable-file") from None
 
-    def _fail(self, job: Job, item: JobItem, error: CovidXrayError) -> None:
+    def _fail(self, job: Job, item: JobItem, error: Exception) -> None:
+        if not isinstance(error, CovidXrayError):
+            _LOG.error("unexpected %s in a batch", type(error).__name__)
+            error = CovidXrayError("The server failed on this image. Send it again.")
         items = tables.items.c
         where = (items.job_id == job.id) & (items.number == item.number)
         with self._database.writing() as connection:
@@ -201,12 +198,13 @@ class Jobs:
 
     def _check_room(self) -> None:
         if len(self._open()) >= MOST_OPEN:
-            raise Busy(
-                f"expected at most {MOST_OPEN} open batches. Received: one more", code="queue-full", retry_after=30
+            message = f"The server is busy with {MOST_OPEN} batches. Try again in half a minute."
+            raise Busy(message, code="queue-full", retry_after=30)
+        images = self._service.store.images
+        if images.used + sum(map(_size, self.inbox.iterdir())) >= images.quota:
+            raise StoreFull(
+                f"The store is full: it may take {images.quota:,} bytes. Delete studies or raise quota_bytes."
             )
-        shelf = self._service.store.images
-        if shelf.used + sum(map(_size, self.inbox.iterdir())) >= shelf.quota:
-            raise StoreFull(f"expected at most {shelf.quota:,} bytes in the store. Received: more")
 
     def _keep(self, job: str, number: int, stream: BinaryIO) -> Path:
         stream.seek(0)
@@ -223,30 +221,21 @@ class Jobs:
         for name, path in zip(names, paths, strict=True):
             for item in _items(name, path, limits):
                 if number >= limits.zip_entries:
-                    raise InputRefused(
-                        f"expected at most {limits.zip_entries:,} images. Received: more", code="too-many"
-                    )
-                code, message = _problem(item, limits)
+                    message = f"Too many images: a batch may hold {limits.zip_entries:,}. Send several batches."
+                    raise InputRefused(message, code="too-many")
                 entry = None if item.entry is None else json.dumps(item.entry)
-                yield {
-                    "job_id": job,
-                    "number": number,
-                    "name": clean_name(item.name),
-                    "file": path.name,
-                    "entry": entry,
-                    "code": code,
-                    "message": message,
-                }
+                row = {"job_id": job, "number": number, "name": clean_name(item.name), "file": path.name}
+                yield {**row, "entry": entry, **_refusal(item, limits)}
                 number += 1
 
     def _insert(self, job: str, rows: list[dict[str, object]], *, uploader: str, key: Key | None) -> str:
         with self._database.writing() as connection:
-            known = claim(connection, key, result=job) if key else job
-            if known == job:
+            claimed = claim(connection, key, result=job) if key else job
+            if claimed == job:
                 values = {"id": job, "created": now(), "uploader": uploader, "total": len(rows)}
                 connection.execute(sa.insert(tables.jobs).values(values))
                 connection.execute(sa.insert(tables.items), rows)
-        return known
+        return claimed
 
     def _forget(self, job: str) -> None:
         for path in self.inbox.glob(f"{job}-*"):
@@ -255,17 +244,17 @@ class Jobs:
         fsync_folder(self.inbox)
 
     def _clear(self) -> None:
-        """Delete what a crash left of uploads that were never confirmed, or of jobs that are done."""
-        still = set(self._open())
+        """Delete the files that a crash left of uploads never confirmed, or of finished jobs."""
+        unfinished = set(self._open())
         for path in self.inbox.iterdir():
-            if path.name.partition("-")[0] not in still:
+            if path.name.partition("-")[0] not in unfinished:
                 path.unlink()
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # its job has just ended
+    except FileNotFoundError:  # its job has just finished
         return 0
 
 
@@ -277,14 +266,14 @@ def _items(name: str, path: Path, limits: Limits) -> Iterator[Item]:
         yield Item(item.entry or name, path, entry=item.entry, problem=item.problem)
 
 
-def _problem(item: Item, limits: Limits) -> tuple[str | None, str | None]:
-    if item.problem is None:
-        return None, None
+def _refusal(item: Item, limits: Limits) -> dict[str, str | None]:
+    """Return code and message of an archive entry that is known to be unreadable; both `None` otherwise."""
     try:
-        item.read(limits)
+        if item.problem is not None:
+            item.read(limits)
     except BadImage as error:
-        return error.code, error.message
-    return None, None
+        return {"code": error.code, "message": error.message}
+    return {"code": None, "message": None}
 
 
 def _key(key: str | None, paths: Sequence[Path]) -> Key | None:

@@ -1,6 +1,8 @@
-"""What the server counts, in the form that Prometheus reads. No names, ids or addresses: routes and codes only."""
+"""Count requests, answers and refusals for Prometheus, by route and code: never by name, id or address."""
 
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -8,10 +10,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_LOG = logging.getLogger("covid_xray.serving.access")
 
 
-class Gauges:
-    """The counters of one server, in a registry of their own."""
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -27,12 +30,46 @@ class Gauges:
         self.answers = Counter("covid_xray_answers_total", "Studies stored, by label.", ["label"], **kept)
         self.refusals = Counter("covid_xray_refusals_total", "Errors, by code.", ["code"], **kept)
         self.batches = Histogram("covid_xray_batch_images", "Images in one run of the network.", buckets=_SIZES, **kept)
-        self.model = Gauge("covid_xray_model", "The network that answers.", ["name", "version", "sha256"], **kept)
+        self.model = Gauge("covid_xray_model", "The loaded network.", ["name", "version", "sha256"], **kept)
 
     def watch(self, name: str, about: str, function: Callable[[], float]) -> None:
-        """Add a value that is asked for when somebody looks."""
+        """Add a gauge that is read when Prometheus asks."""
         Gauge(name, about, registry=self.registry).set_function(function)
 
     def text(self) -> bytes:
-        """Everything, for a scraper."""
+        """Format all metrics for Prometheus."""
         return generate_latest(self.registry)
+
+
+class RequestMetrics:
+    """ASGI middleware that counts, times and logs each request by its route template."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """Handle one request."""
+        service = getattr(scope["app"].state, "service", None) if "app" in scope else None
+        if scope["type"] != "http" or service is None:
+            await self.app(scope, receive, send)
+            return
+        begin, status = time.perf_counter(), 500
+
+        async def note_status(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note_status)
+        finally:
+            seconds, route = time.perf_counter() - begin, _route(scope)
+            service.metrics.requests.labels(route, scope["method"], status).inc()
+            service.metrics.seconds.labels(route).observe(seconds)
+            _LOG.info("%s %s %s %.0f ms", scope["method"], route, status, 1000 * seconds)
+
+
+def _route(scope: MutableMapping[str, Any]) -> str:
+    route = str(getattr(scope.get("route"), "path", "unknown"))  # the template, never the path with its ids
+    return f"/api/v1{route}" if scope["path"].startswith("/api/v1/") else route

@@ -1,4 +1,4 @@
-"""Token buckets: how often one client may ask. A client's name in, `TooOften` out when its bucket is empty."""
+"""Limit how often one client may do something, with one token bucket per client."""
 
 import math
 import threading
@@ -8,32 +8,32 @@ from collections.abc import Callable
 
 from covid_xray.errors import TooOften
 
-_MOST_CLIENTS = 10_000  # whoever has been quiet longest is forgotten first
+_MOST_CLIENTS = 10_000  # beyond this the client that was quiet longest is forgotten
 
 
-class Rate:
-    """At most `per_minute` events for each client, a minute's worth at once. Thread-safe.
+class RateLimit:
+    """Allow each client `per_minute` events, all of them at once if it likes. Thread-safe.
 
     Args:
-        per_minute: 0 for any number.
-        clock: seconds; for tests.
+        per_minute: 0 for no limit.
+        clock: returns seconds; replaced in tests.
     """
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_minute = per_minute
         self._clock = clock
         self._lock = threading.Lock()
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # client -> what is left, when
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # client -> events left, at which time
 
     def spend(self, client: str) -> None:
-        """Count an event. Raises `TooOften` (`retry_after` says when there is room again); then nothing is counted."""
-        self._event(client, count=1)
+        """Count an event. Raises `TooOften`, with `retry_after`, when none is left; then nothing is counted."""
+        self._take(client, count=1)
 
     def check(self, client: str) -> None:
-        """As `spend`, without counting."""
-        self._event(client, count=0)
+        """Raise what `spend` would raise, without counting."""
+        self._take(client, count=0)
 
-    def _event(self, client: str, *, count: int) -> None:
+    def _take(self, client: str, *, count: int) -> None:
         if not self.per_minute:
             return
         with self._lock:
@@ -44,13 +44,10 @@ class Rate:
                 if len(self._buckets) > _MOST_CLIENTS:
                     self._buckets.popitem(last=False)
                 return
-        raise TooOften(
-            f"expected at most {self.per_minute:,} in a minute. Received: more",
-            retry_after=math.ceil((1 - left) * 60 / self.per_minute),
-        )
+        seconds = math.ceil((1 - left) * 60 / self.per_minute)
+        message = f"Too many requests: at most {self.per_minute:,} per minute. Try again in {seconds} s."
+        raise TooOften(message, retry_after=seconds)
 
     def _left(self, client: str) -> float:
-        if client not in self._buckets:
-            return float(self.per_minute)
-        left, since = self._buckets[client]
+        left, since = self._buckets.get(client, (float(self.per_minute), self._clock()))
         return min(float(self.per_minute), left + (self._clock() - since) * self.per_minute / 60)

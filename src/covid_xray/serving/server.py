@@ -1,7 +1,4 @@
-"""Settings and a predictor in, a listening process out, until it is told to stop.
-
-Who is reachable from elsewhere must know their users: without a user or a token only a loopback address is served.
-"""
+"""Listen on a port and serve until told to stop; other addresses than loopback need a user or a token."""
 
 import contextlib
 import logging
@@ -17,7 +14,7 @@ from covid_xray.files import folder_lock
 from covid_xray.inference.predictor import Predictor
 from covid_xray.serving.app import create_app
 from covid_xray.serving.http.access import is_loopback
-from covid_xray.serving.http.timeouts import PatientProtocol
+from covid_xray.serving.http.timeouts import IdleTimeoutProtocol
 from covid_xray.store.accounts import Accounts
 from covid_xray.store.store import open_database
 
@@ -25,27 +22,27 @@ _BACKLOG = 2048
 
 
 def serve(settings: Serving, predictor: Predictor, *, ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; requests under way are answered first.
+    """Serve until SIGINT or SIGTERM; running requests are answered first.
 
     Args:
-        settings: where, and for whom.
-        predictor: answers.
-        ready: told the address when the port is bound.
+        settings: address, storage and users.
+        predictor: the network.
+        ready: called with the URL when the port is bound.
 
     Raises:
-        UsageError: an address that others reach without a user or token; an address that is taken; half of a
-            certificate; a database that is none.
-        Busy: another process serves from this store, or the database does not answer.
+        UsageError: a public address without a user or token, a port in use, a certificate without its key, or an
+            invalid database URL.
+        Busy: another process serves this store, or the database does not answer.
     """
     check_settings(settings)
     with _listen(settings) as listener:
         config = uvicorn.Config(
             create_app(settings, predictor),
-            http=PatientProtocol,
+            http=IdleTimeoutProtocol,
             ws="none",
             lifespan="on",
             log_config=None,
-            access_log=False,  # its lines hold what was searched for; ours are of serving.shields
+            access_log=False,  # its lines hold search terms; `prometheus.RequestMetrics` logs instead
             server_header=False,
             proxy_headers=settings.public_url is not None,
             timeout_graceful_shutdown=settings.shutdown_seconds,
@@ -57,31 +54,31 @@ def serve(settings: Serving, predictor: Predictor, *, ready: Callable[[str], Non
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which ends well when it is told to end, where uvicorn kills itself by the signal once more."""
+    """uvicorn's server without its habit of raising the signal again after the shutdown, so that it exits with 0."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop; the second Ctrl-C stops at once."""
+        """Begin to stop; a second Ctrl-C stops at once."""
         super().handle_exit(sig, frame)
         self._captured_signals.clear()
 
 
 def check_settings(settings: Serving) -> None:
-    """Raises what `serve` raises, before anything is served."""
+    """Raise what `serve` raises for these settings, before anything is loaded."""
     if (settings.certificate is None) != (settings.key is None):
-        raise UsageError("expected a certificate and its key. Received: one of the two")
+        raise UsageError("Certificate and key belong together. Set both `certificate` and `key`, or neither.")
     folder = settings.store.expanduser()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with folder_lock(folder), contextlib.closing(open_database(settings)) as database:
-        known = settings.token is not None or bool(Accounts(database).all())
+        known = settings.token is not None or Accounts(database).has_users()
     if not known and not is_loopback(settings.host):
         raise UsageError(
-            f"expected a user or a token before others may reach the server. Received: --host {settings.host} with "
-            "neither; add one with `covid-xray user add NAME`, or set COVID_XRAY_TOKEN"
+            f"With --host {settings.host} others can reach the server, so it needs a user or a token. Add a user with "
+            "`covid-xray user add NAME --role admin`, or set COVID_XRAY_TOKEN."
         )
 
 
 def address(settings: Serving, listener: socket.socket) -> str:
-    """What to type into a browser."""
+    """Return the URL to open in a browser."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     scheme = "https" if settings.certificate else "http"
     return settings.public_url or f"{scheme}://{host}:{listener.getsockname()[1]}"
@@ -100,6 +97,6 @@ def _listen(settings: Serving) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError):
         raise UsageError(
-            f"expected an address that is free and of this machine. Received: --host {settings.host} "
-            f"--port {settings.port}"
+            f"Cannot listen on --host {settings.host} --port {settings.port}. Choose an address of this machine and a "
+            "free port; --port 0 finds one."
         ) from None

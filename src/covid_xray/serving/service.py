@@ -1,33 +1,32 @@
-"""One server: an upload in, a stored study out, and what the routes share.
+"""Decode, classify and store uploads, and hold what the routes of one server share.
 
-An upload is decoded in a limited child and written to the shelf by one of a few threads, which is all that holds whole
-pictures; its small input then waits for the network with others, and its finding for the database with others.
+A few threads decode an upload in a limited child process and write its image file; only they hold whole pictures. The
+small network input then waits for the next run of the network, and the finding for the next database transaction.
 """
 
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from covid_xray.config import Serving
 from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.files import folder_lock, replacing, sha256_bytes
-from covid_xray.images.radiograph import ImageSource
 from covid_xray.images.sandbox import MAX_WORKERS
 from covid_xray.inference.finding import Finding
 from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.io.joint_rows import joint_as_dict
 from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.view import View
-from covid_xray.serving.batching import Batcher, Gate
+from covid_xray.serving.batching import Admission, Batcher
 from covid_xray.serving.jobs import Jobs
-from covid_xray.serving.prometheus import Gauges
-from covid_xray.serving.rates import Rate
+from covid_xray.serving.prometheus import Metrics
+from covid_xray.serving.rates import RateLimit
 from covid_xray.store.accounts import Accounts
 from covid_xray.store.audit_log import AuditLog
 from covid_xray.store.image_files import ImageFiles
@@ -37,17 +36,13 @@ from covid_xray.store.store import Store, open_database
 _SWEEP_SECONDS = 60.0
 
 
-@dataclass(frozen=True, eq=False)
-class _Read:
-    """An upload that is decoded and on the shelf: what the network and the database need of it."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Decoded:
+    """A decoded upload whose image file is written: the network input, and the study once there is a finding."""
 
     id: str
     view: View
-    bytes: int
-    shape: tuple[int, int]
-    bits: int
-    source: ImageSource
-    sha256: str
+    study: Callable[[Finding], NewStudy]
 
 
 class Service:
@@ -57,14 +52,14 @@ class Service:
         self.settings, self.predictor, self.store = settings, predictor, store
         self.secret = _secret(settings.store.expanduser() / "secret")
         self.accounts, self.audit = Accounts(store.database), AuditLog(store)
-        self.requests = Rate(settings.requests_per_minute)
-        self.failed_logins = Rate(settings.logins_per_minute)
-        self.gauges = Gauges()
-        self.gate = Gate(concurrency=predictor.limits.concurrency, queue=predictor.limits.queue)
+        self.requests = RateLimit(settings.requests_per_minute)
+        self.failed_logins = RateLimit(settings.logins_per_minute)
+        self.metrics = Metrics()
+        self.admission = Admission(concurrency=predictor.limits.concurrency, queue=predictor.limits.queue)
         self.jobs = Jobs(self, settings.store.expanduser() / "inbox")
         self._readers = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="read")
         self._network: Batcher[View, Finding] = Batcher(
-            self._find, largest=settings.batch, name="network", seen=self.gauges.batches.observe
+            self._classify, largest=settings.batch, name="network", on_batch=self.metrics.batches.observe
         )
         self._writer: Batcher[NewStudy, Study] = Batcher(store.add_many, largest=64, name="writer")
         self._watch()
@@ -72,53 +67,51 @@ class Service:
     async def answer(
         self, upload: Upload, *, uploader: str, key: str | None = None, job_item: tuple[str, int] | None = None
     ) -> Study:
-        """Read, answer and store one image; it is on disk when this returns.
+        """Classify one image and store the study; it is on disk on return.
 
         Args:
             upload: the file.
-            uploader: who sent it.
-            key: the same file sent again with the same key gives the same study.
-            job_item: job and number, when it belongs to a batch.
+            uploader: name of the user who sent it.
+            key: the same file sent again with this key gives the same study.
+            job_item: id of the batch job and number in it.
 
         Raises:
             BadImage: the file is no readable radiograph.
-            InputRefused: the key was given with another file (`key-reused`).
-            Busy, StoreFull: the store does not take it.
+            InputRefused: the key was used with another file (`key-reused`).
+            Busy, StoreFull: the store cannot take it.
         """
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._readers, self._read, upload, key)
+        found = await loop.run_in_executor(self._readers, self._decode, upload, uploader, key, job_item)
         if isinstance(found, Study):
             return found
         try:
             finding = await self._network.submit(found.view)
             if upload.known:
                 finding = await loop.run_in_executor(self._readers, self.predictor.join, finding, upload.known)
-            study = await self._writer.submit(self._new(found, finding, upload, uploader, key, job_item))
-        except Exception:  # not when cancelled: the writer may be at it; an orphan is cleared at the next start
+            study = await self._writer.submit(found.study(finding))
+        except Exception:  # not on cancellation, when the writer may be at it; the next start deletes an orphan
             await loop.run_in_executor(self._readers, self.store.images.remove, found.id)
             raise
-        self.gauges.answers.labels(study.label).inc()
+        self.metrics.answers.labels(study.label).inc()
         return study
 
     async def join(self, study: Study, known: Mapping[str, float]) -> Study:
-        """Store the joint answer for a study and what is known of its patient; without values it is taken away.
+        """Store the answer from a stored image and clinical values; without values it is removed.
 
         Args:
-            study: of the network that is loaded now; its image is read again from the shelf.
-            known: of `clinical.record`; the predictor has an input for it.
+            study: classified by the loaded network.
+            known: values of `clinical.record`; the network accepts them.
 
         Raises:
-            InputRefused: another network answered for the study (`other-model`).
-            NotFound: it has gone meanwhile.
-            Busy: the server is being stopped, or the database.
+            InputRefused: another network classified the study (`other-model`).
+            NotFound: the study has been deleted.
+            Busy: the server is shutting down, or the database is.
         """
         if not known:
             return await asyncio.to_thread(self.store.set_joint, study.id, None)
         if study.model != self.predictor.identity:
-            raise InputRefused(
-                "expected a study of the network that is loaded now. Received: one of another; send the image again",
-                code="other-model",
-            )
+            message = "Another network classified this study. Send the image again to add clinical values."
+            raise InputRefused(message, code="other-model")
         loop = asyncio.get_running_loop()
         view = await loop.run_in_executor(self._readers, lambda: self.predictor.view(self.store.radiograph(study)))
         finding = dataclasses.replace(await self._network.submit(view), gate=study.finding["gate"])
@@ -126,62 +119,52 @@ class Service:
         assert joined.joint
         return await asyncio.to_thread(self.store.set_joint, study.id, joint_as_dict(joined.joint))
 
-    def _read(self, upload: Upload, key: str | None) -> "_Read | Study":
+    def _decode(
+        self, upload: Upload, uploader: str, key: str | None, job_item: tuple[str, int] | None
+    ) -> _Decoded | Study:
         data = upload.read()
         sha256 = sha256_bytes(data)
-        asked = _body_sha256(sha256, upload.known)
-        known = self.store.result_of_key(Key(key, asked)) if key else None
-        if known:
+        bound = Key(key, _body_sha256(sha256, upload.known)) if key else None
+        if bound and (known := self.store.result_of_key(bound)):
             return self.store.study(known)
         radiograph = open_source(data, limits=self.predictor.limits, untrusted=True)
         view = self.predictor.view(radiograph)
         identity = new_id()
-        size = self.store.images.put(identity, radiograph)
         height, width = radiograph.pixels.shape
-        return _Read(identity, view, size, (height, width), radiograph.bits, radiograph.source, sha256)
-
-    def _find(self, views: list[View]) -> list[Finding | Exception]:
-        return [*self.predictor.answers([""] * len(views), views, class_maps=True)]
-
-    def _new(
-        self,
-        read: _Read,
-        finding: Finding,
-        upload: Upload,
-        uploader: str,
-        key: str | None,
-        job_item: tuple[str, int] | None,
-    ) -> NewStudy:
-        return NewStudy(
-            id=read.id,
+        study = functools.partial(
+            NewStudy,
+            id=identity,
             name=upload.name,
             uploader=uploader,
-            upload_sha256=read.sha256,
-            bytes=read.bytes,
-            shape=read.shape,
-            bits=read.bits,
-            source=read.source,
-            finding=finding,
+            upload_sha256=sha256,
+            bytes=self.store.images.put(identity, radiograph),
+            shape=(height, width),
+            bits=radiograph.bits,
+            source=radiograph.source,
             thresholds=thresholds(self.predictor.bundle.facts.get("operating_points")),
-            key=Key(key, _body_sha256(read.sha256, upload.known)) if key else None,
+            key=bound,
             job_item=job_item,
         )
+        return _Decoded(identity, view, lambda finding: study(finding=finding))
+
+    def _classify(self, views: list[View]) -> list[Finding | Exception]:
+        return [*self.predictor.answers([""] * len(views), views, class_maps=True)]
 
     def _watch(self) -> None:
-        self.gauges.model.labels(*vars(self.predictor.identity).values()).set(1)
-        self.gauges.watch("covid_xray_uploads_working", "Uploads that are worked on.", lambda: self.gate.working)
-        self.gauges.watch("covid_xray_uploads_waiting", "Uploads that arrive or wait.", lambda: self.gate.waiting)
-        self.gauges.watch("covid_xray_store_bytes", "Bytes of stored images.", lambda: self.store.images.used)
+        self.metrics.model.labels(*vars(self.predictor.identity).values()).set(1)
+        self.metrics.watch("covid_xray_uploads_working", "Uploads in progress.", lambda: self.admission.working)
+        self.metrics.watch("covid_xray_uploads_waiting", "Uploads that wait.", lambda: self.admission.waiting)
+        self.metrics.watch("covid_xray_store_bytes", "Bytes of stored images.", lambda: self.store.images.used)
 
     @contextlib.asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """The time in which requests are answered; at its end those under way have their answers."""
+        """Answer requests while the block lasts; those in progress are finished at its end."""
         async with self._network, self._writer:
             tasks = [asyncio.create_task(self._sweep()), asyncio.create_task(self.jobs.work())]
             try:
                 yield
             finally:
-                self.gate.closed = True
+                self.admission.closed = True
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -189,7 +172,7 @@ class Service:
 
     async def _sweep(self) -> None:
         while True:
-            with contextlib.suppress(CovidXrayError):  # the next time, then
+            with contextlib.suppress(CovidXrayError):  # tried again in a minute
                 await asyncio.to_thread(self.store.expire, hours=self.settings.retention_hours)
                 await asyncio.to_thread(self.store.images.rescan)  # a DICOM node adds and removes images too
             await asyncio.sleep(_SWEEP_SECONDS)
@@ -197,17 +180,17 @@ class Service:
 
 @contextlib.asynccontextmanager
 async def running(settings: Serving, predictor: Predictor) -> AsyncIterator[Service]:
-    """A service on its store, which it holds alone.
+    """Run a service that holds its store alone.
 
     Raises:
-        Busy: another process serves from this store, or the database does not answer.
-        UsageError, MissingPackage: the database's URL.
+        Busy: another process serves this store, or the database does not answer.
+        UsageError, MissingPackage: the database cannot be opened with these settings.
     """
     folder = settings.store.expanduser()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with folder_lock(folder), contextlib.closing(open_database(settings)) as database:
-        shelf = ImageFiles(folder / "images", quota=settings.quota_bytes)
-        store = Store(database, shelf, limits=predictor.limits)
+        images = ImageFiles(folder / "images", quota=settings.quota_bytes)
+        store = Store(database, images, limits=predictor.limits)
         store.clear_orphans()
         service = Service(settings, predictor, store)
         async with service.working():
@@ -215,12 +198,12 @@ async def running(settings: Serving, predictor: Predictor) -> AsyncIterator[Serv
 
 
 def _body_sha256(file: str, known: Mapping[str, float]) -> str:
-    """The SHA-256 that an Idempotency-Key is bound to: of the file, and of what else came with it."""
+    """Hash the file's hash and the clinical values that came with it, for an Idempotency-Key."""
     return sha256_bytes(json.dumps([file, dict(known)], sort_keys=True).encode()) if known else file
 
 
 def _secret(file: Path) -> bytes:
-    """32 random bytes that outlive a restart, so that open pages stay valid."""
+    """Read or create the 32 random bytes behind CSRF tokens; they are kept so that open pages survive a restart."""
     with contextlib.suppress(FileNotFoundError):
         if len(secret := file.read_bytes()) == 32:
             return secret

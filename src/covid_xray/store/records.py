@@ -39,39 +39,23 @@ class Key:
 
 @dataclass(frozen=True, eq=False)
 class NewStudy:
-    """A study to store; its image file exists already.
+    """A study to store; its image file exists already."""
 
-    Args:
-        id: from `new_id`.
-        name: file name of the upload.
-        uploader: name of the user who sent it.
-        upload_sha256: hash of the uploaded bytes.
-        bytes: size of the image file.
-        shape: height and width of the image, in pixels.
-        bits: depth of the image.
-        source: what the file says about itself.
-        finding: the network's answer, with class maps.
-        thresholds: class to operating point to probability, as the bundle has them now.
-        key: another upload with this key gives this study.
-        job_item: id of the batch job and number in it.
-        study_uid, sop_uid, origin: the DICOM UIDs and the PACS that sent it.
-    """
-
-    id: str
-    name: str
-    uploader: str
-    upload_sha256: str
-    bytes: int
-    shape: tuple[int, int]
+    id: str  # from `new_id`
+    name: str  # file name of the upload
+    uploader: str  # name of the user
+    upload_sha256: str  # of the uploaded bytes
+    bytes: int  # size of the image file
+    shape: tuple[int, int]  # height and width in pixels
     bits: int
     source: ImageSource
-    finding: Finding
-    thresholds: dict[str, dict[str, float]] | None = None
-    key: Key | None = None
-    job_item: tuple[str, int] | None = None
+    finding: Finding  # with class maps
+    thresholds: dict[str, dict[str, float]] | None = None  # class to operating point to probability, as of now
+    key: Key | None = None  # another upload with this key gives this study
+    job_item: tuple[str, int] | None = None  # id of the batch job, number in it
     study_uid: str | None = None
     sop_uid: str | None = None
-    origin: str | None = None
+    origin: str | None = None  # the PACS that sent it
 
 
 @dataclass(frozen=True, eq=False)

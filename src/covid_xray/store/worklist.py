@@ -18,24 +18,15 @@ _CHUNK = 500
 
 @dataclass(frozen=True)
 class Query:
-    """Filters and order of the worklist.
+    """Filters and order of the worklist."""
 
-    Args:
-        search: part of the file name, or the beginning of an id; case-insensitive.
-        label, origin: studies with this label, from this PACS.
-        feedback: studies without feedback (`none`), with some (`any`), or whose newest verdict is this one.
-        since, until: earliest and latest time of storing.
-        sort: `suspicion` and `created` are descending, `name` and `label` ascending.
-        reverse: reverse the order.
-    """
-
-    search: str = ""
+    search: str = ""  # part of the file name, or the beginning of an id; case-insensitive
     label: str | None = None
-    origin: str | None = None
-    feedback: FeedbackState | None = None
-    since: datetime | None = None
+    origin: str | None = None  # name of a PACS
+    feedback: FeedbackState | None = None  # without feedback (`none`), with some (`any`), or with this newest verdict
+    since: datetime | None = None  # earliest time of storing
     until: datetime | None = None
-    sort: Sort = "suspicion"
+    sort: Sort = "suspicion"  # `suspicion` and `created` are descending, `name` and `label` ascending
     reverse: bool = False
 
 

@@ -25,7 +25,7 @@ def test_well(api: TestClient) -> None:
 
 def test_a_database_that_is_silent(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def silent() -> None:
-        raise Busy("expected a database. Received: none", code="store-unavailable")
+        raise Busy("The database does not answer.", code="store-unavailable")
 
     monkeypatch.setattr(service_of(api).store.database, "reading", silent)
     ready = api.get("/readyz")
@@ -40,6 +40,6 @@ def test_a_full_store(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_that_stops(api: TestClient) -> None:
-    service_of(api).gate.closed = True
+    service_of(api).admission.closed = True
     assert api.get("/readyz").json()["checks"]["server"] == "stopping"
-    service_of(api).gate.closed = False
+    service_of(api).admission.closed = False

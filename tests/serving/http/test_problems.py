@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from covid_xray import errors
-from covid_xray.serving.http.problems import MEDIA_TYPE, of_error
+from covid_xray.serving.http.problems import MEDIA_TYPE, error_problem
 from support.servers import client, service_of
 
 
@@ -24,18 +24,18 @@ def subclasses(kind: type) -> list[type]:
 
 @pytest.mark.parametrize("kind", [k for k in subclasses(errors.CovidXrayError) if k.__module__ == errors.__name__])
 def test_every_error_of_the_house_is_a_problem(kind: type[errors.CovidXrayError]) -> None:
-    response = of_error(kind("expected a. Received: b"))
+    response = error_problem(kind("No such file: a."))
     assert response.status_code == kind.http_status
     assert response.media_type == MEDIA_TYPE
     body = response.body.decode()
     assert f'"code":"{kind.default_code}"' in body
-    assert '"detail":"expected a. Received: b"' in body
+    assert '"detail":"No such file: a."' in body
 
 
 def test_who_may_come_back_is_told_when() -> None:
-    assert of_error(errors.Busy("m", retry_after=7)).headers["retry-after"] == "7"
-    assert of_error(errors.TooOften("m")).headers["retry-after"] == "1"
-    assert "retry-after" not in of_error(errors.Busy("m")).headers
+    assert error_problem(errors.Busy("m", retry_after=7)).headers["retry-after"] == "7"
+    assert error_problem(errors.TooOften("m")).headers["retry-after"] == "1"
+    assert "retry-after" not in error_problem(errors.Busy("m")).headers
 
 
 @pytest.mark.parametrize(
@@ -68,5 +68,5 @@ def test_the_unforeseen_tells_nothing(
         answer = api.get(f"/api/v1/studies/{'0' * 32}")
     assert (answer.status_code, answer.json()["code"]) == (500, "failed")
     assert "CANARY" not in answer.text
-    assert "unforeseen KeyError" in caplog.text
+    assert "unexpected KeyError" in caplog.text
     assert "CANARY" not in caplog.text

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from covid_xray.serving.pages.error_pages import WORDS, error_page
+from covid_xray.serving.pages.error_pages import MESSAGES, error_page
 from support.servers import client
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -50,14 +50,14 @@ def test_too_often_says_when_to_come_back(tmp_path: Path) -> None:
 def test_too_large_is_a_page_too(inside: TestClient) -> None:
     answer = inside.post("/login", data={"name": "x" * (2 << 20)}, headers=BROWSER)
     assert answer.status_code == 413
-    assert "That is too large." in answer.text
+    assert "The upload is too large." in answer.text
 
 
 @pytest.mark.parametrize("status", [404, 413, 429, 503, 500])
 def test_every_page_says_what_to_do(status: int) -> None:
-    page = error_page(status, b'{"code": "queue-full", "detail": "expected <b>. Received: &"}')
-    assert (WORDS[status][1] if status in WORDS else "Try again.") in page
-    assert "expected &lt;b&gt;. Received: &amp;" in page
+    page = error_page(status, b'{"code": "queue-full", "detail": "No such file: <b> &"}')
+    assert (MESSAGES[status][1] if status in MESSAGES else "Try again.") in page
+    assert "No such file: &lt;b&gt; &amp;" in page
 
 
 def test_a_body_that_is_no_json_is_no_reason_to_fail() -> None:

@@ -8,7 +8,7 @@ import pypdfium2
 import pytest
 from fastapi.testclient import TestClient
 
-from covid_xray.serving.views.clinical_view import form_fields, joint_words
+from covid_xray.serving.views.clinical_view import form_fields, joint_view
 from support.joints import make_joint_bundle
 from support.servers import COVID, HOST, NORMAL, client, file, service_of, upload
 
@@ -128,7 +128,7 @@ def test_the_form_of_the_page_does_the_same_and_says_what_is_wrong(joint: TestCl
     own = {"csrf_token": token}
     joint.headers["Origin"] = HOST
     answer = joint.post(f"/studies/{study}/clinical", data={"age": "80", "spo2": "", "fever": "no", **own})
-    assert "With what is known of the patient" in answer.text
+    assert "With clinical values" in answer.text
     assert "80 years" in answer.text
     refused = joint.post(f"/studies/{study}/clinical", data={"age": "1960", "spo2": "91", **own})
     assert refused.status_code == 422
@@ -140,13 +140,19 @@ def test_the_form_of_the_page_does_the_same_and_says_what_is_wrong(joint: TestCl
 def test_what_moved_it_furthest_comes_first(joint: TestClient) -> None:
     store = service_of(joint).store
     study = upload(joint)["id"]
-    assert joint_words(store.study(study)) is None
+    assert joint_view(store.study(study)) is None
     put(joint, study, {**KNOWN, "sex": "F"})
-    words = joint_words(store.study(study))
+    words = joint_view(store.study(study))
     assert words is not None
     assert words.leads == "covid"
-    assert [abs(it.by) for it in words.moved] == sorted((abs(it.by) for it in words.moved), reverse=True)
-    assert {it.title: it.value for it in words.moved} == {"Age": "80 years", "SpO2": "88 percent", "Fever": "yes"}
+    assert [abs(it.by) for it in words.contributions] == sorted(
+        (abs(it.by) for it in words.contributions), reverse=True
+    )
+    assert {it.title: it.value for it in words.contributions} == {
+        "Age": "80 years",
+        "SpO2": "88 percent",
+        "Fever": "yes",
+    }
     assert words.unused == [("Sex", "stated of too few patients")]
     assert [pair.name for pair in words.pairs if pair.leads] == ["covid"]
 
@@ -154,9 +160,9 @@ def test_what_moved_it_furthest_comes_first(joint: TestClient) -> None:
 def test_report_pdf_and_table_say_it_too(joint: TestClient) -> None:
     study = joint.post("/api/v1/predict", files=file(COVID, "known.png"), data={"age": "80"}).json()["id"]
     alone = upload(joint)["id"]
-    assert "With what is known of the patient" in joint.get(f"/studies/{study}/report").text
+    assert "With clinical values" in joint.get(f"/studies/{study}/report").text
     printed = [text_of(joint.get(f"/api/v1/studies/{one}/report.pdf").content) for one in (alone, study)]
-    assert ["With what is known of the patient: COVID-19" in text for text in printed] == [False, True]
+    assert ["With clinical values: COVID-19" in text for text in printed] == [False, True]
     assert "Age (80 years) +" in printed[1]
     (line,) = [line for line in joint.get("/api/v1/studies.csv").text.splitlines() if line.startswith(study)]
     assert '""known"": {""age"": 80.0}' in line

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from covid_xray.serving.views import rendering
-from covid_xray.serving.views.rendering import bare, figure, moment, named, percent, sentence, whole
+from covid_xray.serving.views.rendering import (
+    display_name,
+    figure,
+    percent,
+    render_bare,
+    sentence,
+    thousands,
+    timestamp,
+)
 
 WEB = Path(rendering.__file__).parents[1] / "web"
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
@@ -32,19 +40,19 @@ def test_percent_never_rounds_doubt_away(share: float | None, shown: str) -> Non
 
 
 def test_figures_counts_names_sentences() -> None:
-    assert (figure(0.8425), figure(None), whole(12345)) == ("0.843", "not defined", "12,345")
-    assert (named("covid"), named("pneumothorax")) == ("COVID-19", "pneumothorax")
+    assert (figure(0.8425), figure(None), thousands(12345)) == ("0.843", "not defined", "12,345")
+    assert (display_name("covid"), display_name("pneumothorax")) == ("COVID-19", "pneumothorax")
     assert (sentence("looks blank"), sentence("So it is.")) == ("Looks blank.", "So it is.")
 
 
 def test_times_are_utc_until_the_browser_knows_better() -> None:
     east = timezone(timedelta(hours=2))
-    assert moment(datetime(2026, 11, 25, 1, 30, tzinfo=east)) == "2026-11-24 23:30"
+    assert timestamp(datetime(2026, 11, 25, 1, 30, tzinfo=east)) == "2026-11-24 23:30"
 
 
 def test_what_comes_from_outside_is_text() -> None:
     facts = {"status": 404, "title": "<script>alert(1)</script>", "advice": "", "detail": '"><img src=x>', "code": ""}
-    page = bare("error.html", facts)
+    page = render_bare("error.html", facts)
     assert "<script>alert" not in page
     assert "<img src=x" not in page
 

@@ -89,7 +89,7 @@ def test_nothing_to_warn_of() -> None:
         (study(gate=None), "Input not checked"),
         (study(prediction_set=None, operating_points=None), "Not calibrated"),
         (study(lungs={"plausible": False, "words": "lungs were not found"}), "Lungs not found"),
-        (dataclasses.replace(study(), model=ModelIdentity("old", "0", "c" * 64)), "Answered by another network"),
+        (dataclasses.replace(study(), model=ModelIdentity("old", "0", "c" * 64)), "Classified by another network"),
     ],
 )
 def test_what_is_warned_of(about: Study, title: str) -> None:
@@ -108,9 +108,9 @@ def test_adults_are_no_problem_of_a_network_that_was_trained_on_other_data() -> 
 def test_objections_of_the_gate_come_first() -> None:
     words = "looks blank: it has hardly any contrast"
     found = checks(study(gate=FINDING["gate"] | {"contrast": {"ok": False, "words": words}}))
-    assert [(check.name, check.passed, check.words) for check in found] == [
+    assert [(check.name, check.passed, check.text) for check in found] == [
         ("Not blank", False, words),
-        ("A frontal view, by its file", True, ""),
+        ("Frontal view (stated in the file)", True, ""),
     ]
 
 
@@ -120,7 +120,7 @@ def test_every_check_of_the_gate_has_a_name() -> None:
 
 def test_every_refusal_of_a_file_has_its_advice() -> None:
     house = Path(covid_xray.__file__).parent
-    files = [*(house / "images").glob("*.py"), house / "bundle" / "inputs.py", house / "serving" / "jobs.py"]
+    files = [*(house / "images").glob("*.py"), house / "inference/io/inputs.py", house / "serving" / "jobs.py"]
     codes = {code for path in files for code in re.findall(r'code="([a-z-]+)"', path.read_text(encoding="utf-8"))}
     assert codes > {"truncated", "too-many-pixels"}
     assert codes - set(ADVICE) <= {"key-reused"}  # which the page, with a fresh key each time, never meets

@@ -1,1 +1,1 @@
-"""The routes of /api/v1 and /healthz, /readyz, /metrics."""
+"""The routes of /api/v1, /healthz, /readyz and /metrics."""

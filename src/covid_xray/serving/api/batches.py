@@ -1,4 +1,4 @@
-"""/api/v1/batch and /jobs: many images at once, accepted first and answered after."""
+"""Serve /api/v1/batch and /jobs: accept many images at once and process them in the background."""
 
 from typing import Annotated
 
@@ -7,17 +7,17 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from covid_xray.limits import Limits
-from covid_xray.serving.api.predict import IdempotencyKey, key_of, problems
+from covid_xray.serving.api.predict import IdempotencyKey, bind_key, problems
 from covid_xray.serving.api.schemas import ItemOut, JobOut
 from covid_xray.serving.http.access import Reader, Server
-from covid_xray.serving.http.uploads import OVERHEAD, body, received
+from covid_xray.serving.http.uploads import OVERHEAD, multipart_files, openapi_body
 from covid_xray.serving.jobs import Job
 
-JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Of the job.")]
+JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Id of the job.")]
 
 
 def router(limits: Limits) -> APIRouter:
-    """The routes; `limits` say how large a batch may be."""
+    """Build the routes; `limits` bound the size of a batch."""
     api = APIRouter(tags=["batches"])
 
     @api.post(
@@ -26,14 +26,14 @@ def router(limits: Limits) -> APIRouter:
         status_code=202,
         responses=problems(400, 408, 413, 422, 507),
         max_body_size=limits.zip_bytes + OVERHEAD * 16,
-        openapi_extra=body(many=True),
+        openapi_extra=openapi_body(many=True),
     )
     async def batch(request: Request, service: Server, who: Reader, idempotency_key: IdempotencyKey = None) -> Response:
-        """Accept several images or zip archives; when this returns they are on disk, and are answered one by one."""
-        most = service.predictor.limits.zip_entries
-        async with service.gate.place(), received(request, files=most) as files, service.gate.turn():
+        """Accept images or zip archives as a job. They are on disk when this returns and are classified afterwards."""
+        most, admission = service.predictor.limits.zip_entries, service.admission
+        async with admission.admit(), multipart_files(request, files=most) as files, admission.slot():
             sent = [(part.filename or "", part.file) for part in files]
-            key = key_of(who, request, idempotency_key)
+            key = bind_key(who, request, idempotency_key)
             identity = await run_in_threadpool(service.jobs.accept, sent, uploader=who.name, key=key)
         service.jobs.announce()
         job = job_out(await run_in_threadpool(service.jobs.job, identity))
@@ -42,7 +42,7 @@ def router(limits: Limits) -> APIRouter:
 
     @api.get("/jobs/{id}", response_model=JobOut, responses=problems(404, 422))
     def job(service: Server, who: Reader, id: JobId) -> JobOut:
-        """How far a batch is: each image ends as a study or as a refusal with its code."""
+        """Return the progress of a job: each image becomes a study or a refusal with its code."""
         found = service.jobs.job(id)
         service.audit.record(who, "view", id)
         return job_out(found)
@@ -51,7 +51,7 @@ def router(limits: Limits) -> APIRouter:
 
 
 def job_out(job: Job) -> JobOut:
-    """A job for the wire."""
+    """Convert a job to its JSON form."""
     return JobOut(
         id=job.id,
         created=job.created,

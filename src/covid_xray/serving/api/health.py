@@ -1,4 +1,4 @@
-"""/healthz: it lives. /readyz: it can answer. /metrics: what it counts."""
+"""Serve /healthz (is it running), /readyz (can it answer) and /metrics (for Prometheus)."""
 
 import os
 
@@ -13,46 +13,43 @@ from covid_xray.serving.service import Service
 
 
 def router() -> APIRouter:
-    """The routes."""
+    """Build the routes."""
     api = APIRouter(tags=["health"])
 
     @api.get("/healthz", response_model=Health)
     def healthz() -> Health:
-        """Always well while the server lives."""
+        """Say that the server is running."""
         return Health(status="ok")
 
-    @api.get("/readyz", response_model=Health, responses={503: {"model": Health, "description": "It cannot answer."}})
+    @api.get("/readyz", response_model=Health, responses={503: {"model": Health, "description": "Not ready."}})
     def readyz(request: Request) -> Response:
-        """Whether database, store and network can do their part now."""
-        checks = ready(request.app.state.service)
-        well = all(found == "ok" for found in checks.values())
-        health = Health(status="ok" if well else "not ready", checks=checks)
-        return JSONResponse(health.model_dump(), status_code=200 if well else 503)
+        """Check whether database, store and server can answer now."""
+        checks = readiness(request.app.state.service)
+        ready = all(found == "ok" for found in checks.values())
+        health = Health(status="ok" if ready else "not ready", checks=checks)
+        return JSONResponse(health.model_dump(), status_code=200 if ready else 503)
 
-    @api.get(
-        "/metrics",
-        response_class=Response,
-        responses={**problems(), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-    )
+    text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+    @api.get("/metrics", response_class=Response, responses={**problems(), **text})
     def metrics(service: Server, who: Reader) -> Response:
-        """For Prometheus; where users or a token are set, it needs a token."""
-        return Response(service.gauges.text(), headers={"Content-Type": service.gauges.content_type})
+        """Return the metrics for Prometheus; with users or a token it needs a bearer token."""
+        return Response(service.metrics.text(), headers={"Content-Type": service.metrics.content_type})
 
     return api
 
 
-def ready(service: Service) -> dict[str, str]:
-    """What can do its part: name to `ok` or a code."""
+def readiness(service: Service) -> dict[str, str]:
+    """Check each part of a server: name to `ok` or an error code."""
     try:
         service.store.audit(limit=1)
         database = "ok"
     except CovidXrayError as error:
         database = error.code
-    shelf = service.store.images
-    writable = os.access(images.folder, os.W_OK)
-    room = shelf.used < shelf.quota
+    images = service.store.images
+    writable, has_room = os.access(images.folder, os.W_OK), images.used < images.quota
     return {
         "database": database,
-        "store": "ok" if writable and room else "store-full" if writable else "not-writable",
-        "server": "stopping" if service.gate.closed else "ok",
+        "store": "ok" if writable and has_room else "store-full" if writable else "not-writable",
+        "server": "stopping" if service.admission.closed else "ok",
     }

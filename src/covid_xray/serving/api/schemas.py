@@ -1,4 +1,4 @@
-"""What goes over the wire, each with an example that a test holds against its schema."""
+"""Define the JSON bodies of the API, each with an example that a test validates."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from covid_xray.inference.heatmap import DISCLAIMER
-from covid_xray.store.records import Feedback, Study, Verdict
+from covid_xray.store.records import Study, Verdict
 
 _ID = "3f2a9c0d5b8e4f6a8c1d2e3f4a5b6c7d"
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -37,12 +37,17 @@ _STUDY = {
     "origin": None,
     "disclaimer": DISCLAIMER,
 }
+_REFUSAL = {"code": "not-an-image", "message": "This is no PNG, JPEG or DICOM file."}
+_ITEMS = [
+    {"number": 0, "name": "a.png", "study_id": _ID, "code": None, "message": None},
+    {"number": 1, "name": "b.txt", "study_id": None, **_REFUSAL},
+]
 _PROBLEM = {
     "type": "urn:covid-xray:problem:not-an-image",
     "title": "Unprocessable Entity",
     "status": 422,
-    "detail": "expected PNG, JPEG or DICOM. Received: other bytes",
-    "code": "not-an-image",
+    "detail": _REFUSAL["message"],
+    "code": _REFUSAL["code"],
 }
 
 
@@ -51,7 +56,7 @@ def _example(value: Any) -> pydantic.ConfigDict:
 
 
 class ModelOut(pydantic.BaseModel):
-    """The network that answered."""
+    """The network that classified the image."""
 
     model_config = _example(_MODEL)
 
@@ -63,6 +68,8 @@ class ModelOut(pydantic.BaseModel):
 class ImageOut(pydantic.BaseModel):
     """The stored image."""
 
+    model_config = pydantic.ConfigDict(from_attributes=True)
+
     height: int
     width: int
     bits: int
@@ -71,33 +78,29 @@ class ImageOut(pydantic.BaseModel):
 
 
 class StudyOut(pydantic.BaseModel):
-    """One upload and the answer to it."""
+    """One uploaded image and its classification."""
 
     model_config = _example(_STUDY)
 
     id: str
     created: datetime
-    name: str = pydantic.Field(description="Name of the uploaded file.")
+    name: str = pydantic.Field(description="File name of the upload.")
     uploader: str
-    label: str = pydantic.Field(description="The most probable class, or `cannot say` when there are reasons.")
-    probabilities: dict[str, float | None] = pydantic.Field(description="Calibrated; in the order of the network.")
-    reasons: list[str] = pydantic.Field(description="Why the answer is `cannot say`.")
-    prediction_set: list[str] | None = pydantic.Field(description="Classes that conformal prediction keeps.")
-    gate: dict[str, Any] | None = pydantic.Field(
-        description="Is it a frontal chest radiograph, like those of training?"
-    )
-    operating_points: dict[str, dict[str, bool]] | None = pydantic.Field(description="Which thresholds are reached.")
-    thresholds: dict[str, dict[str, float]] | None = pydantic.Field(description="The thresholds of that time.")
-    lungs: dict[str, Any] | None = pydantic.Field(description="Where they are, and the share of the heat inside.")
-    joint: dict[str, Any] | None = pydantic.Field(
-        description="The answer from the image and what is known of the patient, and how far each field moved it."
-    )
-    region: list[float] = pydantic.Field(description="What the network saw: top, left, bottom, right, 0..1.")
-    suspicion: float = pydantic.Field(description="How much it wants to be looked at, 0..1: not normal.")
+    label: str = pydantic.Field(description="The most probable class, or `cannot say`.")
+    probabilities: dict[str, float | None] = pydantic.Field(description="Calibrated probabilities.")
+    reasons: list[str] = pydantic.Field(description="Why the label is `cannot say`.")
+    prediction_set: list[str] | None = pydantic.Field(description="Conformal prediction set.")
+    gate: dict[str, Any] | None = pydantic.Field(description="The checks of the input, by name.")
+    operating_points: dict[str, dict[str, bool]] | None = pydantic.Field(description="Thresholds reached, by class.")
+    thresholds: dict[str, dict[str, float]] | None = pydantic.Field(description="Thresholds at that time.")
+    lungs: dict[str, Any] | None = pydantic.Field(description="Position of the lungs, share of the heat map inside.")
+    joint: dict[str, Any] | None = pydantic.Field(description="The answer with clinical values, if some were given.")
+    region: list[float] = pydantic.Field(description="Part of the image seen: top, left, bottom, right, 0..1.")
+    suspicion: float = pydantic.Field(description="Worklist priority, 0..1: probability that it is not normal.")
     model: ModelOut
     image: ImageOut
     upload_sha256: str
-    verdict: Verdict | None = pydantic.Field(description="Of the newest feedback.")
+    verdict: Verdict | None = pydantic.Field(description="Verdict of the newest feedback.")
     study_uid: str | None
     sop_uid: str | None
     origin: str | None
@@ -105,7 +108,7 @@ class StudyOut(pydantic.BaseModel):
 
 
 class StudyPage(pydantic.BaseModel):
-    """Some of the studies that were asked for."""
+    """One page of the studies that match a query."""
 
     model_config = _example({"total": 1, "limit": 50, "offset": 0, "studies": [_STUDY]})
 
@@ -116,7 +119,7 @@ class StudyPage(pydantic.BaseModel):
 
 
 class FeedbackIn(pydantic.BaseModel):
-    """What a reader says of a study: agree, disagree, or correct with the right label."""
+    """A verdict on a study: `agree`, `disagree`, or `correct` with the right label."""
 
     model_config = pydantic.ConfigDict(
         extra="forbid",
@@ -129,7 +132,7 @@ class FeedbackIn(pydantic.BaseModel):
 
 
 class FeedbackOut(pydantic.BaseModel):
-    """Feedback as it is kept, with the network that it is about."""
+    """Stored feedback, with the network that it is about."""
 
     model_config = _example(
         {
@@ -155,7 +158,7 @@ class FeedbackOut(pydantic.BaseModel):
 
 
 class ItemOut(pydantic.BaseModel):
-    """One image of a batch: a study, a refusal with its code, or neither yet."""
+    """One image of a batch: a study, a refusal with its code, or not processed yet."""
 
     model_config = pydantic.ConfigDict(from_attributes=True)
 
@@ -167,7 +170,7 @@ class ItemOut(pydantic.BaseModel):
 
 
 class JobOut(pydantic.BaseModel):
-    """A batch: accepted and on disk, then worked off."""
+    """A batch and its progress."""
 
     model_config = _example(
         {
@@ -178,16 +181,7 @@ class JobOut(pydantic.BaseModel):
             "total": 2,
             "answered": 1,
             "failed": 1,
-            "items": [
-                {"number": 0, "name": "a.png", "study_id": _ID, "code": None, "message": None},
-                {
-                    "number": 1,
-                    "name": "b.txt",
-                    "study_id": None,
-                    "code": "not-an-image",
-                    "message": "expected PNG, JPEG or DICOM. Received: other bytes",
-                },
-            ],
+            "items": _ITEMS,
         }
     )
 
@@ -202,7 +196,7 @@ class JobOut(pydantic.BaseModel):
 
 
 class BundleOut(pydantic.BaseModel):
-    """The network that answers now, and what is known of it."""
+    """The loaded network and its bundle."""
 
     model_config = _example(
         {
@@ -227,12 +221,12 @@ class BundleOut(pydantic.BaseModel):
     precision: str
     temperature: float
     thresholds: dict[str, dict[str, float]] | None
-    facts: dict[str, Any] = pydantic.Field(description="Training data, metrics and so on, of bundle.json.")
+    facts: dict[str, Any] = pydantic.Field(description="Further facts of bundle.json: training data, metrics.")
     disclaimer: str = DISCLAIMER
 
 
 class AuditOut(pydantic.BaseModel):
-    """Who did what, when, to which study, job or user."""
+    """One line of the audit log; `what` is the id of a study or job, or a user name."""
 
     model_config = _example({"created": _TIME, "who": "local", "action": "view", "what": _ID})
 
@@ -243,7 +237,7 @@ class AuditOut(pydantic.BaseModel):
 
 
 class Problem(pydantic.BaseModel):
-    """RFC 9457 problem details; `code` is stable."""
+    """RFC 9457 problem details. Programs may rely on `code`."""
 
     model_config = pydantic.ConfigDict(json_schema_extra=_example(_PROBLEM)["json_schema_extra"], extra="allow")
 
@@ -255,7 +249,7 @@ class Problem(pydantic.BaseModel):
 
 
 class Health(pydantic.BaseModel):
-    """Whether the server lives, and whether it can answer."""
+    """State of the server and of its parts."""
 
     model_config = _example({"status": "ok", "checks": {"database": "ok", "store": "ok"}})
 
@@ -264,33 +258,12 @@ class Health(pydantic.BaseModel):
 
 
 def study_out(study: Study) -> StudyOut:
-    """A study for the wire."""
-    plain = ("id", "created", "name", "uploader", "label", "suspicion", "upload_sha256", "verdict")
-    told = (
-        "probabilities",
-        "reasons",
-        "prediction_set",
-        "gate",
-        "operating_points",
-        "thresholds",
-        "lungs",
-        "joint",
-        "region",
-    )
-    image = ImageOut(height=study.height, width=study.width, bits=study.bits, format=study.format, view=study.view)
-    return StudyOut(
-        **{name: getattr(study, name) for name in (*plain, "study_uid", "sop_uid", "origin")},
-        **{name: study.finding.get(name) for name in told},
-        model=ModelOut.model_validate(study.model),
-        image=image,
-    )
-
-
-def feedback_out(feedback: Feedback) -> FeedbackOut:
-    """Feedback for the wire."""
-    return FeedbackOut.model_validate(feedback)
+    """Convert a study to its JSON form."""
+    values = study.finding | vars(study)
+    copied = {name: values.get(name) for name in StudyOut.model_fields if name not in ("model", "image", "disclaimer")}
+    return StudyOut(**copied, model=ModelOut.model_validate(study.model), image=ImageOut.model_validate(study))
 
 
 def utc(value: datetime | None) -> datetime | None:
-    """A time of a query; without a zone it is taken for UTC."""
+    """Add the zone UTC to a time without one."""
     return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value

@@ -1,4 +1,4 @@
-"""Logging in and out, and who one is, for programs with cookies; the pages have forms of their own."""
+"""Serve /api/v1/login, /logout and /me, for programs that use cookies; the pages have forms of their own."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from covid_xray.store.accounts import Principal
 
 
 class LoginIn(pydantic.BaseModel):
-    """A user and the password."""
+    """User name and password."""
 
     model_config = pydantic.ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"name": "reader", "password": "ten letters or more"}]}
@@ -24,7 +24,7 @@ class LoginIn(pydantic.BaseModel):
 
 
 class WhoOut(pydantic.BaseModel):
-    """Who asks, and the token for changing requests with a cookie."""
+    """The authenticated user, and the CSRF token that changing requests with a cookie must send."""
 
     model_config = pydantic.ConfigDict(
         json_schema_extra={"examples": [{"name": "reader", "role": "reader", "how": "session", "csrf_token": "0f3a"}]}
@@ -37,13 +37,13 @@ class WhoOut(pydantic.BaseModel):
 
 
 def log_in(service: Service, request: Request, response: Response, *, name: str, password: str) -> None:
-    """Begin a session and give the browser its cookie; the old session, if any, ends.
+    """Start a session and set its cookie; the browser's previous session ends.
 
     Raises:
-        NotLoggedIn: another name or password (`bad-login`).
-        TooOften: too many failed ones, of this name or from this address.
+        NotLoggedIn: wrong name or password (`bad-login`).
+        TooOften: too many failures with this name or from this address.
     """
-    clients = (f"address {access.client_of(request)}", f"name {name}")
+    clients = (f"address {access.client_address(request)}", f"name {name}")
     for client in clients:
         service.failed_logins.check(client)
     try:
@@ -59,20 +59,20 @@ def log_in(service: Service, request: Request, response: Response, *, name: str,
 
 
 def log_out(service: Service, request: Request, response: Response) -> None:
-    """End the session."""
+    """End the session and delete its cookie."""
     if cookie := request.cookies.get(access.COOKIE):
         service.accounts.log_out(cookie)
     response.delete_cookie(access.COOKIE, path="/")
 
 
 def router() -> APIRouter:
-    """The routes."""
+    """Build the routes."""
     api = APIRouter(tags=["sessions"])
 
     @api.post("/login", status_code=204, responses=problems(422), dependencies=[access.same_site])
-    def login(service: Server, request: Request, response: Response, said: Annotated[LoginIn, Body()]) -> None:
-        """Begin a session."""
-        log_in(service, request, response, name=said.name, password=said.password)
+    def login(service: Server, request: Request, response: Response, given: Annotated[LoginIn, Body()]) -> None:
+        """Start a session; the response sets its cookie."""
+        log_in(service, request, response, name=given.name, password=given.password)
 
     @api.post("/logout", status_code=204, responses=problems())
     def logout(service: Server, request: Request, response: Response, who: Reader) -> None:
@@ -81,7 +81,7 @@ def router() -> APIRouter:
 
     @api.get("/me", response_model=WhoOut, responses=problems())
     def me(service: Server, request: Request, response: Response, who: Reader) -> WhoOut:
-        """Who one is, and the CSRF token of this browser."""
+        """Return the authenticated user and the CSRF token of this browser."""
         token, fresh = access.page_token(request)
         if fresh:
             access.set_cookie(request, response, fresh)

@@ -1,1 +1,1 @@
-"""What holds for every request: who asks, bodies and their time, headers, errors."""
+"""Check requests before the routes see them, and answer errors."""

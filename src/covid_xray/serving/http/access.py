@@ -1,11 +1,11 @@
-"""Who asks, what they may do, and whether it was them: sessions and bearer tokens, roles, cross-site requests, rates.
+"""Authenticate requests by session cookie or bearer token, and check role, origin and rate.
 
-While there is no user and no token, the server listens to this machine only and whoever asks is `local`, with all
-rights. As soon as there is one, everybody must say who they are.
+Without any user and token the server listens on this machine only, and every request is `local` with all rights. With
+the first user or token everybody must log in.
 
-A browser sends cookies along for any site that asks it to. So a request that changes something must come from our own
-pages: its `Origin` is ours, and it brings the token that only our pages know, in the header `X-CSRF-Token` or the form
-field `csrf_token`. A bearer token is sent by nobody's browser unasked, and needs neither.
+Browsers send cookies along with requests that other sites make. So a changing request of a browser must come from our
+own pages: its `Origin` is ours, and it carries the CSRF token of its cookie in the header `X-CSRF-Token` or the form
+field `csrf_token`. Bearer tokens are never sent unasked and need neither.
 """
 
 import hashlib
@@ -17,19 +17,20 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from covid_xray.errors import CovidXrayError, NotAllowed, NotLoggedIn
 from covid_xray.serving.service import Service
 from covid_xray.store.accounts import Principal, Role, equal_secrets
 
 COOKIE = "covid-xray-session"
-LOCAL = Principal("local", "admin", "local")  # whoever asks, where nobody must say who they are
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_BROWSER = ("origin", "sec-fetch-site", "cookie")  # a program that is no browser sends none of them
+LOCAL = Principal("local", "admin", "local")
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_BROWSER_HEADERS = ("origin", "sec-fetch-site", "cookie")  # other clients send none of them
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or name can only be reached from this machine."""
+    """Say whether an address or name can be reached from this machine only."""
     if host.rstrip(".").lower() == "localhost":
         return True
     try:
@@ -39,32 +40,18 @@ def is_loopback(host: str) -> bool:
 
 
 def service_of(request: Request) -> Service:
-    """The service behind a request, for `Depends`."""
+    """Return the service that handles a request, for `Depends`."""
     service: Service = request.app.state.service
     return service
 
 
-def client_of(request: Request) -> str:
-    """The address that a request comes from, for rates; never logged."""
+def client_address(request: Request) -> str:
+    """Return the address of the client, for rate limits; it is never logged."""
     return request.client.host if request.client else "unknown"
 
 
-def principal_of(request: Request) -> Principal:
-    """Who asks. Raises `NotLoggedIn` when they must say so and do not."""
-    service = service_of(request)
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and bearer:
-        return _of_bearer(service, bearer.strip())
-    user = service.accounts.user_of_session(cookie) if (cookie := request.cookies.get(COOKIE)) else None
-    if user:
-        return Principal(user.name, user.role, "session")
-    if not locked(service):
-        return LOCAL
-    raise NotLoggedIn("expected a session or a bearer token. Received: neither, or one that has ended")
-
-
-def locked(service: Service) -> bool:
-    """Whether anybody must say who they are; so it is when others can reach the server, or the database is silent."""
+def login_required(service: Service) -> bool:
+    """Say whether requests must authenticate: others can reach the server, there is a user, or nobody can tell."""
     if service.settings.token is not None or not is_loopback(service.settings.host):
         return True
     try:
@@ -73,63 +60,60 @@ def locked(service: Service) -> bool:
         return True
 
 
-def guard(role: Role) -> Callable[[Request], Awaitable[Principal]]:
-    """A dependency that lets `role` pass (an admin passes everywhere) and returns who it is.
+def require_role(role: Role) -> Callable[[Request], Awaitable[Principal]]:
+    """Build the dependency that authenticates a request and requires `role` or admin.
 
-    Raises:
-        NotLoggedIn: nobody known.
+    It raises:
+        NotLoggedIn: authentication is missing or wrong.
         NotAllowed: the role is not enough (`not-allowed`), or another site made the browser ask (`cross-site`).
-        TooOften: more requests than one may send.
+        TooOften: over the rate limit.
     """
 
     async def check(request: Request) -> Principal:
         service = service_of(request)
-        service.requests.spend(client_of(request))
+        service.requests.spend(client_address(request))
         named = "authorization" in request.headers or COOKIE in request.cookies
-        # Who says no name needs no look into the database, and so no thread.
-        who = await _in_thread(principal_of, request) if named or locked(service) else LOCAL
+        # Only a request with credentials needs the database, and so a thread.
+        who = await run_in_threadpool(_authenticate, request) if named or login_required(service) else LOCAL
         if role == "admin" and who.role != "admin":
-            raise NotAllowed("expected an admin. Received: a reader")
-        if request.method not in _SAFE and who.how != "token":
-            await check_site(request)
+            raise NotAllowed("Only an admin may do this. Ask an admin, or log in as one.")
+        if request.method not in _SAFE_METHODS and who.how != "token":
+            await check_same_site(request)
         return who
 
     return check
 
 
-async def check_site(request: Request) -> None:
-    """Let a changing request pass that comes from our own pages or from no browser at all. Raises `NotAllowed`."""
-    if not any(name in request.headers for name in _BROWSER):
+async def check_same_site(request: Request) -> None:
+    """Accept a changing request from our own pages or from a client that is no browser. Raises `NotAllowed`."""
+    if not any(name in request.headers for name in _BROWSER_HEADERS):
         return
-    origin = request.headers.get("origin")
-    if origin is not None and origin != own_origin(request):
-        raise _cross_site()
-    cookie = request.cookies.get(COOKIE)
-    given = request.headers.get("x-csrf-token") or await _form_token(request)
-    if not cookie or not equal_secrets(given, csrf_token(service_of(request), cookie)):
-        raise _cross_site()
+    origin, cookie = request.headers.get("origin"), request.cookies.get(COOKIE)
+    given = request.headers.get("x-csrf-token") or await _csrf_field(request)
+    own = origin is None or origin == own_origin(request)
+    if not own or not cookie or not equal_secrets(given, csrf_token(service_of(request), cookie)):
+        message = "The request does not come from a page of this server. Reload the page and try again."
+        raise NotAllowed(message, code="cross-site")
 
 
 def csrf_token(service: Service, cookie: str) -> str:
-    """The token that belongs to a session cookie; pages put it into their forms and headers."""
+    """Derive the CSRF token of a session cookie; pages put it into forms and headers."""
     return hmac.new(service.secret, cookie.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
 def page_token(request: Request) -> tuple[str, str | None]:
-    """The CSRF token for a page, and the cookie that `set_cookie` must give to a visitor who has none yet."""
+    """Return the CSRF token of a page, and the cookie to set when the browser has none."""
     cookie = request.cookies.get(COOKIE)
     fresh = None if cookie else secrets.token_urlsafe(32)
     return csrf_token(service_of(request), cookie or fresh or ""), fresh
 
 
 def set_cookie(request: Request, response: Response, cookie: str) -> None:
-    """Give the browser a session cookie that no script reads and no other site sends."""
-    service = service_of(request)
+    """Set the session cookie so that no script reads it and no other site sends it."""
     response.set_cookie(
         COOKIE,
         cookie,
-        max_age=round(3600 * service.settings.session_hours),
-        path="/",
+        max_age=round(3600 * service_of(request).settings.session_hours),
         httponly=True,
         samesite="strict",
         secure=own_origin(request).startswith("https:"),
@@ -137,43 +121,43 @@ def set_cookie(request: Request, response: Response, cookie: str) -> None:
 
 
 def own_origin(request: Request) -> str:
-    """Scheme, host and port that the browser shows for this server."""
-    public = service_of(request).settings.public_url
-    parts = urlsplit(public if public else str(request.base_url))
+    """Return scheme, host and port of this server as the browser sees them."""
+    parts = urlsplit(service_of(request).settings.public_url or str(request.base_url))
     return f"{parts.scheme}://{parts.netloc}"
 
 
-async def _form_token(request: Request) -> str:
+async def _csrf_field(request: Request) -> str:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         return ""
     value = (await request.form()).get("csrf_token")
     return value if isinstance(value, str) else ""
 
 
-def _of_bearer(service: Service, bearer: str) -> Principal:
+def _authenticate(request: Request) -> Principal:
+    service = service_of(request)
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and bearer:
+        return _token_holder(service, bearer.strip())
+    user = service.accounts.user_of_session(cookie) if (cookie := request.cookies.get(COOKIE)) else None
+    if user:
+        return Principal(user.name, user.role, "session")
+    if not login_required(service):
+        return LOCAL
+    raise NotLoggedIn("Authentication required. Log in, or send a bearer token.")
+
+
+def _token_holder(service: Service, bearer: str) -> Principal:
     token = service.settings.token
     if token is not None and equal_secrets(bearer, token.get_secret_value()):
         return Principal("token", "admin", "token")
     user = service.accounts.user_of_token(bearer)
     if user is None:
-        raise NotLoggedIn("expected a bearer token of this server. Received: another", code="bad-token")
+        message = "Unknown bearer token. `covid-xray user token NAME` makes a new one."
+        raise NotLoggedIn(message, code="bad-token")
     return Principal(user.name, user.role, "token")
 
 
-def _cross_site() -> NotAllowed:
-    return NotAllowed(
-        "expected a request of this server's own pages, with its Origin and CSRF token. Received: another's",
-        code="cross-site",
-    )
-
-
-async def _in_thread(function: Callable[[Request], Principal], request: Request) -> Principal:
-    from starlette.concurrency import run_in_threadpool
-
-    return await run_in_threadpool(function, request)
-
-
-Reader = Annotated[Principal, Depends(guard("reader"))]
-Admin = Annotated[Principal, Depends(guard("admin"))]
+Reader = Annotated[Principal, Depends(require_role("reader"))]
+Admin = Annotated[Principal, Depends(require_role("admin"))]
 Server = Annotated[Service, Depends(service_of)]
-same_site = Depends(check_site)
+same_site = Depends(check_same_site)

@@ -1,6 +1,6 @@
-"""Every error as RFC 9457 problem+json: what the HTTP status means, the stable code of errors.py, and a safe sentence.
+"""Answer every error as RFC 9457 problem+json: HTTP status, the stable code of errors.py and a safe sentence.
 
-Nothing of the request comes back in it, and nothing of an unforeseen exception but its type reaches the log.
+No part of the request comes back in it. Of an unexpected exception only the type and place reach the log.
 """
 
 import logging
@@ -23,28 +23,23 @@ _CODES = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: 
 
 
 def problem(status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
-    """One problem as a response."""
-    about = {
-        "type": f"urn:covid-xray:problem:{code}",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-    }
+    """Build a problem response."""
+    title = HTTPStatus(status).phrase
+    about = {"type": f"urn:covid-xray:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
     return JSONResponse(about | more, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Turn every exception that a route may raise into a problem."""
-    app.add_exception_handler(CovidXrayError, _known)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _unforeseen)
+def install_handlers(app: FastAPI) -> None:
+    """Turn every exception of a route into a problem."""
+    app.add_exception_handler(CovidXrayError, _own_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _framework_error)
+    app.add_exception_handler(ClientDisconnect, _disconnected)
+    app.add_exception_handler(Exception, _unexpected)
 
 
-def of_error(error: CovidXrayError) -> JSONResponse:
-    """The problem that an error of the house is."""
+def error_problem(error: CovidXrayError) -> JSONResponse:
+    """Build the problem of one of our own errors."""
     headers = {}
     if isinstance(error, Busy) and error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
@@ -53,53 +48,53 @@ def of_error(error: CovidXrayError) -> JSONResponse:
     return problem(error.http_status, error.code, error.message, headers=headers)
 
 
-def _known(request: Request, error: Exception) -> Response:
+def _own_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, CovidXrayError)
     _count(request, error.code)
     if isinstance(error, NotLoggedIn) and _is_page(request):
-        here = quote(request.url.path, safe="/")
+        login = f"/login?next={quote(request.url.path, safe='/')}"
         if request.headers.get("HX-Request"):
-            return Response(status_code=401, headers={"HX-Redirect": f"/login?next={here}"})
-        return RedirectResponse(f"/login?next={here}", status_code=303)
-    return of_error(error)
+            return Response(status_code=401, headers={"HX-Redirect": login})
+        return RedirectResponse(login, status_code=303)
+    return error_problem(error)
 
 
-def _invalid(request: Request, error: Exception) -> Response:
+def _invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     _count(request, "invalid-request")
     places = [{"where": ".".join(map(str, e["loc"])), "expected": e["msg"]} for e in error.errors()]
     names = ", ".join(place["where"] for place in places)
-    return problem(422, "invalid-request", f"expected a valid value. Received: another for {names}", errors=places)
+    message = f"Invalid value for {names}. `errors` says what is accepted."
+    return problem(422, "invalid-request", message, errors=places)
 
 
-def _http(request: Request, error: Exception) -> Response:
+def _framework_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if late := request.scope.get("covid_xray.late"):  # FastAPI hides what happened while it read a body
-        return _known(request, late)
+        return _own_error(request, late)
     code = _CODES.get(error.status_code, "bad-request")
     _count(request, code)
-    detail = f"expected another request. Received: one that ends as {HTTPStatus(error.status_code).phrase.lower()}"
+    detail = f"The request cannot be answered: {HTTPStatus(error.status_code).phrase.lower()}."
     return problem(error.status_code, code, detail, headers=dict(error.headers or {}))
 
 
-def _gone(request: Request, error: Exception) -> Response:
-    """Nobody reads this: the client went away in the middle of its upload."""
+def _disconnected(request: Request, error: Exception) -> Response:
+    """Count an upload that the client broke off; nobody reads the response."""
     _count(request, "cut-off")
-    return problem(400, "cut-off", "expected a whole request. Received: one that breaks off")
+    return problem(400, "cut-off", "The request broke off before its end. Send it again.")
 
 
-def _unforeseen(request: Request, error: Exception) -> Response:
+def _unexpected(request: Request, error: Exception) -> Response:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "covid_xray" in f.filename]
     place = " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames[::-1])
-    _LOG.error("unforeseen %s at %s", type(error).__name__, place)
+    _LOG.error("unexpected %s at %s", type(error).__name__, place)
     _count(request, "failed")
-    return problem(500, "failed", "expected to answer. Received: an unforeseen error, which the server's log names")
+    return problem(500, "failed", "The server failed on this request; its log says where. Try again.")
 
 
 def _count(request: Request, code: str) -> None:
-    service = getattr(request.app.state, "service", None)
-    if service:
-        service.gauges.refusals.labels(code).inc()
+    if service := getattr(request.app.state, "service", None):
+        service.metrics.refusals.labels(code).inc()
 
 
 def _is_page(request: Request) -> bool:

@@ -1,1 +1,1 @@
-"""The HTML pages."""
+"""The routes of the HTML pages."""

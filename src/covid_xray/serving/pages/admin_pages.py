@@ -1,4 +1,4 @@
-"""For admins: who may come in, and who did what."""
+"""Serve the pages for admins: users and audit log."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ PER_PAGE = 100
 
 
 def router() -> APIRouter:
-    """The routes."""
+    """Build the routes."""
     pages = APIRouter()
     _users(pages)
 
@@ -26,7 +26,7 @@ def router() -> APIRouter:
         who: Admin,
         page_number: Annotated[int, Query(alias="page", ge=1, le=10**6)] = 1,
     ) -> Response:
-        """The audit log, newest first."""
+        """Show the audit log, newest first."""
         entries = service.store.audit(limit=PER_PAGE + 1, offset=(page_number - 1) * PER_PAGE)
         facts = {"entries": entries[:PER_PAGE], "more": len(entries) > PER_PAGE, "number": page_number}
         return page(request, "audit.html", facts, who=who)
@@ -37,7 +37,7 @@ def router() -> APIRouter:
 def _users(pages: APIRouter) -> None:
     @pages.get("/users")
     def users(service: Server, request: Request, who: Admin) -> Response:
-        """Who may come in."""
+        """Show the users."""
         return _list(service, request, who)
 
     @pages.post("/users")
@@ -49,10 +49,10 @@ def _users(pages: APIRouter) -> None:
         password: Annotated[str, Form(max_length=1000)] = "",
         role: Annotated[str, Form(max_length=16)] = "reader",
     ) -> Response:
-        """Add one. The first must be an admin, since from then on nobody comes in without a name."""
+        """Add a user. The first must be an admin, since from then on everybody must log in."""
         try:
             if role != "admin" and not service.accounts.all():
-                raise InputRefused("expected an admin as the first user: from then on everybody must log in")
+                raise InputRefused("The first user must be an admin, since from then on everybody must log in.")
             service.accounts.add(name, password=password, role=as_role(role))
         except CovidXrayError as error:
             return _list(service, request, who, refused=error.message, name=name, status=error.http_status)
@@ -61,9 +61,9 @@ def _users(pages: APIRouter) -> None:
 
     @pages.post("/users/remove")
     def remove(service: Server, request: Request, who: Admin, name: Annotated[str, Form(max_length=64)]) -> Response:
-        """Remove one with all sessions and tokens; nobody removes themselves."""
+        """Remove another user with all sessions and tokens."""
         if name == who.name:
-            refused = "You cannot remove yourself; another admin can."
+            refused = "You cannot remove yourself. Ask another admin."
             return _list(service, request, who, refused=refused, status=422)
         service.accounts.remove(name)
         service.audit.record(who, "remove-user", name)

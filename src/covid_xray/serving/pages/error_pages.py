@@ -1,4 +1,4 @@
-"""Problems in, pages out: who opens an address in a browser reads in words what programs get as problem+json."""
+"""Show errors to browsers as pages; programs get problem+json."""
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -6,75 +6,66 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from covid_xray.serving.views.rendering import bare
+from covid_xray.serving.views.rendering import render_bare
 
 _PROBLEM = b"application/problem+json"
-_LARGEST = 64 << 10
 Message = MutableMapping[str, Any]
-App = Callable[..., Awaitable[None]]
-# HTTP status to: what has happened, and what to do.
-WORDS = {
+# HTTP status to what happened and what to do.
+MESSAGES = {
     400: ("This request cannot be read.", "Go back and try again."),
     401: ("You are not logged in.", "Log in and try again."),
-    403: (
-        "You may not do this.",
-        "If you think you should, ask an admin. If the page was open for long, load it anew.",
-    ),
-    404: ("There is nothing here.", "The study was deleted, its time is over, or the address is wrong."),
-    405: ("This address does not take that.", "Go back and use the buttons of the page."),
-    408: ("That took too long to arrive.", "Send it again, over a faster connection."),
-    413: ("That is too large.", "Send single images below the limit, or several archives."),
-    421: ("This server is not known under that name.", "Open it by the address that it printed when it was started."),
-    422: ("Something in this request is not as it should be.", "Go back, change it, and try again."),
-    429: ("Too many requests.", "Wait a minute, then load the page anew."),
-    503: ("The server is busy.", "Nothing is lost. Wait a moment, then load the page anew."),
-    507: ("The store is full.", "Nothing was kept. Delete studies, or ask for more room."),
+    403: ("You may not do this.", "Ask an admin. If the page was open for long, reload it."),
+    404: ("There is nothing here.", "The study was deleted or has expired, or the address is wrong."),
+    405: ("This request is not supported here.", "Go back and use the buttons of the page."),
+    408: ("The upload took too long.", "Send it again, over a faster connection."),
+    413: ("The upload is too large.", "Send single images below the limit, or several archives."),
+    421: ("This server is not known under that name.", "Open the address that it printed at its start."),
+    422: ("A value of this request is invalid.", "Go back, change it and try again."),
+    429: ("Too many requests.", "Wait a minute, then reload the page."),
+    503: ("The server is busy.", "Nothing is lost. Wait a moment, then reload the page."),
+    507: ("The store is full.", "Nothing was kept. Delete studies, or ask an admin for more space."),
 }
-_OTHER = ("Something went wrong.", "Try again. If it does not help, the log of the server says more.")
+_OTHER = ("Something went wrong.", "Try again. If that does not help, look into the log of the server.")
 
 
 class ErrorPages:
-    """ASGI middleware: a problem becomes a page when a browser asked for one, with the same status and headers."""
+    """ASGI middleware that turns a problem into a page of the same status and headers, for browsers."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
         self.app = app
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != "http" or not _wants_page(scope):
             await self.app(scope, receive, send)
             return
         start: Message | None = None
-        body = b""
 
-        async def translated(message: Message) -> None:
-            nonlocal start, body
+        async def send_page(message: Message) -> None:
+            nonlocal start
             if message["type"] == "http.response.start" and _is_problem(message):
                 start = message
-                return
-            if start is None or message["type"] != "http.response.body":
+            elif start is not None and message["type"] == "http.response.body":  # a problem is sent in one piece
+                page = error_page(start["status"], message["body"]).encode()
+                await send(_as_page(start, len(page)))
+                await send({"type": "http.response.body", "body": page})
+            else:
                 await send(message)
-                return
-            body += message.get("body", b"")
-            if message.get("more_body") and len(body) <= _LARGEST:
-                return
-            page = error_page(start["status"], body).encode()
-            await send(_as_page(start, len(page)))
-            await send({"type": "http.response.body", "body": page})
-            start = None
 
-        await self.app(scope, receive, translated)
+        await self.app(scope, receive, send_page)
 
 
 def error_page(status: int, problem: bytes) -> str:
-    """The page of a problem."""
+    """Render the page of a problem."""
     try:
         about = json.loads(problem)
     except ValueError:
         about = {}
-    title, advice = WORDS.get(status, _OTHER)
+    title, advice = MESSAGES.get(status, _OTHER)
     facts = {"status": status, "title": title, "advice": advice}
-    return bare("error.html", {**facts, "detail": str(about.get("detail", "")), "code": str(about.get("code", ""))})
+    return render_bare(
+        "error.html", {**facts, "detail": str(about.get("detail", "")), "code": str(about.get("code", ""))}
+    )
 
 
 def _wants_page(scope: MutableMapping[str, Any]) -> bool:

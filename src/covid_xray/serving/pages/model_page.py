@@ -1,4 +1,4 @@
-"""The model card as a page: what bundle.json says of the network that answers in, its facts and its evaluation out."""
+"""Serve the model page: the facts and the evaluation that bundle.json records of the loaded network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure with its 95 % interval; `low` and `high` are `None` where there is none."""
+    """A metric with its 95 % interval; `None` where there is none."""
 
     name: str
     value: float | None
@@ -45,7 +45,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Point:
-    """One operating point: its threshold or the reason why there is none, and what it reached when it was chosen."""
+    """An operating point: its threshold or the reason for having none, and what it reached when it was chosen."""
 
     of: str
     name: str
@@ -56,12 +56,12 @@ class Point:
 
 
 def router() -> APIRouter:
-    """The route."""
+    """Build the route."""
     pages = APIRouter()
 
     @pages.get("/model")
     def model(service: Server, request: Request, who: Reader) -> Response:
-        """The network that answers now."""
+        """Show the loaded network."""
         predictor, facts = service.predictor, service.predictor.bundle.facts
         shown = {
             "bundle": predictor.bundle,
@@ -81,19 +81,19 @@ def router() -> APIRouter:
 
 
 def checks(gate: Facts | None) -> list[str]:
-    """What the gate of the bundle looks at, in words; nothing without one."""
+    """List the names of the input checks of a bundle."""
     known = (gate or {}).get("thresholds", {})
     return [CHECKS[name] for name in (*MEASURED, PART) if name in known]
 
 
 def figures(metrics: Facts | None) -> list[Figure]:
-    """The recorded figures of the whole."""
+    """List the recorded overall metrics."""
     found = _recorded(metrics)
     return [_figure(FIGURES.get(name, name.replace("_", " ")), it) for name, it in found.items() if "/" not in name]
 
 
 def by_class(metrics: Facts | None, classes: Sequence[str]) -> dict[str, list[Figure | None]]:
-    """The recorded figures by class: kind to one figure for each class, in the order of `classes`."""
+    """List the recorded metrics by class: kind to one figure per class, in the order of `classes`."""
     found = _recorded(metrics)
     kinds = dict.fromkeys(name.partition("/")[0] for name in found if "/" in name)
     return {
@@ -103,7 +103,7 @@ def by_class(metrics: Facts | None, classes: Sequence[str]) -> dict[str, list[Fi
 
 
 def points(stored: Facts | None) -> list[Point]:
-    """The operating points of every class that has some, in their own order."""
+    """List the operating points by class, in the order rule-out, balanced, rule-in."""
     return [
         Point(
             of=name,

@@ -1,7 +1,4 @@
-"""The HTML pages: start, batches, login; those of studies, of the worklist and for admins are in files of their own.
-
-Templates are in `web/templates`, scripts and styles in `web/static`.
-"""
+"""Serve the start page, batches and log-in, and collect the routes of the other pages."""
 
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -24,7 +21,7 @@ NEWEST = 4  # studies on the start page
 
 
 def router() -> APIRouter:
-    """All pages."""
+    """Build the routes of all pages."""
     pages = APIRouter()
     _start(pages)
     _login(pages)
@@ -36,7 +33,7 @@ def router() -> APIRouter:
 def _start(pages: APIRouter) -> None:
     @pages.get("/")
     def start(service: Server, request: Request, who: Reader) -> Response:
-        """Drop images, see their results."""
+        """Show the upload form and the newest studies."""
         newest = worklist.page(service.store.database, worklist.Query(sort="created"), limit=NEWEST).studies
         service.audit.record(who, "list")
         facts = {"limits": service.predictor.limits, "advice": ADVICE, "newest": newest}
@@ -44,14 +41,14 @@ def _start(pages: APIRouter) -> None:
 
     @pages.get("/studies/{id}/row")
     def row(service: Server, request: Request, who: Reader, id: StudyId) -> Response:
-        """One result of the start page."""
+        """Render one result of the start page."""
         study = service.store.study(id)
         service.audit.record(who, "view", id)
         return page(request, "result.html", {"study": study, "bars": bars_of(study)}, who=who)
 
     @pages.get("/batches/{id}")
     def batch(service: Server, request: Request, who: Reader, id: JobId) -> Response:
-        """How far a batch is; a part of the start page, and a page of its own that one can come back to."""
+        """Show the progress of a batch, inside the start page or as a page of its own."""
         job = job_out(service.jobs.job(id))
         service.audit.record(who, "view", id)
         studies = service.store.studies([item.study_id for item in job.items if item.study_id])
@@ -62,7 +59,7 @@ def _start(pages: APIRouter) -> None:
 def _login(pages: APIRouter) -> None:
     @pages.get("/login")
     def ask(request: Request, next: Annotated[str, Query(max_length=500)] = "/") -> Response:
-        """The form."""
+        """Show the log-in form."""
         return page(request, "login.html", {"next": _own_path(next), "refused": "", "name": ""}, who=None)
 
     @pages.post("/login", dependencies=[access.same_site])
@@ -73,15 +70,13 @@ def _login(pages: APIRouter) -> None:
         password: Annotated[str, Form(max_length=1000)] = "",
         next: Annotated[str, Form(max_length=500)] = "/",
     ) -> Response:
-        """Begin a session, or say why not."""
+        """Start a session, or show the form again."""
         response: Response = RedirectResponse(_own_path(next), status_code=303)
         try:
             sessions.log_in(service, request, response, name=name, password=password)
         except NotLoggedIn:
-            refused = "This name and password do not belong together."
-            return page(
-                request, "login.html", {"next": _own_path(next), "refused": refused, "name": name}, who=None, status=401
-            )
+            facts = {"next": _own_path(next), "refused": "Wrong name or password.", "name": name}
+            return page(request, "login.html", facts, who=None, status=401)
         return response
 
     @pages.post("/logout")
@@ -93,7 +88,7 @@ def _login(pages: APIRouter) -> None:
 
 
 def _own_path(path: str) -> str:
-    """A path of this server, never another site's address."""
+    """Return the path if it is one of this server, otherwise `/`."""
     try:
         parts = urlsplit(path)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The worklist as a page: what was asked for in the address in, one page of studies out; it keeps itself up to date."""
+"""Serve the worklist page, which refreshes itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,25 +20,19 @@ FEEDBACK = {
     "disagree": "Disagreed",
     "correct": "Corrected",
 }
-SORTS = {"suspicion": "Most suspicious first", "created": "Newest first", "name": "File name", "label": "Answer"}
+SORTS = {"suspicion": "Most suspicious first", "created": "Newest first", "name": "File name", "label": "Result"}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the worklist is asked for.
-
-    Args:
-        query: for the store.
-        given: the fields of the form as text, without the empty ones; a value that means nothing is left out.
-        page: from 1 on.
-    """
+class WorklistRequest:
+    """Filters, order and page that the URL of the worklist asks for."""
 
     query: worklist.Query
-    given: Mapping[str, str]
-    page: int
+    given: Mapping[str, str]  # the fields of the form, without empty and invalid ones
+    page: int  # from 1
 
 
-def asked(
+def parse_request(
     q: Annotated[str, Query(max_length=200)] = "",
     label: Annotated[str, Query(max_length=64)] = "",
     origin: Annotated[str, Query(max_length=64)] = "",
@@ -48,8 +42,8 @@ def asked(
     sort: Annotated[str, Query(max_length=16)] = "",
     reverse: Annotated[str, Query(max_length=4)] = "",
     page: Annotated[int, Query(ge=1, le=10**6)] = 1,
-) -> Asked:
-    """The address as a query. An empty field of the form asks for nothing."""
+) -> WorklistRequest:
+    """Parse the URL; empty fields are no filters, and invalid ones are ignored."""
     first, last = _day(since), _day(until)
     state = cast(worklist.FeedbackState, feedback) if feedback in get_args(worklist.FeedbackState) else None
     order = cast(worklist.Sort, sort) if sort in get_args(worklist.Sort) else "suspicion"
@@ -73,35 +67,35 @@ def asked(
         "sort": order if order != "suspicion" else "",
         "reverse": "1" if reverse else "",
     }
-    return Asked(query, {key: value for key, value in given.items() if value}, page)
+    return WorklistRequest(query, {key: value for key, value in given.items() if value}, page)
 
 
-Choice = Annotated[Asked, Depends(asked)]
+ListRequest = Annotated[WorklistRequest, Depends(parse_request)]
 
 
 def router() -> APIRouter:
-    """The route."""
+    """Build the route."""
     pages = APIRouter()
 
     @pages.get("/worklist")
-    def show(service: Server, request: Request, who: Reader, choice: Choice) -> Response:
-        """The whole page, or only its table when htmx asks."""
+    def show(service: Server, request: Request, who: Reader, asked: ListRequest) -> Response:
+        """Show the worklist, or only its table when htmx asks."""
         database = service.store.database
-        found = worklist.page(database, choice.query, limit=PER_PAGE, offset=(choice.page - 1) * PER_PAGE)
+        found = worklist.page(database, asked.query, limit=PER_PAGE, offset=(asked.page - 1) * PER_PAGE)
         service.audit.record(who, "list")
         facts: dict[str, Any] = {
             "found": found,
-            "given": choice.given,
-            "number": choice.page,
+            "given": asked.given,
+            "number": asked.page,
             "pages": max(1, -(-found.total // PER_PAGE)),
             "per_page": PER_PAGE,
-            "query": query_string(choice.given),
-            "csv": query_string(_api(choice)),
+            "query": query_string(asked.given),
+            "csv": query_string(_csv_fields(asked)),
             "labels": worklist.labels(database),
             "origins": worklist.origins(database),
             "feedbacks": FEEDBACK,
             "sorts": SORTS,
-            "page_link": lambda number: query_string({**choice.given, "page": str(number)}),
+            "page_link": lambda number: query_string({**asked.given, "page": str(number)}),
         }
         return page(request, "worklist.html", facts, who=who)
 
@@ -109,14 +103,14 @@ def router() -> APIRouter:
 
 
 def query_string(fields: Mapping[str, str]) -> str:
-    """`?a=b`, or nothing."""
+    """Format `?a=b`, or nothing."""
     return f"?{urlencode(fields)}" if fields else ""
 
 
-def _api(choice: Asked) -> dict[str, str]:
-    """The same query for `/api/v1/studies.csv`."""
-    times = {"since": choice.query.since, "until": choice.query.until}
-    rest = {key: value for key, value in choice.given.items() if key not in times}
+def _csv_fields(asked: WorklistRequest) -> dict[str, str]:
+    """Convert the query to that of `/api/v1/studies.csv`."""
+    times = {"since": asked.query.since, "until": asked.query.until}
+    rest = {key: value for key, value in asked.given.items() if key not in times}
     return rest | {key: value.isoformat() for key, value in times.items() if value}
 
 

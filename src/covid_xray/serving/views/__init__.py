@@ -1,1 +1,1 @@
-"""What pages, pictures and printed reports show of a stored study."""
+"""Turn a stored study into texts, PNG and PDF."""

@@ -1,5 +1,4 @@
-"""What is known of a patient, in and out: the fields of a form or of JSON in, a record out; a stored joint answer in,
-what a page shows of it out: bars beside those of the image, and how far each field moved the answer."""
+"""Parse clinical values of a patient, and describe the stored answer with clinical values for pages and reports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from covid_xray.store.records import Study
 
 
 class ClinicalIn(ClinicalRecord):
-    """What is known of the patient; what is left out is unknown. Nothing at all takes the joint answer away."""
+    """Clinical values of the patient; missing ones are unknown. An empty object removes the stored answer."""
 
     model_config = pydantic.ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"age": 63, "sex": "F", "spo2": 91, "fever": True}]}
@@ -24,8 +23,8 @@ class ClinicalIn(ClinicalRecord):
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One class: its probability from the image alone and from both (0..1), and whether it leads among both."""
+class ClassPair:
+    """One class: its probability (0..1) from the image alone and with clinical values."""
 
     name: str
     image: float | None
@@ -34,8 +33,8 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Moved:
-    """One field: its title, the value for people, and how far it moved the leading class, -1..1 (a Shapley value)."""
+class Contribution:
+    """One field: its title, its formatted value, and its Shapley value for the leading class, -1..1."""
 
     title: str
     value: str
@@ -43,82 +42,74 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class JointWords:
-    """A joint answer for people.
-
-    Args:
-        label, reasons, prediction_set, remarks: as in `inference.finding.Joint`.
-        pairs: classes in the order of the network.
-        leads: the most probable class, whose movements are shown.
-        moved: fields, the one that moved it furthest first.
-        unused: title and reason of each value that changes nothing.
-    """
+class JointView:
+    """An answer with clinical values (`inference.finding.Joint`), as pages and reports show it."""
 
     label: str
     reasons: list[str]
     prediction_set: list[str] | None
     remarks: list[str]
-    pairs: list[Pair]
-    leads: str
-    moved: list[Moved]
-    unused: list[tuple[str, str]]
+    pairs: list[ClassPair]
+    leads: str  # the most probable class
+    contributions: list[Contribution]  # to the leading class, largest first
+    unused: list[tuple[str, str]]  # title and reason of each value without effect
 
     @property
-    def furthest(self) -> float:
-        """The largest movement, for the scale of the bars; never 0."""
-        return max([abs(it.by) for it in self.moved], default=0.0) or 1.0
+    def largest(self) -> float:
+        """The largest absolute contribution, to scale the bars; never 0."""
+        return max([abs(it.by) for it in self.contributions], default=0.0) or 1.0
 
 
-def joint_words(study: Study) -> JointWords | None:
-    """The joint answer of a study, or `None` where nothing is known of its patient."""
+def joint_view(study: Study) -> JointView | None:
+    """Describe the answer with clinical values; `None` when the study has none."""
     stored = study.finding.get("joint")
     if not stored:
         return None
     both = stored["probabilities"]
     leads = max(both, key=both.__getitem__)
-    moved = [Moved(_title(name), _value(stored, name), by[leads]) for name, by in stored["contributions"].items()]
-    return JointWords(
+    contributions = [
+        Contribution(_title(name), _value(stored, name), by[leads]) for name, by in stored["contributions"].items()
+    ]
+    return JointView(
         label=stored["label"],
         reasons=stored["reasons"],
         prediction_set=stored["prediction_set"],
         remarks=stored["remarks"],
-        pairs=[Pair(name, study.probabilities.get(name), value, name == leads) for name, value in both.items()],
+        pairs=[ClassPair(name, study.probabilities.get(name), value, name == leads) for name, value in both.items()],
         leads=leads,
-        moved=sorted(moved, key=lambda it: -abs(it.by)),
+        contributions=sorted(contributions, key=lambda it: -abs(it.by)),
         unused=[(_title(name), reason) for name, reason in stored["unused"].items()],
     )
 
 
 def form_fields(predictor: Predictor) -> list[clinical.Field]:
-    """The fields that a bundle makes use of, for a form; none where it has no clinical input."""
+    """List the clinical fields that the network uses; none when it has no clinical input."""
     fusion = predictor.bundle.fusion
     if fusion is None:
         return []
     return [clinical.BY_NAME[field["name"]] for field in fusion.facts["fields"] if field["used"]]
 
 
-def record_of(values: Mapping[str, Any], predictor: Predictor) -> clinical.Record:
-    """The record that form fields hold; fields without text are left out.
+def parse_record(values: Mapping[str, Any], predictor: Predictor) -> clinical.Record:
+    """Parse the clinical fields of a form; empty ones are left out.
 
     Raises:
-        InputRefused: a field that is none (`no-such-field`), a value that is none or out of range (`clinical-value`,
-            `clinical-conflict`), or values where the network has no input for them (`no-clinical-input`).
+        InputRefused: an unknown field (`no-such-field`), an invalid value (`clinical-value`, `clinical-conflict`), or a
+            network without clinical input (`no-clinical-input`).
     """
     if any(name not in clinical.BY_NAME for name in values):
-        raise InputRefused(
-            f"expected fields of file, {', '.join(clinical.BY_NAME)}. Received: another", code="no-such-field"
-        )
-    return taken(clinical.record(values), predictor)
-
-
-def taken(record: clinical.Record, predictor: Predictor) -> clinical.Record:
-    """The record. Raises `InputRefused` (`no-clinical-input`) when it holds something and the network takes nothing."""
-    if record and predictor.bundle.fusion is None:
-        raise InputRefused(
-            "expected no clinical values: this network answers for images only. Received: some",
-            code="no-clinical-input",
-        )
+        message = f"Unknown field in the form. Send file and, of clinical values, {', '.join(clinical.BY_NAME)}."
+        raise InputRefused(message, code="no-such-field")
+    record = clinical.record(values)
+    require_clinical_input(record, predictor)
     return record
+
+
+def require_clinical_input(record: clinical.Record, predictor: Predictor) -> None:
+    """Raise `InputRefused` (`no-clinical-input`) when there are values and the network cannot use any."""
+    if record and predictor.bundle.fusion is None:
+        message = "This network classifies images only. Send the image without clinical values."
+        raise InputRefused(message, code="no-clinical-input")
 
 
 def _title(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A stored study in, pictures to look at out: the radiograph and its heat maps, drawn anew as PNG each time."""
+"""Draw the radiograph of a stored study and its heat maps as PNG."""
 
 import io
 from collections.abc import Collection
@@ -15,26 +15,26 @@ from covid_xray.inference.heatmap_files import display
 from covid_xray.store.records import Study
 from covid_xray.store.store import Store
 
-LONGEST = 2048  # pixels of the longer side, unless asked for
-_NARROWEST = 1e-5  # of white: less than one of 65,536 levels
+LONGEST = 2048  # default of the longer side, in pixels
+_NARROWEST = 1e-5  # narrowest window as a share of white; below one of 65,536 levels
 Form = Literal["layer", "overlay", "picture"]
 
 
 def image_png(store: Store, study: Study, *, longest: int = LONGEST, low: float = 0.0, high: float = 1.0) -> bytes:
-    """The radiograph as 8-bit grey PNG.
+    """Draw the radiograph as 8-bit grey PNG.
 
     Args:
-        store: it lies there.
-        study: whose.
-        longest: pixels of the longer side; a smaller radiograph is not enlarged.
-        low, high: what is black and what is white, in shares of the file's white (a window of all its 8..16 bits).
+        store: holds the image.
+        study: the study to draw.
+        longest: largest height and width in pixels; a smaller radiograph is not enlarged.
+        low, high: window of the file's 8..16 bits: the shares of its white that become black and white.
 
     Raises:
-        NotFound: the study has gone.
+        NotFound: the study has been deleted.
         InputRefused: `low` is not below `high` (`bad-window`).
     """
     if high - low < _NARROWEST:
-        raise InputRefused("expected low below high. Received: a window without width", code="bad-window")
+        raise InputRefused("The window is empty. Send `low` below `high`.", code="bad-window")
     radiograph = store.radiograph(study)
     if (low, high) != (0.0, 1.0):
         radiograph = _windowed(radiograph, low=low, high=high)
@@ -44,20 +44,19 @@ def image_png(store: Store, study: Study, *, longest: int = LONGEST, low: float 
 def heatmap_png(
     store: Store, study: Study, *, shown: str | None, form: Form = "layer", longest: int = LONGEST
 ) -> bytes:
-    """The heat map of one class.
+    """Draw the heat map of one class.
 
     Args:
-        store: it lies there.
-        study: whose.
+        store: holds the image and the class maps.
+        study: the study to draw.
         shown: the class; `None` for the most probable one.
-        form: `layer` is RGBA to lay over `image_png` of the same `longest`, transparent where the map is zero;
-            `overlay` is the radiograph with the map, and a frame around what the network saw; `picture` has a colour
-            bar and a caption too.
+        form: `layer` is RGBA of the size of `image_png`, transparent where the map is zero; `overlay` is the radiograph
+            with the map and a frame around the part the network saw; `picture` adds a colour bar and a caption.
         longest: as in `image_png`.
 
     Raises:
-        NotFound: the study has gone.
-        InputRefused: no class of the study.
+        NotFound: the study has been deleted.
+        InputRefused: `shown` is no class of the study (`no-such-class`).
     """
     classes = list(study.probabilities)
     check_class(classes, shown)
@@ -73,23 +72,23 @@ def heatmap_png(
 
 
 def check_class(classes: Collection[str], shown: str | None) -> None:
-    """Raises `InputRefused` (`no-such-class`) when `shown` is neither a class nor `None`."""
+    """Raise `InputRefused` (`no-such-class`) when `shown` is neither a class nor `None`."""
     if shown is not None and shown not in classes:
-        raise InputRefused(f"expected a class of {', '.join(classes)}. Received: another", code="no-such-class")
+        raise InputRefused(f"No such class. Choose one of {', '.join(classes)}.", code="no-such-class")
 
 
 def most_probable(study: Study) -> str:
-    """The class with the largest probability; the first one where the network gave no numbers."""
+    """Return the class with the largest probability; the first one when there are no numbers."""
     return max(study.probabilities, key=lambda name: study.probabilities[name] or 0.0)
 
 
 def has_evidence(class_map: NDArray[np.float32]) -> bool:
-    """Whether a class map says anything at all."""
+    """Say whether a class map has any positive value."""
     return normalise(class_map, height=4, width=4) is not None
 
 
 def region_of(study: Study) -> tuple[float, float, float, float]:
-    """What the network saw: top, left, bottom, right in shares of the picture."""
+    """Return the part that the network saw: top, left, bottom, right as shares of the picture."""
     top, left, bottom, right = study.finding["region"]
     return top, left, bottom, right
 
@@ -110,7 +109,7 @@ def _layer(class_map: NDArray[np.float32], *, height: int, width: int) -> NDArra
     if strength is None:
         return np.zeros((height, width, 4), np.uint8)
     levels = (strength * 255).astype(np.uint8)
-    # As in `overlay`: the opacity grows with the map. How strong the whole layer is, the viewer says.
+    # As in `overlay`, opacity grows with the map; the viewer sets the opacity of the whole layer.
     opacity = (255 * np.minimum(1.0, 1.6 * strength)).round().astype(np.uint8)
     return np.dstack([ramp()[levels], opacity])
 

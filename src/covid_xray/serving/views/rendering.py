@@ -1,7 +1,6 @@
-"""A template and facts in, an HTML page out; what all pages share: who asks, the CSRF token, numbers, names and times.
+"""Render templates with the values that all pages share, and format numbers, names and times.
 
-Nothing on a page comes from elsewhere, and no page holds a script or style of its own: the policy in shields.py
-forbids both.
+The content security policy (`security_headers.py`) forbids inline scripts and styles and anything from another site.
 """
 
 import math
@@ -27,14 +26,14 @@ NAMES = {"covid": "COVID-19", "virus": "Viral pneumonia", "normal": "Normal", "c
 def page(
     request: Request, template: str, facts: Mapping[str, Any], *, who: Principal | None, status: int = 200
 ) -> Response:
-    """The page of a template.
+    """Render a page.
 
     Args:
-        request: of the browser; one without a cookie gets one, to which its CSRF token belongs.
+        request: a browser without a cookie gets one, for its CSRF token.
         template: file name in `web/templates`.
-        facts: what the template needs besides what all need.
-        who: asks; `None` on the pages before the login.
-        status: of the response.
+        facts: the values of this template.
+        who: the authenticated user; `None` before the login.
+        status: HTTP status.
     """
     token, fresh = access.page_token(request)
     model = access.service_of(request).predictor.identity
@@ -45,18 +44,18 @@ def page(
     return response
 
 
-def bare(template: str, facts: Mapping[str, Any]) -> str:
-    """The page of a template that needs neither a request nor a running service."""
+def render_bare(template: str, facts: Mapping[str, Any]) -> str:
+    """Render a template that needs neither a request nor a running service."""
     return _TEMPLATES.get_template(template).render({"who": None, "csrf_token": "", "partial": False, **facts})
 
 
 def is_partial(request: Request) -> bool:
-    """Whether htmx asks for a part of a page."""
+    """Say whether htmx requests a part of a page."""
     return request.headers.get("hx-request") == "true"
 
 
 def percent(share: float | None) -> str:
-    """0.914 as `91.4 %`; what rounds to nothing or to all keeps its doubt."""
+    """Format 0.914 as `91.4 %`; values near 0 and 1 become `< 0.1 %` and `> 99.9 %`."""
     if share is None or not math.isfinite(share):
         return "no number"
     if 0 < share < 0.0005:
@@ -67,32 +66,32 @@ def percent(share: float | None) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A figure of the evaluation with three digits; `not defined` where there is none."""
+    """Format a metric with three digits; `not defined` when there is none."""
     return "not defined" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def named(label: str) -> str:
-    """A class as readers know it; a class of another network keeps its own name."""
+def display_name(label: str) -> str:
+    """Return the name that readers know for a class, or the class itself."""
     return NAMES.get(label, label)
 
 
 def sentence(words: str) -> str:
-    """Words as a sentence: a capital, a full stop."""
-    return f"{words[:1].upper()}{words[1:]}{'' if words.endswith('.') else '.'}"
+    """Turn words into a sentence: capital first letter, full stop."""
+    return f"{capital(words)}{'' if words.endswith('.') else '.'}"
 
 
 def capital(words: str) -> str:
-    """A capital at the beginning, the rest as it is: `SpO2` stays."""
+    """Capitalise the first letter only: `SpO2` stays."""
     return f"{words[:1].upper()}{words[1:]}"
 
 
-def moment(time: datetime) -> str:
-    """`2026-11-25 08:15`, in UTC; a script turns it into the reader's own time."""
+def timestamp(time: datetime) -> str:
+    """Format a time as `2026-11-25 08:15` in UTC; page.js converts it to local time."""
     return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def whole(number: int) -> str:
-    """A count with its thousands apart."""
+def thousands(number: int) -> str:
+    """Format a count with thousands separators."""
     return f"{number:,}"
 
 
@@ -104,7 +103,7 @@ def _templates() -> Jinja2Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (percent, figure, named, sentence, capital, moment, whole, opacity_in_words)
+    filters = (percent, figure, display_name, sentence, capital, timestamp, thousands, opacity_in_words)
     environment.filters |= {it.__name__: it for it in filters}
     environment.globals |= {"disclaimer": DISCLAIMER, "house_version": __version__}
     return Jinja2Templates(env=environment)

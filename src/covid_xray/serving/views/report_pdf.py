@@ -1,6 +1,6 @@
-"""A stored study in, one printed page (PDF, A4) out: the radiograph, its heat map, the figures and what they mean.
+"""Write the report of a study as PDF (A4): radiograph, heat map, numbers and warnings.
 
-The standard fonts of PDF know Latin letters only; others in a file name are shown as question marks.
+The standard fonts of PDF have Latin letters only; others become question marks.
 """
 
 import io
@@ -10,50 +10,42 @@ from typing import TYPE_CHECKING, Any
 from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.inference.opacity import opacity_in_words
 from covid_xray.serving.views import drawings
-from covid_xray.serving.views.clinical_view import joint_words
-from covid_xray.serving.views.rendering import named, sentence
-from covid_xray.serving.views.study_view import Warning
+from covid_xray.serving.views.clinical_view import joint_view
+from covid_xray.serving.views.rendering import display_name, sentence
+from covid_xray.serving.views.study_view import StudyWarning
 from covid_xray.store.records import Study
 from covid_xray.store.store import Store
 
 if TYPE_CHECKING:
     from reportlab.platypus import Flowable
 
-_LONGEST = 1200  # pixels: 300 dpi of a picture four inches high
-_SIDE = 240.0  # points: two pictures beside each other
+_LONGEST = 1200  # pixels: 300 dpi at a height of four inches
+_SIDE = 240.0  # points: two pictures side by side
 
 
-def report_pdf(store: Store, study: Study, *, warnings: Sequence[Warning] = ()) -> bytes:
-    """The report of one study, with the `warnings` of `words.warnings`. Raises `NotFound` when it has gone."""
+def report_pdf(store: Store, study: Study, *, warnings: Sequence[StudyWarning] = ()) -> bytes:
+    """Write the report of one study with the warnings of `study_view.warnings`. Raises `NotFound`."""
     from reportlab.lib.pagesizes import A4
     from reportlab.platypus import SimpleDocTemplate
 
     stream = io.BytesIO()
-    document = SimpleDocTemplate(
-        stream,
-        pagesize=A4,
-        leftMargin=50,
-        rightMargin=50,
-        topMargin=60,
-        bottomMargin=60,
-        title=f"covid-xray {study.id}",
-        author="covid-xray",
-        lang="en",
-        invariant=1,  # the same study gives the same bytes
-    )
+    margins = {"leftMargin": 50, "rightMargin": 50, "topMargin": 60, "bottomMargin": 60}
+    about = {"title": f"covid-xray {study.id}", "author": "covid-xray", "lang": "en"}
+    # invariant: the same study gives the same bytes
+    document = SimpleDocTemplate(stream, pagesize=A4, invariant=1, **margins, **about)
     document.build(_story(store, study, warnings), onFirstPage=_frame, onLaterPages=_frame)
     return stream.getvalue()
 
 
-def _story(store: Store, study: Study, warnings: Sequence[Warning]) -> "list[Flowable]":
+def _story(store: Store, study: Study, warnings: Sequence[StudyWarning]) -> "list[Flowable]":
     from reportlab.lib.styles import getSampleStyleSheet
     from reportlab.platypus import Paragraph, Spacer
 
     styles = getSampleStyleSheet()
     shown = drawings.most_probable(study)
-    story: list[Flowable] = [Paragraph(_text(named(study.label)), styles["Title"])]
+    story: list[Flowable] = [Paragraph(_text(display_name(study.label)), styles["Title"])]
     story += [Paragraph(_text(sentence(reason)), styles["Normal"]) for reason in study.finding["reasons"]]
-    story += [Paragraph(f"<b>{_text(it.title)}</b> {_text(it.words)}", styles["Normal"]) for it in warnings]
+    story += [Paragraph(f"<b>{_text(it.title)}</b> {_text(it.text)}", styles["Normal"]) for it in warnings]
     story += [Spacer(0, 10), _pictures(store, study, shown), Spacer(0, 10), _probabilities(study), Spacer(0, 10)]
     story += _joint(study)
     story += [Paragraph(line, styles["Normal"]) for line in _lines(store, study, shown)]
@@ -81,7 +73,7 @@ def _probabilities(study: Study) -> "Flowable":
         reached = (study.finding["operating_points"] or {}).get(name) or {}
         rows.append(
             [
-                _latin(named(name)),
+                _latin(display_name(name)),
                 "no number" if value is None else f"{value:.1%}",
                 "not calibrated" if kept is None else "yes" if name in kept else "no",
                 ", ".join(point for point, passed in reached.items() if passed) or "none",
@@ -97,20 +89,20 @@ def _probabilities(study: Study) -> "Flowable":
 
 
 def _joint(study: Study) -> "list[Flowable]":
-    """The answer with what is known of the patient, where something is."""
+    """Describe the answer with clinical values, if there is one."""
     from reportlab.lib.styles import getSampleStyleSheet
     from reportlab.platypus import Paragraph, Spacer
 
-    joint = joint_words(study)
+    joint = joint_view(study)
     if joint is None:
         return []
-    shares = ", ".join(f"{_text(named(pair.name))} {pair.both:.1%}" for pair in joint.pairs)
-    moved = ", ".join(f"{_text(it.title)} ({_text(it.value)}) {100 * it.by:+.1f}" for it in joint.moved)
+    shares = ", ".join(f"{_text(display_name(pair.name))} {pair.both:.1%}" for pair in joint.pairs)
+    effects = ", ".join(f"{_text(it.title)} ({_text(it.value)}) {100 * it.by:+.1f}" for it in joint.contributions)
     lines = [
-        f"<b>With what is known of the patient: {_text(named(joint.label))}</b> ({shares})",
+        f"<b>With clinical values: {_text(display_name(joint.label))}</b> ({shares})",
         *map(_text, joint.reasons),
-        f"{_text(named(joint.leads))} moved from the image alone, in points: {moved}" if moved else "",
-        *(f"{_text(title)} changes nothing: {_text(reason)}" for title, reason in joint.unused),
+        f"Effect on {_text(display_name(joint.leads))} in percentage points: {effects}" if effects else "",
+        *(f"{_text(title)} has no effect: {_text(reason)}" for title, reason in joint.unused),
         *map(_text, joint.remarks),
     ]
     style = getSampleStyleSheet()["Normal"]
@@ -120,22 +112,22 @@ def _joint(study: Study) -> "list[Flowable]":
 def _lines(store: Store, study: Study, shown: str) -> list[str]:
     model = study.model
     facts = [
-        f"Heat map of {_text(named(shown))}: what moved the score, bright most. It does not locate disease.",
+        f"Heat map of {_text(display_name(shown))}: brighter areas raised the score more. It does not locate disease.",
         _text(study.finding["lungs_in_words"]),
         _text(opacity_in_words((study.finding.get("lungs") or {}).get("opaque_roughly"))),
         f"File: {_text(study.name)}; stored {study.created:%Y-%m-%d %H:%M} UTC; {study.width} x {study.height} pixels.",
         f"Network: {_text(model.name)} {_text(model.version)}, SHA-256 {model.sha256}.",
         *(
-            f"Feedback of {_text(said.reader)}, {said.created:%Y-%m-%d %H:%M} UTC: {said.verdict}"
-            f"{f', {_text(said.label)}' if said.label else ''}{f'. {_text(said.note)}' if said.note else ''}"
-            for said in store.feedback(study.id)
+            f"Feedback by {_text(it.reader)}, {it.created:%Y-%m-%d %H:%M} UTC: {it.verdict}"
+            f"{f', {_text(it.label)}' if it.label else ''}{f'. {_text(it.note)}' if it.note else ''}"
+            for it in store.feedback(study.id)
         ),
     ]
     return [fact for fact in facts if fact]
 
 
 def _frame(canvas: Any, document: Any) -> None:
-    """The words that stand on every page."""
+    """Draw the header and footer of a page."""
     width, height = document.pagesize
     canvas.saveState()
     canvas.setFont("Helvetica-Bold", 10)
@@ -152,7 +144,7 @@ def _latin(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Text inside reportlab's little markup language."""
+    """Escape text for the markup of reportlab."""
     from xml.sax.saxutils import escape
 
     return escape(_latin(text)).replace("\n", "<br/>")

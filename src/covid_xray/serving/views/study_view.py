@@ -1,4 +1,4 @@
-"""A stored study in, what its page says of it in words out: bars, warnings, checks of the gate; advice for refusals."""
+"""Describe a stored study for its page: bars, warnings and input checks; and advise on refused files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,62 +10,62 @@ from covid_xray.inference.thresholds import POINTS
 from covid_xray.serving.views.rendering import sentence
 from covid_xray.store.records import Study
 
-# Sources of children's radiographs, from which the public sets take most of "virus": docs/how-to/public-datasets.md.
+# Sources whose "virus" images are nearly all of children: docs/how-to/public-datasets.md.
 PUBLIC = frozenset({"kermany", "ieee8023", "cxnet", "hannover", "darkcovidnet"})
 ADULT = 18.0  # years
 CHECKS = {
-    "modality": "A plain radiograph, by its file",
-    "view": "A frontal view, by its file",
+    "modality": "Plain radiograph (stated in the file)",
+    "view": "Frontal view (stated in the file)",
     "contrast": "Not blank",
     "extremes": "No drawing, text or mask",
-    "aspect": "The shape of a chest X-ray",
+    "aspect": "Proportions of a chest X-ray",
     "polarity": "Not inverted",
     "orientation": "Upright",
-    "layout": "Laid out like a frontal chest",
-    "likeness": "Like the training images",
-    "part": "A whole chest, not a part of one",
+    "layout": "Layout of a frontal chest",
+    "likeness": "Similar to the training images",
+    "part": "Whole chest, no cropped part",
 }
-_ANOTHER = "Send it as PNG, JPEG or DICOM; export it anew from where it came from."
+_ANOTHER = "Export it again as PNG, JPEG or DICOM."
 ADVICE = {
     "not-an-image": ("This is no PNG, JPEG or DICOM file.", "Export the radiograph in one of these formats."),
-    "empty": ("The file is empty.", "Export or copy it anew."),
-    "truncated": ("The file breaks off before its end.", "Copy it anew; the transfer was probably cut off."),
-    "damaged": ("The file is damaged.", "Export or copy it anew."),
-    "checksum": ("The file is damaged: its checksum is wrong.", "Copy it anew."),
+    "empty": ("The file is empty.", "Export or copy it again."),
+    "truncated": ("The file is incomplete.", "Copy it again; the transfer was probably interrupted."),
+    "damaged": ("The file is damaged.", "Export or copy it again."),
+    "checksum": ("The file is damaged: its checksum is wrong.", "Copy it again."),
     "too-large": ("The file is too large.", "Send single images below the limit, or several archives."),
-    "too-many-pixels": ("The picture has too many pixels.", "Export it smaller, 3,000 pixels a side are plenty."),
-    "too-many": ("The archive holds too many files.", "Split it."),
-    "too-complex": ("The file is built in a way that would take too long to read.", _ANOTHER),
-    "several-frames": ("The file holds several frames.", "Export the one radiograph that is to be read."),
-    "no-pixels": ("The DICOM file holds no picture.", "Choose the file of the image, not of a report or folder."),
-    "bad-zip": ("The archive cannot be read.", "Pack it anew, as a plain zip without a password."),
-    "no-images": ("The archive holds no image.", "Pack the image files themselves."),
+    "too-many-pixels": ("The picture has too many pixels.", "Export it smaller; 3,000 pixels per side are enough."),
+    "too-many": ("The archive has too many files.", "Split it."),
+    "too-complex": ("The file is too complex to read.", _ANOTHER),
+    "several-frames": ("The file has several frames.", "Export a single radiograph."),
+    "no-pixels": ("The DICOM file has no picture.", "Choose the image file, not a report or directory file."),
+    "bad-zip": ("The archive cannot be read.", "Pack it again as a plain zip without a password."),
+    "no-images": ("The archive has no image.", "Pack the image files themselves."),
     "decode-timeout": ("The file takes too long to read.", _ANOTHER),
     "decode-memory": ("The file needs too much memory to read.", _ANOTHER),
     "decoder-failed": ("The file cannot be decoded.", _ANOTHER),
-    "decode-crashed": ("The file makes the decoder crash.", _ANOTHER),
-    "missing-decoder": ("This kind of compressed DICOM cannot be read here.", "Export it uncompressed."),
-    "unsupported-transfer-syntax": ("This kind of compressed DICOM is not supported.", "Export it uncompressed."),
-    "unsupported-photometric": ("The colours of this DICOM file are not supported.", "Export it in shades of grey."),
-    "unsupported-bits": ("The depth of the picture is not supported.", "Export it with 8 to 16 bits."),
+    "decode-crashed": ("The decoder crashed on this file.", _ANOTHER),
+    "missing-decoder": ("This compression of DICOM cannot be read here.", "Export it uncompressed."),
+    "unsupported-transfer-syntax": ("This compression of DICOM is not supported.", "Export it uncompressed."),
+    "unsupported-photometric": ("The colours of this DICOM file are not supported.", "Export it in greyscale."),
+    "unsupported-bits": ("The bit depth of the picture is not supported.", "Export it with 8 to 16 bits."),
     "unreadable-file": ("The file could not be read.", "Send it again."),
     "too-slow": ("The file did not arrive in time.", "Send it again, over a faster connection."),
-    "cut-off": ("The file did not arrive whole.", "Send it again."),
+    "cut-off": ("The upload was interrupted.", "Send it again."),
     "too-often": ("Too many requests.", "Wait a minute, then send it again."),
     "queue-full": ("The server is busy.", "Wait a moment, then send it again."),
     "busy": ("The server is busy.", "Wait a moment, then send it again."),
-    "stopping": ("The server is being stopped.", "Send it again when it is back."),
-    "store-full": ("The store is full: nothing was kept.", "Delete studies, or ask for more room."),
+    "stopping": ("The server is shutting down.", "Send it again when it is back."),
+    "store-full": ("The store is full; nothing was kept.", "Delete studies, or ask an admin for more space."),
     "not-logged-in": ("Your session has ended.", "Log in again."),
-    "cross-site": ("The page is out of date.", "Load it anew, then send the file again."),
-    "offline": ("The server does not answer.", "See whether it runs, then send the file again."),
-    "failed": ("The server failed on this file.", "Send it again; if that does not help, its log says more."),
+    "cross-site": ("The page is out of date.", "Reload it, then send the file again."),
+    "offline": ("The server does not answer.", "Check that it runs, then send the file again."),
+    "failed": ("The server failed on this file.", "Send it again; if that does not help, look into its log."),
 }
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One operating point of a class: its name, its threshold, and whether the probability reaches it."""
+    """One operating point of a class, and whether the probability reaches its threshold."""
 
     name: str
     threshold: float
@@ -74,42 +74,34 @@ class Mark:
 
 @dataclass(frozen=True)
 class Bar:
-    """One class: its calibrated probability (`None` for no number), its operating points, and what else is known.
-
-    Args:
-        name: of the class.
-        probability: 0..1.
-        marks: in the order rule-out, balanced, rule-in.
-        kept: whether conformal prediction keeps it; `None` without sets.
-        leads: whether it is the most probable one.
-    """
+    """One class and its calibrated probability."""
 
     name: str
-    probability: float | None
-    marks: tuple[Mark, ...]
-    kept: bool | None
-    leads: bool
+    probability: float | None  # 0..1; `None` when the network gave no number
+    marks: tuple[Mark, ...]  # rule-out, balanced, rule-in
+    kept: bool | None  # in the prediction set; `None` without one
+    leads: bool  # the most probable class
 
 
 @dataclass(frozen=True)
-class Warning:
-    """What a reader should know before believing the answer."""
+class StudyWarning:
+    """A warning that a reader should see with the answer."""
 
     title: str
-    words: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check of the gate; `words` where it objects."""
+    """One input check; `text` says why it failed."""
 
     name: str
     passed: bool
-    words: str
+    text: str
 
 
 def bars(study: Study) -> list[Bar]:
-    """The classes in the order of the network."""
+    """Describe the classes, in the order of the network."""
     thresholds, kept = study.finding.get("thresholds") or {}, study.finding["prediction_set"]
     reached = study.finding["operating_points"] or {}
     probabilities = study.probabilities
@@ -127,7 +119,7 @@ def bars(study: Study) -> list[Bar]:
 
 
 def checks(study: Study) -> list[Check]:
-    """What the gate looked at, objections first."""
+    """List the input checks, failed ones first."""
     found = [
         Check(CHECKS.get(name, name), bool(verdict["ok"]), str(verdict["words"]))
         for name, verdict in (study.finding["gate"] or {}).items()
@@ -135,18 +127,18 @@ def checks(study: Study) -> list[Check]:
     return sorted(found, key=lambda check: check.passed)
 
 
-def warnings(study: Study, *, facts: Mapping[str, Any], now: ModelIdentity) -> list[Warning]:
-    """What is to be said beside the answer.
+def warnings(study: Study, *, facts: Mapping[str, Any], now: ModelIdentity) -> list[StudyWarning]:
+    """List the warnings to show with the answer.
 
     Args:
         study: as stored.
-        facts: of the bundle that is loaded now.
-        now: the network that is loaded now.
+        facts: facts of the loaded bundle.
+        now: the loaded network.
     """
     found = [_lateral(study), _children(study, facts), _lungs(study), _unchecked(study), _uncalibrated(study)]
     if study.model.sha256 != now.sha256:
-        words = f"The network that is loaded now is {now.name} {now.version}; send the image again for its answer."
-        found.append(Warning("Answered by another network", words))
+        text = f"The loaded network is {now.name} {now.version}. Send the image again for its answer."
+        found.append(StudyWarning("Classified by another network", text))
     return [warning for warning in found if warning]
 
 
@@ -155,43 +147,47 @@ def _marks(thresholds: Mapping[str, float], reached: Mapping[str, bool]) -> tupl
     return tuple(Mark(name, thresholds[name], reached[name]) for name in known if name in reached)
 
 
-def _lateral(study: Study) -> Warning | None:
+def _lateral(study: Study) -> StudyWarning | None:
     if study.view is None or study.view in FRONTAL or "view" in (study.finding["gate"] or {}):
         return None
-    return Warning("Not a frontal view", f"The file says {study.view}. The network knows frontal views (PA, AP) only.")
+    return StudyWarning(
+        "Not a frontal view",
+        f"The view of the file is {study.view}. The network was trained on frontal views (PA, AP) only.",
+    )
 
 
-def _children(study: Study, facts: Mapping[str, Any]) -> Warning | None:
-    """Nearly every viral pneumonia of the public sets is a small child's."""
+def _children(study: Study, facts: Mapping[str, Any]) -> StudyWarning | None:
+    """Warn of "virus" for adults: in the public datasets nearly all such images are of small children."""
     sources = set((facts.get("training_data") or {}).get("source") or {})
-    named = {study.label, *(study.finding["prediction_set"] or ())}
-    if "virus" not in named or (sources and not sources & PUBLIC):
+    considered = {study.label, *(study.finding["prediction_set"] or ())}
+    if "virus" not in considered or (sources and not sources & PUBLIC):
         return None
-    words = (
-        "There is no adult viral class to speak of in the training data: nearly all its viral images are of small "
-        "children. Of an adult, “viral pneumonia” means little here."
+    text = (
+        "Nearly all viral images of the training data are of small children; for adults “viral pneumonia” says little."
     )
     age = ((study.finding.get("joint") or {}).get("known") or {}).get("age")
     if age is not None and age < ADULT:
         return None
-    return Warning("Is this a child?" if age is None else f"The patient is {age:g} years old", words)
+    return StudyWarning("Is this a child?" if age is None else f"The patient is {age:g} years old", text)
 
 
-def _lungs(study: Study) -> Warning | None:
+def _lungs(study: Study) -> StudyWarning | None:
     lungs = study.finding.get("lungs")
     if not lungs or not lungs["words"]:
         return None
-    return Warning("Lungs" if lungs["plausible"] else "Lungs not found", sentence(lungs["words"]))
+    return StudyWarning("Lungs" if lungs["plausible"] else "Lungs not found", sentence(lungs["words"]))
 
 
-def _unchecked(study: Study) -> Warning | None:
+def _unchecked(study: Study) -> StudyWarning | None:
     if study.finding["gate"] is not None:
         return None
-    words = "This network does not check its input: it answers for any picture, even one that is no chest X-ray."
-    return Warning("Input not checked", words)
+    text = "This network does not check its input: it classifies any picture, even one that is no chest X-ray."
+    return StudyWarning("Input not checked", text)
 
 
-def _uncalibrated(study: Study) -> Warning | None:
+def _uncalibrated(study: Study) -> StudyWarning | None:
     if study.finding["prediction_set"] is not None or study.finding["operating_points"]:
         return None
-    return Warning("Not calibrated", "The probabilities were not fitted to held-out images; take them as scores.")
+    return StudyWarning(
+        "Not calibrated", "The probabilities were not calibrated on held-out images. Read them as scores."
+    )

@@ -1,4 +1,4 @@
-// On every page: times in the reader's zone, a word when a request fails, the worklist's refresh.
+// On every page: show times in local time, report failed requests, refresh the worklist.
 (function () {
   "use strict";
 
@@ -24,13 +24,13 @@
 
   localTimes(document);
   document.addEventListener("htmx:after:swap", () => localTimes(document));
-  document.addEventListener("htmx:response:error", () => notice("The server did not take that. Load the page anew and try again."));
+  document.addEventListener("htmx:response:error", () => notice("The server refused this request. Reload the page and try again."));
   document.addEventListener("htmx:error", (event) => {
     if (!event.detail?.ctx?.response) notice("The server does not answer.");
   });
   for (const button of document.querySelectorAll("[data-print]")) button.addEventListener("click", () => print());
 
-  // Who chooses a label means to correct.
+  // Choosing a label selects "Correct it to".
   document.addEventListener("change", (event) => {
     const form = event.target.closest("#feedback form");
     if (form && event.target.name === "label") form.querySelector('[value="correct"]').checked = true;

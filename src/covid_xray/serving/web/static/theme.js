@@ -1,10 +1,10 @@
-// Light, dark or as the system: applied before the first paint, kept in this browser only.
+// Apply the theme (light, dark or that of the system) before the first paint; it is kept in this browser only.
 (function () {
   "use strict";
-  const names = { auto: "as the system", light: "light", dark: "dark" };
+  const names = { auto: "system", light: "light", dark: "dark" };
   const root = document.documentElement;
   let theme = "auto";
-  try { theme = localStorage.getItem("theme") || "auto"; } catch { /* storage is off: as the system */ }
+  try { theme = localStorage.getItem("theme") || "auto"; } catch { /* storage is off: the theme of the system */ }
   if (!(theme in names)) theme = "auto";
 
   function apply() {
@@ -23,7 +23,7 @@
     button.addEventListener("click", () => {
       const order = Object.keys(names);
       theme = order[(order.indexOf(theme) + 1) % order.length];
-      try { localStorage.setItem("theme", theme); } catch { /* for this page only, then */ }
+      try { localStorage.setItem("theme", theme); } catch { /* storage is off: this page only */ }
       apply();
     });
   });

@@ -1,8 +1,8 @@
-// The start page: files in, one result each as soon as it is there. Archives become a batch that the server works off.
+// The start page: upload files and show each result when it is ready. Archives become a batch on the server.
 (function () {
   "use strict";
   const AT_ONCE = 3;
-  const TRIES = 8; // when the server is busy; it says how long to wait
+  const TRIES = 8; // while the server is busy; it says how long to wait
   const drop = document.getElementById("drop");
   const input = document.getElementById("files");
   const section = document.getElementById("progress");
@@ -62,7 +62,7 @@
     for (;;) {
       const part = await fetch(url, { headers: { "HX-Request": "true" } });
       if (part.ok) {
-        // From here on the batch asks for itself, by its hx-get.
+        // From here on its hx-get refreshes the batch.
         const holder = document.createElement("li");
         holder.className = "archive";
         holder.innerHTML = await part.text();
@@ -76,12 +76,12 @@
   }
 
   async function send(url, file, item) {
-    const once = key(); // a second try after a lost answer gives the same study
+    const once = key(); // a retry after a lost response gives the same study
     for (let turn = 1; ; turn += 1) {
       const answer = await post(url, file, item, once);
       if (answer.status < 300) return answer.body;
       if ((answer.status !== 429 && answer.status !== 503) || turn === TRIES) throw answer.body;
-      say(item, "The server is busy; waits for its turn");
+      say(item, "The server is busy; waiting");
       await sleep(answer.retry || 1);
     }
   }
@@ -96,12 +96,12 @@
       request.setRequestHeader("X-CSRF-Token", token);
       request.setRequestHeader("Idempotency-Key", once);
       request.upload.onprogress = (event) => {
-        if (event.lengthComputable && event.loaded < event.total) say(item, `Sends, ${Math.round(100 * event.loaded / event.total)} %`);
+        if (event.lengthComputable && event.loaded < event.total) say(item, `Sending, ${Math.round(100 * event.loaded / event.total)} %`);
       };
-      request.upload.onload = () => say(item, "Reads it");
+      request.upload.onload = () => say(item, "Classifying");
       request.onload = () => resolve({ status: request.status, body: request.response || { code: "failed" }, retry: Number(request.getResponseHeader("Retry-After")) });
       request.onerror = () => resolve({ status: 599, body: { code: "offline" } });
-      say(item, "Sends");
+      say(item, "Sending");
       request.send(form);
     });
   }
@@ -121,7 +121,7 @@
     const known = document.getElementById("advice").content.querySelector(`[data-code="${CSS.escape(problem?.code || "failed")}"]`);
     const row = document.getElementById("refused").content.firstElementChild.cloneNode(true);
     row.querySelector(".name").textContent = name;
-    row.querySelector(".state").textContent = known ? known.textContent : problem.detail || "The server refused it.";
+    row.querySelector(".state").textContent = known ? known.textContent : problem.detail || "The server refused the file.";
     row.querySelector(".todo").textContent = known ? known.dataset.todo : "";
     item.replaceWith(row);
   }
@@ -135,7 +135,7 @@
 
   input.addEventListener("change", () => { add([...input.files]); input.value = ""; });
   drop.addEventListener("submit", (event) => event.preventDefault());
-  // The whole window takes files, so that one dropped beside the box is not opened by the browser.
+  // The whole window accepts files, so that the browser does not open one dropped beside the box.
   addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("over"); });
   addEventListener("dragleave", (event) => { if (!event.relatedTarget) drop.classList.remove("over"); });
   addEventListener("drop", (event) => {

@@ -1,7 +1,7 @@
-// The viewer: window and level, zoom and pan, invert, heat map. One state in, both panes redrawn from it.
+// The viewer: window and level, zoom and pan, invert, heat map. Both panes are redrawn from one state.
 //
-// The server draws the picture with 8 bits. While a window is being moved, a filter stretches those; when it rests and
-// the file has more bits, the server draws that window anew from all of them.
+// The server sends 8 bits. A filter stretches them while the window changes; when it rests and the file has more bits,
+// the server draws the window from all of them.
 (function () {
   "use strict";
   const viewer = document.getElementById("viewer");
@@ -16,7 +16,7 @@
   const LARGEST = 16;
   const fresh = () => ({ level: 50, width: 100, inverted: false, scale: 1, x: 0, y: 0, beside: false });
   let state = fresh();
-  let drawn = { low: 0, high: 1 }; // the window that the picture from the server has
+  let drawn = { low: 0, high: 1 }; // the window of the picture from the server
 
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
   const ends = () => ({ low: (state.level - state.width / 2) / 100, high: (state.level + state.width / 2) / 100 });
@@ -29,7 +29,7 @@
     $("invert").setAttribute("aria-pressed", state.inverted);
     $("beside").setAttribute("aria-pressed", state.beside);
     frame.classList.toggle("moves", dragging() === "pan");
-    tell();
+    showValues();
   }
 
   function drawWindow() {
@@ -43,18 +43,18 @@
     }
     const neutral = Math.abs(slope - 1) < 1e-4 && Math.abs(intercept) < 1e-4;
     for (const film of films) film.style.filter = neutral ? "" : "url(#window)";
-    if (deep) askAgain();
+    if (deep) requestWindow();
   }
 
   let rest = 0;
-  function askAgain() {
+  function requestWindow() {
     clearTimeout(rest);
     rest = setTimeout(async () => {
       const window = ends();
       if (window.low === drawn.low && window.high === drawn.high) return;
       const next = new Image();
       next.src = `${image}?low=${window.low.toFixed(4)}&high=${window.high.toFixed(4)}`;
-      try { await next.decode(); } catch { return; } // the filter stays
+      try { await next.decode(); } catch { return; } // keep the filter
       const now = ends();
       if (now.low !== window.low || now.high !== window.high) return;
       drawn = window;
@@ -63,7 +63,7 @@
     }, 300);
   }
 
-  function tell() {
+  function showValues() {
     const show = (id, value) => {
       const field = $(id);
       field.value = value;
@@ -85,7 +85,7 @@
     redraw();
   }
 
-  /** Zoom so that the point of the pane under (x, y), from its centre, stays where it is. */
+  /** Zoom around the point (x, y), measured from the centre of the pane. */
   function zoom(factor, x = 0, y = 0) {
     const scale = clamp(state.scale * factor, 1, LARGEST);
     const by = scale / state.scale;
@@ -110,7 +110,7 @@
     redraw();
   }
 
-  /** Where a pointer is, from the centre of the pane under it. */
+  /** Return the position of a pointer from the centre of its pane. */
   function place(event) {
     const pane = event.target.closest(".pane") || viewer.querySelector(".pane.mapped");
     const box = pane.getBoundingClientRect();
@@ -121,7 +121,7 @@
     field.checked = true;
     const url = `/api/v1/studies/${viewer.dataset.study}/heatmap.png?class=${encodeURIComponent(field.value)}`;
     const name = field.nextElementSibling.textContent;
-    $("empty").textContent = field.dataset.evidence === "yes" ? "" : `Nothing speaks for ${name}: its map is empty.`;
+    $("empty").textContent = field.dataset.evidence === "yes" ? "" : `No area raised the score of ${name}: its map is empty.`;
     layer.src = url;
   }
 
@@ -144,7 +144,7 @@
     $("help").setAttribute("aria-expanded", !keys.hidden);
   }
 
-  // Pointers: one drags (window or picture), two pinch.
+  // One pointer drags (window or picture), two pinch.
   const pointers = new Map();
   frame.addEventListener("pointerdown", (event) => {
     if (event.button > 2) return;
