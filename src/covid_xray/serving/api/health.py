@@ -1,6 +1,7 @@
 """Serve /healthz (is it running), /readyz (can it answer) and /metrics (for Prometheus)."""
 
 import os
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -29,7 +30,7 @@ def router() -> APIRouter:
         health = Health(status="ok" if ready else "not ready", checks=checks)
         return JSONResponse(health.model_dump(), status_code=200 if ready else 503)
 
-    text = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+    text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
     @api.get("/metrics", response_class=Response, responses={**problems(), **text})
     def metrics(service: Server, who: Reader) -> Response:

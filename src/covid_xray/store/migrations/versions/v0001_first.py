@@ -1,5 +1,7 @@
 """Create the first tables: studies, feedback, batches, audit log, users."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -24,19 +26,19 @@ def downgrade() -> None:
         op.drop_table(name)
 
 
-def _text(name: str, length: int, *, null: bool = False, key: bool = False) -> sa.Column[str]:
+def _text(name: str, length: int, *, null: bool = False, key: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.String(length=length), nullable=null, primary_key=key)
 
 
-def _number(name: str, *, key: bool = False) -> sa.Column[int]:
+def _number(name: str, *, key: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.Integer(), nullable=False, primary_key=key)
 
 
-def _time(name: str = "created", *, null: bool = False) -> sa.Column[sa.DateTime]:
+def _time(name: str = "created", *, null: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.DateTime(), nullable=null)
 
 
-def _model() -> list[sa.Column[str]]:
+def _model() -> list[sa.Column[Any]]:
     return [_text("model_name", 128), _text("model_version", 64), _text("model_sha256", 64)]
 
 
