@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from covid_xray.config import Serving
 from covid_xray.errors import Busy, UsageError
@@ -32,6 +33,13 @@ def test_others_are_let_in_only_with_users_or_a_token(tmp_path: Path, host: str)
     Accounts(database).add("doe", password="ten letters or more", role="reader")
     database.close()
     server.check_settings(Serving(store=tmp_path / "store", host=host))
+
+
+def test_a_public_url_needs_a_user_or_a_token_too(tmp_path: Path) -> None:
+    behind = Serving(store=tmp_path / "store", public_url="https://xray.ward.example")
+    with pytest.raises(UsageError, match="public_url"):
+        server.check_settings(behind)
+    server.check_settings(behind.model_copy(update={"token": SecretStr("secret")}))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])

@@ -108,3 +108,28 @@ def test_secrets_are_compared_whole() -> None:
     assert not equal_secrets("abc", "abd")
     assert not equal_secrets("", "a")
     assert not equal_secrets("ä", "a")
+
+
+def test_the_last_admin_stays(accounts: Accounts) -> None:
+    accounts.add("ada", password=PASSWORD, role="admin")
+    accounts.add("doe", password=PASSWORD, role="reader")
+    with pytest.raises(InputRefused) as refusal:
+        accounts.remove("ada")
+    assert refusal.value.code == "last-admin"
+    accounts.add("eve", password=PASSWORD, role="admin")
+    accounts.remove("ada")
+    assert [user.name for user in accounts.all()] == ["doe", "eve"]
+
+
+def test_the_last_user_leaves_a_locked_server_and_the_name_free(accounts: Accounts) -> None:
+    accounts.add("doe", password=PASSWORD, role="reader")
+    accounts.remove("doe")
+    again = Accounts(accounts._database)
+    assert (again.all(), again.has_users()) == ([], True)
+    for password in ("", PASSWORD):
+        with pytest.raises(NotLoggedIn):
+            again.log_in("doe", password, hours=1)
+    with pytest.raises(NotFound):
+        again.new_token("doe")
+    again.add("doe", password=PASSWORD, role="admin")
+    assert again.all() == [User("doe", "admin")]

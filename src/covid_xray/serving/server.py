@@ -1,4 +1,4 @@
-"""Listen on a port and serve until told to stop; other addresses than loopback need a user or a token."""
+"""Listen on a port and serve until told to stop; without a user or token only this machine is served."""
 
 import contextlib
 import logging
@@ -13,7 +13,7 @@ from covid_xray.errors import UsageError
 from covid_xray.files import folder_lock
 from covid_xray.inference.predictor import Predictor
 from covid_xray.serving.app import create_app
-from covid_xray.serving.http.access import is_loopback
+from covid_xray.serving.http.access import is_loopback, reachable_by_others
 from covid_xray.serving.http.timeouts import IdleTimeoutProtocol
 from covid_xray.store.accounts import Accounts
 from covid_xray.store.store import open_database
@@ -69,10 +69,11 @@ def check_settings(settings: Serving) -> None:
     folder = settings.store.expanduser()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with folder_lock(folder), contextlib.closing(open_database(settings)) as database:
-        known = settings.token is not None or Accounts(database).has_users()
-    if not known and not is_loopback(settings.host):
+        known = settings.token is not None or bool(Accounts(database).all())
+    if not known and reachable_by_others(settings):
+        cause = "public_url" if is_loopback(settings.host) else f"--host {settings.host}"
         raise UsageError(
-            f"With --host {settings.host} others can reach the server, so it needs a user or a token. Add a user with "
+            f"With {cause} others can reach the server, so it needs a user or a token. Add a user with "
             "`covid-xray user add NAME --role admin`, or set COVID_XRAY_TOKEN."
         )
 

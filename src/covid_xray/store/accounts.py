@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Role = Literal["reader", "admin"]
 SHORTEST_PASSWORD = 10
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_REMOVED = "removed"  # the role of a last user's row, which is kept so that the server stays locked
 _CACHE_SECONDS = 2.0  # a first user added by another process locks this server after this time at the latest
 
 
@@ -65,6 +66,7 @@ class Accounts:
             raise InputRefused(f"Password too short. Use at least {SHORTEST_PASSWORD} characters.")
         row = {"name": name, "created": now(), "role": role, "password": _hasher().hash(password)}
         with self._database.writing() as connection:
+            connection.execute(sa.delete(tables.users).where(tables.users.c.role == _REMOVED))
             added = insert_once(connection, tables.users, row)
         if not added:
             raise InputRefused(f"User {name!r} already exists. Choose another name.")
@@ -72,20 +74,35 @@ class Accounts:
         return User(name, role)
 
     def remove(self, name: str) -> None:
-        """Remove a user with all sessions and tokens. Raises `NotFound`."""
+        """Remove a user with all sessions and tokens. A server that has lost its last user stays locked.
+
+        Raises:
+            NotFound: there is no such user.
+            InputRefused: the user is the last admin (`last-admin`).
+        """
+        users, kept = tables.users.c, tables.users.c.role != _REMOVED
         with self._database.writing() as connection:
-            removed = connection.execute(sa.delete(tables.users).where(tables.users.c.name == name)).rowcount
-        if not removed:
-            raise _no_such_user()
+            query = sa.select(users.name, users.role).where(kept).with_for_update()
+            roles = {row.name: row.role for row in connection.execute(query)}
+            if name not in roles:
+                raise _no_such_user()
+            if roles[name] == "admin" and list(roles.values()).count("admin") == 1:
+                message = f"{name} is the last admin and cannot be removed. Add another admin first."
+                raise InputRefused(message, code="last-admin")
+            connection.execute(sa.delete(tables.users).where(users.name == name))
+            if len(roles) == 1:
+                row = {"name": name, "created": now(), "role": _REMOVED, "password": ""}
+                connection.execute(sa.insert(tables.users).values(row))
 
     def all(self) -> list[User]:
         """List all users by name."""
         users = tables.users.c
+        query = sa.select(users.name, users.role).where(users.role != _REMOVED).order_by(users.name)
         with self._database.reading() as connection:
-            return [User(*row) for row in connection.execute(sa.select(users.name, users.role).order_by(users.name))]
+            return [User(*row) for row in connection.execute(query)]
 
     def has_users(self) -> bool:
-        """Say whether there is any user; the answer may be two seconds old."""
+        """Say whether there is or ever was a user; the answer may be two seconds old."""
         checked, answer = self._cached
         if not checked or time.monotonic() - checked > _CACHE_SECONDS:
             with self._database.reading() as connection:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from covid_xray.errors import Busy, CovidXrayError
 from support.servers import HOST, client, file, service_of, upload
 
 PASSWORD = "ten letters or more"
@@ -142,3 +143,40 @@ def test_the_rate_is_limited(tmp_path: Path) -> None:
 def test_a_server_that_others_reach_is_locked_whatever_its_users(tmp_path: Path) -> None:
     with client(tmp_path, host="0.0.0.0") as api:
         assert api.get("/api/v1/studies").status_code == 401
+
+
+def test_behind_a_public_url_nobody_is_local(tmp_path: Path) -> None:
+    with client(tmp_path, public_url="https://xray.ward.example") as api:
+        for headers in ({}, {"Host": "xray.ward.example", "X-Forwarded-For": "203.0.113.9"}):
+            answer = api.get("/api/v1/me", headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (401, "not-logged-in")
+
+
+@pytest.mark.parametrize(
+    "name", ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via"]
+)
+def test_who_comes_through_a_proxy_must_log_in(api: TestClient, name: str) -> None:
+    for method, path in (("GET", "/api/v1/me"), ("DELETE", f"/api/v1/studies/{'0' * 32}"), ("GET", "/metrics")):
+        assert api.request(method, path, headers={name: "203.0.113.9"}).status_code == 401
+    assert api.get("/api/v1/me").json()["role"] == "admin"
+
+
+def test_a_server_stays_locked_when_its_last_user_is_removed(api: TestClient) -> None:
+    accounts = service_of(api).accounts
+    accounts.add("doe", password=PASSWORD, role="reader")
+    accounts.remove("doe")
+    assert api.get("/api/v1/me").status_code == 401
+
+
+@pytest.mark.parametrize("error", [Busy("locked", code="store-unavailable"), CovidXrayError("broken")])
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer nonsense"}, {"Cookie": "covid-xray-session=x"}])
+def test_a_database_that_cannot_be_read_lets_nobody_in(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch, error: CovidXrayError, headers: dict[str, str]
+) -> None:
+    def broken() -> None:
+        raise error
+
+    monkeypatch.setattr(service_of(api).store.database, "reading", broken)
+    answer = api.get("/api/v1/me", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (503, "store-unavailable")
+    assert api.get("/healthz").status_code == 200

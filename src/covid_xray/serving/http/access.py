@@ -1,7 +1,8 @@
 """Authenticate requests by session cookie or bearer token, and check role, origin and rate.
 
 Without any user and token the server listens on this machine only, and every request is `local` with all rights. With
-the first user or token everybody must log in.
+the first user or token everybody must log in. So must everybody whose request came through a proxy, and after the last
+user was removed. When the database cannot be read, requests are refused with 503.
 
 Browsers send cookies along with requests that other sites make. So a changing request of a browser must come from our
 own pages: its `Origin` is ours, and it carries the CSRF token of its cookie in the header `X-CSRF-Token` or the form
@@ -12,20 +13,22 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from covid_xray.errors import CovidXrayError, NotAllowed, NotLoggedIn
+from covid_xray.config import Serving
+from covid_xray.errors import Busy, CovidXrayError, NotAllowed, NotLoggedIn
 from covid_xray.serving.service import Service
 from covid_xray.store.accounts import Principal, Role, equal_secrets
 
 COOKIE = "covid-xray-session"
 LOCAL = Principal("local", "admin", "local")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 _BROWSER_HEADERS = ("origin", "sec-fetch-site", "cookie")  # other clients send none of them
 
 
@@ -50,14 +53,20 @@ def client_address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def login_required(service: Service) -> bool:
-    """Say whether requests must authenticate: others can reach the server, there is a user, or nobody can tell."""
-    if service.settings.token is not None or not is_loopback(service.settings.host):
+def reachable_by_others(settings: Serving) -> bool:
+    """Say whether other machines can reach the server, directly or through a proxy."""
+    return settings.public_url is not None or not is_loopback(settings.host)
+
+
+def login_required(service: Service, headers: Mapping[str, str]) -> bool:
+    """Say whether a request with these headers must authenticate.
+
+    It must when the server has or ever had a user, has a token, or can be reached by others, or when the request came
+    through a proxy. Raises `Busy` (`store-unavailable`) when the database cannot be read.
+    """
+    if service.settings.token is not None or reachable_by_others(service.settings):
         return True
-    try:
-        return service.accounts.has_users()
-    except CovidXrayError:
-        return True
+    return any(name in headers for name in _PROXY_HEADERS) or service.accounts.has_users()
 
 
 def require_role(role: Role) -> Callable[[Request], Awaitable[Principal]]:
@@ -67,14 +76,21 @@ def require_role(role: Role) -> Callable[[Request], Awaitable[Principal]]:
         NotLoggedIn: authentication is missing or wrong.
         NotAllowed: the role is not enough (`not-allowed`), or another site made the browser ask (`cross-site`).
         TooOften: over the rate limit.
+        Busy: the database cannot be read (`store-unavailable`).
     """
 
     async def check(request: Request) -> Principal:
         service = service_of(request)
         service.requests.spend(client_address(request))
         named = "authorization" in request.headers or COOKIE in request.cookies
-        # Only a request with credentials needs the database, and so a thread.
-        who = await run_in_threadpool(_authenticate, request) if named or login_required(service) else LOCAL
+        try:  # only a request with credentials needs the database, and so a thread
+            locked = named or login_required(service, request.headers)
+            who = await run_in_threadpool(_authenticate, request) if locked else LOCAL
+        except (Busy, NotAllowed):
+            raise
+        except CovidXrayError:
+            message = "The database of the users cannot be read. Try again later, or look into the log."
+            raise Busy(message, code="store-unavailable", retry_after=5) from None
         if role == "admin" and who.role != "admin":
             raise NotAllowed("Only an admin may do this. Ask an admin, or log in as one.")
         if request.method not in _SAFE_METHODS and who.how != "token":
@@ -141,7 +157,7 @@ def _authenticate(request: Request) -> Principal:
     user = service.accounts.user_of_session(cookie) if (cookie := request.cookies.get(COOKIE)) else None
     if user:
         return Principal(user.name, user.role, "session")
-    if not login_required(service):
+    if not login_required(service, request.headers):
         return LOCAL
     raise NotLoggedIn("Authentication required. Log in, or send a bearer token.")
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
+from covid_xray.errors import CovidXrayError
 from covid_xray.serving.http.access import is_loopback, login_required
 from covid_xray.serving.http.problems import problem
 
@@ -30,11 +31,13 @@ class HostCheck:
 
 def _is_own_name(scope: MutableMapping[str, Any]) -> bool:
     service = getattr(scope["app"].state, "service", None) if "app" in scope else None
-    if service is None or login_required(service):
+    if service is None:
         return True
+    headers = Headers(scope=scope)
     try:
-        name = urlsplit(f"//{Headers(scope=scope).get('host', '')}").hostname or ""
+        name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        return is_loopback(name) or name == service.settings.host or login_required(service, headers)
     except ValueError:  # half an IPv6 address
         return False
-    public = urlsplit(service.settings.public_url or "").hostname
-    return is_loopback(name) or name in (service.settings.host, public)
+    except CovidXrayError:  # the route answers with 503
+        return True

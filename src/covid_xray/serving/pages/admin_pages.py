@@ -61,11 +61,13 @@ def _users(pages: APIRouter) -> None:
 
     @pages.post("/users/remove")
     def remove(service: Server, request: Request, who: Admin, name: Annotated[str, Form(max_length=64)]) -> Response:
-        """Remove another user with all sessions and tokens."""
-        if name == who.name:
-            refused = "You cannot remove yourself. Ask another admin."
-            return _list(service, request, who, refused=refused, status=422)
-        service.accounts.remove(name)
+        """Remove another user with all sessions and tokens; the last admin stays."""
+        try:
+            if name == who.name:
+                raise InputRefused("You cannot remove yourself. Ask another admin.")
+            service.accounts.remove(name)
+        except InputRefused as error:
+            return _list(service, request, who, refused=error.message, status=error.http_status)
         service.audit.record(who, "remove-user", name)
         return RedirectResponse("/users", status_code=303)
 
