@@ -9,12 +9,12 @@ from covid_xray.files import sha256_bytes
 from covid_xray.limits import Limits
 from covid_xray.serving.api.schemas import AuditOut, BundleOut, Problem, StudyOut, study_out
 from covid_xray.serving.http.access import Admin, Reader, Server
-from covid_xray.serving.http.uploads import OVERHEAD, as_upload, multipart_files, openapi_body, text_fields
+from covid_xray.serving.http.uploads import OVERHEAD, multipart_files, openapi_body, text_fields
 from covid_xray.serving.service import Service
 from covid_xray.serving.views import drawings
 from covid_xray.serving.views.clinical_view import parse_record
 from covid_xray.store.accounts import Principal
-from covid_xray.store.records import Study, thresholds
+from covid_xray.store.records import Study, Upload, thresholds
 
 _PROBLEMS = {
     400: "The request broke off.",
@@ -122,5 +122,6 @@ async def _classify(request: Request, service: Service, who: Principal, key: str
     """Receive one file, wait for a slot, classify and store it."""
     admission = service.admission
     async with admission.admit(), multipart_files(request, files=1) as files, admission.slot():
-        upload = as_upload(files[0], known=parse_record(await text_fields(request), service.predictor))
+        known = parse_record(await text_fields(request), service.predictor)
+        upload = Upload(files[0].filename or "", files[0].file.read, known)
         return await service.answer(upload, uploader=who.name, key=bind_key(who, request, key))

@@ -51,14 +51,15 @@ _PROBLEM = {
 }
 
 
-def _example(value: Any) -> pydantic.ConfigDict:
-    return pydantic.ConfigDict(json_schema_extra={"examples": [value]}, from_attributes=True)
+def example(value: Any, *, extra: Literal["allow", "forbid", "ignore"] = "ignore") -> pydantic.ConfigDict:
+    """Configure a model with an example, to be filled from attributes."""
+    return pydantic.ConfigDict(json_schema_extra={"examples": [value]}, from_attributes=True, extra=extra)
 
 
 class ModelOut(pydantic.BaseModel):
     """The network that classified the image."""
 
-    model_config = _example(_MODEL)
+    model_config = example(_MODEL)
 
     name: str
     version: str
@@ -80,7 +81,7 @@ class ImageOut(pydantic.BaseModel):
 class StudyOut(pydantic.BaseModel):
     """One uploaded image and its classification."""
 
-    model_config = _example(_STUDY)
+    model_config = example(_STUDY)
 
     id: str
     created: datetime
@@ -110,7 +111,7 @@ class StudyOut(pydantic.BaseModel):
 class StudyPage(pydantic.BaseModel):
     """One page of the studies that match a query."""
 
-    model_config = _example({"total": 1, "limit": 50, "offset": 0, "studies": [_STUDY]})
+    model_config = example({"total": 1, "limit": 50, "offset": 0, "studies": [_STUDY]})
 
     total: int
     limit: int
@@ -121,10 +122,7 @@ class StudyPage(pydantic.BaseModel):
 class FeedbackIn(pydantic.BaseModel):
     """A verdict on a study: `agree`, `disagree`, or `correct` with the right label."""
 
-    model_config = pydantic.ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"verdict": "correct", "label": "normal", "note": "scar, known since 2019"}]},
-    )
+    model_config = example({"verdict": "correct", "label": "normal", "note": "scar, known since 2019"}, extra="forbid")
 
     verdict: Verdict
     label: Annotated[str, pydantic.Field(min_length=1, max_length=64)] | None = None
@@ -134,7 +132,7 @@ class FeedbackIn(pydantic.BaseModel):
 class FeedbackOut(pydantic.BaseModel):
     """Stored feedback, with the network that it is about."""
 
-    model_config = _example(
+    model_config = example(
         {
             "id": 1,
             "study_id": _ID,
@@ -172,7 +170,7 @@ class ItemOut(pydantic.BaseModel):
 class JobOut(pydantic.BaseModel):
     """A batch and its progress."""
 
-    model_config = _example(
+    model_config = example(
         {
             "id": _ID,
             "created": _TIME,
@@ -198,7 +196,7 @@ class JobOut(pydantic.BaseModel):
 class BundleOut(pydantic.BaseModel):
     """The loaded network and its bundle."""
 
-    model_config = _example(
+    model_config = example(
         {
             **_MODEL,
             "classes": ["covid", "normal", "virus"],
@@ -228,7 +226,7 @@ class BundleOut(pydantic.BaseModel):
 class AuditOut(pydantic.BaseModel):
     """One line of the audit log; `what` is the id of a study or job, or a user name."""
 
-    model_config = _example({"created": _TIME, "who": "local", "action": "view", "what": _ID})
+    model_config = example({"created": _TIME, "who": "local", "action": "view", "what": _ID})
 
     created: datetime
     who: str
@@ -239,7 +237,7 @@ class AuditOut(pydantic.BaseModel):
 class Problem(pydantic.BaseModel):
     """RFC 9457 problem details. Programs may rely on `code`."""
 
-    model_config = pydantic.ConfigDict(json_schema_extra=_example(_PROBLEM)["json_schema_extra"], extra="allow")
+    model_config = example(_PROBLEM, extra="allow")
 
     type: str
     title: str
@@ -251,7 +249,7 @@ class Problem(pydantic.BaseModel):
 class Health(pydantic.BaseModel):
     """State of the server and of its parts."""
 
-    model_config = _example({"status": "ok", "checks": {"database": "ok", "store": "ok"}})
+    model_config = example({"status": "ok", "checks": {"database": "ok", "store": "ok"}})
 
     status: Literal["ok", "not ready"]
     checks: dict[str, str] = {}

@@ -6,6 +6,7 @@ import pydantic
 from fastapi import APIRouter, Body, Request, Response
 
 from covid_xray.serving.api.predict import problems
+from covid_xray.serving.api.schemas import example
 from covid_xray.serving.http import access
 from covid_xray.serving.http.access import Reader, Server
 from covid_xray.serving.service import Service
@@ -15,9 +16,7 @@ from covid_xray.store.accounts import Principal
 class LoginIn(pydantic.BaseModel):
     """User name and password."""
 
-    model_config = pydantic.ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"name": "reader", "password": "ten letters or more"}]}
-    )
+    model_config = example({"name": "reader", "password": "ten letters or more"}, extra="forbid")
 
     name: Annotated[str, pydantic.Field(min_length=1, max_length=64)]
     password: Annotated[str, pydantic.Field(min_length=1, max_length=1000)]
@@ -26,9 +25,7 @@ class LoginIn(pydantic.BaseModel):
 class WhoOut(pydantic.BaseModel):
     """The authenticated user, and the CSRF token that changing requests with a cookie must send."""
 
-    model_config = pydantic.ConfigDict(
-        json_schema_extra={"examples": [{"name": "reader", "role": "reader", "how": "session", "csrf_token": "0f3a"}]}
-    )
+    model_config = example({"name": "reader", "role": "reader", "how": "session", "csrf_token": "0f3a"})
 
     name: str
     role: str

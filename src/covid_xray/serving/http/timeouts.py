@@ -56,7 +56,9 @@ def _is_plain_413(message: Message) -> bool:
 
 
 class _Body:
-    def __init__(self, scope: MutableMapping[str, Any], receive: Any, *, seconds: float) -> None:
+    def __init__(
+        self, scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Message]], *, seconds: float
+    ) -> None:
         self._scope, self._receive, self._seconds = scope, receive, seconds
         self._deadline: float | None = None
         self._complete = False
@@ -64,21 +66,17 @@ class _Body:
     async def receive(self) -> Message:
         """Receive the next part of the body. Raises `TooSlow`."""
         if self._complete:
-            return await self._next()
+            return await self._receive()
         if self._deadline is None:
             self._deadline = asyncio.get_running_loop().time() + self._seconds
         try:
             async with asyncio.timeout_at(self._deadline):
-                message = await self._next()
+                message = await self._receive()
         except TimeoutError:
             late = TooSlow(f"The upload did not arrive within {self._seconds:g} s. Send it over a faster connection.")
             self._scope["covid_xray.late"] = late
             raise late from None
         self._complete = not message.get("more_body", False)
-        return message
-
-    async def _next(self) -> Message:
-        message: Message = await self._receive()
         return message
 
 

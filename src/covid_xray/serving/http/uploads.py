@@ -4,7 +4,7 @@ Parts over one megabyte are spooled to a file without a name, which disappears w
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import Request
@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 
 from covid_xray import clinical
 from covid_xray.errors import InputRefused
-from covid_xray.store.records import Upload
 
 OVERHEAD = 64 << 10  # bytes of a body besides the file: boundaries, headers, small fields
 FIELD = "file"
@@ -48,11 +47,6 @@ async def multipart_files(request: Request, *, files: int) -> AsyncIterator[list
         yield found
     finally:
         await form.close()
-
-
-def as_upload(part: UploadFile, *, known: Mapping[str, float] | None = None) -> Upload:
-    """Convert a file of a form to an `Upload`."""
-    return Upload(part.filename or "", part.file.read, known or {})
 
 
 async def text_fields(request: Request) -> dict[str, str]:

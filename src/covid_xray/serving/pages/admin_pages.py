@@ -26,7 +26,6 @@ def router() -> APIRouter:
         who: Admin,
         page_number: Annotated[int, Query(alias="page", ge=1, le=10**6)] = 1,
     ) -> Response:
-        """Show the audit log, newest first."""
         entries = service.store.audit(limit=PER_PAGE + 1, offset=(page_number - 1) * PER_PAGE)
         facts = {"entries": entries[:PER_PAGE], "more": len(entries) > PER_PAGE, "number": page_number}
         return page(request, "audit.html", facts, who=who)
@@ -37,7 +36,6 @@ def router() -> APIRouter:
 def _users(pages: APIRouter) -> None:
     @pages.get("/users")
     def users(service: Server, request: Request, who: Admin) -> Response:
-        """Show the users."""
         return _list(service, request, who)
 
     @pages.post("/users")

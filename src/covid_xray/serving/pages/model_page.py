@@ -61,7 +61,6 @@ def router() -> APIRouter:
 
     @pages.get("/model")
     def model(service: Server, request: Request, who: Reader) -> Response:
-        """Show the loaded network."""
         predictor, facts = service.predictor, service.predictor.bundle.facts
         shown = {
             "bundle": predictor.bundle,

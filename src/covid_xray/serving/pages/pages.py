@@ -1,7 +1,7 @@
 """Serve the start page, batches and log-in, and collect the routes of the other pages."""
 
+import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -18,6 +18,7 @@ from covid_xray.serving.views.study_view import ADVICE
 from covid_xray.store import worklist
 
 NEWEST = 4  # studies on the start page
+_OWN_PATH = re.compile(r"/(?!/)[^\\]*")
 
 
 def router() -> APIRouter:
@@ -33,7 +34,6 @@ def router() -> APIRouter:
 def _start(pages: APIRouter) -> None:
     @pages.get("/")
     def start(service: Server, request: Request, who: Reader) -> Response:
-        """Show the upload form and the newest studies."""
         newest = worklist.page(service.store.database, worklist.Query(sort="created"), limit=NEWEST).studies
         service.audit.record(who, "list")
         facts = {"limits": service.predictor.limits, "advice": ADVICE, "newest": newest}
@@ -41,7 +41,6 @@ def _start(pages: APIRouter) -> None:
 
     @pages.get("/studies/{id}/row")
     def row(service: Server, request: Request, who: Reader, id: StudyId) -> Response:
-        """Render one result of the start page."""
         study = service.store.study(id)
         service.audit.record(who, "view", id)
         return page(request, "result.html", {"study": study, "bars": bars_of(study)}, who=who)
@@ -59,7 +58,6 @@ def _start(pages: APIRouter) -> None:
 def _login(pages: APIRouter) -> None:
     @pages.get("/login")
     def ask(request: Request, next: Annotated[str, Query(max_length=500)] = "/") -> Response:
-        """Show the log-in form."""
         return page(request, "login.html", {"next": _own_path(next), "refused": "", "name": ""}, who=None)
 
     @pages.post("/login", dependencies=[access.same_site])
@@ -81,7 +79,6 @@ def _login(pages: APIRouter) -> None:
 
     @pages.post("/logout")
     def log_out(service: Server, request: Request, who: Reader) -> Response:
-        """End the session."""
         response = RedirectResponse("/login", status_code=303)
         sessions.log_out(service, request, response)
         return response
@@ -89,9 +86,4 @@ def _login(pages: APIRouter) -> None:
 
 def _own_path(path: str) -> str:
     """Return the path if it is one of this server, otherwise `/`."""
-    try:
-        parts = urlsplit(path)
-    except ValueError:
-        return "/"
-    own = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.netloc and path.isprintable()
-    return path if own and "\\" not in path else "/"
+    return path if _OWN_PATH.fullmatch(path) and path.isprintable() else "/"

@@ -19,7 +19,6 @@ from covid_xray.serving.views.clinical_view import form_fields, joint_view, pars
 from covid_xray.serving.views.rendering import is_partial, page
 from covid_xray.serving.views.study_view import bars as bars_of
 from covid_xray.store import worklist
-from covid_xray.store.accounts import Principal
 from covid_xray.store.records import Study
 from covid_xray.store.store import Store
 
@@ -59,26 +58,31 @@ def _show(pages: APIRouter) -> None:
 
     @pages.get("/studies/{id}/report")
     def report(service: Server, request: Request, who: Reader, id: StudyId) -> Response:
-        """Show the printable report."""
         found = service.store.study(id)
         service.audit.record(who, "view", id)
         return page(request, "report.html", _facts(service, found), who=who)
 
     @pages.get("/studies/{id}/delete")
     def ask(service: Server, request: Request, who: Admin, id: StudyId) -> Response:
-        """Ask before deleting."""
         return page(request, "delete.html", {"study": service.store.study(id)}, who=who)
 
 
 def _change(pages: APIRouter) -> None:
     @pages.post("/studies/{id}/clinical")
     async def clinical(service: Server, request: Request, who: Reader, id: StudyId) -> Response:
-        """Store the answer with clinical values."""
-        return await _clinical(service, request, who, id)
+        """Store the clinical values of the form, or show the page again with what is wrong."""
+        values = {name: text for name, text in (await text_fields(request)).items() if text.strip()}
+        try:
+            await set_clinical(service, who, id, parse_record(values, service.predictor))
+        except InputRefused as error:
+            study = await run_in_threadpool(service.store.study, id)
+            facts = await run_in_threadpool(_facts, service, study)
+            facts |= {**_NO_LIST, "known": values, "objection": error.message}
+            return page(request, "study.html", facts, who=who, status=error.http_status)
+        return RedirectResponse(f"/studies/{id}#patient", status_code=303)
 
     @pages.post("/studies/{id}/delete")
     def delete(service: Server, request: Request, who: Admin, id: StudyId) -> Response:
-        """Delete the study."""
         service.store.delete(id)
         service.audit.record(who, "delete", id)
         return RedirectResponse("/worklist", status_code=303)
@@ -102,19 +106,6 @@ def _change(pages: APIRouter) -> None:
             return RedirectResponse(f"/studies/{id}#feedback", status_code=303)
         facts = {"study": found, "feedback": service.store.feedback(id), "saved": True}
         return page(request, "feedback.html", facts, who=who)
-
-
-async def _clinical(service: Service, request: Request, who: Principal, identity: str) -> Response:
-    """Store the clinical values of a form, or show the page with what is wrong."""
-    values = {name: text for name, text in (await text_fields(request)).items() if text.strip()}
-    try:
-        await set_clinical(service, who, identity, parse_record(values, service.predictor))
-    except InputRefused as error:
-        study = await run_in_threadpool(service.store.study, identity)
-        facts = await run_in_threadpool(_facts, service, study)
-        facts |= {**_NO_LIST, "known": values, "objection": error.message}
-        return page(request, "study.html", facts, who=who, status=error.http_status)
-    return RedirectResponse(f"/studies/{identity}#patient", status_code=303)
 
 
 def _facts(service: Service, study: Study) -> dict[str, Any]:

@@ -24,8 +24,7 @@ def image_png(store: Store, study: Study, *, longest: int = LONGEST, low: float 
     """Draw the radiograph as 8-bit grey PNG.
 
     Args:
-        store: holds the image.
-        study: the study to draw.
+        store, study: the study to draw.
         longest: largest height and width in pixels; a smaller radiograph is not enlarged.
         low, high: window of the file's 8..16 bits: the shares of its white that become black and white.
 
@@ -47,8 +46,7 @@ def heatmap_png(
     """Draw the heat map of one class.
 
     Args:
-        store: holds the image and the class maps.
-        study: the study to draw.
+        store, study: the study to draw.
         shown: the class; `None` for the most probable one.
         form: `layer` is RGBA of the size of `image_png`, transparent where the map is zero; `overlay` is the radiograph
             with the map and a frame around the part the network saw; `picture` adds a colour bar and a caption.
@@ -65,7 +63,8 @@ def heatmap_png(
     grey = display(store.radiograph(study), longest=longest)
     if form == "layer":
         return _png(Image.fromarray(_layer(class_map, height=grey.shape[0], width=grey.shape[1])))
-    drawn = outlined(overlay(grey, class_map), region_of(study))
+    top, left, bottom, right = study.finding["region"]
+    drawn = outlined(overlay(grey, class_map), (top, left, bottom, right))
     if form == "overlay":
         return _png(Image.fromarray(drawn))
     return _png(annotate(drawn, _caption(study, name), evidence=has_evidence(class_map)))
@@ -85,12 +84,6 @@ def most_probable(study: Study) -> str:
 def has_evidence(class_map: NDArray[np.float32]) -> bool:
     """Say whether a class map has any positive value."""
     return normalise(class_map, height=4, width=4) is not None
-
-
-def region_of(study: Study) -> tuple[float, float, float, float]:
-    """Return the part that the network saw: top, left, bottom, right as shares of the picture."""
-    top, left, bottom, right = study.finding["region"]
-    return top, left, bottom, right
 
 
 def _caption(study: Study, name: str) -> Caption:
