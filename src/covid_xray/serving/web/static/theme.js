@@ -10,8 +10,8 @@
   function apply() {
     if (theme === "auto") delete root.dataset.theme;
     else root.dataset.theme = theme;
-    const said = document.querySelector("#theme span");
-    if (said) said.textContent = names[theme];
+    const output = document.querySelector("#theme span");
+    if (output) output.textContent = names[theme];
   }
 
   apply();

@@ -67,8 +67,8 @@
     const show = (id, value) => {
       const field = $(id);
       field.value = value;
-      const said = viewer.querySelector(`output[for="${id}"]`);
-      if (said) said.textContent = `${Math.round(value)} %`;
+      const output = viewer.querySelector(`output[for="${id}"]`);
+      if (output) output.textContent = `${Math.round(value)} %`;
     };
     show("level", state.level);
     show("width", state.width);
