@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from covid_xray.images.phantoms import phantom
 from covid_xray.images.phantoms.dataset import to_dicom
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.results.result_objects import KINDS, Maker
+from covid_xray.pacs.results.result_objects import KINDS, ResultBuilder
 
 PAGE = Path(__file__).parent.parent / "docs" / "images" / "pacs-series.jpg"
 SIDE, BAR, INK, PAPER = 560, 30, (20, 20, 24), (250, 250, 250)
@@ -28,7 +28,7 @@ def main() -> None:
     anatomy = phantom.draw_anatomy(np.random.default_rng(1), child=False)
     pixels = phantom.draw(anatomy, finding="covid", severity=0.8, size=768).pixels
     data = to_dicom(pixels, patient_id="P-1")
-    made = Maker(Predictor(options.bundle), kinds=KINDS).make(data).objects
+    made = ResultBuilder(Predictor(options.bundle), kinds=KINDS).build(data).objects
     read = {kind: pydicom.dcmread(io.BytesIO(one)) for kind, one in made.items()}
     grey = Image.fromarray(pixels).convert("RGB")
     capture = Image.fromarray(read["sc"].pixel_array)

@@ -93,5 +93,5 @@ def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     assert read_key(tmp_path / "key") == key
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
     (tmp_path / "other").write_text("short")
-    with pytest.raises(UsageError, match="another file"):
+    with pytest.raises(UsageError, match="Not a key file"):
         read_key(tmp_path / "other")

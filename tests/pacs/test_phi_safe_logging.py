@@ -8,7 +8,7 @@ import pydicom
 import pytest
 
 from covid_xray.errors import BadImage
-from covid_xray.pacs.phi_safe_logging import brief_threads, quietly
+from covid_xray.pacs.phi_safe_logging import log_thread_failures, suppress_phi
 from covid_xray.pacs.source_object import NoResult
 
 
@@ -26,7 +26,7 @@ def tell_all() -> None:
 
 
 def test_warnings_log_lines_and_exceptions_stay_inside(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(BadImage) as refusal, quietly("sound tags"):
+    with pytest.raises(BadImage) as refusal, suppress_phi("sound tags"):
         tell_all()
     error = refusal.value
     assert error.code == "unusable-tags"
@@ -36,12 +36,12 @@ def test_warnings_log_lines_and_exceptions_stay_inside(caplog: pytest.LogCapture
 
 
 def test_our_own_exceptions_pass(caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(NoResult, match="ours"), quietly("sound tags"):
+    with pytest.raises(NoResult, match="ours"), suppress_phi("sound tags"):
         raise NoResult("ours")
 
 
 def test_values_beyond_the_standard_pass_inside_and_not_outside() -> None:
-    with quietly("sound tags"):
+    with suppress_phi("sound tags"):
         dataset = pydicom.Dataset()
         dataset.PatientID = "x" * 100
     assert dataset.PatientID == "x" * 100
@@ -49,7 +49,7 @@ def test_values_beyond_the_standard_pass_inside_and_not_outside() -> None:
 
 
 def test_blocks_that_overlap_leave_the_checks_as_they_were() -> None:
-    first, second = quietly("sound tags"), quietly("sound tags")
+    first, second = suppress_phi("sound tags"), suppress_phi("sound tags")
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)  # as in two threads: the one that came first goes first
@@ -62,7 +62,7 @@ def test_a_thread_that_ends_by_an_exception_is_named_by_its_type(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # put back after the test
-    brief_threads()
+    log_thread_failures()
     thread = threading.Thread(target=tell_all)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

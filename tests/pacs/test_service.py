@@ -8,10 +8,10 @@ import pytest
 from covid_xray.errors import Busy, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.service import door, serve
+from covid_xray.pacs.service import open_receiver, serve
 from covid_xray.pacs.settings import Pacs
 from covid_xray.store import worklist
-from support import studies, works
+from support import services, studies
 from support.bundles import make_bundle
 from support.chests import chest
 
@@ -24,12 +24,12 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 
 def test_one_node_works_on_a_store_and_others_only_bring(tmp_path: Path, predictor: Predictor) -> None:
-    with works.opened(tmp_path, predictor) as parts:
-        with pytest.raises(Busy), works.opened(tmp_path, predictor):
+    with services.opened(tmp_path, predictor) as parts:
+        with pytest.raises(Busy), services.opened(tmp_path, predictor):
             pass
-        with door(parts.settings, limits=predictor.limits) as entry:
-            entry.intake.take(works.given(parts, studies.film(PIXELS)), origin="other")
-        assert parts.answer_all() == 1
+        with open_receiver(parts.settings, limits=predictor.limits) as entry:
+            entry.receive(services.incoming(parts, studies.film(PIXELS)), origin="other")
+        assert parts.classify_all() == 1
 
 
 def test_a_node_without_callers_does_not_start(tmp_path: Path, predictor: Predictor) -> None:
@@ -38,33 +38,33 @@ def test_a_node_without_callers_does_not_start(tmp_path: Path, predictor: Predic
 
 
 def test_what_waits_at_the_start_is_answered_and_stopping_ends_it(tmp_path: Path, predictor: Predictor) -> None:
-    with works.opened(tmp_path, predictor) as parts:
-        parts.intake.take(works.given(parts, studies.film(PIXELS)), origin="A")
+    with services.opened(tmp_path, predictor) as parts:
+        parts.receiver.receive(services.incoming(parts, studies.film(PIXELS)), origin="A")
         settings = parts.settings
     stopping, ports = threading.Event(), []
     thread = threading.Thread(
         target=serve, args=(settings, predictor), kwargs={"ready": ports.append, "stopping": stopping}
     )
     thread.start()
-    with door(settings, limits=predictor.limits) as entry:
+    with open_receiver(settings, limits=predictor.limits) as entry:
         for _ in range(200):
-            if entry.arrivals.counts() == {"arrivals answered": 1}:
+            if entry.queue.count_states() == {"arrivals answered": 1}:
                 break
             stopping.wait(0.05)
         stopping.set()
         thread.join(20)
         assert not thread.is_alive()
-        assert entry.arrivals.counts() == {"arrivals answered": 1}
+        assert entry.queue.count_states() == {"arrivals answered": 1}
     assert ports[0] > 0
 
 
 def test_a_sweep_deletes_what_is_done_with(tmp_path: Path, predictor: Predictor) -> None:
-    with works.opened(tmp_path, predictor, retention_hours=1e-9) as parts:
-        parts.intake.take(works.given(parts, studies.film(PIXELS)), origin="A")
-        parts.answer_all()
-        parts.intake.take(works.given(parts, studies.film(PIXELS, number=2)), origin="A")
-        parts.sweep()
-        assert parts.arrivals.counts() == {"arrivals waiting": 1}
+    with services.opened(tmp_path, predictor, retention_hours=1e-9) as parts:
+        parts.receiver.receive(services.incoming(parts, studies.film(PIXELS)), origin="A")
+        parts.classify_all()
+        parts.receiver.receive(services.incoming(parts, studies.film(PIXELS, number=2)), origin="A")
+        parts.clean_up()
+        assert parts.queue.count_states() == {"arrivals waiting": 1}
         assert worklist.page(parts.store.database, worklist.Query()).total == 0
         assert len(list(parts.spool.folder.glob("*.dcm"))) == 1
 
@@ -73,7 +73,7 @@ def test_images_without_a_study_are_cleared_unless_a_server_runs(tmp_path: Path,
     orphan = tmp_path / "store" / "images" / f"{'a' * 32}.png"
     orphan.parent.mkdir(parents=True)
     orphan.touch()
-    with folder_lock(tmp_path / "store"), works.opened(tmp_path, predictor):  # a server holds its store
+    with folder_lock(tmp_path / "store"), services.opened(tmp_path, predictor):  # a server holds its store
         assert orphan.exists()
-    with works.opened(tmp_path, predictor):
+    with services.opened(tmp_path, predictor):
         assert not orphan.exists()

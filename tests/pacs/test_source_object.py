@@ -4,8 +4,8 @@ import pydicom
 import pytest
 
 from covid_xray.errors import BadImage
-from covid_xray.pacs.phi_safe_logging import quietly
-from covid_xray.pacs.source_object import NoResult, character_set, check_kind, read_tags, reference
+from covid_xray.pacs.phi_safe_logging import suppress_phi
+from covid_xray.pacs.source_object import NoResult, character_set, read_tags, reference_dataset, require_frontal_chest
 from support import studies
 from support.chests import chest
 
@@ -15,14 +15,14 @@ PIXELS = chest(height=32, width=32)
 @pytest.mark.parametrize("view", ["PA", "AP", "AP SUPINE", "pa", "", None])
 @pytest.mark.parametrize("part", ["CHEST", "PORTABLE CHEST", "Thorax", "", None])
 def test_frontal_chests_pass_however_they_are_written(view: str | None, part: str | None) -> None:
-    check_kind(read_tags(studies.film(PIXELS, ViewPosition=view, BodyPartExamined=part)))
+    require_frontal_chest(read_tags(studies.film(PIXELS, ViewPosition=view, BodyPartExamined=part)))
 
 
 @pytest.mark.parametrize("tags", [{"ViewPosition": "LLO"}, {"BodyPartExamined": "ABDOMEN"}, {"Modality": "DX"}])
 def test_others_do_not(tags: dict[str, str]) -> None:
     other = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1"} if "Modality" in tags else {}  # for processing
     with pytest.raises(NoResult):
-        check_kind(read_tags(studies.film(PIXELS, **tags, **other)))
+        require_frontal_chest(read_tags(studies.film(PIXELS, **tags, **other)))
 
 
 def test_the_digest_is_of_the_data_set_not_of_who_sent_it() -> None:
@@ -38,9 +38,9 @@ def test_the_digest_is_of_the_data_set_not_of_who_sent_it() -> None:
 
 
 def test_what_a_library_gets_is_complete_and_valid() -> None:
-    with quietly("sound tags"):
-        bare = reference(read_tags(studies.film(PIXELS, **dict.fromkeys(studies.PATIENT))))
-        odd = reference(
+    with suppress_phi("sound tags"):
+        bare = reference_dataset(read_tags(studies.film(PIXELS, **dict.fromkeys(studies.PATIENT))))
+        odd = reference_dataset(
             read_tags(studies.film(PIXELS, StudyDate="26.11.2026", StudyTime="quarter past", PatientAge="56"))
         )
     assert (bare.PatientID, str(bare.PatientName), bare.StudyDate, bare.PatientSex, bare.StudyID) == ("",) * 5
@@ -48,9 +48,9 @@ def test_what_a_library_gets_is_complete_and_valid() -> None:
 
 
 def test_text_beyond_ascii_is_utf8() -> None:
-    assert character_set(reference(read_tags(studies.film(PIXELS)))) is None
+    assert character_set(reference_dataset(read_tags(studies.film(PIXELS)))) is None
     japanese = studies.film(PIXELS, SpecificCharacterSet="ISO_IR 192", PatientName="無^名")
-    assert character_set(reference(read_tags(japanese))) == "ISO_IR 192"
+    assert character_set(reference_dataset(read_tags(japanese))) == "ISO_IR 192"
 
 
 def test_no_value_of_a_tag_is_told() -> None:

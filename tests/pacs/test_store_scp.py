@@ -17,9 +17,9 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8B
 from covid_xray.errors import CovidXrayError, UsageError
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
-from covid_xray.pacs.service import Works
-from covid_xray.pacs.store_scp import Node
-from support import drawing, studies, works
+from covid_xray.pacs.service import NodeServices
+from covid_xray.pacs.store_scp import StoreScp
+from support import drawing, services, studies
 from support.chests import chest
 
 PIXELS = chest(height=64, width=64)
@@ -33,9 +33,9 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 @contextlib.contextmanager
 def listening(
     folder: Path, predictor: Predictor, *, limits: Limits | None = None, **settings: Any
-) -> Iterator[tuple[Works, int]]:
-    with works.opened(folder, predictor, **settings) as parts:
-        node = Node(parts.settings, parts.intake, parts.spool, limits=limits or predictor.limits)
+) -> Iterator[tuple[NodeServices, int]]:
+    with services.opened(folder, predictor, **settings) as parts:
+        node = StoreScp(parts.settings, parts.receiver, limits=limits or predictor.limits)
         with node.listening() as port:
             yield parts, port
 
@@ -70,9 +70,9 @@ def test_success_is_said_when_it_is_stored_and_echo_is_answered(tmp_path: Path, 
         assert association.send_c_echo().Status == 0
         for _ in range(5):
             assert stored(association, studies.film(PIXELS)) == 0
-        assert parts.arrivals.counts() == {"arrivals waiting": 1}
+        assert parts.queue.count_states() == {"arrivals waiting": 1}
         assert stored(association, studies.film(PIXELS, number=2, SOPClassUID="1.2.840.10008.5.1.4.1.1.7")) == 0
-        assert parts.arrivals.counts() == {"arrivals waiting": 1, "arrivals no result": 1}
+        assert parts.queue.count_states() == {"arrivals waiting": 1, "arrivals no result": 1}
     assert len(list(parts.spool.folder.glob("*.dcm"))) == 1
     assert list(parts.spool.incoming.iterdir()) == []
 
@@ -91,10 +91,10 @@ def test_failures_have_their_statuses_and_store_nothing(tmp_path: Path, predicto
         several = opened(studies.film(PIXELS))
         several.NumberOfFrames = 5
         assert association.send_c_store(several).Status == 0xC210
-        assert parts.arrivals.counts() == {}
+        assert parts.queue.count_states() == {}
         assert stored(association, studies.film(PIXELS)) == 0
         assert stored(association, studies.film(PIXELS, number=2)) == 0xA700
-        assert parts.arrivals.counts() == {"arrivals waiting": 1}
+        assert parts.queue.count_states() == {"arrivals waiting": 1}
 
 
 def test_the_unforeseen_is_a_processing_failure_and_tells_nothing(
@@ -105,9 +105,9 @@ def test_the_unforeseen_is_a_processing_failure_and_tells_nothing(
 
     caplog.set_level(logging.DEBUG)
     with listening(tmp_path, predictor) as (parts, port), associated(port) as association:
-        monkeypatch.setattr(parts.intake, "take", breaks)
+        monkeypatch.setattr(parts.receiver, "take", breaks)
         assert stored(association, studies.film(PIXELS, PatientName="CANARY")) == 0x0110
-    assert "unforeseen RuntimeError" in caplog.text
+    assert "unexpectedly (RuntimeError)" in caplog.text
     assert "CANARY" not in caplog.text
 
 
@@ -127,8 +127,8 @@ def test_compressed_objects_are_taken_as_they_are(syntax: str, tmp_path: Path, p
         assert stored(association, data) == 0
         (file,) = parts.spool.folder.glob("*.dcm")
         assert pydicom.dcmread(file).file_meta.TransferSyntaxUID == syntax
-        assert parts.answer_all() == 1
-        assert parts.arrivals.counts() == {"arrivals answered": 1}
+        assert parts.classify_all() == 1
+        assert parts.queue.count_states() == {"arrivals answered": 1}
 
 
 def test_an_object_without_an_end_ends_its_association(tmp_path: Path, predictor: Predictor) -> None:
@@ -142,7 +142,7 @@ def test_an_object_without_an_end_ends_its_association(tmp_path: Path, predictor
                 break
             time.sleep(0.05)
         assert association.is_aborted
-        assert parts.arrivals.counts() == {}
+        assert parts.queue.count_states() == {}
         with associated(port) as another:
             assert stored(another, studies.film(PIXELS)) == 0
         assert list(parts.spool.incoming.iterdir()) == []
@@ -172,12 +172,15 @@ def test_many_associations_at_once_and_no_more(tmp_path: Path, predictor: Predic
         for thread in threads:
             thread.join()
         assert statuses == [0] * 20
-        assert parts.arrivals.counts() == {"arrivals waiting": 20}
+        assert parts.queue.count_states() == {"arrivals waiting": 20}
 
 
 def test_an_address_that_is_taken_is_said(tmp_path: Path, predictor: Predictor) -> None:
-    with listening(tmp_path / "a", predictor) as (_, port), works.opened(tmp_path / "b", predictor, port=port) as parts:
-        node = Node(parts.settings, parts.intake, parts.spool, limits=predictor.limits)
-        with pytest.raises(UsageError, match="free"), node.listening():
+    with (
+        listening(tmp_path / "a", predictor) as (_, port),
+        services.opened(tmp_path / "b", predictor, port=port) as parts,
+    ):
+        node = StoreScp(parts.settings, parts.receiver, limits=predictor.limits)
+        with pytest.raises(UsageError, match="Cannot listen"), node.listening():
             pass
     assert issubclass(UsageError, CovidXrayError)

@@ -13,7 +13,7 @@ import pytest
 from pynetdicom import evt
 
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.results.result_objects import Maker
+from covid_xray.pacs.results.result_objects import ResultBuilder
 from covid_xray.pacs.settings import Pacs, Peer
 from covid_xray.pacs.store_scu import send, web_client
 from support import studies
@@ -27,7 +27,7 @@ PIXELS = chest(height=64, width=64, body=255, lung=85)
 @pytest.fixture(scope="module")
 def objects(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     predictor = Predictor(studies.make_lung_bundle(tmp_path_factory.mktemp("b") / "bundle"))
-    return [*Maker(predictor, share=0.3).make(studies.film(PIXELS)).objects.values()]
+    return [*ResultBuilder(predictor, share=0.3).build(studies.film(PIXELS)).objects.values()]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Arrivals and deliveries: each once, in order, and what waits is what a crash interrupted."""
+"""WorkQueue and deliveries: each once, in order, and what waits is what a crash interrupted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from covid_xray.pacs import work_queue as module
-from covid_xray.pacs.work_queue import ANSWERED, FAILED, NO_RESULT, Arrival, Arrivals, Outcome
+from covid_xray.pacs.work_queue import ANSWERED, FAILED, NO_RESULT, Arrival, Outcome, WorkQueue
 from covid_xray.store.database import Database, sqlite_url
 from covid_xray.store.records import new_id
 from covid_xray.store.tables import deliveries
@@ -22,87 +22,87 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 
 @pytest.fixture
-def arrivals(database: Database) -> Arrivals:
-    return Arrivals(database)
+def queue(database: Database) -> WorkQueue:
+    return WorkQueue(database)
 
 
 def arrival(number: int, content: str = "a") -> Arrival:
     return Arrival(new_id(), "MODALITY", "1.2", f"1.2.{number}", content * 64)
 
 
-def test_the_same_object_is_one_and_other_content_is_another(arrivals: Arrivals) -> None:
+def test_the_same_object_is_one_and_other_content_is_another(queue: WorkQueue) -> None:
     first = arrival(1)
-    assert arrivals.add([first, arrival(1), arrival(2), arrival(1, "b")]) == [True, False, True, True]
-    assert arrivals.add([arrival(1)]) == [False]
-    assert arrivals.known("1.2.1", "a" * 64)
-    assert not arrivals.known("1.2.2", "b" * 64)
-    assert arrivals.waiting() == 3
+    assert queue.add([first, arrival(1), arrival(2), arrival(1, "b")]) == [True, False, True, True]
+    assert queue.add([arrival(1)]) == [False]
+    assert queue.contains("1.2.1", "a" * 64)
+    assert not queue.contains("1.2.2", "b" * 64)
+    assert queue.count_waiting() == 3
 
 
-def test_they_are_begun_in_order_and_finished_with_their_deliveries(arrivals: Arrivals) -> None:
+def test_they_are_begun_in_order_and_finished_with_their_deliveries(queue: WorkQueue) -> None:
     new = [arrival(number) for number in range(5)]
     for one in new:
-        arrivals.add([one])
-    begun = arrivals.begin(limit=3)
+        queue.add([one])
+    begun = queue.claim(limit=3)
     assert [one.sop_uid for one in begun] == ["1.2.0", "1.2.1", "1.2.2"]
     outcomes = [
         Outcome(begun[0].id, ANSWERED, kinds=("sc", "sr")),
         Outcome(begun[1].id, NO_RESULT, "not-a-chest"),
         Outcome(begun[2].id, FAILED, "damaged"),
     ]
-    arrivals.finish(outcomes, peers=["one", "two"])
-    assert arrivals.counts() == {
+    queue.record(outcomes, peers=["one", "two"])
+    assert queue.count_states() == {
         "arrivals answered": 1, "arrivals no result": 1, "arrivals failed": 1, "arrivals waiting": 2,
         "deliveries waiting": 4,
     }  # fmt: skip
-    assert arrivals.open_arrivals() == {new[3].id, new[4].id}
-    assert arrivals.done({one.id for one in new} | {"f" * 32}) == {one.id for one in begun}
-    assert arrivals.open_deliveries() == {(begun[0].id, "sc"), (begun[0].id, "sr")}
+    assert queue.waiting_ids() == {new[3].id, new[4].id}
+    assert queue.finished_ids({one.id for one in new} | {"f" * 32}) == {one.id for one in begun}
+    assert queue.unsent_results() == {(begun[0].id, "sc"), (begun[0].id, "sr")}
 
 
-def test_what_was_tried_often_comes_last_and_alone(arrivals: Arrivals) -> None:
-    arrivals.add([arrival(1), arrival(2)])
+def test_what_was_tried_often_comes_last_and_alone(queue: WorkQueue) -> None:
+    queue.add([arrival(1), arrival(2)])
     for _ in range(module.ALONE):
-        assert len(arrivals.begin(limit=9)) == 2
-    assert [one.sop_uid for one in arrivals.begin(limit=9)] == ["1.2.1"]
-    arrivals.add([arrival(3)])
-    assert arrivals.begin(limit=9)[0].sop_uid == "1.2.3"
+        assert len(queue.claim(limit=9)) == 2
+    assert [one.sop_uid for one in queue.claim(limit=9)] == ["1.2.1"]
+    queue.add([arrival(3)])
+    assert queue.claim(limit=9)[0].sop_uid == "1.2.3"
 
 
-def test_a_try_that_was_not_the_arrivals_fault_does_not_count(arrivals: Arrivals) -> None:
-    arrivals.add([arrival(1)])
+def test_a_try_that_was_not_the_arrivals_fault_does_not_count(queue: WorkQueue) -> None:
+    queue.add([arrival(1)])
     for _ in range(5):
-        arrivals.give_back(arrivals.begin(limit=1))
-    assert arrivals.begin(limit=1)[0].tries == 0
+        queue.release(queue.claim(limit=1))
+    assert queue.claim(limit=1)[0].tries == 0
 
 
-def test_deliveries_are_due_sent_put_off_or_given_up(arrivals: Arrivals) -> None:
-    arrivals.add([arrival(1)])
-    begun = arrivals.begin(limit=1)[0]
-    arrivals.finish([Outcome(begun.id, ANSWERED, kinds=("sc", "sr", "seg"))], peers=["one", "two"])
-    due = arrivals.due("one", limit=9)
+def test_deliveries_are_due_sent_put_off_or_given_up(queue: WorkQueue) -> None:
+    queue.add([arrival(1)])
+    begun = queue.claim(limit=1)[0]
+    queue.record([Outcome(begun.id, ANSWERED, kinds=("sc", "sr", "seg"))], peers=["one", "two"])
+    due = queue.due_deliveries("one", limit=9)
     assert {one.kind for one in due} == {"sc", "sr", "seg"}
-    arrivals.sent(due[:1])
-    arrivals.put_off(due[1:], codes=["status-A700", "no-answer"], waits=[3600, None])
-    assert arrivals.due("one", limit=9) == []
-    assert len(arrivals.due("two", limit=2)) == 2
-    assert arrivals.counts() == {
+    queue.mark_sent(due[:1])
+    queue.reschedule([(due[1], "status-A700", 3600), (due[2], "no-answer", None)])
+    assert queue.due_deliveries("one", limit=9) == []
+    assert len(queue.due_deliveries("two", limit=2)) == 2
+    assert queue.count_states() == {
         "arrivals answered": 1, "deliveries sent": 1, "deliveries waiting": 4, "deliveries given up": 1,
     }  # fmt: skip
-    assert (begun.id, due[0].kind) in arrivals.open_deliveries([begun.id])  # the other peer still waits for it
-    arrivals.sent(arrivals.due("two", limit=9))
-    assert arrivals.open_deliveries([begun.id]) == {(begun.id, due[1].kind)}
+    assert (begun.id, due[0].kind) in queue.unsent_results([begun.id])  # the other peer still waits for it
+    queue.mark_sent(queue.due_deliveries("two", limit=9))
+    assert queue.unsent_results([begun.id]) == {(begun.id, due[1].kind)}
 
 
-def test_only_what_is_done_with_is_forgotten(arrivals: Arrivals, database: Database) -> None:
-    arrivals.add([arrival(1), arrival(2)])
-    begun = arrivals.begin(limit=1)[0]
-    arrivals.finish([Outcome(begun.id, ANSWERED, kinds=("sc",))], peers=["one"])
-    arrivals.forget(hours=0)
-    arrivals.forget(hours=1e-9)
-    assert arrivals.counts() == {"arrivals answered": 1, "arrivals waiting": 1, "deliveries waiting": 1}
-    arrivals.sent(arrivals.due("one", limit=1))
-    arrivals.forget(hours=1e-9)
-    assert arrivals.counts() == {"arrivals waiting": 1}
+def test_only_what_is_done_with_is_forgotten(queue: WorkQueue, database: Database) -> None:
+    queue.add([arrival(1), arrival(2)])
+    begun = queue.claim(limit=1)[0]
+    queue.record([Outcome(begun.id, ANSWERED, kinds=("sc",))], peers=["one"])
+    queue.delete_finished(hours=0)
+    queue.delete_finished(hours=1e-9)
+    assert queue.count_states() == {"arrivals answered": 1, "arrivals waiting": 1, "deliveries waiting": 1}
+    queue.mark_sent(queue.due_deliveries("one", limit=1))
+    queue.delete_finished(hours=1e-9)
+    assert queue.count_states() == {"arrivals waiting": 1}
     with database.reading() as connection:
         assert connection.execute(sa.select(deliveries)).all() == []

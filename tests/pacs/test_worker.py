@@ -10,9 +10,9 @@ import pytest
 from covid_xray.errors import StoreFull
 from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs import worker
-from covid_xray.pacs.service import Works
+from covid_xray.pacs.service import NodeServices
 from covid_xray.store import worklist
-from support import studies, works
+from support import services, studies
 from support.chests import chest
 
 PIXELS = chest(height=64, width=64, body=255, lung=85)
@@ -25,24 +25,24 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 
 @pytest.fixture
-def parts(tmp_path: Path, predictor: Predictor) -> Iterator[Works]:
-    with works.opened(tmp_path, predictor, **ARCHIVE) as opened:
+def parts(tmp_path: Path, predictor: Predictor) -> Iterator[NodeServices]:
+    with services.opened(tmp_path, predictor, **ARCHIVE) as opened:
         yield opened
 
 
-def take(parts: Works, *data: bytes) -> None:
+def take(parts: NodeServices, *data: bytes) -> None:
     for one in data:
-        parts.intake.take(works.given(parts, one), origin="MODALITY")
+        parts.receiver.receive(services.incoming(parts, one), origin="MODALITY")
 
 
-def results(parts: Works) -> set[str]:
+def results(parts: NodeServices) -> set[str]:
     return {path.stem.partition("-")[2] for path in parts.spool.folder.glob("*-*.dcm")}
 
 
-def test_an_arrival_becomes_a_study_in_the_worklist_and_results(parts: Works) -> None:
+def test_an_arrival_becomes_a_study_in_the_worklist_and_results(parts: NodeServices) -> None:
     take(parts, studies.film(PIXELS), studies.film(255 - PIXELS, number=2))
-    assert parts.answer_all() == 2
-    assert parts.arrivals.counts()["arrivals answered"] == 2
+    assert parts.classify_all() == 2
+    assert parts.queue.count_states()["arrivals answered"] == 2
     page = worklist.page(parts.store.database, worklist.Query(origin="MODALITY"))
     assert [study.label for study in page.studies] == ["covid", "normal"]  # the most suspicious first
     study = page.studies[0]
@@ -50,23 +50,23 @@ def test_an_arrival_becomes_a_study_in_the_worklist_and_results(parts: Works) ->
     assert (study.study_uid, study.sop_uid) == ("1.2.826.0.1.3680043.10.1.1", "1.2.826.0.1.3680043.10.1.1.1.1")
     assert parts.store.radiograph(study).pixels.shape == (64, 64)
     assert results(parts) == {"sc", "sr", "seg"}
-    made = pydicom.dcmread(io.BytesIO(parts.spool.result(study.id, "sr").read_bytes()))
+    made = pydicom.dcmread(io.BytesIO(parts.spool.result_path(study.id, "sr").read_bytes()))
     assert made.StudyInstanceUID == study.study_uid
-    assert not parts.spool.original(study.id).exists()
+    assert not parts.spool.original_path(study.id).exists()
 
 
 def test_without_a_peer_the_results_are_in_the_worklist_only(tmp_path: Path, predictor: Predictor) -> None:
-    with works.opened(tmp_path, predictor) as parts:
+    with services.opened(tmp_path, predictor) as parts:
         take(parts, studies.film(PIXELS))
-        parts.answer_all()
-        assert parts.arrivals.counts() == {"arrivals answered": 1}
+        parts.classify_all()
+        assert parts.queue.count_states() == {"arrivals answered": 1}
         assert worklist.page(parts.store.database, worklist.Query()).total == 1
         assert list(parts.spool.folder.glob("*.dcm")) == []
 
 
-@pytest.mark.parametrize("breaks", ["_shelve", "_result", "finish"])
+@pytest.mark.parametrize("breaks", ["_store_studies", "_build_results", "record"])
 def test_a_break_at_any_stage_is_one_study_and_the_same_results_in_the_end(
-    breaks: str, parts: Works, monkeypatch: pytest.MonkeyPatch
+    breaks: str, parts: NodeServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Power(BaseException):
         pass
@@ -76,53 +76,53 @@ def test_a_break_at_any_stage_is_one_study_and_the_same_results_in_the_end(
 
     take(parts, studies.film(PIXELS))
     with monkeypatch.context() as patch:
-        patch.setattr(parts.arrivals if breaks == "finish" else parts.answerer, breaks, fails)
+        patch.setattr(parts.queue if breaks == "record" else parts.worker, breaks, fails)
         with pytest.raises(Power):
-            parts.answerer.work()
+            parts.worker.process_batch()
     first = {path.name: pydicom.dcmread(path).SOPInstanceUID for path in parts.spool.folder.glob("*-*.dcm")}
-    assert parts.answer_all() == 1
+    assert parts.classify_all() == 1
     assert worklist.page(parts.store.database, worklist.Query()).total == 1
     again = {path.name: pydicom.dcmread(path).SOPInstanceUID for path in parts.spool.folder.glob("*-*.dcm")}
     assert len(again) == 3
     assert first in ({}, again)
 
 
-def test_a_full_store_keeps_them_waiting_and_blames_nobody(parts: Works, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_store_keeps_them_waiting(parts: NodeServices, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise StoreFull("no room")
 
     take(parts, studies.film(PIXELS))
     with monkeypatch.context() as patch:
-        patch.setattr(parts.store.images, "put", full)
-        for _ in range(worker.MOST_TRIES + 1):
+        patch.setattr(parts.store.shelf, "put", full)
+        for _ in range(worker.MAX_TRIES + 1):
             with pytest.raises(StoreFull):
-                parts.answerer.work()
-    assert parts.answer_all() == 1
-    assert parts.arrivals.counts()["arrivals answered"] == 1
+                parts.worker.process_batch()
+    assert parts.classify_all() == 1
+    assert parts.queue.count_states()["arrivals answered"] == 1
 
 
-def test_an_arrival_at_which_the_process_always_dies_is_given_up(parts: Works) -> None:
+def test_an_arrival_at_which_the_process_always_dies_is_given_up(parts: NodeServices) -> None:
     take(parts, studies.film(PIXELS))
-    for _ in range(worker.MOST_TRIES):
-        parts.arrivals.begin(limit=1)  # and then the process died
+    for _ in range(worker.MAX_TRIES):
+        parts.queue.claim(limit=1)  # and then the process died
     take(parts, studies.film(PIXELS, number=2))
-    parts.answer_all()
-    assert parts.arrivals.counts() == {"arrivals answered": 1, "arrivals failed": 1, "deliveries waiting": 3}
+    parts.classify_all()
+    assert parts.queue.count_states() == {"arrivals answered": 1, "arrivals failed": 1, "deliveries waiting": 3}
 
 
-def test_an_original_that_is_gone_fails_by_code(parts: Works) -> None:
+def test_an_original_that_is_gone_fails_by_code(parts: NodeServices) -> None:
     take(parts, studies.film(PIXELS))
     for path in parts.spool.folder.glob("*.dcm"):
         path.unlink()
-    parts.answer_all()
-    assert parts.arrivals.counts() == {"arrivals failed": 1}
+    parts.classify_all()
+    assert parts.queue.count_states() == {"arrivals failed": 1}
 
 
-def test_no_value_of_a_tag_is_logged(parts: Works, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_value_of_a_tag_is_logged(parts: NodeServices, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", logger="covid_xray")
     canary = dict.fromkeys(("PatientID", "PatientName", "AccessionNumber", "StudyID", "StudyDescription"), "CANARY")
     take(parts, studies.film(PIXELS, **canary, PatientAge="CANARY", StudyDate="CANARY"))
-    parts.answer_all()
+    parts.classify_all()
     assert "answered" in caplog.text
     assert "CANARY" not in caplog.text
     assert "1.2.826" not in caplog.text

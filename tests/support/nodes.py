@@ -58,11 +58,11 @@ class Node:
         """`pacs status`, inside this process."""
         from covid_xray.config import load
         from covid_xray.pacs.settings import Pacs
-        from covid_xray.pacs.work_queue import Arrivals
+        from covid_xray.pacs.work_queue import WorkQueue
         from covid_xray.store.store import open_database
 
         with contextlib.closing(open_database(load(Pacs, file=self.config).serving())) as database:
-            return Arrivals(database).counts()
+            return WorkQueue(database).count_states()
 
     def until(self, holds: Callable[[], bool], *, seconds: float = 60) -> None:
         """Wait until something holds; fails with the node's log when it never does."""

@@ -1,1 +1,1 @@
-"""Into the hospital's archive: DICOM objects in, result objects in the same study out; a network node."""
+"""Run a DICOM network node: receive radiographs, classify them and send result objects to an archive."""

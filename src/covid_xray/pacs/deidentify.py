@@ -1,10 +1,8 @@
-"""A DICOM radiograph and a key in, a de-identified copy for a research folder out.
+"""Make de-identified copies of DICOM radiographs for research.
 
-The Basic Application Level Confidentiality Profile of PS3.15 by the rules of dicom-anonymizer (table E.1-1, edition
-2026c), in nested items too; besides, every free text, date and private element that the profile leaves. Identifiers
-become pseudonyms that are the same each time under one key, and that nobody finds out without it.
-
-What is drawn into the pixels stays: a copy is never said to be clean of that.
+Applies the Basic Application Level Confidentiality Profile of PS3.15 with the rules of dicom-anonymizer (table E.1-1,
+edition 2026c), also in nested items, and deletes the free texts, dates and private elements that the profile keeps.
+Pseudonyms depend on the identifier and a secret key. Text drawn into the pixels is not removed.
 """
 
 import hmac
@@ -18,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from covid_xray.errors import MissingPackage, UsageError
 from covid_xray.files import replacing
-from covid_xray.pacs.phi_safe_logging import quietly
-from covid_xray.pacs.source_object import check_kind, read_tags
+from covid_xray.pacs.phi_safe_logging import suppress_phi
+from covid_xray.pacs.source_object import read_tags, require_frontal_chest
 
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement
@@ -27,28 +25,28 @@ if TYPE_CHECKING:
 
 EDITION = "dicomfields_2026c"
 _KEY_BYTES = 32
-_TEXT = frozenset({"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UN", "UR", "UT"})
-# Text that has nothing of a person in it, or that the rules have replaced.
-_KEPT = frozenset(
+_TEXT_VRS = frozenset({"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UN", "UR", "UT"})
+# Text without personal data, or replaced by the rules.
+_KEPT_TEXT = frozenset(
     {
         *("PatientID", "PatientName", "PatientBirthDate", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
         *("ReferringPhysicianName", "DeidentificationMethod", "RescaleType", "PixelSpacingCalibrationDescription"),
     }
 )
-_CODES = frozenset({"CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning"})
-_SCHEMES = frozenset({"SCT", "SRT", "99SDM", "SNM3", "DCM"})  # their meanings are words of the standard
-_EMPTY = ("PatientBirthDate", "StudyDate", "StudyTime")  # the library's year 1 is no date for many programs
+_CODE_TAGS = frozenset({"CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning"})
+_STANDARD_SCHEMES = frozenset({"SCT", "SRT", "99SDM", "SNM3", "DCM"})  # their meanings hold no personal data
+_EMPTIED = ("PatientBirthDate", "StudyDate", "StudyTime")  # many programs reject the library's dummy dates
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A de-identified copy: the bytes of the file, and what it may be called.
+class DeidentifiedCopy:
+    """A de-identified copy.
 
     Args:
         data: a DICOM file.
         patient: the patient's pseudonym.
-        name: of the file, from the pseudonym of its SOP Instance UID.
-        burnt_in: what the object says of text in its pixels: `yes`, `no`, or `not said`. Nobody looked.
+        name: of the file, derived from the SOP Instance UID.
+        burnt_in: BurnedInAnnotation of the object: `yes`, `no`, or `not said`. The pixels are not checked.
     """
 
     data: bytes
@@ -58,10 +56,10 @@ class Copy:
 
 
 class Deidentifier:
-    """Makes copies under one key. Thread-safe.
+    """Make copies under one key. Thread-safe.
 
     Args:
-        key: 32 bytes; who has it can tell which pseudonym is whose.
+        key: 32 bytes; with it a pseudonym can be traced to its patient.
 
     Raises:
         MissingPackage: dicom-anonymizer is not installed.
@@ -72,75 +70,72 @@ class Deidentifier:
         try:
             from dicomanonymizer.simpledicomanonymizer import initialize_actions
         except ModuleNotFoundError:
-            raise MissingPackage('expected dicom-anonymizer to be installed: pip install "covid-xray[pacs]"') from None
+            raise MissingPackage('dicom-anonymizer is not installed. Run: pip install "covid-xray[pacs]"') from None
         self._rules: dict[tuple[int, ...], Callable[..., None]] = {
-            tag: _careful(action) for tag, action in initialize_actions(EDITION).items()
+            tag: _delete_on_failure(action) for tag, action in initialize_actions(EDITION).items()
         }
 
-    def copy(self, data: bytes) -> Copy:
-        """The copy of a CR or DX file. Raises `BadImage`, or `NoResult` for other objects."""
+    def copy(self, data: bytes) -> DeidentifiedCopy:
+        """Copy a CR or DX file. Raises `BadImage`, or `NoResult` for other objects."""
         import pydicom
 
         tags = read_tags(data)
-        check_kind(tags)
+        require_frontal_chest(tags)
         patient, sop = self.pseudonym(tags.text("PatientID")), self.uid(tags.sop_uid)
-        with quietly("an object that can be de-identified"):
+        with suppress_phi("The object cannot be de-identified"):
             dataset = pydicom.dcmread(io.BytesIO(data))
-            stated = str(dataset.get("BurnedInAnnotation") or "").upper()
+            burnt_in = str(dataset.get("BurnedInAnnotation") or "").upper()
             self._apply(dataset)
             dataset.PatientID = dataset.PatientName = patient
-            for keyword in _EMPTY:
+            for keyword in _EMPTIED:
                 setattr(dataset, keyword, "")
-            _state(dataset)
-            return Copy(
-                _written(dataset, sop),
-                patient,
-                f"{self._digest('file', tags.sop_uid)[:16]}.dcm",
-                {"YES": "yes", "NO": "no"}.get(stated, "not said"),
-            )
+            _record_method(dataset)
+            name = f"{self._digest('file', tags.sop_uid)[:16]}.dcm"
+            said = {"YES": "yes", "NO": "no"}.get(burnt_in, "not said")
+            return DeidentifiedCopy(_to_bytes(dataset, sop), patient, name, said)
 
     def pseudonym(self, patient_id: str) -> str:
-        """What a patient is called; the same each time, 16 characters."""
+        """Return the pseudonym of a patient, 16 characters."""
         return f"P-{self._digest('patient', patient_id)[:14]}"
 
     def uid(self, original: str) -> str:
-        """A UID that stands for another one, the same each time."""
+        """Return the pseudonym of a UID."""
         digest = hmac.digest(self._key, f"uid|{original}".encode(), "sha256")
         return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
 
-    def _digest(self, what: str, value: str) -> str:
-        return hmac.new(self._key, f"{what}|{value}".encode(), "sha256").hexdigest()
+    def _digest(self, purpose: str, value: str) -> str:
+        return hmac.new(self._key, f"{purpose}|{value}".encode(), "sha256").hexdigest()
 
     def _apply(self, dataset: "Dataset") -> None:
-        """The rules on a data set and on the items that are left in it."""
+        """Apply the rules to a data set and its remaining items."""
         from dicomanonymizer.simpledicomanonymizer import anonymize_dataset
 
         uids = [(element, element.value) for element in dataset if element.VR == "UI" and element.value]
         anonymize_dataset(dataset, base_rules_gen=lambda: dict(self._rules), delete_private_tags=True)
-        for element, value in uids:  # the library's are drawn by chance; ours are the same each time
+        for element, value in uids:  # the library's new UIDs are random
             if element.tag in dataset:
-                dataset[element.tag].value = self._replaced(value)
+                dataset[element.tag].value = self._replace_uid(value)
         for element in list(dataset):
-            if _is_text_of_a_person(element, dataset):
+            if _may_hold_personal_data(element, dataset):
                 del dataset[element.tag]
             elif element.VR == "SQ":
                 for item in element.value:
                     self._apply(item)
 
-    def _replaced(self, value: Any) -> Any:
+    def _replace_uid(self, value: Any) -> Any:
         from pydicom._uid_dict import UID_dictionary
 
         if isinstance(value, str):
-            return value if value in UID_dictionary else self.uid(value)  # of the standard, such as a well-known frame
-        return [self._replaced(str(one)) for one in value]
+            return value if value in UID_dictionary else self.uid(value)  # a UID of the standard stays
+        return [self._replace_uid(str(one)) for one in value]
 
 
 def read_key(file: Path) -> bytes:
-    """The key of a file, which is made for its owner only when it is missing. Raises `UsageError` for another file."""
+    """Read a key file, creating it for its owner only when missing. Raises `UsageError` for another file."""
     if file.is_file():
         key = file.read_bytes()
         if len(key) != _KEY_BYTES:
-            raise UsageError(f"expected a key of {_KEY_BYTES} bytes, as --deidentify makes it. Received: another file")
+            raise UsageError(f"Not a key file: {file.name}. Give a key of {_KEY_BYTES} bytes, or a new name.")
         return key
     key = secrets.token_bytes(_KEY_BYTES)
     with replacing(file) as temporary:
@@ -150,8 +145,8 @@ def read_key(file: Path) -> bytes:
     return key
 
 
-def _careful(action: Callable[..., None]) -> Callable[..., None]:
-    """The rule; what the library has no dummy value for is deleted."""
+def _delete_on_failure(action: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a rule so that an element for which the library has no dummy value is deleted."""
 
     def apply(dataset: "Dataset", tag: tuple[int, int]) -> None:
         try:
@@ -163,17 +158,17 @@ def _careful(action: Callable[..., None]) -> Callable[..., None]:
     return apply
 
 
-def _is_text_of_a_person(element: "DataElement", dataset: "Dataset") -> bool:
-    """Whether an element that the profile left may hold words of a person: free text, dates, and what nobody knows."""
+def _may_hold_personal_data(element: "DataElement", dataset: "Dataset") -> bool:
+    """Return whether an element that the profile keeps is free text, a date or unknown."""
     if element.tag.is_private or not element.keyword:
         return True
-    if element.VR not in _TEXT or element.keyword in _KEPT:
+    if element.VR not in _TEXT_VRS or element.keyword in _KEPT_TEXT:
         return False
-    return not (element.keyword in _CODES and str(dataset.get("CodingSchemeDesignator")) in _SCHEMES)
+    return not (element.keyword in _CODE_TAGS and str(dataset.get("CodingSchemeDesignator")) in _STANDARD_SCHEMES)
 
 
-def _state(dataset: "Dataset") -> None:
-    """Say what was done (PS3.15 E.1, PS3.16 CID 7050)."""
+def _record_method(dataset: "Dataset") -> None:
+    """Record the method (PS3.15 E.1, PS3.16 CID 7050)."""
     from pydicom.dataset import Dataset
 
     code = Dataset()
@@ -184,8 +179,8 @@ def _state(dataset: "Dataset") -> None:
     dataset.DeidentificationMethodCodeSequence = [code]
 
 
-def _written(dataset: "Dataset", sop_uid: str) -> bytes:
-    """The file under a meta header of its own: the old one names its sender."""
+def _to_bytes(dataset: "Dataset", sop_uid: str) -> bytes:
+    """Write the file with a new meta header; the old one names its sender."""
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID
 

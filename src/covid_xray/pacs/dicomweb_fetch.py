@@ -1,7 +1,7 @@
-"""Studies named by UID or date in, their radiographs fetched by DICOMweb and taken in as if they had been sent.
+"""Fetch the radiographs of studies from a peer by DICOMweb and receive them like objects sent by C-STORE.
 
-QIDO-RS tells which instances are CR or DX, WADO-RS gives each; no address of an answer is followed, and what an answer
-calls a UID is used only when it is one.
+QIDO-RS lists the CR and DX instances, WADO-RS retrieves each. No address in a response is followed, and a UID in a
+response is used only when it is valid.
 """
 
 import contextlib
@@ -18,8 +18,9 @@ from covid_xray.files import folder_lock
 from covid_xray.inference.finding import Failure
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
-from covid_xray.pacs.phi_safe_logging import quietly
-from covid_xray.pacs.service import Door, Works, door, works
+from covid_xray.pacs.phi_safe_logging import suppress_phi
+from covid_xray.pacs.receiver import Receiver
+from covid_xray.pacs.service import open_receiver, open_services
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import RADIOGRAPHS
 from covid_xray.pacs.store_scu import PeerFailed, web_client
@@ -27,21 +28,21 @@ from covid_xray.pacs.store_scu import PeerFailed, web_client
 if TYPE_CHECKING:
     from dicomweb_client import DICOMwebClient
 
-_PAGE = 200  # studies of one answer
+_PAGE = 200  # studies per response
 _STUDY, _SERIES, _SOP, _CLASS = "0020000D", "0020000E", "00080018", "00080016"
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which studies: these, or all of a day and later."""
+class StudySelection:
+    """Which studies to fetch: these, or all since a date."""
 
     studies: tuple[str, ...] = ()
     since: date | None = None
 
 
 @dataclass
-class Pulled:
-    """What came of it."""
+class PullReport:
+    """Counts of a pull, and the objects that failed."""
 
     taken: int = 0
     known: int = 0
@@ -51,88 +52,85 @@ class Pulled:
     failures: list[Failure] = field(default_factory=list)
 
 
-def wanted(studies: Sequence[str], since: str | None) -> Wanted:
-    """What was asked for. Raises `UsageError` when it is neither UIDs nor a date."""
+def parse_selection(studies: Sequence[str], since: str | None) -> StudySelection:
+    """Parse --study and --since. Raises `UsageError` for both, none, an invalid UID or an invalid date."""
     if bool(studies) == bool(since):
-        raise UsageError("expected --study UID or --since DATE. Received: both or none")
-    for uid in studies:
-        if not _is_uid(uid):
-            raise UsageError("expected --study to be a Study Instance UID. Received: another text")
+        raise UsageError("Give either --study UID or --since DATE.")
+    if not all(_is_uid(uid) for uid in studies):
+        raise UsageError("--study is not a Study Instance UID. Give one such as 1.2.840.113619.2.1.")
     try:
-        return Wanted(tuple(studies), date.fromisoformat(since) if since else None)
+        return StudySelection(tuple(studies), date.fromisoformat(since) if since else None)
     except ValueError:
-        raise UsageError(f"expected --since to be a date such as 2026-11-26. Received: {since}") from None
+        raise UsageError(f"--since is not a date: {since}. Give one such as 2026-11-26.") from None
 
 
-def pull(settings: Pacs, predictor: Callable[[], Predictor], name: str, what: Wanted) -> Pulled:
-    """Fetch, take in, answer, send. Where a node works on this store, it does the answering and sending.
+def pull(settings: Pacs, predictor: Callable[[], Predictor], name: str, selection: StudySelection) -> PullReport:
+    """Fetch studies of the peer called `name`, classify them and send the results.
 
-    Args:
-        settings: of the node, with the peer.
-        predictor: called when the answering is ours.
-        name: of the peer.
-        what: is to be fetched.
+    Where a node runs on this store, it classifies and sends, and `predictor` is not called.
 
     Raises:
         UsageError: no such peer, or one without DICOMweb.
-        PeerFailed: it does not answer.
+        PeerFailed: the peer does not answer.
     """
     peer = settings.peer(name)
     if not peer.dicomweb:
-        raise UsageError(f"expected a peer with dicomweb. Received: {name}, which has none")
-    client, pulled = web_client(peer), Pulled()
-    if _taken(settings.folder):
-        with door(settings, limits=Limits()) as entry:
-            _fetch(client, entry, name, what, pulled)
-        pulled.remark = "; the running node answers and sends"
-        return pulled
-    with works(settings, predictor()) as parts:
-        _fetch(client, parts, name, what, pulled)
-        pulled.answered = parts.answer_all()
-        parts.send_all()
-        pulled.left = len(parts.arrivals.open_deliveries())
-    return pulled
+        raise UsageError(f"The peer {name} has no DICOMweb address. Set `dicomweb` in its settings.")
+    client, report = web_client(peer), PullReport()
+    if _is_locked(settings.folder):
+        with open_receiver(settings, limits=Limits()) as receiver:
+            _fetch(client, receiver, name, selection, report)
+        report.remark = "; the running node answers and sends"
+        return report
+    with open_services(settings, predictor()) as services:
+        _fetch(client, services.receiver, name, selection, report)
+        report.answered = services.classify_all()
+        services.send_all()
+        report.left = len(services.queue.unsent_results())
+    return report
 
 
-def _fetch(client: "DICOMwebClient", entry: Door | Works, name: str, what: Wanted, pulled: Pulled) -> None:
-    for number, (study, series, sop) in enumerate(_instances(client, what), start=1):
+def _fetch(
+    client: "DICOMwebClient", receiver: Receiver, name: str, selection: StudySelection, report: PullReport
+) -> None:
+    for number, (study, series, sop) in enumerate(_list_instances(client, selection), start=1):
         try:
-            with _file(client, entry.spool.incoming, study, series, sop) as received:
-                new = entry.intake.take(received, origin=name)
-            pulled.taken += new
-            pulled.known += not new
+            with _retrieve(client, receiver.spool.incoming, study, series, sop) as received:
+                new = receiver.receive(received, origin=name)
+            report.taken += new
+            report.known += not new
         except CovidXrayError as error:
-            pulled.failures.append(Failure(f"object {number}", error.code, error.message))
+            report.failures.append(Failure(f"object {number}", error.code, error.message))
 
 
-def _instances(client: "DICOMwebClient", what: Wanted) -> Iterator[tuple[str, str, str]]:
-    """Study, series and instance of every radiograph."""
-    for study in what.studies or _studies(client, what):
-        for item in _asked(client.search_for_instances, study, fields=["SOPClassUID"]):
+def _list_instances(client: "DICOMwebClient", selection: StudySelection) -> Iterator[tuple[str, str, str]]:
+    """Yield study, series and instance UID of every radiograph."""
+    for study in selection.studies or _list_studies(client, selection):
+        for item in _call(client.search_for_instances, study, fields=["SOPClassUID"]):
             if _value(item, _CLASS) in RADIOGRAPHS:
                 yield study, _uid(item, _SERIES), _uid(item, _SOP)
 
 
-def _studies(client: "DICOMwebClient", what: Wanted) -> Iterator[str]:
-    """The studies of a day and later; each page is asked for when the one before is done with."""
-    assert what.since is not None
-    filters, offset = {"StudyDate": f"{what.since:%Y%m%d}-"}, 0
-    seen: set[str] = set()
+def _list_studies(client: "DICOMwebClient", selection: StudySelection) -> Iterator[str]:
+    """Yield the studies since a date, page by page."""
+    assert selection.since is not None
+    filters, offset = {"StudyDate": f"{selection.since:%Y%m%d}-"}, 0
+    listed: set[str] = set()
     while True:
-        page = _asked(client.search_for_studies, limit=_PAGE, offset=offset, search_filters=filters)
-        new = [uid for item in page if (uid := _uid(item, _STUDY)) not in seen]
+        page = _call(client.search_for_studies, limit=_PAGE, offset=offset, search_filters=filters)
+        new = [uid for item in page if (uid := _uid(item, _STUDY)) not in listed]
         yield from new
-        seen.update(new)
+        listed.update(new)
         offset += len(page)
-        if not new:  # the end, or an archive that does not page
+        if not new:  # the end, or an archive without paging
             return
 
 
 @contextlib.contextmanager
-def _file(client: "DICOMwebClient", folder: Path, study: str, series: str, sop: str) -> Iterator[Path]:
-    """One instance as a file in `folder`, which is gone after the block."""
-    dataset = _asked(client.retrieve_instance, study, series, sop)
-    with quietly("an object that can be written"):
+def _retrieve(client: "DICOMwebClient", folder: Path, study: str, series: str, sop: str) -> Iterator[Path]:
+    """Write one instance to a file in `folder` that is deleted after the block."""
+    dataset = _call(client.retrieve_instance, study, series, sop)
+    with suppress_phi("The object cannot be written as a DICOM file"):
         stream = io.BytesIO()
         dataset.save_as(stream, enforce_file_format=True)
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".dcm") as received:
@@ -141,13 +139,13 @@ def _file(client: "DICOMwebClient", folder: Path, study: str, series: str, sop: 
         yield Path(received.name)
 
 
-def _asked(question: Callable[..., Any], *of: str, **more: Any) -> Any:
-    """The answer of a peer. Raises `PeerFailed`."""
+def _call(request: Callable[..., Any], *arguments: str, **options: Any) -> Any:
+    """Return the peer's response. Raises `PeerFailed`."""
     try:
-        with quietly("an archive that answers"):
-            return question(*of, **more)
+        with suppress_phi("The archive gave no usable response"):
+            return request(*arguments, **options)
     except (CovidXrayError, OSError):  # requests' exceptions are OSErrors
-        raise PeerFailed("expected the peer to answer by DICOMweb. Received: an error or nothing") from None
+        raise PeerFailed("The peer answered the DICOMweb request with an error or not at all.") from None
 
 
 def _value(item: dict[str, Any], tag: str) -> str:
@@ -158,7 +156,7 @@ def _value(item: dict[str, Any], tag: str) -> str:
 def _uid(item: dict[str, Any], tag: str) -> str:
     value = _value(item, tag)
     if not _is_uid(value):
-        raise PeerFailed("expected the peer to name objects by UIDs. Received: another text")
+        raise PeerFailed("The peer's response has an invalid UID.")
     return value
 
 
@@ -168,8 +166,7 @@ def _is_uid(text: str) -> bool:
     return UID(text, 0).is_valid
 
 
-def _taken(folder: Path) -> bool:
-    """Whether a node works in the folder now."""
+def _is_locked(folder: Path) -> bool:
     try:
         with folder_lock(folder):
             return False

@@ -1,7 +1,4 @@
-"""Deliveries that are due in, peers that have their objects out; what fails comes again, later and later.
-
-One thread for each peer, so that one that is down keeps none of the others waiting.
-"""
+"""Send result objects to one peer, retrying with growing delays; each peer has a thread and delays no other."""
 
 import logging
 import threading
@@ -12,86 +9,77 @@ from pathlib import Path
 from covid_xray.errors import CovidXrayError
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
-from covid_xray.pacs.store_scu import Sent, send
-from covid_xray.pacs.work_queue import Arrivals, Delivery
+from covid_xray.pacs.store_scu import SendResult, send
+from covid_xray.pacs.work_queue import Delivery, WorkQueue
 from covid_xray.store.records import now
 
-_TOGETHER = 30  # objects of one association
-_PAUSE = 1.0  # seconds between looks for what is due
+_BATCH = 30  # objects per association
+_POLL_SECONDS = 1.0
 _LOG = logging.getLogger("covid_xray.pacs")
 
 
-class Courier(threading.Thread):
-    """Brings one peer its objects until it is stopped.
+class Forwarder(threading.Thread):
+    """Send the peer called `name` its objects until stopped."""
 
-    Args:
-        name: of the peer.
-        settings: of the node.
-        arrivals, spool: what is to be sent, and where it lies.
-    """
-
-    def __init__(self, name: str, settings: Pacs, arrivals: Arrivals, spool: Spool) -> None:
+    def __init__(self, name: str, settings: Pacs, queue: WorkQueue, spool: Spool) -> None:
         super().__init__(name=f"to {name}", daemon=True)
-        self._peer, self._settings, self._arrivals, self._spool = name, settings, arrivals, spool
-        self._stopping, self.news = threading.Event(), threading.Event()
+        self._peer, self._settings, self._queue, self._spool = name, settings, queue, spool
+        self._stopping, self.wake = threading.Event(), threading.Event()
 
     def run(self) -> None:
-        """Bring, wait, bring."""
+        """Send what is due, again and again."""
         while not self._stopping.is_set():
             try:
-                brought = self.bring()
-            except Exception as error:  # the database, the disk, a library: all of it is still there, a little later
-                said = error.code if isinstance(error, CovidXrayError) else type(error).__name__
-                _LOG.warning("peer %s: %s", self._peer, said)
-                brought = 0
-            if not brought:
-                self.news.wait(_PAUSE)
-                self.news.clear()
+                sent = self.forward_due()
+            except Exception as error:  # the database, the disk, a library: try again later
+                code = error.code if isinstance(error, CovidXrayError) else type(error).__name__
+                _LOG.warning("peer %s: %s", self._peer, code)
+                sent = 0
+            if not sent:
+                self.wake.wait(_POLL_SECONDS)
+                self.wake.clear()
 
     def stop(self) -> None:
-        """End after what is on its way."""
+        """End the thread after the object that is under way."""
         self._stopping.set()
-        self.news.set()
+        self.wake.set()
 
-    def bring(self) -> int:
-        """Send some of what is due; returns how many objects the peer took."""
-        due = self._arrivals.due(self._peer, limit=_TOGETHER)
-        there = [(one, path.read_bytes()) for one in due if (path := self._path(one)).is_file()]
-        lost = [one for one in due if one not in [kept for kept, _ in there]]
+    def forward_due(self) -> int:
+        """Send one batch of what is due; return how many objects the peer accepted."""
+        due = self._queue.due_deliveries(self._peer, limit=_BATCH)
+        found = [(one, path.read_bytes()) for one in due if (path := self._path(one)).is_file()]
+        lost = [one for one in due if one not in [kept for kept, _ in found]]
         if lost:  # deleted by hand
-            self._arrivals.put_off(lost, codes=["no-file"] * len(lost), waits=[None] * len(lost))
-        if not there:
+            self._queue.reschedule([(one, "no-file", None) for one in lost])
+        if not found:
             return 0
-        outcomes = list(send(self._settings, self._settings.peer(self._peer), [data for _, data in there]))
-        return self._note([one for one, _ in there], outcomes)
+        results = list(send(self._settings, self._settings.peer(self._peer), [data for _, data in found]))
+        return self._record([(one, result) for (one, _), result in zip(found, results, strict=True)])
 
-    def _note(self, tried: Sequence[Delivery], outcomes: Sequence[Sent]) -> int:
-        done = [one for one, outcome in zip(tried, outcomes, strict=True) if not outcome.code]
-        failed = [(one, outcome.code) for one, outcome in zip(tried, outcomes, strict=True) if outcome.code]
-        if done:
-            self._arrivals.sent(done)
-            self._clear(done)
+    def _record(self, tried: Sequence[tuple[Delivery, SendResult]]) -> int:
+        sent = [one for one, result in tried if not result.code]
+        failed = [(one, result.code, self._delay(one)) for one, result in tried if result.code]
+        if sent:
+            self._queue.mark_sent(sent)
+            self._delete_files(sent)
+            _LOG.info("peer %s: %d objects sent", self._peer, len(sent))
         if failed:
-            waits = [self._wait(one) for one, _ in failed]
-            codes = [code for _, code in failed]
-            self._arrivals.put_off([one for one, _ in failed], codes=codes, waits=waits)
-        for code in sorted({code for _, code in failed}):
-            count = sum(code == other for _, other in failed)
+            self._queue.reschedule(failed)
+        for code in sorted({code for _, code, _ in failed}):
+            count = sum(code == other for _, other, _ in failed)
             _LOG.warning("peer %s: %d objects not sent (%s)", self._peer, count, code)
-        if done:
-            _LOG.info("peer %s: %d objects sent", self._peer, len(done))
-        return len(done)
+        return len(sent)
 
-    def _wait(self, one: Delivery) -> float | None:
-        """Seconds until the next try, doubled each time; `None` when it is too old to try again."""
+    def _delay(self, one: Delivery) -> float | None:
+        """Return the seconds until the next try, doubled each time; `None` when it is too old for another."""
         if now() - one.created > timedelta(hours=self._settings.give_up_hours):
             return None
         return float(min(self._settings.retry_longest, self._settings.retry_seconds * 2.0 ** min(one.tries, 30)))
 
-    def _clear(self, done: Sequence[Delivery]) -> None:
-        """Delete the files that no peer waits for any more."""
-        still = self._arrivals.open_deliveries([one.arrival_id for one in done])
-        self._spool.remove(*(self._path(one) for one in done if (one.arrival_id, one.kind) not in still))
+    def _delete_files(self, sent: Sequence[Delivery]) -> None:
+        """Delete the files that no other peer waits for."""
+        unsent = self._queue.unsent_results([one.arrival_id for one in sent])
+        self._spool.remove(*(self._path(one) for one in sent if (one.arrival_id, one.kind) not in unsent))
 
     def _path(self, one: Delivery) -> Path:
-        return self._spool.result(one.arrival_id, one.kind)
+        return self._spool.result_path(one.arrival_id, one.kind)

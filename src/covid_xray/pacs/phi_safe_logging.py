@@ -1,4 +1,4 @@
-"""Where DICOM libraries run without telling: their warnings, log lines and exceptions hold values of patients."""
+"""Keep patient data out of logs and errors: DICOM libraries put tag values into warnings, log lines and exceptions."""
 
 import contextlib
 import logging
@@ -9,11 +9,10 @@ from covid_xray.errors import BadImage, CovidXrayError
 from covid_xray.images.decode import contained
 
 _LOGGERS = ("highdicom", "pynetdicom", "dicomweb_client", "dicomanonymizer", "urllib3")
-_SILENT = logging.CRITICAL + 1
 
 
 class _Unvalidated:
-    """pydicom's checks of values off while any thread is inside; its own switch, one a process, forgets overlaps."""
+    """Turn pydicom's value validation off while any thread is inside; pydicom's own switch is not thread-safe."""
 
     def __init__(self) -> None:
         self._lock, self._inside, self._switch = threading.Lock(), 0, contextlib.ExitStack()
@@ -36,32 +35,32 @@ class _Unvalidated:
 _unvalidated = _Unvalidated()
 
 
-def silence() -> None:
-    """Silence the libraries of this room for good; none of their lines is free of values."""
+def silence_libraries() -> None:
+    """Silence the loggers of the DICOM libraries for the rest of the process."""
     for name in _LOGGERS:
-        logging.getLogger(name).setLevel(_SILENT)
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def brief_threads() -> None:
-    """For a process of its own: what ends a thread of a library is named by its type, for its text may hold values."""
+def log_thread_failures() -> None:
+    """Log an uncaught exception of a thread by its type only; its text may hold patient data."""
 
-    def told(thrown: threading.ExceptHookArgs) -> None:
-        logging.getLogger("covid_xray.pacs").error("a thread ended (%s)", thrown.exc_type.__name__)
+    def log(failure: threading.ExceptHookArgs) -> None:
+        logging.getLogger("covid_xray.pacs").error("a thread ended (%s)", failure.exc_type.__name__)
 
-    threading.excepthook = told
+    threading.excepthook = log
 
 
 @contextlib.contextmanager
-def quietly(expected: str) -> Iterator[None]:
-    """Values of a file pass as they are, and whatever a library says of them stays inside.
+def suppress_phi(problem: str) -> Iterator[None]:
+    """Accept invalid tag values in the block, and replace exceptions of libraries by one without patient data.
 
     Args:
-        expected: what the block needs, for the message of the refusal.
+        problem: what it means when the block fails, as a sentence without a full stop.
 
     Raises:
-        BadImage: `unusable-tags`, in place of any exception that is not ours.
+        BadImage: `unusable-tags`, in place of any exception of a library.
     """
-    silence()
+    silence_libraries()
     refusal: CovidXrayError | None = None
     with contained(), _unvalidated:
         try:
@@ -69,9 +68,6 @@ def quietly(expected: str) -> Iterator[None]:
         except (CovidXrayError, OSError, MemoryError):
             raise
         except Exception as error:  # libraries raise nearly every type there is
-            refusal = BadImage(
-                f"expected {expected}. Received: an object that no result can be made for ({type(error).__name__})",
-                code="unusable-tags",
-            )
+            refusal = BadImage(f"{problem} ({type(error).__name__}).", code="unusable-tags")
     if refusal:
         raise refusal from None

@@ -1,4 +1,4 @@
-"""Settings and a predictor in, a running node out: it listens, answers, sends and clears up until it is stopped."""
+"""Run the DICOM node: receive, classify, send and clean up until it is stopped."""
 
 import contextlib
 import io
@@ -15,164 +15,148 @@ from covid_xray.files import folder_lock
 from covid_xray.images.sandbox import decode_limited
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
-from covid_xray.pacs.forwarder import Courier
-from covid_xray.pacs.receiver import Intake
-from covid_xray.pacs.results.result_objects import Maker
+from covid_xray.pacs.forwarder import Forwarder
+from covid_xray.pacs.receiver import Receiver
+from covid_xray.pacs.results.result_objects import ResultBuilder
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
-from covid_xray.pacs.store_scp import Node, require_packages
-from covid_xray.pacs.work_queue import Arrivals
-from covid_xray.pacs.worker import Answerer
-from covid_xray.store.image_files import ImageFiles
+from covid_xray.pacs.store_scp import StoreScp, require_packages
+from covid_xray.pacs.work_queue import WorkQueue
+from covid_xray.pacs.worker import InferenceWorker
+from covid_xray.store.image_files import Shelf
 from covid_xray.store.records import thresholds
 from covid_xray.store.store import Store, open_database
 
-_PAUSE = 1.0  # seconds between looks for arrivals that another process took in
-_SWEEP = 60.0  # seconds between sweeps
+_POLL_SECONDS = 1.0  # between looks for objects that another process received
+_CLEANUP_SECONDS = 60.0
 _LOG = logging.getLogger("covid_xray.pacs")
 
 
 @dataclass(frozen=True, eq=False)
-class Works:
-    """The parts of one node that work without listening."""
+class NodeServices:
+    """The parts of one node, without the network server."""
 
     settings: Pacs
     store: Store
-    arrivals: Arrivals
+    queue: WorkQueue
     spool: Spool
-    intake: Intake
-    answerer: Answerer
-    couriers: tuple[Courier, ...]
+    receiver: Receiver
+    worker: InferenceWorker
+    forwarders: tuple[Forwarder, ...]
 
-    def answer_all(self) -> int:
-        """Answer all that wait; returns how many. Raises `Busy`, `StoreFull`."""
-        done = 0
-        while answered := self.answerer.work():
-            done += answered
-        return done
+    def classify_all(self) -> int:
+        """Classify all waiting objects; return how many. Raises `Busy`, `StoreFull`."""
+        total = 0
+        while done := self.worker.process_batch():
+            total += done
+        return total
 
     def send_all(self) -> None:
-        """Send all that is due, each until its peer takes no more."""
-        for courier in self.couriers:
-            while courier.bring():
+        """Send all results that are due, to each peer until it accepts no more."""
+        for forwarder in self.forwarders:
+            while forwarder.forward_due():
                 pass
 
-    def sweep(self) -> None:
-        """Delete what is done with: files, old rows, old studies."""
-        _clear_spool(self.spool, self.arrivals)
-        self.arrivals.forget(hours=self.settings.retention_hours)
+    def clean_up(self) -> None:
+        """Delete files, rows and studies that are no longer needed or older than the retention time."""
+        _clean_spool(self.spool, self.queue)
+        self.queue.delete_finished(hours=self.settings.retention_hours)
         self.store.expire(hours=self.settings.retention_hours)
-        self.store.images.rescan()
-
-
-@dataclass(frozen=True, eq=False)
-class Door:
-    """The parts of a node that take objects in; several processes may have one on the same store."""
-
-    store: Store
-    arrivals: Arrivals
-    spool: Spool
-    intake: Intake
+        self.store.shelf.count()
 
 
 @contextlib.contextmanager
-def door(settings: Pacs, *, limits: Limits) -> Iterator[Door]:
-    """A door to the store. Raises `Busy`, `UsageError`, `MissingPackage` of the database."""
+def open_receiver(settings: Pacs, *, limits: Limits) -> Iterator[Receiver]:
+    """Open the part of a node that accepts objects; several processes may do so on one store.
+
+    Raises `Busy`, `UsageError`, `MissingPackage` of the database.
+    """
     settings.store.expanduser().mkdir(parents=True, exist_ok=True, mode=0o700)
-    with contextlib.closing(open_database(settings.serving())) as database:
-        shelf = ImageFiles(settings.store.expanduser() / "images", quota=settings.quota_bytes)
-        store, arrivals = Store(database, shelf, limits=limits), Arrivals(database)
-        spool = Spool(settings.folder, reserve=settings.reserve_bytes)
-        with Intake(settings, arrivals, spool, limits=limits) as intake:
-            yield Door(store, arrivals, spool, intake)
+    spool = Spool(settings.folder, reserve=settings.reserve_bytes)
+    with (
+        contextlib.closing(open_database(settings.serving())) as database,
+        Receiver(settings, WorkQueue(database), spool, limits=limits) as receiver,
+    ):
+        yield receiver
 
 
 @contextlib.contextmanager
-def works(settings: Pacs, predictor: Predictor) -> Iterator[Works]:
-    """The works on their folder, which they hold alone.
+def open_services(settings: Pacs, predictor: Predictor) -> Iterator[NodeServices]:
+    """Open all parts of a node, with an exclusive lock on its folder.
 
     Raises:
-        Busy: another node works there, or the database does not answer.
+        Busy: another node uses this store, or the database does not answer.
         UsageError, MissingPackage: settings and packages.
     """
-    maker = Maker(predictor, kinds=settings.results, share=settings.share)
+    builder = ResultBuilder(predictor, kinds=settings.results, share=settings.share)
     points = thresholds(predictor.bundle.facts.get("operating_points"))
-    with folder_lock(settings.folder), door(settings, limits=predictor.limits) as entry:
-        arrivals, spool, store = entry.arrivals, entry.spool, entry.store
-        _clear_spool(spool, arrivals)
-        _clear_shelf(settings, store)
-        answerer = Answerer(settings, arrivals, spool, store, maker, thresholds=points)
-        couriers = tuple(Courier(name, settings, arrivals, spool) for name in settings.send_to)
-        yield Works(settings, store, arrivals, spool, entry.intake, answerer, couriers)
+    with folder_lock(settings.folder), open_receiver(settings, limits=predictor.limits) as receiver:
+        queue, spool = receiver.queue, receiver.spool
+        shelf = Shelf(settings.store.expanduser() / "images", quota=settings.quota_bytes)
+        store = Store(queue.database, shelf, limits=predictor.limits)
+        _clean_spool(spool, queue)
+        with contextlib.suppress(Busy), folder_lock(settings.store.expanduser()):  # a running server does it itself
+            store.clear_orphans()
+        worker = InferenceWorker(settings, queue, spool, store, builder, thresholds=points)
+        forwarders = tuple(Forwarder(name, settings, queue, spool) for name in settings.send_to)
+        yield NodeServices(settings, store, queue, spool, receiver, worker, forwarders)
 
 
 def serve(settings: Pacs, predictor: Predictor, *, ready: Callable[[int], None], stopping: threading.Event) -> None:
-    """Listen, answer and send until `stopping` is set; what is under way is brought to its end.
-
-    Args:
-        settings: of the node.
-        predictor: answers.
-        ready: told the port when the node listens.
-        stopping: ends it.
+    """Receive, classify and send until `stopping` is set; call `ready` with the port once the node listens.
 
     Raises:
-        UsageError: no callers, or an address that is taken.
-        Busy: another node works on this store.
+        UsageError: no callers are configured, or the address is in use.
+        Busy: another node uses this store.
     """
     require_packages()
     if not settings.callers:
-        raise UsageError("expected callers: the AE titles that may send to this node. Received: none")
+        raise UsageError("No callers are configured. Set `callers` to the AE titles that may send to this node.")
     _warm_up(predictor.limits)
-    with works(settings, predictor) as parts:
-        node = Node(settings, parts.intake, parts.spool, limits=predictor.limits)
-        for courier in parts.couriers:
-            courier.start()
+    with open_services(settings, predictor) as services:
+        server = StoreScp(settings, services.receiver, limits=predictor.limits)
+        for forwarder in services.forwarders:
+            forwarder.start()
         try:
-            with node.listening() as port:
+            with server.listening() as port:
                 ready(port)
-                _work(parts, stopping)
+                _process_until(stopping, services)
         finally:
-            for courier in parts.couriers:
-                courier.stop()
-            for courier in parts.couriers:
-                courier.join()
+            for forwarder in services.forwarders:
+                forwarder.stop()
+            for forwarder in services.forwarders:
+                forwarder.join()
 
 
 def _warm_up(limits: Limits) -> None:
-    """Start a decoding process now: some senders wait ten seconds for an answer, and the first would wait for it."""
+    """Start a decoding process now: some senders wait ten seconds for a response, and its start takes seconds."""
     stream = io.BytesIO()
     Image.new("L", (8, 8)).save(stream, "PNG")
-    with contextlib.suppress(CovidXrayError):  # on a machine that is very busy it is only later
+    with contextlib.suppress(CovidXrayError):  # on a busy machine it starts later
         decode_limited(stream.getvalue(), limits=limits)
 
 
-def _work(parts: Works, stopping: threading.Event) -> None:
-    swept = time.monotonic()
+def _process_until(stopping: threading.Event, services: NodeServices) -> None:
+    cleaned = time.monotonic()
     while not stopping.is_set():
         try:
-            answered = parts.answerer.work()
-            if time.monotonic() - swept > _SWEEP:
-                parts.sweep()
-                swept = time.monotonic()
-        except (CovidXrayError, OSError) as error:  # the store or the disk: all of it is still there, a little later
+            done = services.worker.process_batch()
+            if time.monotonic() - cleaned > _CLEANUP_SECONDS:
+                services.clean_up()
+                cleaned = time.monotonic()
+        except (CovidXrayError, OSError) as error:  # the store or the disk: try again later
             _LOG.warning("answers wait (%s)", error.code if isinstance(error, CovidXrayError) else "disk")
-            stopping.wait(_PAUSE)
+            stopping.wait(_POLL_SECONDS)
             continue
-        for courier in parts.couriers if answered else ():
-            courier.news.set()
-        if not answered:
-            parts.intake.news.wait(_PAUSE)
-            parts.intake.news.clear()
+        for forwarder in services.forwarders if done else ():
+            forwarder.wake.set()
+        if not done:
+            services.receiver.wake.wait(_POLL_SECONDS)
+            services.receiver.wake.clear()
 
 
-def _clear_spool(spool: Spool, arrivals: Arrivals) -> None:
-    """Delete the files that nobody waits for; in this order, so that what is answered meanwhile counts as open."""
-    waiting = arrivals.open_arrivals()
-    done = arrivals.done(spool.identities() - waiting)
-    spool.clear(arrivals=waiting, deliveries=arrivals.open_deliveries(), done=done)
-
-
-def _clear_shelf(settings: Pacs, store: Store) -> None:
-    """Clear the images without a study, unless a server does so by itself."""
-    with contextlib.suppress(Busy), folder_lock(settings.store.expanduser()):
-        store.clear_orphans()
+def _clean_spool(spool: Spool, queue: WorkQueue) -> None:
+    """Delete unneeded files. The order of the queries matters: what finishes meanwhile must count as open."""
+    waiting = queue.waiting_ids()
+    finished = queue.finished_ids(spool.arrival_ids() - waiting)
+    spool.delete_unneeded(waiting=waiting, unsent=queue.unsent_results(), finished=finished)

@@ -1,4 +1,4 @@
-"""Objects and results as files until they are done with: named by generated numbers, private, on disk when said so."""
+"""Keep received objects and unsent results as private files under generated names, written durably."""
 
 import contextlib
 import os
@@ -12,15 +12,15 @@ from covid_xray.files import fsync_folder
 from covid_xray.store.image_files import private_file, room_on_disk
 
 _NAME = re.compile(r"(?P<id>[0-9a-f]{32})(?:-(?P<kind>sc|sr|seg|gsps))?\.dcm")
-_STALE = 300.0  # seconds after which a file that nobody finished belongs to nobody
+_STALE_SECONDS = 300.0  # after which an unfinished file has no owner any more
 
 
 class Spool:
     """The folder of one node. Thread-safe.
 
     Args:
-        folder: made when it is missing, for its owner only.
-        reserve: bytes that the disk keeps free.
+        folder: created when missing, readable by its owner only.
+        reserve: bytes of the disk to keep free.
     """
 
     def __init__(self, folder: Path, *, reserve: int) -> None:
@@ -29,22 +29,22 @@ class Spool:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def check_room(self) -> None:
-        """Raises `StoreFull` when less than the reserve is free."""
+        """Raise `StoreFull` when less than the reserve is free."""
         if shutil.disk_usage(self.folder).free < self.reserve:
-            raise StoreFull(f"expected at least {self.reserve:,} bytes free on the disk. Received: fewer")
+            raise StoreFull(f"The disk is full: less than {self.reserve:,} bytes are free.")
 
-    def adopt(self, received: Path, identity: str) -> None:
-        """Give a file in `incoming` the name of an arrival; it is on disk when this returns. Raises `StoreFull`."""
+    def store_original(self, received: Path, identity: str) -> None:
+        """Link a file of `incoming` under the id of its arrival, durably. Raises `StoreFull`."""
         with room_on_disk():
             with received.open("rb") as stream:
                 os.fsync(stream.fileno())
-            os.link(received, self.original(identity))
+            os.link(received, self.original_path(identity))
             fsync_folder(self.folder)
 
-    def write(self, identity: str, kind: str, data: bytes) -> None:
-        """Keep a result. Its name is durable after `sync`. Raises `StoreFull`."""
-        path = self.result(identity, kind)
-        path.unlink(missing_ok=True)  # of a try before a crash
+    def store_result(self, identity: str, kind: str, data: bytes) -> None:
+        """Write a result object. Its name is durable after `sync`. Raises `StoreFull`."""
+        path = self.result_path(identity, kind)
+        path.unlink(missing_ok=True)  # left by a try before a crash
         try:
             with room_on_disk(), private_file(path) as stream:
                 stream.write(data)
@@ -56,59 +56,56 @@ class Spool:
         """Make the names of all results durable."""
         fsync_folder(self.folder)
 
-    def original(self, identity: str) -> Path:
-        """Where an arrival lies."""
+    def original_path(self, identity: str) -> Path:
+        """Return the path of a received object."""
         return self._path(identity, "")
 
-    def result(self, identity: str, kind: str) -> Path:
-        """Where a result of an arrival lies."""
+    def result_path(self, identity: str, kind: str) -> Path:
+        """Return the path of a result object."""
         return self._path(identity, f"-{kind}")
 
     def remove(self, *paths: Path) -> None:
-        """Delete files; those that are gone already are fine."""
+        """Delete files that may be gone already."""
         for path in paths:
             path.unlink(missing_ok=True)
 
-    def identities(self) -> set[str]:
-        """The arrivals that files are named after."""
+    def arrival_ids(self) -> set[str]:
+        """Return the ids of the arrivals that have files."""
         return {match["id"] for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))}
 
-    def clear(
-        self, *, arrivals: set[str], deliveries: set[tuple[str, str]], done: set[str], age: float = _STALE
+    def delete_unneeded(
+        self, *, waiting: set[str], unsent: set[tuple[str, str]], finished: set[str], age: float = _STALE_SECONDS
     ) -> int:
-        """Delete what belongs neither to an open arrival nor to an open delivery; returns how many files.
+        """Delete the files of neither a waiting arrival nor an unsent result; return how many.
 
         Args:
-            arrivals: ids of those without an answer.
-            deliveries: arrival and kind of those that are not sent.
-            done: ids of arrivals that are answered, without a result, or failed.
-            age: seconds since it was written, for files of no arrival that is known: younger ones may be on their way.
+            waiting: ids of arrivals without an outcome.
+            unsent: (arrival id, kind) of results that are still to be sent.
+            finished: ids of arrivals with an outcome.
+            age: seconds; younger files of unknown arrivals are kept, since they may be under way.
         """
-        before, gone = time.time() - age, 0
+        before, deleted = time.time() - age, 0
         for path in [*self.folder.iterdir(), *self.incoming.iterdir()]:
             with contextlib.suppress(FileNotFoundError):
-                if not path.is_file() or _wanted(path, arrivals, deliveries):
+                if not path.is_file() or _is_needed(path, waiting, unsent):
                     continue
                 match = _NAME.fullmatch(path.name)
-                if path.stat().st_mtime <= before or (match and match["id"] in done):
+                if path.stat().st_mtime <= before or (match and match["id"] in finished):
                     path.unlink()
-                    gone += 1
-        return gone
+                    deleted += 1
+        return deleted
 
     def _path(self, identity: str, suffix: str) -> Path:
         path = self.folder / f"{identity}{suffix}.dcm"
         if not _NAME.fullmatch(path.name):
-            raise ValueError("expected a generated id and a kind of result. Received: another name")
+            raise ValueError("Not a generated id with a kind of result.")
         return path
 
 
-def _wanted(path: Path, arrivals: set[str], deliveries: set[tuple[str, str]]) -> bool:
-    match = _NAME.fullmatch(path.name)
+def _is_needed(path: Path, waiting: set[str], unsent: set[tuple[str, str]]) -> bool:
     if path.name.startswith(".lock"):
         return True
+    match = _NAME.fullmatch(path.name)
     if match is None or path.parent.name == "incoming":
         return False
-    if match["kind"] is None:
-        return match["id"] in arrivals
-    # Results of an open arrival are being made.
-    return (match["id"], match["kind"]) in deliveries or match["id"] in arrivals
+    return match["id"] in waiting or (match["id"], match["kind"]) in unsent

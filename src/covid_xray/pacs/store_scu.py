@@ -1,6 +1,6 @@
-"""Result objects in, a peer that has them out: by C-STORE, or by STOW-RS and a look with QIDO-RS.
+"""Send result objects to a peer: by C-STORE, or by STOW-RS with a check by QIDO-RS.
 
-Addresses come from the settings only; no redirect is followed and no address in an answer is used.
+Addresses come from the settings only; no redirect is followed and no address in a response is used.
 """
 
 import io
@@ -9,74 +9,69 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from covid_xray.errors import CovidXrayError, MissingPackage
-from covid_xray.pacs.phi_safe_logging import quietly, silence
+from covid_xray.pacs.phi_safe_logging import silence_libraries, suppress_phi
 from covid_xray.pacs.settings import Pacs, Peer
 
 if TYPE_CHECKING:
     from dicomweb_client import DICOMwebClient
     from pydicom.dataset import Dataset
 
-SECONDS = 30.0  # that a peer may take for an answer
+TIMEOUT = 30.0  # seconds, of a peer's response
 _SYNTAX = "1.2.840.10008.1.2.1"  # explicit VR little endian, of all results
-_WARNINGS = range(0xB000, 0xC000)  # stored, with a remark
+_WARNINGS = range(0xB000, 0xC000)  # statuses of objects that were stored with a remark
 
 
 class PeerFailed(CovidXrayError):
-    """A peer has not got an object. The code says why, without a word of the peer's."""
+    """A peer did not do what it was asked for. The code says why, without a word of the peer's response."""
 
     default_code = "peer-failed"
 
 
 @dataclass(frozen=True)
-class Sent:
-    """What came of one object: an empty code when the peer has it."""
+class SendResult:
+    """The outcome of sending one object: an empty code when the peer has it."""
 
     code: str = ""
 
 
-def send(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterator[Sent]:
-    """Send objects, DICOM files, one after the other; what came of each, in order."""
+def send(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterator[SendResult]:
+    """Send DICOM files one after the other; yield the outcome of each, in order."""
     return _send_web(peer, objects) if peer.dicomweb else _send_dicom(settings, peer, objects)
 
 
 def web_client(peer: Peer) -> "DICOMwebClient":
-    """A client of a peer's DICOMweb, which follows no redirect. Raises `MissingPackage`, `UsageError`."""
+    """Make a client of a peer's DICOMweb service. Raises `MissingPackage`, `UsageError`."""
     try:
         import requests
         from dicomweb_client import DICOMwebClient
     except ModuleNotFoundError:
-        raise MissingPackage('expected dicomweb-client to be installed: pip install "covid-xray[pacs]"') from None
-    silence()
+        raise MissingPackage('dicomweb-client is not installed. Run: pip install "covid-xray[pacs]"') from None
+    silence_libraries()
+
+    class TimedAdapter(requests.adapters.HTTPAdapter):  # the client itself sets no timeout
+        def send(self, request: Any, *arguments: Any, **options: Any) -> Any:
+            return super().send(request, *arguments, **{**options, "timeout": TIMEOUT})
+
     session = requests.Session()
     session.max_redirects = 0
-    session.trust_env = False  # no proxy and no password that somebody left in the environment
+    session.trust_env = False  # use no proxy or password of the environment
     session.verify = str(peer.authority) if peer.authority else True
     if peer.user:
         session.auth = (peer.user, peer.password or "")
     if peer.token:
         session.headers["Authorization"] = f"Bearer {peer.token}"
-    session.mount("http://", _patient(requests))
-    session.mount("https://", _patient(requests))
+    session.mount("http://", TimedAdapter())
+    session.mount("https://", TimedAdapter())
     client = DICOMwebClient(url=str(peer.dicomweb), session=session)
-    client.set_http_retry_params(retry=False)  # tries again are for the courier, which waits longer each time
+    client.set_http_retry_params(retry=False)  # the forwarder retries, with longer delays
     return client
 
 
-def _patient(requests: Any) -> Any:
-    """An adapter whose requests end: the client sets no time of its own."""
-
-    class Adapter(requests.adapters.HTTPAdapter):
-        def send(self, request: Any, *arguments: Any, **options: Any) -> Any:
-            return super().send(request, *arguments, **{**options, "timeout": SECONDS})
-
-    return Adapter()
-
-
-def _send_dicom(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterator[Sent]:
+def _send_dicom(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterator[SendResult]:
     datasets = [_read(data) for data in objects]
     association = associate(settings, peer, {str(one.SOPClassUID) for one in datasets})
     if association is None:
-        yield from (Sent("no-association") for _ in objects)
+        yield from (SendResult("no-association") for _ in objects)
         return
     try:
         for one in datasets:
@@ -87,12 +82,12 @@ def _send_dicom(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterato
 
 
 def associate(settings: Pacs, peer: Peer, classes: set[str], *, role: Mapping[str, Any] | None = None) -> Any:
-    """An association with a peer for these SOP classes, or `None` when there is none to be had."""
+    """Open an association with a peer for these SOP classes; `None` when the peer refuses or does not answer."""
     from pynetdicom import AE
 
-    silence()
+    silence_libraries()
     entity = AE(ae_title=settings.ae_title)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = SECONDS
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = TIMEOUT
     entity.maximum_pdu_size = 0
     for uid in sorted(classes):
         entity.add_requested_context(uid, _SYNTAX)
@@ -100,39 +95,39 @@ def associate(settings: Pacs, peer: Peer, classes: set[str], *, role: Mapping[st
     return association if association.is_established else None
 
 
-def _store(association: Any, one: "Dataset") -> Sent:
+def _store(association: Any, one: "Dataset") -> SendResult:
     try:
-        with quietly("an association that lasts"):
+        with suppress_phi("The association failed"):
             status = association.send_c_store(one).get("Status") if association.is_established else None
     except CovidXrayError:
-        return Sent("not-accepted")  # the peer has no place for this SOP class
+        return SendResult("not-accepted")  # the peer does not take this SOP class
     if status is None:
-        return Sent("no-answer")
-    return Sent() if status == 0 or status in _WARNINGS else Sent(f"status-{status:04X}")
+        return SendResult("no-answer")
+    return SendResult() if status == 0 or status in _WARNINGS else SendResult(f"status-{status:04X}")
 
 
-def _send_web(peer: Peer, objects: Sequence[bytes]) -> Iterator[Sent]:
-    client, answered = web_client(peer), True
+def _send_web(peer: Peer, objects: Sequence[bytes]) -> Iterator[SendResult]:
+    client, answers = web_client(peer), True
     for data in objects:
-        sent = _stow(client, _read(data)) if answered else Sent("no-answer")  # who is away stays away for a while
-        answered = answered and sent.code != "no-answer"
-        yield sent
+        result = _stow(client, _read(data)) if answers else SendResult("no-answer")  # one timeout a batch is enough
+        answers = answers and result.code != "no-answer"
+        yield result
 
 
-def _stow(client: "DICOMwebClient", one: "Dataset") -> Sent:
-    """Store an object, then look whether it is there: some archives answer 200 and store nothing."""
+def _stow(client: "DICOMwebClient", one: "Dataset") -> SendResult:
+    """Store an object, then check that it is there: some archives answer 200 and store nothing."""
     try:
-        with quietly("an archive that answers"):
-            answer = client.store_instances([one])
-            if answer.get("FailedSOPSequence"):
-                return Sent("refused")
-            return Sent() if _is_there(client, one) else Sent("not-there")
-    except (CovidXrayError, OSError) as error:  # requests' exceptions are OSErrors, and hold addresses with UIDs
-        response = getattr(error, "response", None)
-        return Sent("no-answer" if response is None else f"http-{int(response.status_code)}")
+        with suppress_phi("The archive gave no usable response"):
+            response = client.store_instances([one])
+            if response.get("FailedSOPSequence"):
+                return SendResult("refused")
+            return SendResult() if _is_stored(client, one) else SendResult("not-there")
+    except (CovidXrayError, OSError) as error:  # requests' exceptions are OSErrors; their text holds UIDs
+        refusal = getattr(error, "response", None)
+        return SendResult("no-answer" if refusal is None else f"http-{int(refusal.status_code)}")
 
 
-def _is_there(client: "DICOMwebClient", one: "Dataset") -> bool:
+def _is_stored(client: "DICOMwebClient", one: "Dataset") -> bool:
     found = client.search_for_instances(
         str(one.StudyInstanceUID), str(one.SeriesInstanceUID), search_filters={"00080018": str(one.SOPInstanceUID)}
     )

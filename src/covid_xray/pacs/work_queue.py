@@ -1,12 +1,13 @@
-"""What arrived, what became of it, and which results are still to be sent: the transactions of the node.
+"""Keep track of received objects, their outcomes and the results still to be sent, in database transactions.
 
-An arrival waits, then is answered, has no result, or has failed; a delivery waits, then is sent or given up. Whatever
-a crash interrupts is still waiting after it.
+An arrival is waiting, then answered, without a result, or failed; a delivery is waiting, then sent or given up. What a
+crash interrupts is still waiting afterwards.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,14 +16,14 @@ from covid_xray.store.records import now
 from covid_xray.store.tables import arrivals, deliveries
 
 WAITING, ANSWERED, NO_RESULT, FAILED = "waiting", "answered", "no result", "failed"
-_CHUNK = 500  # ids of one question
-ALONE = 3  # tries after which an arrival is answered by itself
 SENT, GIVEN_UP = "sent", "given up"
+_CHUNK = 500  # ids per query
+ALONE = 3  # tries after which an arrival is classified by itself
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """An object that was received. `id` is 32 hexadecimal digits; `sha256` is of its data set."""
+    """A received object. `id` is 32 hexadecimal digits; `sha256` is of its data set."""
 
     id: str
     origin: str
@@ -36,18 +37,18 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One result object that one peer is to get."""
+    """A result object to be sent to one peer; `created` is when its arrival came."""
 
     arrival_id: str
     kind: str
     peer: str
     tries: int
-    created: datetime  # when the arrival came
+    created: datetime
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an arrival: its state, why there is no result, and the kinds of objects to send."""
+    """The final state of an arrival, why there is no result, and the kinds of objects to send."""
 
     id: str
     state: str
@@ -55,52 +56,47 @@ class Outcome:
     kinds: tuple[str, ...] = ()
 
 
-class Arrivals:
-    """The two tables. Thread-safe. Every method raises `Busy` and `StoreFull` of the database."""
+class WorkQueue:
+    """The tables of arrivals and deliveries. Thread-safe. Every method raises `Busy` and `StoreFull`."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     def add(self, new: Sequence[Arrival]) -> list[bool]:
-        """Add arrivals in one transaction; whether each is new. The same object again is not added."""
-        with self._database.writing() as connection:
-            return [insert_once(connection, arrivals, _row(arrival)) for arrival in new]
+        """Add arrivals in one transaction; return for each whether it is new. An object is added only once."""
+        with self.database.writing() as connection:
+            return [insert_once(connection, arrivals, {**vars(arrival), "created": now()}) for arrival in new]
 
-    def known(self, sop_uid: str, sha256: str) -> bool:
-        """Whether this object arrived before."""
+    def contains(self, sop_uid: str, sha256: str) -> bool:
+        """Return whether this object arrived before."""
         where = (arrivals.c.sop_uid == sop_uid) & (arrivals.c.sha256 == sha256)
-        with self._database.reading() as connection:
-            return connection.execute(sa.select(arrivals.c.id).where(where)).first() is not None
+        return bool(self._read(sa.select(arrivals.c.id).where(where)))
 
-    def waiting(self) -> int:
-        """How many have no answer yet."""
-        with self._database.reading() as connection:
-            query = sa.select(sa.func.count()).select_from(arrivals).where(arrivals.c.state == WAITING)
-            return int(connection.execute(query).scalar_one())
+    def count_waiting(self) -> int:
+        """Count the arrivals without an outcome."""
+        return int(self._read(sa.select(sa.func.count()).where(arrivals.c.state == WAITING))[0][0])
 
-    def begin(self, *, limit: int) -> list[Arrival]:
-        """The oldest that wait, with one more try counted; those that were tried before come after the others.
+    def claim(self, *, limit: int) -> list[Arrival]:
+        """Return the oldest waiting arrivals, those tried before last, and count one more try of each.
 
-        An arrival at which the process died several times comes alone, so that it takes no other down with it.
+        An arrival at which the process died several times comes alone, so that it fails no other.
         """
         columns = [arrivals.c[name] for name in Arrival.__dataclass_fields__]
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             order = (arrivals.c.tries, arrivals.c.created, arrivals.c.id)
             query = sa.select(*columns).where(arrivals.c.state == WAITING).order_by(*order).limit(limit)
             found = [Arrival(*row) for row in connection.execute(query)]
             found = found[:1] if found and found[0].tries >= ALONE else found
-            ids = [arrival.id for arrival in found]
-            connection.execute(sa.update(arrivals).where(arrivals.c.id.in_(ids)).values(tries=arrivals.c.tries + 1))
+            connection.execute(_update_arrivals(found, tries=arrivals.c.tries + 1))
         return found
 
-    def give_back(self, begun: Sequence[Arrival]) -> None:
-        """They wait on, and the try does not count: it was not they that failed."""
-        ids = [arrival.id for arrival in begun]
-        with self._database.writing() as connection:
-            connection.execute(sa.update(arrivals).where(arrivals.c.id.in_(ids)).values(tries=arrivals.c.tries - 1))
+    def release(self, claimed: Sequence[Arrival]) -> None:
+        """Return arrivals to the queue without counting the try."""
+        with self.database.writing() as connection:
+            connection.execute(_update_arrivals(claimed, tries=arrivals.c.tries - 1))
 
-    def finish(self, outcomes: Sequence[Outcome], *, peers: Sequence[str]) -> None:
-        """Say what became of arrivals, and that their objects are to be sent to `peers`."""
+    def record(self, outcomes: Sequence[Outcome], *, peers: Sequence[str]) -> None:
+        """Record the outcomes of arrivals, and schedule their objects for `peers`."""
         moment = now()
         rows = [
             {"arrival_id": one.id, "kind": kind, "peer": peer, "state": WAITING, "tries": 0, "due": moment}
@@ -108,90 +104,78 @@ class Arrivals:
             for kind in one.kinds
             for peer in peers
         ]
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             for one in outcomes:
-                values = {"state": one.state, "code": one.code}
-                connection.execute(sa.update(arrivals).where(arrivals.c.id == one.id).values(values))
+                connection.execute(_update_arrivals([one], state=one.state, code=one.code))
             if rows:
                 connection.execute(sa.insert(deliveries), rows)
 
-    def due(self, peer: str, *, limit: int) -> list[Delivery]:
-        """What a peer is to get now, the longest due first."""
-        table = deliveries.join(arrivals, arrivals.c.id == deliveries.c.arrival_id)
-        columns = (
-            deliveries.c.arrival_id,
-            deliveries.c.kind,
-            deliveries.c.peer,
-            deliveries.c.tries,
-            arrivals.c.created,
-        )
-        where = (deliveries.c.peer == peer) & (deliveries.c.state == WAITING) & (deliveries.c.due <= now())
-        query = sa.select(*columns).select_from(table).where(where).order_by(deliveries.c.due).limit(limit)
-        with self._database.reading() as connection:
-            return [Delivery(*row) for row in connection.execute(query)]
+    def due_deliveries(self, peer: str, *, limit: int) -> list[Delivery]:
+        """Return what a peer is to get now, the longest due first."""
+        table, columns = deliveries.join(arrivals, arrivals.c.id == deliveries.c.arrival_id), deliveries.c
+        where = (columns.peer == peer) & (columns.state == WAITING) & (columns.due <= now())
+        query = sa.select(columns.arrival_id, columns.kind, columns.peer, columns.tries, arrivals.c.created)
+        query = query.select_from(table).where(where).order_by(columns.due).limit(limit)
+        return [Delivery(*row) for row in self._read(query)]
 
-    def sent(self, done: Sequence[Delivery]) -> None:
-        """The peer has them."""
-        with self._database.writing() as connection:
+    def mark_sent(self, done: Sequence[Delivery]) -> None:
+        """Record that the peer has these objects."""
+        with self.database.writing() as connection:
             for one in done:
-                connection.execute(_update(one).values(state=SENT, tries=one.tries + 1, code=None))
+                connection.execute(_update_delivery(one, state=SENT, code=None))
 
-    def put_off(self, failed: Sequence[Delivery], *, codes: Sequence[str], waits: Sequence[float | None]) -> None:
-        """The peer has not got them: again in so many seconds, or `None` for never."""
-        with self._database.writing() as connection:
-            for one, code, wait in zip(failed, codes, waits, strict=True):
-                values = {"tries": one.tries + 1, "code": code[:64]}
-                values |= {"state": GIVEN_UP} if wait is None else {"due": now() + timedelta(seconds=wait)}
-                connection.execute(_update(one).values(values))
+    def reschedule(self, failed: Sequence[tuple[Delivery, str, float | None]]) -> None:
+        """Record failures: each with its code and the seconds until the next try, `None` for no other try."""
+        with self.database.writing() as connection:
+            for one, code, delay in failed:
+                next_try = {"state": GIVEN_UP} if delay is None else {"due": now() + timedelta(seconds=delay)}
+                connection.execute(_update_delivery(one, code=code[:64], **next_try))
 
-    def open_deliveries(self, ids: Sequence[str] | None = None) -> set[tuple[str, str]]:
-        """(arrival, kind) of what still waits to be sent, of these arrivals or of all."""
+    def unsent_results(self, ids: Sequence[str] | None = None) -> set[tuple[str, str]]:
+        """Return (arrival id, kind) of what is still to be sent, of these arrivals or of all."""
         query = sa.select(deliveries.c.arrival_id, deliveries.c.kind).where(deliveries.c.state == WAITING)
         if ids is not None:
             query = query.where(deliveries.c.arrival_id.in_(ids))
-        with self._database.reading() as connection:
-            return {(row.arrival_id, row.kind) for row in connection.execute(query)}
+        return {(row.arrival_id, row.kind) for row in self._read(query)}
 
-    def open_arrivals(self) -> set[str]:
-        """Ids of those that have no answer yet."""
-        with self._database.reading() as connection:
-            return set(connection.scalars(sa.select(arrivals.c.id).where(arrivals.c.state == WAITING)))
+    def waiting_ids(self) -> set[str]:
+        """Return the ids of arrivals without an outcome."""
+        return {row.id for row in self._read(sa.select(arrivals.c.id).where(arrivals.c.state == WAITING))}
 
-    def done(self, ids: set[str]) -> set[str]:
-        """Those of these ids that need no answer any more."""
-        columns, found = arrivals.c, set[str]()
-        with self._database.reading() as connection:
-            ordered = sorted(ids)
-            for start in range(0, len(ordered), _CHUNK):
-                some = ordered[start : start + _CHUNK]
-                query = sa.select(columns.id).where(columns.id.in_(some) & (columns.state != WAITING))
-                found.update(connection.scalars(query))
-        return found
+    def finished_ids(self, ids: set[str]) -> set[str]:
+        """Return those of these ids that have an outcome."""
+        columns, ordered = arrivals.c, sorted(ids)
+        chunks = (ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK))
+        finished = sa.select(columns.id).where(columns.state != WAITING)
+        return {row.id for some in chunks for row in self._read(finished.where(columns.id.in_(some)))}
 
-    def counts(self) -> dict[str, int]:
-        """How many arrivals and deliveries are in each state, as `arrivals waiting`, `deliveries sent` ..."""
+    def count_states(self) -> dict[str, int]:
+        """Count arrivals and deliveries by state, as `arrivals waiting`, `deliveries sent` ..."""
         found: dict[str, int] = {}
-        with self._database.reading() as connection:
-            for table in (arrivals, deliveries):
-                query = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
-                found |= {f"{table.name} {state}": int(count) for state, count in connection.execute(query)}
+        for table in (arrivals, deliveries):
+            query = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
+            found |= {f"{table.name} {state}": int(count) for state, count in self._read(query)}
         return found
 
-    def forget(self, *, hours: float) -> None:
-        """Delete what is done with and older than `hours` (0: nothing)."""
+    def delete_finished(self, *, hours: float) -> None:
+        """Delete finished arrivals without unsent results that are older than `hours`; 0 deletes nothing."""
         if not hours:
             return
         old = arrivals.c.created < now() - timedelta(hours=hours)
-        open_ones = sa.select(deliveries.c.arrival_id).where(deliveries.c.state == WAITING)
-        done = (arrivals.c.state != WAITING) & arrivals.c.id.not_in(open_ones)
-        with self._database.writing() as connection:
-            connection.execute(sa.delete(arrivals).where(old & done))
+        unsent = sa.select(deliveries.c.arrival_id).where(deliveries.c.state == WAITING)
+        finished = (arrivals.c.state != WAITING) & arrivals.c.id.not_in(unsent)
+        with self.database.writing() as connection:
+            connection.execute(sa.delete(arrivals).where(old & finished))
+
+    def _read(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        with self.database.reading() as connection:
+            return connection.execute(query).all()
 
 
-def _row(arrival: Arrival) -> dict[str, object]:
-    return {**vars(arrival), "created": now()}
+def _update_arrivals(rows: Sequence[Arrival | Outcome], **values: object) -> sa.Update:
+    return sa.update(arrivals).where(arrivals.c.id.in_([one.id for one in rows])).values(values)
 
 
-def _update(one: Delivery) -> sa.Update:
+def _update_delivery(one: Delivery, **values: object) -> sa.Update:
     key = (deliveries.c.arrival_id == one.arrival_id) & (deliveries.c.kind == one.kind)
-    return sa.update(deliveries).where(key & (deliveries.c.peer == one.peer))
+    return sa.update(deliveries).where(key & (deliveries.c.peer == one.peer)).values(tries=one.tries + 1, **values)

@@ -1,7 +1,7 @@
-"""Arrivals in, studies in the worklist and result objects in the spool out, a few at a time, again after a crash.
+"""Classify received objects in batches: store a study in the worklist and result objects in the spool for each.
 
-The order of writing: image file, study, results, and last what became of the arrival. A crash between them
-leaves an arrival that still waits; the next try finds its study and makes the same results with the same identifiers.
+The image is written first, then the study, the results and the outcome. After a crash in between, the object still
+waits; the next try finds its study and makes the same results with the same UIDs.
 """
 
 import logging
@@ -10,123 +10,116 @@ from dataclasses import dataclass
 
 from covid_xray.errors import Busy, CovidXrayError, InputRefused, StoreFull
 from covid_xray.inference.finding import Finding
-from covid_xray.pacs.results.result_objects import Maker, Seen
+from covid_xray.pacs.results.result_objects import LoadedImage, ResultBuilder
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import NoResult
 from covid_xray.pacs.spool import Spool
-from covid_xray.pacs.work_queue import ANSWERED, FAILED, NO_RESULT, Arrival, Arrivals, Outcome
+from covid_xray.pacs.work_queue import ANSWERED, FAILED, NO_RESULT, Arrival, Outcome, WorkQueue
 from covid_xray.store.records import NewStudy
 from covid_xray.store.store import Store
 
-MOST_TRIES = 30  # of one arrival, at which the process died each time; a process is killed for other reasons too
+MAX_TRIES = 30  # of one object before it is given up: the process died each time, perhaps for another reason
 _LOG = logging.getLogger("covid_xray.pacs")
 
 
 @dataclass(frozen=True, eq=False)
-class _Answered:
+class _Classified:
     arrival: Arrival
-    seen: Seen
+    image: LoadedImage
     finding: Finding
 
 
-class Answerer:
-    """Answers arrivals.
-
-    Args:
-        settings: of the node.
-        arrivals, spool, store: where things are kept.
-        maker: makes the results.
-        thresholds: of the bundle's operating points, for the worklist.
-    """
+class InferenceWorker:
+    """Classify the objects of a work queue; `thresholds` are those of the bundle's operating points."""
 
     def __init__(
         self,
         settings: Pacs,
-        arrivals: Arrivals,
+        queue: WorkQueue,
         spool: Spool,
         store: Store,
-        maker: Maker,
+        builder: ResultBuilder,
         *,
         thresholds: dict[str, dict[str, float]] | None = None,
     ) -> None:
-        self._settings, self._arrivals, self._spool, self._store = settings, arrivals, spool, store
-        self._maker, self._thresholds = maker, thresholds
+        self._settings, self._queue, self._spool, self._store = settings, queue, spool, store
+        self._builder, self._thresholds = builder, thresholds
 
-    def work(self) -> int:
-        """Answer some of those that wait; returns how many.
+    def process_batch(self) -> int:
+        """Classify up to `batch` waiting objects; return how many.
 
         Raises:
-            Busy, StoreFull: the store does not take them now; they wait on.
+            Busy, StoreFull: of the store; the objects keep waiting.
         """
-        waiting = self._arrivals.begin(limit=self._settings.batch)
+        waiting = self._queue.claim(limit=self._settings.batch)
         if not waiting:
             return 0
         try:
-            self._work_off(waiting)
+            self._process(waiting)
         except (Busy, StoreFull):
-            self._arrivals.give_back(waiting)
+            self._queue.release(waiting)
             raise
         return len(waiting)
 
-    def _work_off(self, waiting: Sequence[Arrival]) -> None:
-        outcomes = [Outcome(one.id, FAILED, "gave-up") for one in waiting if one.tries >= MOST_TRIES]
-        seen = self._see([one for one in waiting if one.tries < MOST_TRIES], outcomes)
-        answered = self._answer(seen, outcomes)
-        self._shelve(answered)
-        outcomes += [self._result(one) for one in answered]
+    def _process(self, waiting: Sequence[Arrival]) -> None:
+        outcomes = [Outcome(one.id, FAILED, "gave-up") for one in waiting if one.tries >= MAX_TRIES]
+        images = self._load([one for one in waiting if one.tries < MAX_TRIES], outcomes)
+        classified = self._classify(images)
+        self._store_studies(classified)
+        outcomes += [self._build_results(one) for one in classified]
         self._spool.sync()
-        self._arrivals.finish(outcomes, peers=self._settings.send_to)
-        self._spool.remove(*(self._spool.original(one.id) for one in waiting))
+        self._queue.record(outcomes, peers=self._settings.send_to)
+        self._spool.remove(*(self._spool.original_path(one.id) for one in waiting))
         for outcome in outcomes:
             _LOG.info("arrival %s: %s%s", outcome.id, outcome.state, f" ({outcome.code})" if outcome.code else "")
 
-    def _see(self, waiting: Sequence[Arrival], outcomes: list[Outcome]) -> list[tuple[Arrival, Seen]]:
+    def _load(self, waiting: Sequence[Arrival], outcomes: list[Outcome]) -> list[tuple[Arrival, LoadedImage]]:
         found = []
         for one in waiting:
             try:
-                found.append((one, self._maker.see(self._spool.original(one.id))))
+                found.append((one, self._builder.load(self._spool.original_path(one.id))))
             except InputRefused as error:
-                outcomes.append(_refused(one, error))
+                outcomes.append(_outcome_of(one, error))
         return found
 
-    def _answer(self, seen: Sequence[tuple[Arrival, Seen]], outcomes: list[Outcome]) -> list[_Answered]:
-        if not seen:
+    def _classify(self, images: Sequence[tuple[Arrival, LoadedImage]]) -> list[_Classified]:
+        if not images:
             return []
-        views = [one.view for _, one in seen]
-        findings = self._maker.predictor.answers([""] * len(views), views, class_maps=True)
-        return [_Answered(arrival, one, finding) for (arrival, one), finding in zip(seen, findings, strict=True)]
+        views = [image.view for _, image in images]
+        findings = self._builder.predictor.answers([""] * len(views), views, class_maps=True)
+        return [_Classified(*pair, finding) for pair, finding in zip(images, findings, strict=True)]
 
-    def _result(self, one: _Answered) -> Outcome:
+    def _build_results(self, one: _Classified) -> Outcome:
         try:
-            made = self._maker.results(one.seen, one.finding)
+            made = self._builder.build_objects(one.image, one.finding)
         except (NoResult, InputRefused) as error:
-            return _refused(one.arrival, error)
+            return _outcome_of(one.arrival, error)
         if not self._settings.send_to:
             return Outcome(one.arrival.id, ANSWERED)
         for kind, data in made.objects.items():
-            self._spool.write(one.arrival.id, kind, data)
+            self._spool.store_result(one.arrival.id, kind, data)
         return Outcome(one.arrival.id, ANSWERED, kinds=tuple(made.objects))
 
-    def _shelve(self, answered: Sequence[_Answered]) -> None:
-        """Into the worklist, each once."""
-        known = self._store.studies([one.arrival.id for one in answered])
-        with self._store.images.write_lock():
-            new = [self._new(one) for one in answered if one.arrival.id not in known]
-            if new:
-                for stored in self._store.add_many(new):
-                    if isinstance(stored, CovidXrayError):
-                        raise stored
+    def _store_studies(self, classified: Sequence[_Classified]) -> None:
+        """Add each object to the worklist once."""
+        known = self._store.studies([one.arrival.id for one in classified])
+        with self._store.shelf.adding():
+            new = [self._new_study(one) for one in classified if one.arrival.id not in known]
+            for stored in self._store.add_many(new) if new else ():
+                if isinstance(stored, CovidXrayError):
+                    raise stored
 
-    def _new(self, one: _Answered) -> NewStudy:
-        arrival, radiograph, tags = one.arrival, one.seen.original.radiograph, one.seen.original.tags
-        self._store.images.remove(arrival.id)  # of a try before a crash
+    def _new_study(self, one: _Classified) -> NewStudy:
+        arrival, radiograph, tags = one.arrival, one.image.original.radiograph, one.image.original.tags
+        self._store.shelf.remove(arrival.id)  # left by a try before a crash
+        shown = [tags.text(keyword) for keyword in ("PatientID", "StudyDate", "AccessionNumber")]
         return NewStudy(
             id=arrival.id,
-            name=_shown_as(tags.text("PatientID"), tags.text("StudyDate"), tags.text("AccessionNumber")),
+            name=" ".join(part for part in shown if part) or "DICOM",
             uploader=arrival.origin,
             upload_sha256=arrival.sha256,
-            bytes=self._store.images.put(arrival.id, radiograph),
-            shape=one.seen.original.radiograph.pixels.shape,
+            bytes=self._store.shelf.put(arrival.id, radiograph),
+            shape=radiograph.pixels.shape,
             bits=radiograph.bits,
             source=radiograph.source,
             finding=one.finding,
@@ -137,12 +130,7 @@ class Answerer:
         )
 
 
-def _shown_as(*parts: str) -> str:
-    """What the worklist calls a study: patient, date and accession number, as far as the object says them."""
-    return " ".join(part for part in parts if part) or "DICOM"
-
-
-def _refused(arrival: Arrival, error: CovidXrayError) -> Outcome:
+def _outcome_of(arrival: Arrival, error: CovidXrayError) -> Outcome:
     if isinstance(error, Busy | StoreFull):
         raise error
     return Outcome(arrival.id, NO_RESULT if isinstance(error, NoResult) else FAILED, error.code)

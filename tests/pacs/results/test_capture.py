@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.results.result_objects import Maker
+from covid_xray.pacs.results.result_objects import ResultBuilder
 from support import studies
 from support.bundles import make_bundle
 
@@ -23,12 +23,14 @@ def marked() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
-    return Maker(Predictor(make_bundle(tmp_path_factory.mktemp("b") / "bundle")), kinds=["sc", "seg"], share=0.95)
+def builder(tmp_path_factory: pytest.TempPathFactory) -> ResultBuilder:
+    return ResultBuilder(
+        Predictor(make_bundle(tmp_path_factory.mktemp("b") / "bundle")), kinds=["sc", "seg"], share=0.95
+    )
 
 
-def opened(maker: Maker, data: bytes) -> dict[str, pydicom.Dataset]:
-    return {kind: pydicom.dcmread(io.BytesIO(made)) for kind, made in maker.make(data).objects.items()}
+def opened(builder: ResultBuilder, data: bytes) -> dict[str, pydicom.Dataset]:
+    return {kind: pydicom.dcmread(io.BytesIO(made)) for kind, made in builder.build(data).objects.items()}
 
 
 def centre(mask: np.ndarray) -> np.ndarray:
@@ -38,8 +40,8 @@ def centre(mask: np.ndarray) -> np.ndarray:
 WANTED = np.array([450.0, 1090.0])  # the middle of the marker
 
 
-def test_a_marker_is_at_the_same_place_in_capture_and_region(maker: Maker) -> None:
-    made = opened(maker, studies.film(marked()))
+def test_a_marker_is_at_the_same_place_in_capture_and_region(builder: ResultBuilder) -> None:
+    made = opened(builder, studies.film(marked()))
     capture = made["sc"].pixel_array
     longest = 1536
     scale = longest / HEIGHT
@@ -51,25 +53,25 @@ def test_a_marker_is_at_the_same_place_in_capture_and_region(maker: Maker) -> No
     assert np.allclose(centre(segment > 0), WANTED, atol=36)  # half a cell
 
 
-def test_the_radiograph_in_the_capture_is_the_radiograph(tmp_path: object, maker: Maker) -> None:
+def test_the_radiograph_in_the_capture_is_the_radiograph(tmp_path: object, builder: ResultBuilder) -> None:
     dark = np.zeros((300, 200), np.uint8)
     dark[30:60, 120:180] = 90
-    made = opened(maker, studies.film(dark))["sc"]
+    made = opened(builder, studies.film(dark))["sc"]
     # A dark film has no evidence for covid, so nothing lies over it: the pixels themselves are there.
     assert np.array_equal(made.pixel_array[:300, :200], np.repeat(dark[..., None], 3, axis=2))
 
 
 @pytest.mark.parametrize("bits", [8, 12])
-def test_monochrome1_comes_out_as_monochrome2(maker: Maker, bits: int) -> None:
+def test_monochrome1_comes_out_as_monochrome2(builder: ResultBuilder, bits: int) -> None:
     pixels = marked() if bits == 8 else marked().astype(np.uint16) * 16
-    plain = opened(maker, studies.film(pixels, bits=bits))
-    inverted = opened(maker, studies.film(pixels, bits=bits, inverted=True))
+    plain = opened(builder, studies.film(pixels, bits=bits))
+    inverted = opened(builder, studies.film(pixels, bits=bits, inverted=True))
     assert np.array_equal(plain["sc"].pixel_array, inverted["sc"].pixel_array)
     assert np.array_equal(plain["seg"].pixel_array, inverted["seg"].pixel_array)
 
 
-def test_words_and_numbers_are_burnt_in_and_said_to_be(maker: Maker) -> None:
-    made = opened(maker, studies.film(marked(), PixelSpacing=[0.1, 0.2], LossyImageCompression="01"))["sc"]
+def test_words_and_numbers_are_burnt_in_and_said_to_be(builder: ResultBuilder) -> None:
+    made = opened(builder, studies.film(marked(), PixelSpacing=[0.1, 0.2], LossyImageCompression="01"))["sc"]
     assert made.BurnedInAnnotation == "YES"
     assert list(made.ImageType) == ["DERIVED", "SECONDARY"]
     assert (made.PhotometricInterpretation, made.Modality) == ("RGB", "OT")
@@ -82,5 +84,5 @@ def test_words_and_numbers_are_burnt_in_and_said_to_be(maker: Maker) -> None:
     assert caption.max() > 200  # there is something to read
 
 
-def test_spacing_at_the_detector_is_not_passed_on_as_that_of_the_patient(maker: Maker) -> None:
-    assert "PixelSpacing" not in opened(maker, studies.film(marked(), ImagerPixelSpacing=[0.1, 0.1]))["sc"]
+def test_spacing_at_the_detector_is_not_passed_on_as_that_of_the_patient(builder: ResultBuilder) -> None:
+    assert "PixelSpacing" not in opened(builder, studies.film(marked(), ImagerPixelSpacing=[0.1, 0.1]))["sc"]

@@ -8,8 +8,8 @@ import pydicom
 import pytest
 
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.results.presentation import outlines
-from covid_xray.pacs.results.result_objects import Maker
+from covid_xray.pacs.results.presentation import trace_outlines
+from covid_xray.pacs.results.result_objects import ResultBuilder
 from support import studies
 from support.chests import chest
 
@@ -20,16 +20,16 @@ def test_outlines_go_around_the_mask() -> None:
     mask = np.zeros((40, 60), bool)
     mask[10:20, 5:30] = True
     mask[12:15, 8:12] = False  # a hole has an outline of its own
-    outer, hole = sorted(outlines(mask), key=lambda loop: -np.ptp(loop))
+    outer, hole = sorted(trace_outlines(mask), key=lambda loop: -np.ptp(loop))
     assert (outer.min(axis=0).tolist(), outer.max(axis=0).tolist()) == ([5, 10], [30, 20])
     assert (hole.min(axis=0).tolist(), hole.max(axis=0).tolist()) == ([8, 12], [12, 15])
     assert len(outer) == 5
     assert np.array_equal(outer[0], outer[-1])
-    assert outlines(np.zeros((4, 4), bool)) == []
+    assert trace_outlines(np.zeros((4, 4), bool)) == []
 
 
 def test_parts_that_touch_at_a_corner_are_closed_all_the_same() -> None:
-    loops = outlines(np.eye(5, dtype=bool))
+    loops = trace_outlines(np.eye(5, dtype=bool))
     assert all(np.array_equal(loop[0], loop[-1]) for loop in loops)
     assert sum(len(loop) - 1 for loop in loops) == 20
 
@@ -37,7 +37,7 @@ def test_parts_that_touch_at_a_corner_are_closed_all_the_same() -> None:
 def test_a_large_mask_is_outlined_within_a_cell() -> None:
     mask = np.zeros((3000, 2000), bool)
     mask[500:1500, 300:900] = True
-    (loop,) = outlines(mask)
+    (loop,) = trace_outlines(mask)
     assert np.allclose([loop.min(axis=0), loop.max(axis=0)], [[300, 500], [900, 1500]], atol=3000 / 256)
 
 
@@ -45,9 +45,9 @@ def test_a_large_mask_is_outlined_within_a_cell() -> None:
 def test_it_shows_the_original_with_its_window_and_the_lines_where_the_region_is(
     inverted: bool, shape: str, tmp_path: Path
 ) -> None:
-    maker = Maker(Predictor(studies.make_lung_bundle(tmp_path / "bundle")), kinds=["seg", "gsps"], share=0.25)
+    builder = ResultBuilder(Predictor(studies.make_lung_bundle(tmp_path / "bundle")), kinds=["seg", "gsps"], share=0.25)
     data = studies.film(PIXELS, inverted=inverted, WindowCenter=128, WindowWidth=256)
-    made = {kind: pydicom.dcmread(io.BytesIO(one)) for kind, one in maker.make(data).objects.items()}
+    made = {kind: pydicom.dcmread(io.BytesIO(one)) for kind, one in builder.build(data).objects.items()}
     state, mask = made["gsps"], made["seg"].pixel_array > 0
     assert state.PresentationLUTShape == shape
     assert (state.SoftcopyVOILUTSequence[0].WindowCenter, state.SoftcopyVOILUTSequence[0].WindowWidth) == (128, 256)

@@ -8,7 +8,7 @@ import pydicom
 import pytest
 
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.results.result_objects import Maker
+from covid_xray.pacs.results.result_objects import ResultBuilder
 from support import studies
 from support.chests import chest
 
@@ -16,8 +16,8 @@ PIXELS = chest(height=160, width=140, body=255, lung=85)
 
 
 def segment(folder: Path, share: float) -> pydicom.Dataset:
-    maker = Maker(Predictor(studies.make_lung_bundle(folder / "bundle")), share=share)
-    return pydicom.dcmread(io.BytesIO(maker.make(studies.film(PIXELS)).objects["seg"]))
+    builder = ResultBuilder(Predictor(studies.make_lung_bundle(folder / "bundle")), share=share)
+    return pydicom.dcmread(io.BytesIO(builder.build(studies.film(PIXELS)).objects["seg"]))
 
 
 def test_it_lies_inside_the_lungs_and_says_what_it_is(tmp_path: Path) -> None:
@@ -45,13 +45,13 @@ def test_a_higher_share_is_a_smaller_region(tmp_path: Path) -> None:
 
 
 def test_no_evidence_inside_the_lungs_is_no_region(tmp_path: Path) -> None:
-    maker = Maker(Predictor(studies.make_lung_bundle(tmp_path / "bundle")), share=0.95)
-    assert "seg" not in maker.make(studies.film(PIXELS)).objects
+    builder = ResultBuilder(Predictor(studies.make_lung_bundle(tmp_path / "bundle")), share=0.95)
+    assert "seg" not in builder.build(studies.film(PIXELS)).objects
 
 
 @pytest.mark.parametrize("tags", [{}, {"FrameOfReferenceUID": "1.2.3.4"}])
 def test_a_frame_of_reference_is_kept_and_not_needed(tags: dict[str, str], tmp_path: Path) -> None:
-    maker = Maker(Predictor(studies.make_lung_bundle(tmp_path / "bundle")), share=0.25)
-    made = pydicom.dcmread(io.BytesIO(maker.make(studies.film(PIXELS, **tags)).objects["seg"]))
+    builder = ResultBuilder(Predictor(studies.make_lung_bundle(tmp_path / "bundle")), share=0.25)
+    made = pydicom.dcmread(io.BytesIO(builder.build(studies.film(PIXELS, **tags)).objects["seg"]))
     assert made.get("FrameOfReferenceUID") in (None, tags.get("FrameOfReferenceUID"))
     assert np.any(made.pixel_array)

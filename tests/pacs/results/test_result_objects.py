@@ -12,7 +12,7 @@ import pytest
 from covid_xray.errors import BadImage, UsageError
 from covid_xray.images.phantoms import phantom
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.results.result_objects import KINDS, Maker, check_picture, write_results
+from covid_xray.pacs.results.result_objects import KINDS, ResultBuilder, check_gate, write_results
 from covid_xray.pacs.source_object import NoResult
 from support import studies
 from support.bundles import grey, make_bundle
@@ -22,9 +22,9 @@ PIXELS = chest(height=160, width=140, body=255, lung=85)  # bright enough for co
 
 
 @pytest.fixture(scope="module")
-def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+def builder(tmp_path_factory: pytest.TempPathFactory) -> ResultBuilder:
     folder = tmp_path_factory.mktemp("bundle") / "bundle"
-    return Maker(Predictor(studies.make_lung_bundle(folder)), kinds=KINDS, share=0.3)
+    return ResultBuilder(Predictor(studies.make_lung_bundle(folder)), kinds=KINDS, share=0.3)
 
 
 def opened(objects: Any) -> dict[str, pydicom.Dataset]:
@@ -46,9 +46,9 @@ ORIGINALS = {
 
 
 @pytest.mark.parametrize("name", ORIGINALS)
-def test_every_object_is_sound(name: str, maker: Maker, tmp_path: Path) -> None:
+def test_every_object_is_sound(name: str, builder: ResultBuilder, tmp_path: Path) -> None:
     studies.require("dciodvfy", "dsrdump")
-    objects = maker.make(ORIGINALS[name]).objects
+    objects = builder.build(ORIGINALS[name]).objects
     assert list(objects) == ["sc", "sr", "seg", "gsps"]
     for data in objects.values():
         assert studies.errors_of(data, tmp_path) == []
@@ -56,9 +56,9 @@ def test_every_object_is_sound(name: str, maker: Maker, tmp_path: Path) -> None:
     assert "Calibrated probability of COVID-19" in studies.dumped(objects["sr"], tmp_path)
 
 
-def test_the_judges_find_a_fault_that_is_there(maker: Maker, tmp_path: Path) -> None:
+def test_the_judges_find_a_fault_that_is_there(builder: ResultBuilder, tmp_path: Path) -> None:
     studies.require("dciodvfy")
-    broken = opened(maker.make(ORIGINALS["DX"]).objects)["sc"]
+    broken = opened(builder.build(ORIGINALS["DX"]).objects)["sc"]
     del broken.ConversionType
     stream = io.BytesIO()
     broken.save_as(stream)
@@ -66,9 +66,9 @@ def test_the_judges_find_a_fault_that_is_there(maker: Maker, tmp_path: Path) -> 
     assert studies.broken_rules(stream.getvalue()) == {"sc-equipment": {"(0008,0064)": "TagMissing"}}
 
 
-def test_they_lie_in_the_study_of_their_patient_as_new_series(maker: Maker) -> None:
+def test_they_lie_in_the_study_of_their_patient_as_new_series(builder: ResultBuilder) -> None:
     original = pydicom.dcmread(io.BytesIO(ORIGINALS["DX"]))
-    made = opened(maker.make(ORIGINALS["DX"]).objects)
+    made = opened(builder.build(ORIGINALS["DX"]).objects)
     for result in made.values():
         for keyword in (
             "StudyInstanceUID",
@@ -86,25 +86,25 @@ def test_they_lie_in_the_study_of_their_patient_as_new_series(maker: Maker) -> N
     assert len({str(result.SOPInstanceUID) for result in made.values()}) == 4
 
 
-def test_identifiers_that_are_too_long_are_not_cut(maker: Maker) -> None:
+def test_identifiers_that_are_too_long_are_not_cut(builder: ResultBuilder) -> None:
     odd = studies.film(PIXELS, PatientID="P" * 70, AccessionNumber="A" * 20)
-    made = maker.make(odd)
+    made = builder.build(odd)
     with pydicom.config.disable_value_validation():
         results = opened(made.objects).values()
         assert {(result.PatientID, result.AccessionNumber) for result in results} == {("P" * 70, "A" * 20)}
 
 
-def test_the_same_original_gives_the_same_objects_and_another_network_others(maker: Maker, tmp_path: Path) -> None:
-    def uids(by: Maker, data: bytes) -> set[str]:
-        return {str(result.SOPInstanceUID) for result in opened(by.make(data).objects).values()}
+def test_uids_depend_on_original_and_network(builder: ResultBuilder, tmp_path: Path) -> None:
+    def uids(by: ResultBuilder, data: bytes) -> set[str]:
+        return {str(result.SOPInstanceUID) for result in opened(by.build(data).objects).values()}
 
-    first = uids(maker, ORIGINALS["DX"])
-    assert uids(maker, ORIGINALS["DX"]) == first
-    other = Maker(Predictor(make_bundle(tmp_path / "other", size=32)), kinds=KINDS)
+    first = uids(builder, ORIGINALS["DX"])
+    assert uids(builder, ORIGINALS["DX"]) == first
+    other = ResultBuilder(Predictor(make_bundle(tmp_path / "other", size=32)), kinds=KINDS)
     assert not uids(other, ORIGINALS["DX"]) & first
     altered = PIXELS.copy()
     altered[0, 0] = 7
-    assert not uids(maker, studies.film(altered)) & first
+    assert not uids(builder, studies.film(altered)) & first
 
 
 REFUSED = {
@@ -116,19 +116,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("code", REFUSED)
-def test_what_is_no_frontal_chest_radiograph_gets_a_reason(code: str, maker: Maker) -> None:
+def test_what_is_no_frontal_chest_radiograph_gets_a_reason(code: str, builder: ResultBuilder) -> None:
     with pytest.raises(NoResult) as refusal:
-        maker.make(studies.film(PIXELS, **REFUSED[code]))
+        builder.build(studies.film(PIXELS, **REFUSED[code]))
     assert refusal.value.code == code
 
 
-def test_what_the_gate_objects_to_as_a_picture_gets_a_reason(maker: Maker) -> None:
-    finding = maker.predictor.predict(ORIGINALS["DX"])
+def test_what_the_gate_objects_to_as_a_picture_gets_a_reason(builder: ResultBuilder) -> None:
+    finding = builder.predictor.predict(ORIGINALS["DX"])
     no_chest = {"layout": {"ok": False, "words": "does not look like a frontal chest X-ray"}}
     with pytest.raises(NoResult, match="does not look like"):
-        check_picture(replace(finding, gate=no_chest))
+        check_gate(replace(finding, gate=no_chest))
     # A chest of which nothing can be said gets a result that says so.
-    check_picture(replace(finding, gate={"likeness": {"ok": False, "words": "unlike the training images"}}))
+    check_gate(replace(finding, gate={"likeness": {"ok": False, "words": "unlike the training images"}}))
 
 
 @pytest.mark.parametrize(
@@ -140,37 +140,37 @@ def test_what_the_gate_objects_to_as_a_picture_gets_a_reason(maker: Maker) -> No
         (studies.film(PIXELS, StudyInstanceUID=None), "unusable-tags"),
     ],
 )
-def test_broken_files_are_refused_by_code(data: bytes, code: str, maker: Maker) -> None:
+def test_broken_files_are_refused_by_code(data: bytes, code: str, builder: ResultBuilder) -> None:
     with pytest.raises(BadImage) as refusal:
-        maker.make(data)
+        builder.build(data)
     assert refusal.value.code == code
 
 
 def test_a_bundle_without_lungs_or_evidence_says_so(tmp_path: Path) -> None:
-    plain = Maker(Predictor(make_bundle(tmp_path / "plain")))
-    bright = opened(plain.make(studies.film(grey("covid", height=160, width=140))).objects)
+    plain = ResultBuilder(Predictor(make_bundle(tmp_path / "plain")))
+    bright = opened(plain.build(studies.film(grey("covid", height=160, width=140))).objects)
     assert "lungs not found" in bright["seg"].SegmentSequence[0].SegmentLabel
     # The network has no class map but that of covid, so a dark picture has no evidence and no region.
-    assert list(plain.make(studies.film(grey("normal", height=160, width=140))).objects) == ["sc", "sr"]
+    assert list(plain.build(studies.film(grey("normal", height=160, width=140))).objects) == ["sc", "sr"]
 
 
-def test_settings_are_checked(maker: Maker) -> None:
-    with pytest.raises(UsageError, match="results of sc"):
-        Maker(maker.predictor, kinds=["pdf"])
+def test_settings_are_checked(builder: ResultBuilder) -> None:
+    with pytest.raises(UsageError, match="Choose from sc"):
+        ResultBuilder(builder.predictor, kinds=["pdf"])
     with pytest.raises(UsageError, match="share"):
-        Maker(maker.predictor, share=1.5)
+        ResultBuilder(builder.predictor, share=1.5)
 
 
-def test_files_are_named_after_content_never_after_tags(maker: Maker, tmp_path: Path) -> None:
-    results = maker.make(studies.film(PIXELS, PatientID="../../etc/passwd", StudyID="../x"))
+def test_files_are_named_after_content_never_after_tags(builder: ResultBuilder, tmp_path: Path) -> None:
+    results = builder.build(studies.film(PIXELS, PatientID="../../etc/passwd", StudyID="../x"))
     paths = write_results(results, tmp_path / "out")
     digest = results.original.tags.sha256[:16]
     assert {kind: path.name for kind, path in paths.items()} == {kind: f"{digest}-{kind}.dcm" for kind in KINDS}
     assert sorted(path.name for path in tmp_path.rglob("*.dcm")) == sorted(path.name for path in paths.values())
 
 
-def test_a_phantom_with_the_whole_of_its_anatomy(maker: Maker, tmp_path: Path) -> None:
+def test_a_phantom_with_the_whole_of_its_anatomy(builder: ResultBuilder, tmp_path: Path) -> None:
     studies.require("dciodvfy")
     drawn = phantom.draw(phantom.draw_anatomy(np.random.default_rng(3), child=False), size=256)
-    for data in maker.make(studies.film(drawn.pixels)).objects.values():
+    for data in builder.build(studies.film(drawn.pixels)).objects.values():
         assert studies.errors_of(data, tmp_path) == []

@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.results.result_objects import Maker, Results
+from covid_xray.pacs.results.result_objects import ResultBuilder, ResultObjects
 from support import studies
 from support.chests import chest
 
@@ -31,16 +31,16 @@ def named(dataset: Dataset, meaning: str) -> list[Dataset]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Results:
+def made(tmp_path_factory: pytest.TempPathFactory) -> ResultObjects:
     bundle = studies.make_lung_bundle(tmp_path_factory.mktemp("b") / "bundle")
-    return Maker(Predictor(bundle), share=0.25).make(studies.film(PIXELS))
+    return ResultBuilder(Predictor(bundle), share=0.25).build(studies.film(PIXELS))
 
 
-def opened(results: Results, kind: str) -> pydicom.FileDataset:
+def opened(results: ResultObjects, kind: str) -> pydicom.FileDataset:
     return pydicom.dcmread(io.BytesIO(results.objects[kind]))
 
 
-def test_the_finding_is_a_code_and_each_probability_a_number(made: Results) -> None:
+def test_the_finding_is_a_code_and_each_probability_a_number(made: ResultObjects) -> None:
     report = opened(made, "sr")
     finding = named(report, "Finding")[0].ConceptCodeSequence[0]
     assert (finding.CodeValue, finding.CodingSchemeDesignator, finding.CodeMeaning) == ("840539006", "SCT", "COVID-19")
@@ -50,7 +50,7 @@ def test_the_finding_is_a_code_and_each_probability_a_number(made: Results) -> N
         assert value.MeasurementUnitsCodeSequence[0].CodeValue == "1"
 
 
-def test_the_network_is_named_with_version_and_hash(made: Results) -> None:
+def test_the_network_is_named_with_version_and_hash(made: ResultObjects) -> None:
     report = opened(made, "sr")
     assert named(report, "Algorithm Name")[0].TextValue == "small"
     assert named(report, "Algorithm Version")[0].TextValue == "1"
@@ -61,7 +61,7 @@ def test_the_network_is_named_with_version_and_hash(made: Results) -> None:
     assert (report.VerificationFlag, report.PreliminaryFlag) == ("UNVERIFIED", "PRELIMINARY")
 
 
-def test_it_refers_to_the_image_and_to_the_region(made: Results) -> None:
+def test_it_refers_to_the_image_and_to_the_region(made: ResultObjects) -> None:
     report, region = opened(made, "sr"), opened(made, "seg")
     original = pydicom.dcmread(io.BytesIO(studies.film(PIXELS)))
     assert named(report, "Source of Measurement")[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == (
@@ -82,7 +82,7 @@ def test_it_refers_to_the_image_and_to_the_region(made: Results) -> None:
 
 def test_cannot_say_is_a_code_with_its_reasons_and_the_set(tmp_path: Path) -> None:
     bundle = studies.make_lung_bundle(tmp_path / "bundle", conformal=CONFORMAL)
-    results = Maker(Predictor(bundle)).make(studies.film(np.full((90, 80), 170, np.uint8)))
+    results = ResultBuilder(Predictor(bundle)).build(studies.film(np.full((90, 80), 170, np.uint8)))
     assert results.finding.label == "cannot say"
     report = opened(results, "sr")
     assert named(report, "Finding")[0].ConceptCodeSequence[0].CodeMeaning == "Indeterminate"
@@ -93,6 +93,6 @@ def test_cannot_say_is_a_code_with_its_reasons_and_the_set(tmp_path: Path) -> No
 
 def test_without_a_region_there_is_one_group(tmp_path: Path) -> None:
     bundle = studies.make_lung_bundle(tmp_path / "bundle")
-    results = Maker(Predictor(bundle), kinds=["sr"]).make(studies.film(PIXELS))
+    results = ResultBuilder(Predictor(bundle), kinds=["sr"]).build(studies.film(PIXELS))
     assert list(results.objects) == ["sr"]
     assert named(opened(results, "sr"), "Referenced Segmentation Frame") == []

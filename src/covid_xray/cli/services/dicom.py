@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from covid_xray.inference.finding import Failure
     from covid_xray.inference.io.inputs import Item
     from covid_xray.pacs.deidentify import Deidentifier
-    from covid_xray.pacs.results.result_objects import Maker, Results
+    from covid_xray.pacs.results.result_objects import ResultBuilder, ResultObjects
 
 COLUMNS = ("image", "label", "reasons", "sc", "sr", "seg", "gsps", "copy", "burnt_in", "code", "message")
 
@@ -45,17 +45,17 @@ def dicom(
     from covid_xray.inference.io.inputs import expand, require_any
     from covid_xray.inference.predictor import Predictor
     from covid_xray.limits import Limits
-    from covid_xray.pacs.results.result_objects import Maker, require_packages
+    from covid_xray.pacs.results.result_objects import ResultBuilder, require_packages
 
     require_packages()
     items = list(expand(paths, limits=Limits()))
     require_any(items, paths)
     kinds = [kind for kind in results.replace(" ", "").split(",") if kind]
     hider = _hider(deidentify) if deidentify else None
-    maker = Maker(Predictor(bundle, untrusted=untrusted), kinds=kinds, share=share)
+    builder = ResultBuilder(Predictor(bundle, untrusted=untrusted), kinds=kinds, share=share)
     rows, failures = [], []
     with bar("dicom") as progress:
-        for done, (row, failure) in enumerate(_answered(items, maker, hider, output), start=1):
+        for done, (row, failure) in enumerate(_answered(items, builder, hider, output), start=1):
             rows.append(row)
             failures += [failure] if failure else []
             progress(done, len(items))
@@ -75,7 +75,7 @@ def dicom(
 
 
 def _answered(
-    items: "list[Item]", maker: "Maker", hider: "Deidentifier | None", output: Path
+    items: "list[Item]", builder: "ResultBuilder", hider: "Deidentifier | None", output: Path
 ) -> Iterator[tuple[dict[str, str], "Failure | None"]]:
     from covid_xray.errors import InputRefused
     from covid_xray.inference.finding import Failure
@@ -84,8 +84,8 @@ def _answered(
     for item in items:
         row = dict.fromkeys(COLUMNS, "") | {"image": item.name}
         try:
-            source = item.read(maker.predictor.limits)
-            made = maker.make(source)
+            source = item.read(builder.predictor.limits)
+            made = builder.build(source)
             row |= _told(made, write_results(made, output))
             row |= _copied(hider, source, output / "deidentified") if hider else {}
         except InputRefused as error:
@@ -94,7 +94,7 @@ def _answered(
         yield row, None
 
 
-def _told(made: "Results", paths: dict[str, Path]) -> dict[str, str]:
+def _told(made: "ResultObjects", paths: dict[str, Path]) -> dict[str, str]:
     files = {kind: path.name for kind, path in paths.items()}
     return {"label": made.finding.label, "reasons": "; ".join(made.finding.reasons), **files}
 

@@ -43,10 +43,10 @@ def serve(
     resolved = _settings(config, store, settings)
     from covid_xray.inference.predictor import Predictor
     from covid_xray.pacs import service
-    from covid_xray.pacs.phi_safe_logging import brief_threads
+    from covid_xray.pacs.phi_safe_logging import log_thread_failures
 
     _log(log_level)
-    brief_threads()
+    log_thread_failures()
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
@@ -84,7 +84,7 @@ def pull(
     from covid_xray.pacs import dicomweb_fetch
 
     _log(log_level)
-    wanted = dicomweb_fetch.wanted(study or (), since)
+    wanted = dicomweb_fetch.parse_selection(study or (), since)
     pulled = dicomweb_fetch.pull(resolved, lambda: Predictor(bundle, untrusted=True), peer, wanted)
     out.print(
         f"{pulled.taken} radiographs taken, {pulled.known} known before, {pulled.answered} answered, "
@@ -103,11 +103,11 @@ def status(config: Config = None, store: Store = None, settings: Set = None) -> 
     resolved = _settings(config, store, settings)
     import contextlib
 
-    from covid_xray.pacs.work_queue import Arrivals
+    from covid_xray.pacs.work_queue import WorkQueue
     from covid_xray.store.store import open_database
 
     with contextlib.closing(open_database(resolved.serving())) as database:
-        typer.echo(json.dumps(Arrivals(database).counts(), indent=2, sort_keys=True))
+        typer.echo(json.dumps(WorkQueue(database).count_states(), indent=2, sort_keys=True))
 
 
 def _settings(config: Path | None, store: Path | None, overrides: list[str] | None) -> "Pacs":

@@ -1,7 +1,6 @@
-"""A radiograph with its answer in, a Secondary Capture out: the picture with the heat map and the words burnt in.
+"""Make a Secondary Capture: the radiograph with heat map and caption burnt in.
 
-The radiograph lies at the top left of the picture, so that a point of the original at (row, column) is found at
-(row, column) times `scale`; what is said of it stands beside and below.
+The radiograph lies at the top left: a point at (row, column) of the original is at (row, column) times `scale`.
 """
 
 from typing import TYPE_CHECKING
@@ -14,28 +13,28 @@ from covid_xray.inference.heatmap import DISCLAIMER, Caption, annotate, normalis
 from covid_xray.inference.heatmap_files import display
 from covid_xray.inference.lung_facts import in_words
 from covid_xray.inference.lungs import WHOLE
-from covid_xray.pacs.results.result_context import MANUFACTURER, Result
+from covid_xray.pacs.results.result_context import MANUFACTURER, ResultContext
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-LONGEST = 1536  # pixels of the radiograph's longer side: 7 MB, uncompressed so that every archive shows it
+MAX_SIDE = 1536  # pixels of the longer side: 7 MB, uncompressed so that every archive shows it
 
 
-def secondary_capture(result: Result, *, longest: int = LONGEST) -> "Dataset":
-    """The Secondary Capture, RGB, `BurnedInAnnotation` YES."""
+def secondary_capture(result: ResultContext, *, max_side: int = MAX_SIDE) -> "Dataset":
+    """Make the Secondary Capture, RGB, `BurnedInAnnotation` YES."""
     from highdicom.sc import SCImage
     from pydicom.uid import ExplicitVRLittleEndian
 
-    picture = np.asarray(draw(result, longest=longest))
+    picture = np.asarray(render(result, max_side=max_side))
     made = SCImage.from_ref_dataset(
-        ref_dataset=result.reference(),
+        ref_dataset=result.reference,
         pixel_array=picture,
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
-        patient_orientation=("L", "F"),  # highdicom wants one; that of the original replaces it
-        pixel_spacing=_spacing(result, longest=longest),
+        patient_orientation=("L", "F"),  # highdicom requires one; that of the original replaces it
+        pixel_spacing=_spacing(result, max_side=max_side),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **result.common("sc"),
     )
@@ -43,10 +42,10 @@ def secondary_capture(result: Result, *, longest: int = LONGEST) -> "Dataset":
     return made
 
 
-def draw(result: Result, *, longest: int = LONGEST) -> Image.Image:
-    """The picture, RGB."""
+def render(result: ResultContext, *, max_side: int = MAX_SIDE) -> Image.Image:
+    """Render the picture, RGB."""
     finding = result.finding
-    grey = display(result.original.radiograph, longest=longest)
+    grey = display(result.original.radiograph, longest=max_side)
     caption = Caption(
         shown=f"{CANNOT_SAY}; most probable: {result.shown}" if finding.reasons else result.shown,
         probability=finding.probabilities[result.shown],
@@ -58,26 +57,26 @@ def draw(result: Result, *, longest: int = LONGEST) -> Image.Image:
     return annotate(outlined(overlay(grey, result.class_map), finding.region), caption, evidence=evidence)
 
 
-def scale(result: Result, *, longest: int = LONGEST) -> tuple[float, float]:
-    """Rows and columns of the picture for each row and column of the original."""
-    height, width = display(result.original.radiograph, longest=longest).shape
+def scale(result: ResultContext, *, max_side: int = MAX_SIDE) -> tuple[float, float]:
+    """Return the rows and columns of the picture per row and column of the original."""
+    height, width = display(result.original.radiograph, longest=max_side).shape
     return height / result.size[0], width / result.size[1]
 
 
-def _spacing(result: Result, *, longest: int) -> tuple[float, float] | None:
-    """Millimetres of a pixel where the original's are known at the patient; those at the detector measure too much."""
-    said = result.original.tags.dataset.get("PixelSpacing")
-    if said is None or result.original.radiograph.source.spacing is None:
+def _spacing(result: ResultContext, *, max_side: int) -> tuple[float, float] | None:
+    """Return millimetres per pixel if known at the patient; a spacing at the detector would measure too much."""
+    spacing = result.original.tags.dataset.get("PixelSpacing")
+    if spacing is None or result.original.radiograph.source.spacing is None:
         return None
-    down, across = scale(result, longest=longest)
+    down, across = scale(result, max_side=max_side)
     row, column = result.original.radiograph.source.spacing
     return row / down, column / across
 
 
-def _describe(made: "Dataset", result: Result) -> None:
+def _describe(made: "Dataset", result: ResultContext) -> None:
     from pydicom.dataset import Dataset
 
-    reference = result.reference()
+    reference = result.reference
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.ConversionType = "WSD"
     made.BurnedInAnnotation = "YES"

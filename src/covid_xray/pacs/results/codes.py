@@ -1,7 +1,4 @@
-"""Classes of the network in, the coded concepts that a structured report names them by out.
-
-Concepts of SNOMED CT (SCT), DICOM (DCM) and UCUM where there is one; the rest are of a scheme of our own, 99COVIDXRAY.
-"""
+"""Map classes and measurements to coded concepts: SNOMED CT (SCT) or UCUM, else our own scheme 99COVIDXRAY."""
 
 import re
 from typing import TYPE_CHECKING
@@ -12,7 +9,7 @@ if TYPE_CHECKING:
     from pydicom.sr.coding import Code
 
 SCHEME = "99COVIDXRAY"
-_LONGEST_VALUE, _LONGEST_MEANING = 16, 64  # characters of SH and LO
+_SH_LENGTH, _LO_LENGTH = 16, 64  # characters
 _SNOMED = {
     "covid": ("840539006", "COVID-19"),
     "virus": ("75570004", "Viral pneumonia"),
@@ -21,38 +18,38 @@ _SNOMED = {
 }
 
 
-def finding(label: str) -> "Code":
-    """The concept of a class or of `cannot say`."""
+def finding_code(label: str) -> "Code":
+    """Return the concept of a class or of `cannot say`."""
     from pydicom.sr.coding import Code
 
     if label in _SNOMED:
         value, meaning = _SNOMED[label]
         return Code(value, "SCT", meaning)
-    return own(label, meaning=label)
+    return private_code(label, meaning=label)
 
 
-def own(value: str, *, meaning: str) -> "Code":
-    """A concept of our own scheme."""
+def private_code(value: str, *, meaning: str) -> "Code":
+    """Return a concept of our own scheme."""
     from pydicom.sr.coding import Code
 
-    cleaned = re.sub(r"[^A-Za-z0-9_.-]", "-", value)[:_LONGEST_VALUE] or "unnamed"
-    return Code(cleaned, SCHEME, meaning[:_LONGEST_MEANING])
+    cleaned = re.sub(r"[^A-Za-z0-9_.-]", "-", value)[:_SH_LENGTH] or "unnamed"
+    return Code(cleaned, SCHEME, meaning[:_LO_LENGTH])
 
 
-def probability(label: str) -> "Code":
-    """The concept of the calibrated probability of a class."""
-    return own(f"p-{label}", meaning=f"Calibrated probability of {finding(label).meaning}")
+def probability_code(label: str) -> "Code":
+    """Return the concept of the calibrated probability of a class."""
+    return private_code(f"p-{label}", meaning=f"Calibrated probability of {finding_code(label).meaning}")
 
 
-def ratio() -> "Code":
-    """The unit of what lies between 0 and 1."""
+def ratio_unit() -> "Code":
+    """Return the unit of a number between 0 and 1."""
     from pydicom.sr.coding import Code
 
     return Code("1", "UCUM", "no units")
 
 
-def plain_chest_radiograph() -> "Code":
-    """The procedure that is reported on."""
+def procedure_code() -> "Code":
+    """Return the concept of the reported procedure."""
     from pydicom.sr.coding import Code
 
     return Code("399208008", "SCT", "Plain chest X-ray")

@@ -1,5 +1,6 @@
-"""What all result objects share: whose they are, who made them, and identifiers that are the same each time."""
+"""Hold what all result objects of an image share: patient, study, manufacturer and reproducible UIDs."""
 
+import functools
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,27 +9,27 @@ from covid_xray import __version__
 from covid_xray.inference.finding import Finding
 from covid_xray.inference.lungs import Lungs
 from covid_xray.pacs.results.codes import SCHEME
-from covid_xray.pacs.source_object import Original, character_set, reference
+from covid_xray.pacs.source_object import Original, character_set, reference_dataset
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 MANUFACTURER = "covid-xray"
-_NAMESPACE = uuid.UUID("8c0f7a0e-6d0a-5a86-9f0e-2d4d7a3b1c55")  # any, the same for ever
+_NAMESPACE = uuid.UUID("8c0f7a0e-6d0a-5a86-9f0e-2d4d7a3b1c55")  # arbitrary, never to be changed
 _SERIES = {"sc": 9901, "sr": 9902, "seg": 9903, "gsps": 9904}
 _TITLES = {"sc": "heat map", "sr": "finding", "seg": "region", "gsps": "outline"}
-_LONGEST = 64  # characters of LO
+_LO_LENGTH = 64  # characters of LO
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """One radiograph with its answer: what every result object is made from.
+class ResultContext:
+    """One radiograph with its finding.
 
     Args:
         original: the radiograph.
         finding: with class maps.
-        lungs: where they are; `None` when the bundle has no lung network.
-        share: of the heat map's maximum, above which it is part of the region, 0..1.
+        lungs: `None` when the bundle has no lung network.
+        share: of the heat map's maximum above which it is part of the region, 0..1.
         shown: the class whose map is shown.
     """
 
@@ -40,32 +41,33 @@ class Result:
 
     @property
     def model(self) -> str:
-        """Name and version of the network."""
+        """Return name and version of the network."""
         return f"{self.finding.model.name} {self.finding.model.version}"
 
     @property
     def class_map(self) -> Any:
-        """h x w float32 over the whole picture, of the class shown."""
+        """Return the map of the shown class over the whole radiograph, h x w float32."""
         assert self.finding.class_maps is not None
         return self.finding.class_maps[list(self.finding.probabilities).index(self.shown)]
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns of the radiograph."""
+        """Return rows and columns of the radiograph."""
         rows, columns = self.original.radiograph.pixels.shape
         return rows, columns
 
-    def uid(self, *what: str) -> str:
-        """A UID that is the same whenever the same network answers the same object with the same settings."""
+    def uid(self, *parts: str) -> str:
+        """Derive a UID from the object, the network, the settings and `parts`."""
         tags, model = self.original.tags, self.finding.model
-        return derived_uid(tags.sop_uid, tags.sha256, model.sha256, __version__, f"{self.share}", self.shown, *what)
+        return derived_uid(tags.sop_uid, tags.sha256, model.sha256, __version__, f"{self.share}", self.shown, *parts)
 
+    @functools.cached_property
     def reference(self) -> "Dataset":
-        """The original's tags, as highdicom takes them."""
-        return reference(self.original.tags)
+        """Return the original's tags as highdicom needs them; not to be changed."""
+        return reference_dataset(self.original.tags)
 
     def common(self, kind: str) -> dict[str, Any]:
-        """Arguments that every class of highdicom takes; `kind` is sc, sr, seg or gsps."""
+        """Return the arguments that every class of highdicom takes; `kind` is sc, sr, seg or gsps."""
         from highdicom.coding_schemes import CodingSchemeIdentificationItem
 
         scheme = CodingSchemeIdentificationItem(
@@ -74,25 +76,25 @@ class Result:
         return {
             "series_instance_uid": self.uid(kind, "series"),
             "series_number": _SERIES[kind],
-            "series_description": f"covid-xray {_TITLES[kind]}: {self.model}"[:_LONGEST],
+            "series_description": f"covid-xray {_TITLES[kind]}: {self.model}"[:_LO_LENGTH],
             "sop_instance_uid": self.uid(kind),
             "instance_number": 1,
             "manufacturer": MANUFACTURER,
-            "manufacturer_model_name": self.finding.model.name[:_LONGEST],
-            "software_versions": [f"covid-xray {__version__}", f"model {self.finding.model.version}"[:_LONGEST]],
+            "manufacturer_model_name": self.finding.model.name[:_LO_LENGTH],
+            "software_versions": [f"covid-xray {__version__}", f"model {self.finding.model.version}"[:_LO_LENGTH]],
             "device_serial_number": self.finding.model.sha256,
             "coding_schemes": [scheme],
-            "specific_character_set": character_set(self.reference()),
+            "specific_character_set": character_set(self.reference),
         }
 
 
 def derived_uid(*parts: str) -> str:
-    """A UID under 2.25 (PS3.5 B.2) from a UUID of version 5 (RFC 9562) of the parts."""
+    """Make a UID under 2.25 (PS3.5 B.2) from a UUID of version 5 (RFC 9562) of the parts."""
     return f"2.25.{uuid.uuid5(_NAMESPACE, '|'.join(parts)).int}"
 
 
-def algorithm_parameters(result: Result) -> list[str]:
-    """What identifies the network and its settings, in words."""
+def algorithm_parameters(result: ResultContext) -> list[str]:
+    """Describe the network and its settings, one text each."""
     return [
         f"model.onnx SHA-256 {result.finding.model.sha256}",
         f"covid-xray {__version__}",

@@ -1,15 +1,11 @@
-"""An answer in, a Comprehensive SR of TID 1500 out: finding, probabilities, prediction set, reasons, image and region.
+"""Make a Comprehensive SR (TID 1500): finding, probabilities, prediction set, reasons, image and region."""
 
-Read back by other programs, so everything that can be is coded or a number; only reasons and remarks are text.
-"""
-
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from covid_xray.inference.heatmap import DISCLAIMER
-from covid_xray.pacs.results import codes as ours
-from covid_xray.pacs.results.region import label
-from covid_xray.pacs.results.result_context import MANUFACTURER, Result, algorithm_parameters
+from covid_xray.pacs.results import codes as concepts
+from covid_xray.pacs.results.region import region_label
+from covid_xray.pacs.results.result_context import MANUFACTURER, ResultContext, algorithm_parameters, derived_uid
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -17,22 +13,17 @@ if TYPE_CHECKING:
 _DIGITS = 6  # of a probability
 
 
-def report(result: Result, region: "Dataset | None") -> "Dataset":
-    """The structured report.
-
-    Args:
-        result: what it reports.
-        region: the segmentation that it refers to, where there is one.
-    """
+def report(result: ResultContext, region: "Dataset | None") -> "Dataset":
+    """Make the structured report; `region` is the segmentation that it refers to, if there is one."""
     from highdicom.sr import ComprehensiveSR, MeasurementReport
     from pydicom.sr.codedict import codes
     from pydicom.uid import ExplicitVRLittleEndian
 
-    reference = result.reference()
-    groups = [_answer(result)] + ([_region(result, region)] if region is not None else [])
+    reference = result.reference
+    groups = [_finding_group(result)] + ([_region_group(result, region)] if region is not None else [])
     content = MeasurementReport(
         observation_context=_observer(result),
-        procedure_reported=ours.plain_chest_radiograph(),
+        procedure_reported=concepts.procedure_code(),
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )
@@ -47,11 +38,9 @@ def report(result: Result, region: "Dataset | None") -> "Dataset":
     )
 
 
-def _observer(result: Result) -> Any:
+def _observer(result: ResultContext) -> Any:
     from highdicom.sr import DeviceObserverIdentifyingAttributes, ObservationContext, ObserverContext
     from pydicom.sr.codedict import codes
-
-    from covid_xray.pacs.results.result_context import derived_uid
 
     device = DeviceObserverIdentifyingAttributes(
         uid=derived_uid("device", result.finding.model.sha256),
@@ -63,64 +52,62 @@ def _observer(result: Result) -> Any:
     return ObservationContext(observer_device_context=ObserverContext(codes.DCM.Device, device))
 
 
-def _answer(result: Result) -> Any:
-    """The measurement group of the whole image: TID 1501."""
+def _finding_group(result: ResultContext) -> Any:
+    """Make the measurement group of the whole image: TID 1501."""
     from highdicom.sr import Measurement, MeasurementsAndQualitativeEvaluations, SourceImageForMeasurementGroup
 
-    finding, reference = result.finding, result.reference()
+    finding, reference = result.finding, result.reference
     numbers = [
-        Measurement(name=ours.probability(name), value=round(value, _DIGITS), unit=ours.ratio())
+        Measurement(name=concepts.probability_code(name), value=round(value, _DIGITS), unit=concepts.ratio_unit())
         for name, value in finding.probabilities.items()
     ]
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(result, "finding"),
-        finding_type=ours.finding(finding.label),
+        finding_type=concepts.finding_code(finding.label),
         algorithm_id=_algorithm(result),
         finding_sites=_site(),
         measurements=numbers,
-        qualitative_evaluations=list(_evaluations(result)),
+        qualitative_evaluations=_prediction_set(result),
         source_images=[SourceImageForMeasurementGroup(reference.SOPClassUID, reference.SOPInstanceUID)],
     )
     _append_texts(group, result)
     return group
 
 
-def _evaluations(result: Result) -> Iterator[Any]:
+def _prediction_set(result: ResultContext) -> list[Any]:
     from highdicom.sr import QualitativeEvaluation
 
-    for name in result.finding.prediction_set or ():
-        member = ours.own("prediction-set", meaning="Member of the prediction set")
-        yield QualitativeEvaluation(member, ours.finding(name))
+    member = concepts.private_code("prediction-set", meaning="Member of the prediction set")
+    return [QualitativeEvaluation(member, concepts.finding_code(name)) for name in result.finding.prediction_set or ()]
 
 
-def _append_texts(group: Any, result: Result) -> None:
-    """Reasons and remarks as text, inside the group."""
+def _append_texts(group: Any, result: ResultContext) -> None:
+    """Append reasons and remarks as text."""
     from highdicom.sr import RelationshipTypeValues, TextContentItem
     from pydicom.sr.codedict import codes
 
-    reason = ours.own("reason", meaning="Reason why nothing can be said")
+    reason = concepts.private_code("reason", meaning="Reason why nothing can be said")
     texts = [(reason, text) for text in result.finding.reasons]
-    texts += [(codes.DCM.Comment, text) for text in (*_remarks(result), DISCLAIMER)]
+    lungs = result.finding.lungs
+    remarks = [lungs.words] if lungs and lungs.words else []
+    texts += [(codes.DCM.Comment, text) for text in (*remarks, DISCLAIMER)]
     for name, text in texts:
         item = TextContentItem(name=name, value=text, relationship_type=RelationshipTypeValues.CONTAINS)
         group[0].ContentSequence.append(item)
 
 
-def _remarks(result: Result) -> tuple[str, ...]:
-    lungs = result.finding.lungs
-    return (lungs.words,) if lungs and lungs.words else ()
-
-
-def _region(result: Result, region: "Dataset") -> Any:
-    """The measurement group of the region: TID 1410."""
+def _region_group(result: ResultContext, region: "Dataset") -> Any:
+    """Make the measurement group of the region: TID 1410."""
     from highdicom.sr import (
         PlanarROIMeasurementsAndQualitativeEvaluations,
+        QualitativeEvaluation,
         ReferencedSegmentationFrame,
         SourceImageForSegmentation,
     )
     from pydicom.sr.codedict import codes
 
-    reference = result.reference()
+    reference = result.reference
+    region_of = concepts.private_code("region-of", meaning=region_label(result))
     source = SourceImageForSegmentation(reference.SOPClassUID, reference.SOPInstanceUID)
     frame = ReferencedSegmentationFrame(region.SOPClassUID, region.SOPInstanceUID, 1, 1, source)
     for item in frame:
@@ -132,14 +119,8 @@ def _region(result: Result, region: "Dataset") -> Any:
         finding_type=codes.DCM.SelectedRegion,
         algorithm_id=_algorithm(result),
         finding_sites=_site(),
-        qualitative_evaluations=[_about(result)],
+        qualitative_evaluations=[QualitativeEvaluation(region_of, concepts.finding_code(result.shown))],
     )
-
-
-def _about(result: Result) -> Any:
-    from highdicom.sr import QualitativeEvaluation
-
-    return QualitativeEvaluation(ours.own("region-of", meaning=label(result)), ours.finding(result.shown))
 
 
 def _site() -> list[Any]:
@@ -149,13 +130,13 @@ def _site() -> list[Any]:
     return [FindingSite(codes.SCT.Chest)]
 
 
-def _tracking(result: Result, what: str) -> Any:
+def _tracking(result: ResultContext, name: str) -> Any:
     from highdicom.sr import TrackingIdentifier
 
-    return TrackingIdentifier(uid=result.uid(what), identifier=f"covid-xray {what} 1")
+    return TrackingIdentifier(uid=result.uid(name), identifier=f"covid-xray {name} 1")
 
 
-def _algorithm(result: Result) -> Any:
+def _algorithm(result: ResultContext) -> Any:
     from highdicom.sr import AlgorithmIdentification
 
     model = result.finding.model
