@@ -37,7 +37,7 @@ NEIGHBOURS = (("local", 2), ("local", 1), ("ray", 1), ("ray", 2))  # each beside
 def one(engine: str, workers: int, films: str, bundle: str, address: str, began: float) -> dict:
     """One run in this process; `began` is when it was started, by the clock of the machine."""
     from covid_xray.cluster import local_engine, ray_engine
-    from covid_xray.cluster.score import Job, score
+    from covid_xray.cluster.score import ScoringRequest, score
 
     meter = Meter()
     meter.start()
@@ -46,11 +46,11 @@ def one(engine: str, workers: int, films: str, bundle: str, address: str, began:
     def watch(state) -> None:
         times.append((time.time(), state.rows))
 
-    run = partial({"local": local_engine, "ray": ray_engine}[engine].answered, workers=workers)
+    run = partial({"local": local_engine, "ray": ray_engine}[engine].score_partitions, workers=workers)
     if address:
         run = partial(run, address=address)
     with tempfile.TemporaryDirectory() as out:
-        job = Job(films, Path(out) / "out", bundle=Path(bundle) if bundle else None)
+        job = ScoringRequest(films, Path(out) / "out", bundle=Path(bundle) if bundle else None)
         state = score(job, engine=run, name=engine, watch=watch)
         facts = json.loads((Path(out) / "out" / "run.json").read_text())
         answers = sum(path.stat().st_size for path in (Path(out) / "out" / "answers").iterdir())

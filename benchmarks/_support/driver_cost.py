@@ -12,7 +12,7 @@ COMMITS = 40
 
 def driver_costs() -> dict[str, float]:
     """Return microseconds, milliseconds and bytes of the driver's work, measured in this process."""
-    from covid_xray.cluster.plan import PLAN, make_plan, parts
+    from covid_xray.cluster.plan import PLAN, make_plan, read_partitions
     from covid_xray.cluster.source_listing import list_source
     from covid_xray.inference.finding import ModelIdentity
 
@@ -25,7 +25,7 @@ def driver_costs() -> dict[str, float]:
         began = time.process_time()
         plan = make_plan(out, list_source(str(root / "list.csv")), **about)
         planned = time.process_time()
-        packed = [zlib.compress(pickle.dumps(part)) for part in parts(out, plan)]
+        packed = [zlib.compress(pickle.dumps(part)) for part in read_partitions(out, plan)]
         ended = time.process_time()
         facts = {
             "plan_us_an_input": 1e6 * (planned - began) / NAMES,
@@ -35,21 +35,21 @@ def driver_costs() -> dict[str, float]:
             "inputs_a_partition": NAMES / plan.partitions,
         }
         identity = ModelIdentity("network", "1", "0" * 64)
-        return {**facts, **_commits(out, next(parts(out, plan)), identity)}
+        return {**facts, **_commits(out, next(read_partitions(out, plan)), identity)}
 
 
 def _commits(out: Path, part, identity) -> dict[str, float]:
-    from covid_xray.cluster.parquet_rows import Row, encode
-    from covid_xray.cluster.partition_scorer import Done
+    from covid_xray.cluster.parquet_rows import Row, encode_partition
+    from covid_xray.cluster.partition_scorer import ScoredPartition
     from covid_xray.cluster.score import commit
     from covid_xray.inference.finding import Failure
 
     rows = [Row(Failure(entry.name, "empty", "expected a file"), "0" * 64, 0.01) for entry in part.entries]
-    files = encode(rows, partition=0, identity=identity, classes=("covid", "normal", "virus"))
+    files = encode_partition(rows, partition=0, identity=identity, classes=("covid", "normal", "virus"))
     files.pop("quarantine")
     processor, wall = time.process_time(), time.perf_counter()
     for number in range(COMMITS):
-        commit(out, Done(number, files, {}, len(part.entries), 0))
+        commit(out, ScoredPartition(number, files, {}, len(part.entries), 0))
     return {
         "commit_ms": 1e3 * (time.process_time() - processor) / COMMITS,
         "commit_wall_ms": 1e3 * (time.perf_counter() - wall) / COMMITS,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from covid_xray.cluster.score import Job, score
-from covid_xray.cluster.storage_backends import ArrowPlace
+from covid_xray.cluster.score import ScoringRequest, score
+from covid_xray.cluster.storage_backends import ArrowStorage
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.limits import Limits
@@ -78,8 +78,8 @@ def here(parts, work) -> Iterator:
 
 def test_a_store_is_answered_as_the_folder_that_was_copied_to_it(address: str, films: Path, tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "bundle")
-    score(Job(address, tmp_path / "there", bundle=bundle), engine=here, name="here")
-    score(Job(str(films), tmp_path / "here", bundle=bundle), engine=here, name="here")
+    score(ScoringRequest(address, tmp_path / "there", bundle=bundle), engine=here, name="here")
+    score(ScoringRequest(str(films), tmp_path / "here", bundle=bundle), engine=here, name="here")
     parts = sorted(path.name for path in (tmp_path / "here" / "answers").iterdir())
     assert parts == sorted(path.name for path in (tmp_path / "there" / "answers").iterdir())
     for part in parts:
@@ -87,14 +87,14 @@ def test_a_store_is_answered_as_the_folder_that_was_copied_to_it(address: str, f
         assert one == two
     assert "secret" not in (tmp_path / "there" / "run.json").read_text()
     table = address.replace("/archive", "/archive/list.csv")
-    score(Job(table, tmp_path / "table", bundle=bundle), engine=here, name="here")
+    score(ScoringRequest(table, tmp_path / "table", bundle=bundle), engine=here, name="here")
     assert [row["error"] for row in rows(tmp_path / "table")] == [None] * 5 + ["missing-file"]
 
 
 def test_what_a_store_does_not_have(address: str) -> None:
     with pytest.raises(BadImage) as caught:
-        ArrowPlace(address).read("000/nothing.png", limits=Limits())
+        ArrowStorage(address).read("000/nothing.png", limits=Limits())
     assert caught.value.code == "missing-file"
-    assert not ArrowPlace(address.replace("/archive", "/gone")).is_alive()
-    with pytest.raises(InputRefused, match="Received: (s3|gs)://films/gone, which"):
-        list(ArrowPlace(address.replace("/archive", "/gone")).walk())
+    assert not ArrowStorage(address.replace("/archive", "/gone")).is_alive()
+    with pytest.raises(InputRefused, match="(s3|gs)://films/gone does not exist"):
+        list(ArrowStorage(address.replace("/archive", "/gone")).walk())

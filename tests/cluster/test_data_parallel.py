@@ -124,7 +124,7 @@ def test_a_process_that_is_killed_costs_an_epoch_and_nothing_else(data: tuple, b
 
 @pytest.mark.parametrize(
     ("change", "processes", "words"),
-    [({"devices": 2}, 2, "devices=1"), ({"batch_size": 2}, 3, "at least one image a process")],
+    [({"devices": 2}, 2, "devices=1"), ({"batch_size": 2}, 3, "less than one image per process")],
 )
 def test_settings_that_do_not_go_together(change: dict, processes: int, words: str) -> None:
     with pytest.raises(UsageError, match=words):
@@ -132,5 +132,5 @@ def test_settings_that_do_not_go_together(change: dict, processes: int, words: s
 
 
 def test_a_cluster_with_fewer_cores_than_processes(data: tuple, tmp_path: Path) -> None:
-    with cluster(1), pytest.raises(UsageError, match="a core for each of 3 processes"):
+    with cluster(1), pytest.raises(UsageError, match="too few for 3 processes"):
         train(*data, settings=SETTINGS, out=tmp_path / "out", elsewhere=trainer(SETTINGS, processes=3))

@@ -3,24 +3,24 @@ import sys
 
 import pytest
 
-from covid_xray.cluster.extras import need
+from covid_xray.cluster.extras import require_module
 from covid_xray.errors import MissingPackage
 
 
 def test_a_package_that_is_there_is_handed_over() -> None:
-    assert need("json.decoder").JSONDecoder
+    assert require_module("json.decoder").JSONDecoder
 
 
 def test_a_missing_package_names_the_extra_that_brings_it() -> None:
     with pytest.raises(MissingPackage, match=r"covid-xray\[cluster\]"):
-        need("a_package_that_is_not_there.part")
+        require_module("a_package_that_is_not_there.part")
 
 
 def test_what_a_package_misses_itself_is_not_hidden(tmp_path, monkeypatch) -> None:
     (tmp_path / "half_there.py").write_text("import a_package_that_is_not_there\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_there"):
-        need("half_there")
+        require_module("half_there")
     assert "half_there" not in sys.modules
 
 

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from covid_xray.cluster.fold_tasks import run_fold, runner
+from covid_xray.cluster.fold_tasks import fold_runner, run_fold
 from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.errors import CovidXrayError
@@ -40,7 +40,7 @@ def test_folds_in_parallel_give_the_answers_of_folds_one_after_the_other(tmp_pat
     said = []
     with cluster(2):
         crossval(
-            manifest, settings=SETTINGS, protocol=TWO, out=two, rounds=10, run_folds=runner(),
+            manifest, settings=SETTINGS, protocol=TWO, out=two, rounds=10, run_folds=fold_runner(),
             progress=lambda *about: said.append(about),
         )  # fmt: skip
     here, there = (read_predictions(out / "predictions.csv").table.set_index("image") for out in (one, two))

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from covid_xray.cluster.parquet_rows import Row, add, as_plain, checksum, encode, read_facts
+from covid_xray.cluster.parquet_rows import Row, checksum, combine_checksums, encode_partition, read_summary, to_record
 from covid_xray.inference.finding import Failure, Finding, ModelIdentity
 
 IDENTITY = ModelIdentity("small", "1", "f" * 64)
@@ -37,7 +37,7 @@ def read(data: bytes):
 
 
 def test_one_row_for_each_input_and_the_failures_again_beside_them() -> None:
-    files = encode(ROWS, partition=7, identity=IDENTITY, classes=CLASSES)
+    files = encode_partition(ROWS, partition=7, identity=IDENTITY, classes=CLASSES)
     rows = read(files["answers"]).to_pylist()
     assert [row["image"] for row in rows] == ["a.png", "b.png", "ü\n.png"]
     assert rows[0]["p_covid"] == 0.75
@@ -51,30 +51,30 @@ def test_one_row_for_each_input_and_the_failures_again_beside_them() -> None:
 
 
 def test_no_quarantine_where_nothing_failed() -> None:
-    assert set(encode(ROWS[:1], partition=0, identity=IDENTITY, classes=CLASSES)) == {"answers", "seconds"}
+    assert set(encode_partition(ROWS[:1], partition=0, identity=IDENTITY, classes=CLASSES)) == {"answers", "seconds"}
 
 
 def test_seconds_do_not_change_the_bytes_of_the_answers() -> None:
     other = [Row(row.answer, row.sha256, row.seconds + 1) for row in ROWS]
-    one, two = (encode(rows, partition=0, identity=IDENTITY, classes=CLASSES) for rows in (ROWS, other))
+    one, two = (encode_partition(rows, partition=0, identity=IDENTITY, classes=CLASSES) for rows in (ROWS, other))
     assert one["answers"] == two["answers"]
     assert one["seconds"] != two["seconds"]
 
 
 def test_the_footer_says_what_the_rows_say() -> None:
-    files = encode(ROWS, partition=7, identity=IDENTITY, classes=CLASSES)
+    files = encode_partition(ROWS, partition=7, identity=IDENTITY, classes=CLASSES)
     table = read(files["answers"])
-    facts = read_facts(table.schema.metadata)
+    facts = read_summary(table.schema.metadata)
     assert (facts.partition, facts.rows, facts.failed, facts.model_sha256) == (7, 3, {"empty": 1}, "f" * 64)
     assert facts.checksum == checksum(table.to_pylist())
     with pytest.raises(ValueError, match="footer"):
-        read_facts({b"other": b"1"})
+        read_summary({b"other": b"1"})
 
 
 def test_the_checksum_knows_no_order_but_every_change() -> None:
-    plain = [as_plain(row, identity=IDENTITY, classes=CLASSES) for row in ROWS]
+    plain = [to_record(row, identity=IDENTITY, classes=CLASSES) for row in ROWS]
     mixed = random.Random(1).sample(plain, 3)
-    assert checksum(plain) == checksum(mixed) == add([checksum(plain[:1]), checksum(plain[1:])])
+    assert checksum(plain) == checksum(mixed) == combine_checksums([checksum(plain[:1]), checksum(plain[1:])])
     for change in ({"label": "normal"}, {"p_covid": 0.750001}, {"image": "c.png"}, {"sha256": None}):
         assert checksum([{**plain[0], **change}, *plain[1:]]) != checksum(plain)
     assert checksum([*plain, plain[0]]) != checksum(plain)  # a row that is there twice

@@ -9,9 +9,9 @@ import pytest
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cli.services.score import Lines, duration, told
 from covid_xray.cluster import partition_scorer
-from covid_xray.cluster.partition_scorer import Scorer, Work
-from covid_xray.cluster.plan import Part, Plan
-from covid_xray.cluster.score import State
+from covid_xray.cluster.partition_scorer import PartitionScorer, ScoringSetup
+from covid_xray.cluster.plan import Partition, Plan
+from covid_xray.cluster.score import RunState
 from covid_xray.cluster.source_listing import Entry
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.files import sha256_bytes
@@ -26,8 +26,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("bundle"))
 
 
-def scorer(bundle: Path, place: Path, **options) -> Scorer:
-    return Scorer(Work(load_bundle(bundle), str(place), **options))
+def scorer(bundle: Path, place: Path, **options) -> PartitionScorer:
+    return PartitionScorer(ScoringSetup(load_bundle(bundle), str(place), **options))
 
 
 def entries(count: int) -> tuple[Entry, ...]:
@@ -40,7 +40,7 @@ def found(chunks) -> list:
 
 def test_each_input_is_answered_under_its_name_with_the_hash_of_its_file(bundle: Path, tmp_path: Path) -> None:
     archive(tmp_path, 40)
-    answered = found(scorer(bundle, tmp_path).chunks(Part(0, entries(40))))
+    answered = found(scorer(bundle, tmp_path).score_batches(Partition(0, entries(40))))
     assert [row.answer.image for row in answered] == [entry.name for entry in entries(40)]
     assert [row.answer.label for row in answered[:3]] == list(CLASSES)
     assert answered[7].sha256 == sha256_bytes(picture(7))
@@ -51,8 +51,8 @@ def test_what_cannot_be_answered_fails_with_its_code_and_harms_no_other(bundle: 
     archive(tmp_path, 5)
     (tmp_path / "000" / "000001.png").write_bytes(b"no image")
     (tmp_path / "000" / "000002.png").unlink()
-    part = Part(0, (*entries(5), Entry("row 6", "", problem="no-image")))
-    answered = found(scorer(bundle, tmp_path).chunks(part))
+    part = Partition(0, (*entries(5), Entry("row 6", "", problem="no-image")))
+    answered = found(scorer(bundle, tmp_path).score_batches(part))
     codes = [getattr(row.answer, "code", "") for row in answered]
     assert codes == ["", "not-an-image", "missing-file", "", "", "no-image"]
     assert answered[1].sha256 == sha256_bytes(b"no image")
@@ -61,7 +61,7 @@ def test_what_cannot_be_answered_fails_with_its_code_and_harms_no_other(bundle: 
 
 def test_members_of_a_shard_are_answered_like_files(bundle: Path, tmp_path: Path) -> None:
     shard(tmp_path / "s.tar", [(f"{n}.png", picture(n)) for n in range(20)])
-    answered = found(scorer(bundle, tmp_path).chunks(Part(0, (Entry("s.tar", "s.tar", 1, shard=True),))))
+    answered = found(scorer(bundle, tmp_path).score_batches(Partition(0, (Entry("s.tar", "s.tar", 1, shard=True),))))
     assert [(row.answer.image, row.answer.label) for row in answered[:2]] == [
         ("s.tar/0.png", "covid"),
         ("s.tar/1.png", "normal"),
@@ -73,7 +73,7 @@ def test_a_source_that_goes_away_ends_the_run_instead_of_failing_every_input(bun
     archive(tmp_path / "a", 5)
     at_work = scorer(bundle, tmp_path / "a")
     (tmp_path / "a").rename(tmp_path / "gone")
-    for gone in (Part(0, entries(5)), Part(0, (Entry("s.tar", "s.tar", 7, shard=True),))):
+    for gone in (Partition(0, entries(5)), Partition(0, (Entry("s.tar", "s.tar", 7, shard=True),))):
         with pytest.raises(InputRefused, match="--resume") as caught:
             at_work.score(gone)
         assert caught.value.code == "source-lost"
@@ -81,9 +81,9 @@ def test_a_source_that_goes_away_ends_the_run_instead_of_failing_every_input(bun
 
 def test_chunks_may_begin_later_and_inputs_be_given_up_or_answered_alone(bundle: Path, tmp_path: Path) -> None:
     archive(tmp_path, 40)
-    at_work, part, noted = scorer(bundle, tmp_path), Part(0, entries(40)), []
-    whole = found(at_work.chunks(part))
-    late = found(at_work.chunks(part, begin=1, given_up={"000/000020.png"}, alone={2}, note=noted.append))
+    at_work, part, noted = scorer(bundle, tmp_path), Partition(0, entries(40)), []
+    whole = found(at_work.score_batches(part))
+    late = found(at_work.score_batches(part, begin=1, given_up={"000/000020.png"}, alone={2}, note=noted.append))
     assert [row.answer.image for row in late] == [row.answer.image for row in whole[16:]]
     assert late[4].answer.code == "gave-up"
     assert [row.answer.label for row in late[5:]] == [row.answer.label for row in whole[21:]]
@@ -96,7 +96,7 @@ def test_a_file_that_was_slow_to_decode_is_tried_again_with_more_time(
     bundle: Path, tmp_path: Path, monkeypatch
 ) -> None:
     archive(tmp_path, 2)
-    part, patient, seconds = Part(0, entries(2)), scorer(bundle, tmp_path, limits=Limits(decode_seconds=5.0)), []
+    part, patient, seconds = Partition(0, entries(2)), scorer(bundle, tmp_path, limits=Limits(decode_seconds=5.0)), []
     whole = patient.predictor.view
 
     def slow_at_first(source: object) -> object:
@@ -110,8 +110,8 @@ def test_a_file_that_was_slow_to_decode_is_tried_again_with_more_time(
 
     monkeypatch.setattr(patient.predictor, "view", slow_at_first)
     monkeypatch.setattr(partition_scorer, "open_source", opened)
-    assert [row.answer.label for row in found(patient.chunks(part))] == list(CLASSES[:2])
-    assert seconds == [5.0 * partition_scorer.PATIENCE] * 2
+    assert [row.answer.label for row in found(patient.score_batches(part))] == list(CLASSES[:2])
+    assert seconds == [5.0 * partition_scorer.RETRY_FACTOR] * 2
 
 
 def test_a_file_that_is_slow_twice_fails(bundle: Path, tmp_path: Path, monkeypatch) -> None:
@@ -123,13 +123,13 @@ def test_a_file_that_is_slow_twice_fails(bundle: Path, tmp_path: Path, monkeypat
     hasty = scorer(bundle, tmp_path)
     monkeypatch.setattr(hasty.predictor, "view", slow)
     monkeypatch.setattr(partition_scorer, "open_source", slow)
-    answers = [row.answer for row in found(hasty.chunks(Part(0, entries(2))))]
+    answers = [row.answer for row in found(hasty.score_batches(Partition(0, entries(2))))]
     assert [answer.code for answer in answers] == ["decode-timeout"] * 2
 
 
 def test_pictures_come_with_the_answers(bundle: Path, tmp_path: Path) -> None:
     archive(tmp_path, 3)
-    done = scorer(bundle, tmp_path, heatmap=True).score(Part(0, entries(3)))
+    done = scorer(bundle, tmp_path, heatmap=True).score(Partition(0, entries(3)))
     assert len(done.pictures) == 3
     assert all(data.startswith(b"\x89PNG") for data in done.pictures.values())
     assert "000000-" in min(done.pictures)
@@ -165,7 +165,7 @@ def test_the_command_refuses_what_does_not_go_together(bundle: Path, tmp_path: P
 
 def test_progress_in_words() -> None:
     plan = Plan("s", None, "s", "folder", "m", "float32", False, 4, 2000, 0, 0, {}, 0)
-    state = State(plan, 0.0, rows=1000, rows_before=500, work_done=1000, work_before=500, seconds=10.0)
+    state = RunState(plan, rows=1000, rows_before=500, work_done=1000, work_before=500, seconds=10.0)
     state.failed["empty"] = 3
     assert told(state) == "1,000 of 2,000 inputs, 50.0 a second, 20 s left, 3 failed"
     assert [duration(s) for s in (40, 600, 20_000, 200_000)] == ["40 s", "10 min", "5.6 h", "2.3 days"]
@@ -176,5 +176,5 @@ def test_a_log_gets_a_line_every_half_minute(capfd: pytest.CaptureFixture[str]) 
     lines = Lines(now=lambda: next(times))
     plan = Plan("s", None, "s", "folder", "m", "float32", False, 4, 2000, 0, 0, {}, 0)
     for _ in range(3):
-        lines(State(plan, 0.0, rows=10, work_done=10, seconds=1.0))
+        lines(RunState(plan, rows=10, work_done=10, seconds=1.0))
     assert capfd.readouterr().err.count("10 of 2,000 inputs") == 1

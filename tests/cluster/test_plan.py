@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.cluster.plan import LARGEST, make_plan, parts, read_plan, same_work
+from covid_xray.cluster.plan import LARGEST, make_plan, read_partitions, read_plan, require_same_options
 from covid_xray.cluster.source_listing import Entry, Listing
 from covid_xray.errors import InputRefused, UsageError
 
@@ -22,7 +22,7 @@ def test_every_input_is_in_one_partition_and_their_size_follows_the_source(
     tmp_path: Path, count: int, size: int
 ) -> None:
     plan = make_plan(tmp_path, listing(count), **ABOUT)
-    found = list(parts(tmp_path, plan))
+    found = list(read_partitions(tmp_path, plan))
     assert [len(part.entries) for part in found[:-1]] == [size] * (len(found) - 1)
     assert [e.name for part in found for e in part.entries] == [f"{n:06d}.png" for n in range(count)]
     assert (plan.inputs, plan.partitions, plan.size) == (count, len(found), 10 * count)
@@ -31,44 +31,44 @@ def test_every_input_is_in_one_partition_and_their_size_follows_the_source(
 
 def test_a_shard_is_a_partition_by_itself(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, listing(20, shards=3), **ABOUT)
-    found = [[e.name for e in part.entries] for part in parts(tmp_path, plan)]
+    found = [[e.name for e in part.entries] for part in read_partitions(tmp_path, plan)]
     assert [names for names in found if names[0].endswith("tar")] == [["s0.tar"], ["s1.tar"], ["s2.tar"]]
     assert plan.shards == 3
 
 
 def test_partitions_that_are_done_are_passed_over(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, listing(100), **ABOUT)
-    assert [part.number for part in parts(tmp_path, plan, without=frozenset({0, 2}))] == [1, 3, 4, 5, 6]
+    assert [part.number for part in read_partitions(tmp_path, plan, without=frozenset({0, 2}))] == [1, 3, 4, 5, 6]
 
 
 def test_bytes_of_names_survive(tmp_path: Path) -> None:
     entry = Entry("\\udcff.png", "\udcff.png", 1)
     plan = make_plan(tmp_path, Listing("p", "folder", iter([entry])), **ABOUT)
-    assert next(parts(tmp_path, plan)).entries == (entry,)
+    assert next(read_partitions(tmp_path, plan)).entries == (entry,)
 
 
 def test_nothing_to_plan_leaves_no_plan(tmp_path: Path) -> None:
     nothing = listing(0)
     nothing.passed_over[".txt"] = 2
-    with pytest.raises(InputRefused, match=r"among \.txt"):
+    with pytest.raises(InputRefused, match=r"holds \.txt"):
         make_plan(tmp_path, nothing, **ABOUT)
     assert not list(tmp_path.iterdir())
 
 
 def test_other_work_is_told_from_this_one(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, listing(3), **ABOUT)
-    same_work(plan, out=tmp_path, **ABOUT)
+    require_same_options(plan, out=tmp_path, **ABOUT)
     with pytest.raises(InputRefused) as caught:
-        same_work(plan, out=tmp_path, **{**ABOUT, "model_sha256": "b" * 64, "source": "t"})
+        require_same_options(plan, out=tmp_path, **{**ABOUT, "model_sha256": "b" * 64, "source": "t"})
     assert caught.value.code == "other-model"
     with pytest.raises(UsageError, match="source=s"):
-        same_work(plan, out=tmp_path, **{**ABOUT, "source": "t"})
+        require_same_options(plan, out=tmp_path, **{**ABOUT, "source": "t"})
 
 
 def test_an_altered_plan_is_refused(tmp_path: Path) -> None:
     plan = make_plan(tmp_path, listing(3), **ABOUT)
     with pytest.raises(InputRefused, match="altered"):
-        list(parts(tmp_path, replace(plan, partitions=2)))
+        list(read_partitions(tmp_path, replace(plan, partitions=2)))
     (tmp_path / "plan.json").write_text('{"source": 1}')
     with pytest.raises(InputRefused) as caught:
         read_plan(tmp_path)

@@ -12,10 +12,10 @@ import pytest
 
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster import ray_engine, ray_session
-from covid_xray.cluster.partition_scorer import Work
-from covid_xray.cluster.plan import Part
-from covid_xray.cluster.ray_engine import RayWorker, Register
-from covid_xray.cluster.score import Job, score
+from covid_xray.cluster.partition_scorer import ScoringSetup
+from covid_xray.cluster.plan import Partition
+from covid_xray.cluster.ray_engine import RayWorker, TryCounter
+from covid_xray.cluster.score import ScoringRequest, score
 from covid_xray.cluster.source_listing import Entry
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import CovidXrayError, InputRefused
@@ -57,9 +57,9 @@ def made(root: Path) -> Iterator[Any]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def here(parts: Iterator[Part], work: Work) -> Iterator:
+def here(parts: Iterator[Partition], work: ScoringSetup) -> Iterator:
     worker = Worker(work)
-    return (worker.answer(part, attempt=1) for part in parts)
+    return (worker.score(part, attempt=1) for part in parts)
 
 
 def files(out: Path) -> dict[str, bytes]:
@@ -69,10 +69,14 @@ def files(out: Path) -> dict[str, bytes]:
 def test_it_gives_the_bytes_of_the_local_engine_and_a_deadly_input_fails_alone(made: Any, root: Path) -> None:
     bundle = make_bundle(root / "bundle")
     harmless = archive(root / "harmless", 40)
-    score(Job(str(harmless), root / "here", bundle=bundle), engine=here, name="here")
-    score(Job(str(harmless), root / "ray", bundle=bundle), engine=ray_engine.answered, name="ray")
+    score(ScoringRequest(str(harmless), root / "here", bundle=bundle), engine=here, name="here")
+    score(ScoringRequest(str(harmless), root / "ray", bundle=bundle), engine=ray_engine.score_partitions, name="ray")
     assert files(root / "ray") == files(root / "here")
-    score(Job(str(root / "films"), root / "deadly", bundle=bundle), engine=ray_engine.answered, name="ray")
+    score(
+        ScoringRequest(str(root / "films"), root / "deadly", bundle=bundle),
+        engine=ray_engine.score_partitions,
+        name="ray",
+    )
     failed = {row["image"]: row["code"] for row in rows(root / "deadly", "quarantine")}
     assert failed == {"000/000005.png": "gave-up"}
     plain = {row["image"]: row for row in rows(root / "here")}
@@ -81,8 +85,8 @@ def test_it_gives_the_bytes_of_the_local_engine_and_a_deadly_input_fails_alone(m
 
 
 def test_an_error_in_a_worker_is_the_drivers(made: Any, tmp_path: Path) -> None:
-    work = Work(load_bundle(make_bundle(tmp_path / "bundle")), str(tmp_path / "gone"))
-    (error,) = ray_engine.answered(iter([Part(0, (Entry("a.png", "a.png", 1),))]), work, workers=1)
+    work = ScoringSetup(load_bundle(make_bundle(tmp_path / "bundle")), str(tmp_path / "gone"))
+    (error,) = ray_engine.score_partitions(iter([Partition(0, (Entry("a.png", "a.png", 1),))]), work, workers=1)
     assert isinstance(error, InputRefused)
     assert error.code == "source-lost"
 
@@ -94,7 +98,9 @@ def test_nodes_of_other_versions_are_refused_before_the_first_answer(
     monkeypatch.setattr(ray_session, "versions", lambda: {**ours, "onnxruntime": "0.1"})
     films, bundle = archive(tmp_path / "films", 1), make_bundle(tmp_path / "bundle")
     with pytest.raises(ray_session.OtherVersions, match=rf"onnxruntime {ours['onnxruntime']} there, 0.1 here"):
-        score(Job(str(films), tmp_path / "out", bundle=bundle), engine=ray_engine.answered, name="ray")
+        score(
+            ScoringRequest(str(films), tmp_path / "out", bundle=bundle), engine=ray_engine.score_partitions, name="ray"
+        )
     assert not (tmp_path / "out" / "answers").exists()
 
 
@@ -106,17 +112,17 @@ def test_a_driver_outside_of_the_cluster_reaches_it_through_ray(made: Any, root:
     assert ran.returncode == 0, ran.stderr.decode()
     assert b"20 rows" in ran.stdout
     assert b"raylet" not in ran.stdout + ran.stderr
-    score(Job(str(films), tmp_path / "here", bundle=bundle), engine=here, name="here")
+    score(ScoringRequest(str(films), tmp_path / "here", bundle=bundle), engine=here, name="here")
     assert files(tmp_path / "out") == files(tmp_path / "here")
 
 
 def test_the_register_counts_tries() -> None:
-    register = Register()
-    assert [register.begin(number) for number in (1, 2, 1, 1)] == [1, 1, 2, 3]
+    counter = TryCounter()
+    assert [counter.begin(number) for number in (1, 2, 1, 1)] == [1, 1, 2, 3]
 
 
 def test_a_worker_of_a_node_that_joined_later_with_other_versions_answers_nothing(tmp_path: Path) -> None:
-    work = Work(load_bundle(make_bundle(tmp_path / "bundle")), str(tmp_path))
+    work = ScoringSetup(load_bundle(make_bundle(tmp_path / "bundle")), str(tmp_path))
     error = RayWorker(work, None, {"onnxruntime": "0.1"})._worker
     assert isinstance(error, CovidXrayError)
     assert error.code == "other-versions"

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from covid_xray.cluster.parquet_rows import checksum
-from covid_xray.cluster.partition_scorer import Work
-from covid_xray.cluster.plan import Part
-from covid_xray.cluster.score import Job, part_path, score
+from covid_xray.cluster.partition_scorer import ScoringSetup
+from covid_xray.cluster.plan import Partition
+from covid_xray.cluster.score import ScoringRequest, part_path, score
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import Busy, CovidXrayError, InputRefused, UsageError
 from covid_xray.files import folder_lock
@@ -19,13 +19,13 @@ from support.archives import archive, make_bundle, picture, rows, shard
 from support.bundles import network
 
 
-def here(parts: Iterator[Part], work: Work) -> Iterator:
+def here(parts: Iterator[Partition], work: ScoringSetup) -> Iterator:
     """The real worker, in this process."""
     worker = Worker(work)
     return (worker.answer(part, attempt=1) for part in parts)
 
 
-def backwards(parts: Iterator[Part], work: Work) -> Iterator:
+def backwards(parts: Iterator[Partition], work: ScoringSetup) -> Iterator:
     """An engine that finishes out of order, and one partition twice."""
     done = list(here(parts, work))
     yield from (done[-1], *reversed(done))
@@ -52,7 +52,7 @@ def files(out: Path) -> dict[str, bytes]:
 def test_every_input_has_one_row_and_the_checksum_is_that_of_the_rows(
     films: Path, bundle: Path, tmp_path: Path
 ) -> None:
-    state = score(Job(str(films), tmp_path / "out", bundle=bundle), engine=here, name="here")
+    state = score(ScoringRequest(str(films), tmp_path / "out", bundle=bundle), engine=here, name="here")
     found = rows(tmp_path / "out")
     assert [row["image"] for row in found] == [f"000/{n:06d}.png" for n in range(100)]
     assert facts(tmp_path / "out")["checksum"] == checksum(found)
@@ -61,21 +61,21 @@ def test_every_input_has_one_row_and_the_checksum_is_that_of_the_rows(
 
 def test_order_and_repetition_change_nothing(films: Path, bundle: Path, tmp_path: Path) -> None:
     for name, engine in {"one": here, "two": backwards}.items():
-        score(Job(str(films), tmp_path / name, bundle=bundle), engine=engine, name=name)
+        score(ScoringRequest(str(films), tmp_path / name, bundle=bundle), engine=engine, name=name)
     assert files(tmp_path / "one") == files(tmp_path / "two")
     assert facts(tmp_path / "one")["checksum"] == facts(tmp_path / "two")["checksum"]
 
 
 def test_a_run_that_stopped_goes_on_where_it_was(films: Path, bundle: Path, tmp_path: Path) -> None:
-    job = Job(str(films), tmp_path / "out", bundle=bundle)
+    job = ScoringRequest(str(films), tmp_path / "out", bundle=bundle)
     begun = []
 
-    def failing(parts: Iterator[Part], work: Work) -> Iterator:
+    def failing(parts: Iterator[Partition], work: ScoringSetup) -> Iterator:
         engine = here(parts, work)
         yield from (next(engine) for _ in range(3))
         raise KeyboardInterrupt
 
-    def counting(parts: Iterator[Part], work: Work) -> Iterator:
+    def counting(parts: Iterator[Partition], work: ScoringSetup) -> Iterator:
         return here((begun.append(part.number) or part for part in parts), work)
 
     with pytest.raises(KeyboardInterrupt):
@@ -84,11 +84,11 @@ def test_a_run_that_stopped_goes_on_where_it_was(films: Path, bundle: Path, tmp_
     assert len(files(tmp_path / "out")) == 3
     with pytest.raises(UsageError, match="--resume"):
         score(job, engine=here, name="x")
-    resumed = Job(str(films), tmp_path / "out", bundle=bundle, resume=True)
+    resumed = ScoringRequest(str(films), tmp_path / "out", bundle=bundle, resume=True)
     state = score(resumed, engine=counting, name="x")
     assert begun == [3, 4, 5, 6]
     assert (state.rows_before, facts(tmp_path / "out")["answered_now"]) == (48, 52)
-    score(Job(str(films), tmp_path / "whole", bundle=bundle), engine=here, name="x")
+    score(ScoringRequest(str(films), tmp_path / "whole", bundle=bundle), engine=here, name="x")
     assert files(tmp_path / "out") == files(tmp_path / "whole")
     begun.clear()
     assert score(resumed, engine=counting, name="x").rows == 100  # it is finished: nothing is done again
@@ -97,50 +97,50 @@ def test_a_run_that_stopped_goes_on_where_it_was(films: Path, bundle: Path, tmp_
 
 def test_the_folder_of_another_network_is_refused_and_stays_as_it_is(films: Path, bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    score(Job(str(films), out, bundle=bundle), engine=here, name="x")
+    score(ScoringRequest(str(films), out, bundle=bundle), engine=here, name="x")
     before = files(out)
     other = make_bundle(tmp_path / "other", model=network(sharpness=2.0))
     for resume in (True, False):
         with pytest.raises(InputRefused) as caught:
-            score(Job(str(films), out, bundle=other, resume=resume), engine=here, name="x")
+            score(ScoringRequest(str(films), out, bundle=other, resume=resume), engine=here, name="x")
         assert caught.value.code == "other-model"
     with pytest.raises(UsageError, match="heatmap"):
-        score(Job(str(films), out, bundle=bundle, heatmap=True, resume=True), engine=here, name="x")
+        score(ScoringRequest(str(films), out, bundle=bundle, heatmap=True, resume=True), engine=here, name="x")
     assert files(out) == before
 
 
 def test_a_folder_with_other_things_is_not_written_to(films: Path, bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("x")
     with pytest.raises(UsageError, match="other files"):
-        score(Job(str(films), tmp_path, bundle=bundle), engine=here, name="x")
+        score(ScoringRequest(str(films), tmp_path, bundle=bundle), engine=here, name="x")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_altered_partitions_are_noticed_before_going_on(films: Path, bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    score(Job(str(films), out, bundle=bundle), engine=here, name="x")
+    score(ScoringRequest(str(films), out, bundle=bundle), engine=here, name="x")
     whole = part_path(out, "answers", 1).read_bytes()
     for spoilt in (whole[:-1], b"", part_path(out, "answers", 0).read_bytes()):
         part_path(out, "answers", 1).write_bytes(spoilt)
         with pytest.raises(InputRefused, match="part-000001") as caught:
-            score(Job(str(films), out, bundle=bundle, resume=True), engine=here, name="x")
+            score(ScoringRequest(str(films), out, bundle=bundle, resume=True), engine=here, name="x")
         assert caught.value.code == "altered"
 
 
 def test_a_partition_that_is_missing_at_the_end_is_no_success(films: Path, bundle: Path, tmp_path: Path) -> None:
-    def lazy(parts: Iterator[Part], work: Work) -> Iterator:
+    def lazy(parts: Iterator[Partition], work: ScoringSetup) -> Iterator:
         next(parts)
         return here(parts, work)
 
-    with pytest.raises(CovidXrayError, match="7 partitions of 100 inputs"):
-        score(Job(str(films), tmp_path / "out", bundle=bundle), engine=lazy, name="x")
+    with pytest.raises(CovidXrayError, match="of 7 partitions"):
+        score(ScoringRequest(str(films), tmp_path / "out", bundle=bundle), engine=lazy, name="x")
     assert not (tmp_path / "out" / "run.json").exists()
 
 
 def test_an_error_of_a_worker_ends_the_run_and_keeps_what_is_done(bundle: Path, tmp_path: Path) -> None:
     films = archive(tmp_path / "films", 100)
 
-    def vanishing(parts: Iterator[Part], work: Work) -> Iterator:
+    def vanishing(parts: Iterator[Partition], work: ScoringSetup) -> Iterator:
         engine = here(parts, work)
         yield next(engine)
         films.rename(tmp_path / "elsewhere")
@@ -148,11 +148,11 @@ def test_an_error_of_a_worker_ends_the_run_and_keeps_what_is_done(bundle: Path, 
 
     out = tmp_path / "out"
     with pytest.raises(InputRefused) as caught:
-        score(Job(str(films), out, bundle=bundle), engine=vanishing, name="x")
+        score(ScoringRequest(str(films), out, bundle=bundle), engine=vanishing, name="x")
     assert caught.value.code == "source-lost"
     assert len(files(out)) == 1
     (tmp_path / "elsewhere").rename(films)
-    score(Job(str(films), out, bundle=bundle, resume=True), engine=here, name="x")
+    score(ScoringRequest(str(films), out, bundle=bundle, resume=True), engine=here, name="x")
     assert len(rows(out)) == len({row["image"] for row in rows(out)}) == 100
     assert not any(row["error"] for row in rows(out))
 
@@ -164,27 +164,27 @@ def test_shards_tables_and_folders_give_the_same_answers(films: Path, bundle: Pa
     sources = {"folder": (films, None), "shards": (tmp_path / "tars", None), "table": (tmp_path / "t.csv", films)}
     found = {}
     for name, (source, images) in sources.items():
-        job = Job(str(source), tmp_path / name, images=str(images) if images else None, bundle=bundle)
+        job = ScoringRequest(str(source), tmp_path / name, images=str(images) if images else None, bundle=bundle)
         score(job, engine=here, name="x")
         found[name] = [{**row, "image": row["image"].removeprefix("s.tar/")} for row in rows(tmp_path / name)]
     assert found["folder"] == found["shards"] == found["table"]
-    address = Job(f"file://{films}", tmp_path / "address", bundle=bundle)
+    address = ScoringRequest(f"file://{films}", tmp_path / "address", bundle=bundle)
     score(address, engine=here, name="x")
     assert files(tmp_path / "address") == files(tmp_path / "folder")
 
 
 def test_heat_maps_are_there_before_the_rows_that_tell_of_them(bundle: Path, tmp_path: Path) -> None:
     films = archive(tmp_path / "films", 4)
-    score(Job(str(films), tmp_path / "out", bundle=bundle, heatmap=True), engine=here, name="x")
+    score(ScoringRequest(str(films), tmp_path / "out", bundle=bundle, heatmap=True), engine=here, name="x")
     assert len(list((tmp_path / "out" / "heatmaps").glob("*.png"))) == 4
 
 
 def test_two_at_once_and_a_source_without_images(films: Path, bundle: Path, tmp_path: Path) -> None:
     with folder_lock(tmp_path / "out"), pytest.raises(Busy):
-        score(Job(str(films), tmp_path / "out", bundle=bundle), engine=here, name="x")
+        score(ScoringRequest(str(films), tmp_path / "out", bundle=bundle), engine=here, name="x")
     (tmp_path / "bare").mkdir()
     with pytest.raises(InputRefused) as caught:
-        score(Job(str(tmp_path / "bare"), tmp_path / "none", bundle=bundle), engine=here, name="x")
+        score(ScoringRequest(str(tmp_path / "bare"), tmp_path / "none", bundle=bundle), engine=here, name="x")
     assert caught.value.code == "no-images"
 
 
@@ -195,7 +195,7 @@ def test_names_that_are_no_utf8_and_dicom_trees(bundle: Path, tmp_path: Path) ->
     (tmp_path / "a" / os.fsdecode(b"\xff.png")).write_bytes(picture(0))
     dicom = Path(get_testdata_file("CT_small.dcm")).read_bytes()
     (tmp_path / "a" / "1.2.840.1").write_bytes(dicom[:400])  # cut off: named, not passed over
-    score(Job(str(tmp_path / "a"), tmp_path / "out", bundle=bundle), engine=here, name="x")
+    score(ScoringRequest(str(tmp_path / "a"), tmp_path / "out", bundle=bundle), engine=here, name="x")
     assert {row["image"]: bool(row["error"]) for row in rows(tmp_path / "out")} == {
         "1.2.840.1": True,
         "\\udcff.png": False,

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.cluster.search_space import DEFAULT, Dimension, draw_trials, read_space
+from covid_xray.cluster.search_space import DEFAULT, Dimension, read_space, sample_trials
 from covid_xray.config import Training
 from covid_xray.errors import UsageError
 
 
 def test_the_first_trial_is_what_was_given_and_the_others_lie_inside_the_space() -> None:
-    drawn = draw_trials(DEFAULT, Training(learning_rate=5e-5), trials=200, seed=3)
+    drawn = sample_trials(DEFAULT, Training(learning_rate=5e-5), trials=200, seed=3)
     assert drawn[0] == Training(learning_rate=5e-5)
     assert len(drawn) == 200
     for one in drawn[1:]:
@@ -21,7 +21,7 @@ def test_the_first_trial_is_what_was_given_and_the_others_lie_inside_the_space()
 
 
 def test_the_same_seed_draws_the_same_trials() -> None:
-    one, two, other = (draw_trials(DEFAULT, Training(), trials=5, seed=seed) for seed in (1, 1, 2))
+    one, two, other = (sample_trials(DEFAULT, Training(), trials=5, seed=seed) for seed in (1, 1, 2))
     assert one == two
     assert one != other
 
@@ -33,21 +33,21 @@ def test_a_space_of_ones_own(tmp_path: Path) -> None:
         Dimension("dense", "choice", ([64], [256, 256])),
         Dimension("label_smoothing", "uniform", (0, 0.2)),
     )
-    assert {one.dense for one in draw_trials(space, Training(), trials=30, seed=0)[1:]} == {(64,), (256, 256)}
+    assert {one.dense for one in sample_trials(space, Training(), trials=30, seed=0)[1:]} == {(64,), (256, 256)}
     assert read_space(None) == DEFAULT
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("nonsense: {choice: [1]}", "expected a setting of training"),
-        ("dropout: [0, 1]", "expected dropout as one of"),
-        ("dropout: {uniform: [1]}", "between two numbers"),
-        ("dropout: {uniform: [1, 0]}", "between two numbers"),
-        ("learning_rate: {loguniform: [0, 1]}", "between two numbers"),
+        ("nonsense: {choice: [1]}", "Not a setting of training"),
+        ("dropout: [0, 1]", "Invalid range of dropout"),
+        ("dropout: {uniform: [1]}", "needs two numbers"),
+        ("dropout: {uniform: [1, 0]}", "needs two numbers"),
+        ("learning_rate: {loguniform: [0, 1]}", "needs two numbers"),
         ("dropout: {normal: [0, 1]}", "loguniform, uniform, choice"),
-        ("- 1", "something else"),
-        ("a: [", "cannot be read"),
+        ("- 1", "holds no search space"),
+        ("a: [", "Cannot read"),
     ],
 )
 def test_what_is_no_space_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -58,6 +58,6 @@ def test_what_is_no_space_is_refused(tmp_path: Path, text: str, words: str) -> N
 
 def test_values_that_the_settings_do_not_allow_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="dropout=2"):
-        draw_trials((Dimension("dropout", "choice", (2,)),), Training(), trials=2, seed=0)
-    with pytest.raises(UsageError, match="cannot be read"):
+        sample_trials((Dimension("dropout", "choice", (2,)),), Training(), trials=2, seed=0)
+    with pytest.raises(UsageError, match="Cannot read"):
         read_space(tmp_path / "gone.yaml")

@@ -51,14 +51,14 @@ def test_a_table_may_lie_elsewhere(tree: Path, tmp_path_factory: pytest.TempPath
     listing = list_source(str(other / "t.csv"), images=str(tree / "a"))
     assert [e.name for e in listing.entries] == ["1.png"]
     assert listing.place == str(tree / "a")
-    with pytest.raises(InputRefused, match="empty or not there"):
+    with pytest.raises(InputRefused, match="empty or missing"):
         list_source(str(other / "t.csv"), images=str(tree / "gone"))
 
 
 @pytest.mark.parametrize("name", ["/etc/1.png", "s3://b/1.png", "../1.png", "a/../../1.png", "C:/1.png"])
 def test_a_table_that_leaves_its_folder_is_refused(tree: Path, name: str) -> None:
     (tree / "t.csv").write_text(f"image\n{name}\n")
-    with pytest.raises(BadManifest, match="expected image paths"):
+    with pytest.raises(BadManifest, match="image path"):
         list(list_source(str(tree / "t.csv")).entries)
 
 
@@ -74,5 +74,5 @@ def test_a_table_that_names_no_images_is_refused(tree: Path, text: bytes) -> Non
 
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     for source in (tmp_path / "gone", tmp_path / "gone.csv"):
-        with pytest.raises(InputRefused, match=r"not there|cannot"):
+        with pytest.raises(InputRefused, match=r"No such|missing|Cannot"):
             list(list_source(str(source)).entries)

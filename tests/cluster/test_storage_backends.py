@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 
 from covid_xray.cluster.storage_backends import (
-    ArrowPlace,
-    LocalPlace,
+    ArrowStorage,
+    LocalStorage,
     is_address,
-    open_place,
+    open_storage,
     readable_name,
-    shown,
+    redact_address,
     split_file,
 )
 from covid_xray.errors import BadImage, InputRefused
@@ -28,7 +28,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def both(tree: Path) -> list:
-    return [LocalPlace(tree), ArrowPlace(f"file://{tree}")]
+    return [LocalStorage(tree), ArrowStorage(f"file://{tree}")]
 
 
 def test_a_folder_and_its_address_list_the_same_files_in_the_same_order(tree: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_file_that_is_not_there_and_one_that_is_none(tree: Path) -> None:
 def test_a_pipe_does_not_block(tree: Path) -> None:
     os.mkfifo(tree / "pipe.png")
     with pytest.raises(BadImage, match="regular file"):
-        LocalPlace(tree).read("pipe.png", limits=LIMITS)
+        LocalStorage(tree).read("pipe.png", limits=LIMITS)
 
 
 def test_a_place_that_is_gone_or_emptied_is_not_alive(tree: Path, tmp_path: Path) -> None:
@@ -70,29 +70,29 @@ def test_a_place_that_is_gone_or_emptied_is_not_alive(tree: Path, tmp_path: Path
     assert all(place.is_alive() for place in both(tree))
     assert not any(place.is_alive() for place in [*both(tmp_path / "bare"), *both(tmp_path / "gone")])
     for place in both(tmp_path / "gone"):
-        with pytest.raises(InputRefused, match="not there"):
+        with pytest.raises(InputRefused, match="No such|does not exist"):
             list(place.walk())
 
 
 def test_a_link_to_its_own_parent_ends(tree: Path) -> None:
     (tree / "b" / "up").symlink_to(tree)
-    assert [found.path for found in LocalPlace(tree).walk()] == ["a.png", "b/1.png", "b/2.png", "b.c/3.png"]
+    assert [found.path for found in LocalStorage(tree).walk()] == ["a.png", "b/1.png", "b/2.png", "b.c/3.png"]
 
 
 def test_a_name_that_is_no_utf8_is_read_and_shown(tree: Path) -> None:
     raw = os.fsdecode(b"\xff.png")
     (tree / raw).write_bytes(b"x")
-    found = [found.path for found in LocalPlace(tree).walk()]
+    found = [found.path for found in LocalStorage(tree).walk()]
     assert raw in found
-    assert LocalPlace(tree).read(raw, limits=LIMITS) == b"x"
+    assert LocalStorage(tree).read(raw, limits=LIMITS) == b"x"
     assert readable_name(raw) == "\\udcff.png"
 
 
 def test_an_address_of_no_known_form_is_refused_without_its_secrets() -> None:
     with pytest.raises(InputRefused) as caught:
-        open_place("s3://key:secret@bucket/x?token=secret")
+        open_storage("s3://key:secret@bucket/x?token=secret")
     assert "secret" not in caught.value.message
-    assert shown("s3://key:secret@bucket/x?token=secret") == "s3://bucket/x"
+    assert redact_address("s3://key:secret@bucket/x?token=secret") == "s3://bucket/x"
 
 
 def test_folder_and_name_of_a_file() -> None:

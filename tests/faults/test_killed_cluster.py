@@ -15,7 +15,7 @@ import pytest
 
 from covid_xray.cluster import local_engine, ray_engine
 from covid_xray.cluster.parquet_rows import checksum
-from covid_xray.cluster.score import Job, score
+from covid_xray.cluster.score import ScoringRequest, score
 from support.archives import archive, make_bundle, rows
 from support.clusters import cluster, kill_worker, remove_node
 
@@ -39,8 +39,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     films = archive(root / "films", INPUTS - 2)
     (films / "000" / "broken.png").write_bytes(b"no image")
     (films / "000" / "empty.png").write_bytes(b"")
-    job = Job(str(films), root / "local", bundle=make_bundle(root / "bundle"))
-    score(job, engine=partial(local_engine.answered, workers=2), name="local")
+    job = ScoringRequest(str(films), root / "local", bundle=make_bundle(root / "bundle"))
+    score(job, engine=partial(local_engine.score_partitions, workers=2), name="local")
     return root
 
 
@@ -51,13 +51,13 @@ def files(out: Path, kind: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_nodes_and_workers_may_die_at_any_moment(whole: Path, tmp_path: Path, number: int) -> None:
     draw = random.Random(number)
-    job = Job(str(whole / "films"), tmp_path / "out", bundle=whole / "bundle")
+    job = ScoringRequest(str(whole / "films"), tmp_path / "out", bundle=whole / "bundle")
     failed: list[BaseException] = []
     started = threading.Event()
 
     def run() -> None:
         try:
-            score(job, engine=ray_engine.answered, name="ray", watch=lambda state: started.set())
+            score(job, engine=ray_engine.score_partitions, name="ray", watch=lambda state: started.set())
         except BaseException as error:
             failed.append(error)
 

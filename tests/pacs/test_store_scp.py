@@ -105,7 +105,7 @@ def test_the_unforeseen_is_a_processing_failure_and_tells_nothing(
 
     caplog.set_level(logging.DEBUG)
     with listening(tmp_path, predictor) as (parts, port), associated(port) as association:
-        monkeypatch.setattr(parts.receiver, "take", breaks)
+        monkeypatch.setattr(parts.receiver, "receive", breaks)
         assert stored(association, studies.film(PIXELS, PatientName="CANARY")) == 0x0110
     assert "unexpectedly (RuntimeError)" in caplog.text
     assert "CANARY" not in caplog.text

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from covid_xray.cluster.ray_session import QUIET, STARTS
+from covid_xray.cluster.ray_session import QUIET_ENVIRONMENT, STARTS
 
-os.environ.update(QUIET)  # before Ray is imported
+os.environ.update(QUIET_ENVIRONMENT)  # before Ray is imported
 # A node that is gone is missed after two seconds instead of half a minute.
 HASTY = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
 

@@ -1,1 +1,1 @@
-"""Archives larger than one machine: scoring, cross-validation and search for settings, on one machine or on Ray."""
+"""Score archives, cross-validate, tune and train on many processes or machines: locally or on Ray."""

@@ -1,8 +1,7 @@
-"""A partition at which workers die in, its answers out all the same: it is answered in a child that may die.
+"""Score a partition whose inputs crash workers, isolating it in child processes.
 
-The child says which input it begins before it decodes it. When it dies, that input is under suspicion and the next
-child goes on with its batch; an input at which three children died fails with the code `gave-up`, and no other does.
-The third try of a partition comes here, whoever runs it. Who kills workers at random costs a few seconds, no answer.
+The child reports each input before it decodes it. When it dies, that input is suspected and the next child repeats its
+batch; an input at which three children died fails with the code `gave-up`.
 """
 
 import collections
@@ -15,19 +14,19 @@ import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from covid_xray.cluster.partition_scorer import Chunk, Scorer, Work
-from covid_xray.cluster.plan import Part
+from covid_xray.cluster.partition_scorer import PartitionScorer, ScoredBatch, ScoringSetup
+from covid_xray.cluster.plan import Partition
 from covid_xray.errors import CovidXrayError
 from covid_xray.inference.io.crash_journal import TRIES
 
-FROM_TRY = 3  # of a partition; before that its worker may have died of anything
+ISOLATE_FROM = 3  # try of a partition; before that its worker may have died for any reason
 
 
-def chunks(work: Work, part: Part) -> Iterator[Chunk]:
-    """The chunks of `part`, whatever its inputs do to who answers them.
+def score_isolated(setup: ScoringSetup, part: Partition) -> Iterator[ScoredBatch]:
+    """Yield the batches of a partition, whatever its inputs do to the child that scores them.
 
     Raises:
-        CovidXrayError: the child does not live long enough to begin an input (`worker-died`), or what it raised.
+        CovidXrayError: three children died before they began an input (`worker-died`), or what the child raised.
     """
     deaths: collections.Counter[str] = collections.Counter()
     alone: set[int] = set()
@@ -35,10 +34,10 @@ def chunks(work: Work, part: Part) -> Iterator[Chunk]:
     while True:
         suspect = None
         given_up = {name for name, count in deaths.items() if count >= TRIES}
-        for kind, value in _child(work, part, begin=done, alone=alone, given_up=given_up):
+        for kind, value in _run_child(setup, part, begin=done, alone=alone, given_up=given_up):
             if kind == "begin":
                 suspect = value
-            elif kind == "chunk":
+            elif kind == "batch":
                 done, suspect = done + 1, None
                 yield value
             elif kind == "error":
@@ -47,57 +46,54 @@ def chunks(work: Work, part: Part) -> Iterator[Chunk]:
                 return
         if suspect:
             deaths[suspect] += 1
-        elif suspect == "":  # it died in the network, on any input of the batch
+        elif suspect == "":  # it died in the network, because of any input of the batch
             alone.add(done)
         fruitless = fruitless + 1 if suspect is None else 0
         if fruitless >= TRIES:
-            raise CovidXrayError(
-                f"expected a worker that lives. Received: {fruitless} that died before they began an input; "
-                "there may be too little memory",
-                code="worker-died",
-            )
+            problem = f"{fruitless} workers in a row died before they began an input. There may be too little memory."
+            raise CovidXrayError(problem, code="worker-died")
 
 
-def _child(work: Work, part: Part, **how: Any) -> Iterator[tuple[str, Any]]:
-    """What one child says until it ends; nothing more when it dies. `how` is for `Scorer.chunks`."""
+def _run_child(setup: ScoringSetup, part: Partition, **options: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the messages of one child until it ends or dies; `options` are those of `PartitionScorer.score_batches`."""
     command = [sys.executable, "-P", "-m", "covid_xray.cluster.crash_isolation"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         try:
             with contextlib.suppress(BrokenPipeError):
-                pickle.dump((work, part, how), process.stdin)
+                pickle.dump((setup, part, options), process.stdin)
                 process.stdin.flush()
-            # Ours alone is at the other end: what it sends is no file from outside.
             with contextlib.suppress(EOFError, pickle.UnpicklingError):
-                while True:
+                while True:  # the messages come from our own child
                     yield pickle.load(process.stdout)  # noqa: S301  # nosec B301
         finally:
             process.kill()
+            with contextlib.suppress(BrokenPipeError):  # closing flushes what a child that died did not read
+                process.stdin.close()
 
 
-def serve(inbox: BinaryIO, outbox: BinaryIO) -> None:
-    """The child's life: one partition, then the end."""
-    work, part, how = pickle.load(inbox)  # from our parent  # noqa: S301  # nosec B301
-    threading.Thread(target=_end_with, args=(inbox,), daemon=True).start()
+def run_child(inbox: BinaryIO, outbox: BinaryIO) -> None:
+    """Score one partition in the child process."""
+    setup, part, options = pickle.load(inbox)  # from our parent  # noqa: S301  # nosec B301
+    threading.Thread(target=_exit_with_parent, args=(inbox,), daemon=True).start()
 
-    def say(kind: str, value: Any = None) -> None:
+    def report(kind: str, value: Any = None) -> None:
         pickle.dump((kind, value), outbox)
         outbox.flush()
 
     try:
-        for chunk in Scorer(work).chunks(part, note=lambda name: say("begin", name), **how):
-            say("chunk", chunk)
-        say("end")
+        for batch in PartitionScorer(setup).score_batches(part, note=lambda name: report("begin", name), **options):
+            report("batch", batch)
+        report("end")
     except CovidXrayError as error:
-        say("error", error)
+        report("error", error)
 
 
-def _end_with(inbox: BinaryIO) -> None:
-    """End when the parent does: it holds the other end of the pipe."""
-    inbox.read(1)
+def _exit_with_parent(inbox: BinaryIO) -> None:
+    inbox.read(1)  # returns when the parent ends, which holds the other end of the pipe
     os._exit(1)
 
 
 if __name__ == "__main__":
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    run_child(sys.stdin.buffer, sys.stdout.buffer)

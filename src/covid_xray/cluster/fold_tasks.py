@@ -1,7 +1,7 @@
-"""The folds of a cross-validation in, all of them trained and scored at the same time by tasks on Ray.
+"""Train and score the folds of a cross-validation at the same time, as tasks on Ray.
 
-A fold is the same run folder as without Ray, in a folder that driver and workers share. A task that dies goes on inside
-its fold where the last whole epoch ended; folds that are done are passed over.
+A fold is the same run folder as without Ray, in a folder that driver and workers share. A task that dies continues
+after its last complete epoch.
 """
 
 import dataclasses
@@ -9,21 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from covid_xray.cluster.ray_session import connected
+from covid_xray.cluster.ray_session import connect
 from covid_xray.config import Training
 from covid_xray.errors import CovidXrayError
 
 Progress = Callable[[str, int, int, str], None]
-LIVES = 5  # of one fold's task: a machine that is taken away is no fault of the fold
+MAX_RETRIES = 5  # of one fold, whose machine may be taken away
 
 
-def runner(*, address: str | None = None, cores: int = 0) -> Callable[..., None]:
-    """What `training.crossval.crossval.crossval` takes as `run_folds`.
-
-    Args:
-        address: of `ray_session.connected`.
-        cores: of one fold; 0 for an equal share of the cluster.
-    """
+def fold_runner(*, address: str | None = None, cores: int = 0) -> Callable[..., None]:
+    """Return the `run_folds` of `crossval`; `cores` per fold, 0 for an equal share of the cluster."""
 
     def run_folds(
         out: Path, folds: list[Any], manifest: Any, settings: Training, *, keep_models: bool, progress: Progress
@@ -34,7 +29,7 @@ def runner(*, address: str | None = None, cores: int = 0) -> Callable[..., None]
         left = [number for number, folder in enumerate(folders) if not (folder / "fold.json").exists()]
         if left:
             whole = dataclasses.replace(manifest, root=manifest.root.resolve())
-            decoded(whole, out / "cache", settings, progress)  # once, for all
+            decoded(whole, out / "cache", settings, progress)  # once for all folds
             jobs = [(folders[number], folds[number], whole, settings) for number in left]
             _run(jobs, address=address, cores=cores, progress=progress)
         if not keep_models:
@@ -45,9 +40,9 @@ def runner(*, address: str | None = None, cores: int = 0) -> Callable[..., None]
 
 
 def _run(jobs: list[Any], *, address: str | None, cores: int, progress: Progress) -> None:
-    with connected(address) as ray:
+    with connect(address) as ray:
         total = int(ray.cluster_resources().get("CPU", 1))
-        task = ray.remote(num_cpus=cores or max(1, total // len(jobs)), max_retries=LIVES)(run_fold)
+        task = ray.remote(num_cpus=cores or max(1, total // len(jobs)), max_retries=MAX_RETRIES)(run_fold)
         names = {task.remote(*job): job[1].name for job in jobs}
         waiting = list(names)
         progress("folds", 0, len(jobs), "")
@@ -57,8 +52,7 @@ def _run(jobs: list[Any], *, address: str | None, cores: int, progress: Progress
                 error = ray.get(ready)
             except ray.exceptions.RayError as lost:
                 raise CovidXrayError(
-                    f"expected the cluster to train fold {names[ready]}. Received: {type(lost).__name__}; "
-                    "the same command with --resume goes on",
+                    f"The cluster lost fold {names[ready]} ({type(lost).__name__}). Run again with --resume.",
                     code="lost-cluster",
                 ) from None
             if isinstance(error, CovidXrayError):
@@ -67,7 +61,7 @@ def _run(jobs: list[Any], *, address: str | None, cores: int, progress: Progress
 
 
 def run_fold(folder: Path, fold: Any, manifest: Any, settings: Training) -> CovidXrayError | None:
-    """Train and score one fold; an error is handed back, so that Ray does not try in vain."""
+    """Train and score one fold; return errors instead of raising them, so that Ray does not retry."""
     import logging
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -75,20 +69,12 @@ def run_fold(folder: Path, fold: Any, manifest: Any, settings: Training) -> Covi
         from covid_xray.training.crossval import crossval
 
         if not folder.parent.is_dir():
-            raise CovidXrayError(
-                f"expected a folder that every node of the cluster has. Received: {folder.parent}, which is not there",
-                code="not-shared",
-            )
+            raise CovidXrayError(f"{folder.parent} is not shared by all nodes of the cluster.", code="not-shared")
         quiet: Progress = lambda *_: None  # noqa: E731
         cache = crossval.decoded(manifest, folder.parent / "cache", settings, quiet)
-        crossval.run_fold(folder, _rooted(fold, manifest.root), settings, cache=cache, progress=quiet)
+        side, held = (dataclasses.replace(part, root=manifest.root) for part in (fold.side, fold.held))
+        rooted = dataclasses.replace(fold, side=side, held=held)  # absolute: a worker has another working folder
+        crossval.run_fold(folder, rooted, settings, cache=cache, progress=quiet)
     except CovidXrayError as error:
         return error
     return None
-
-
-def _rooted(fold: Any, root: Path) -> Any:
-    """The fold with the absolute folder of the images: a worker's working folder is another."""
-    return dataclasses.replace(
-        fold, side=dataclasses.replace(fold.side, root=root), held=dataclasses.replace(fold.held, root=root)
-    )

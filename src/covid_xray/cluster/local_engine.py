@@ -1,7 +1,4 @@
-"""Partitions in, finished ones out, by worker processes of this machine. No package but pyarrow is needed.
-
-A worker that dies (the system's memory killer, kill -9, a crash) is replaced and what it had is tried again.
-"""
+"""Score partitions with worker processes on this machine; replace workers that die and retry their partitions."""
 
 import contextlib
 import multiprocessing
@@ -13,57 +10,59 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from covid_xray.cluster.crash_isolation import FROM_TRY
-from covid_xray.cluster.partition_scorer import Done, Work
-from covid_xray.cluster.plan import Part
+from covid_xray.cluster.crash_isolation import ISOLATE_FROM
+from covid_xray.cluster.partition_scorer import ScoredPartition, ScoringSetup
+from covid_xray.cluster.plan import Partition
 from covid_xray.cluster.worker import Worker
 from covid_xray.errors import CovidXrayError
 
-STARTS = 3  # pools in a row that die without one finished partition, each partition having been tried with care
-_WORKER: list[Worker] = []  # of this process, made by `_open`
+STARTS = 3  # pools in a row that die without a finished partition although each was isolated
+_WORKER: list[Worker] = []  # of this process
 
 
-def answered(parts: Iterator[Part], work: Work, *, workers: int = 0) -> Iterator[Done | CovidXrayError]:
-    """The finished partitions in the order in which they get ready.
+def score_partitions(
+    parts: Iterator[Partition], setup: ScoringSetup, *, workers: int = 0
+) -> Iterator[ScoredPartition | CovidXrayError]:
+    """Yield the scored partitions as they finish; `workers` is the number of processes, 0 for one per core.
 
-    Args:
-        parts: read one at a time, two a worker ahead.
-        work: what they have in common.
-        workers: processes; 0 for one a core.
-
-    Raises:
-        CovidXrayError: workers die again and again (`worker-died`).
+    Raises `CovidXrayError` when workers die again and again (`worker-died`).
     """
     count = workers or os.cpu_count() or 1
     attempts: dict[int, int] = {}
-    waiting: list[Part] = []  # what a worker that died left
+    waiting: list[Partition] = []  # left by a worker that died
     fruitless = 0
     while True:
-        pool = _pool(count, work)
+        pool = _pool(count, setup)
         try:
-            for done in _round(pool, parts, waiting, attempts, depth=2 * count):
+            for done in _run_pool(pool, parts, waiting, attempts, depth=2 * count):
                 fruitless = 0
                 yield done
             return
         except BrokenProcessPool:
             fruitless += 1
-            if fruitless >= FROM_TRY + STARTS:
-                raise _dying(fruitless) from None
+            if fruitless >= ISOLATE_FROM + STARTS:
+                problem = f"Workers died {fruitless} times in a row. There may be too little memory: try --workers 1."
+                raise CovidXrayError(problem, code="worker-died") from None
         finally:
-            _end(pool)
+            _kill(pool)
 
 
-def _round(
-    pool: ProcessPoolExecutor, parts: Iterator[Part], waiting: list[Part], attempts: dict[int, int], *, depth: int
-) -> Iterator[Done | CovidXrayError]:
-    """What one pool finishes; when it breaks, `waiting` holds what it had. A break takes the whole pool with it."""
-    running: dict[Future[Done | CovidXrayError], Part] = {}
+def _run_pool(
+    pool: ProcessPoolExecutor,
+    parts: Iterator[Partition],
+    waiting: list[Partition],
+    attempts: dict[int, int],
+    *,
+    depth: int,
+) -> Iterator[ScoredPartition | CovidXrayError]:
+    """Yield what one pool finishes; when a worker dies the pool breaks, and `waiting` gets what it had."""
+    running: dict[Future[ScoredPartition | CovidXrayError], Partition] = {}
     try:
         while True:
             while len(running) < depth and (part := waiting.pop() if waiting else next(parts, None)):
                 attempts[part.number] = attempts.get(part.number, 0) + 1
                 try:
-                    running[pool.submit(_answer, part, attempts[part.number])] = part
+                    running[pool.submit(_score, part, attempts[part.number])] = part
                 except BrokenProcessPool:
                     waiting.append(part)
                     raise
@@ -79,31 +78,31 @@ def _round(
         raise
 
 
-def _pool(count: int, work: Work) -> ProcessPoolExecutor:
-    # Spawned, not forked: ONNX Runtime and pyarrow have threads, which a fork would cut off.
+def _pool(count: int, setup: ScoringSetup) -> ProcessPoolExecutor:
+    # Not forked: the threads of ONNX Runtime and pyarrow do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_open, initargs=(work, os.getpid()))
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_start_worker, initargs=(setup, os.getpid()))
 
 
-def _open(work: Work, parent: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _WORKER.append(Worker(work))
+def _start_worker(setup: ScoringSetup, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends the workers
+    threading.Thread(target=_exit_with_parent, args=(parent,), daemon=True).start()
+    _WORKER.append(Worker(setup))
 
 
-def _answer(part: Part, attempt: int) -> Done | CovidXrayError:
-    return _WORKER[0].answer(part, attempt=attempt)
+def _score(part: Partition, attempt: int) -> ScoredPartition | CovidXrayError:
+    return _WORKER[0].score(part, attempt=attempt)
 
 
-def _end_with(parent: int) -> None:
-    """End when the parent was killed: nobody would ask us for anything."""
+def _exit_with_parent(parent: int) -> None:
+    """Exit when the parent was killed."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
 
 
-def _end(pool: ProcessPoolExecutor) -> None:
-    """End the workers at once, whatever they are at: what they have not handed over counts for nothing."""
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Kill the workers at once; unfinished partitions are discarded."""
     processes = list((pool._processes or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
@@ -112,11 +111,3 @@ def _end(pool: ProcessPoolExecutor) -> None:
     for process in processes:
         with contextlib.suppress(OSError, ValueError, AssertionError):
             process.join(timeout=10)
-
-
-def _dying(times: int) -> CovidXrayError:
-    return CovidXrayError(
-        f"expected workers that live. Received: {times} times in a row one that died; there may be too little memory, "
-        "and --workers 1 needs less",
-        code="worker-died",
-    )

@@ -1,10 +1,9 @@
-"""A listing in, the plan of a results folder out: which inputs make which partition, fixed before the first answer.
+"""Divide a listing into partitions and write the plan of a results folder.
 
-    plan.parquet   a row group for each partition: name, path, size, shard, problem of each input
-    plan.json      what the folder is: source, network, options, number of partitions; written last
+    plan.parquet   a row group per partition: name, path, size, shard, problem of each input
+    plan.json      source, network, options, number of partitions; written last
 
-A partition is a slice of the listing, or one tar shard. It does not depend on the engine or the number of workers, so
-that every engine makes the same files; and it is the unit of resuming.
+A partition is a slice of the listing, or one tar shard, on every engine. It is the unit of resuming.
 """
 
 import itertools
@@ -15,61 +14,47 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from covid_xray.cluster.extras import need
+from covid_xray.cluster.extras import require_module
 from covid_xray.cluster.source_listing import Entry, Listing
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.files import replacing, write_json
 
-LARGEST = 512  # inputs in a partition: about a quarter of a minute of one core, a tenth of a megabyte of answers
-LARGEST_WITH_PICTURES = 64  # heat maps travel with the answers, half a megabyte each
+LARGEST = 512  # inputs per partition: about 15 seconds of one core, 0.1 MB of answers
+LARGEST_WITH_PICTURES = 64  # 0.5 MB per heat map
 SMALLEST = 16
-PARTS = 16  # a small source is cut into about so many, so that several workers have something to do
-PLAN, FACTS = "plan.parquet", "plan.json"
+PARTS = 16  # of a small source, so that several workers have something to do
+PLAN, SUMMARY = "plan.parquet", "plan.json"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a results folder holds or will hold.
+    """What a results folder holds or will hold; the content of plan.json."""
 
-    Args:
-        source, images: as the user named them.
-        place: address of the folder that the paths of the inputs are below.
-        kind: folder, table or shards.
-        model_sha256: of the network.
-        precision, heatmap: how it answers.
-        partitions: how many.
-        inputs: named in the plan; a shard counts as one.
-        shards: how many of them are tar files.
-        size: bytes of all inputs, 0 where the source does not say.
-        passed_over: files that are no images by their names: suffix -> how many.
-        repeated: rows of a table that named an image again.
-    """
-
-    source: str
-    images: str | None
-    place: str
-    kind: str
+    source: str  # as the user named it
+    images: str | None  # likewise
+    place: str  # address of the folder that the paths of the inputs are below
+    kind: str  # folder, table or shards
     model_sha256: str
     precision: str
     heatmap: bool
     partitions: int
-    inputs: int
+    inputs: int  # a shard counts as one
     shards: int
-    size: int
-    passed_over: dict[str, int]
-    repeated: int
+    size: int  # bytes of all inputs, 0 if unknown
+    passed_over: dict[str, int]  # suffix -> number of files that are no images by name
+    repeated: int  # table rows that named an image again
 
 
 @dataclass(frozen=True)
-class Part:
-    """One partition: its number and its inputs."""
+class Partition:
+    """The number and the inputs of one partition."""
 
     number: int
     entries: tuple[Entry, ...]
 
 
 def make_plan(out: Path, listing: Listing, **about: Any) -> Plan:
-    """Write the plan of a new results folder; `about` holds the fields of `Plan` that the listing does not know.
+    """Write the plan of a new results folder; `about` has the fields of `Plan` that are not in the listing.
 
     Raises:
         InputRefused: there is no input (`no-images`), or the source cannot be listed.
@@ -78,70 +63,68 @@ def make_plan(out: Path, listing: Listing, **about: Any) -> Plan:
     largest = LARGEST_WITH_PICTURES if about["heatmap"] else LARGEST
     parts = inputs = shards = size = 0
     with replacing(out / PLAN) as temporary:
-        with need("pyarrow.parquet").ParquetWriter(temporary, _schema(), compression="zstd") as writer:
+        with require_module("pyarrow.parquet").ParquetWriter(temporary, _schema(), compression="zstd") as writer:
             for group in _groups(listing.entries, largest):
                 writer.write_table(_table(group), row_group_size=len(group))
                 parts, inputs = parts + 1, inputs + len(group)
                 shards, size = shards + sum(e.shard for e in group), size + sum(e.size for e in group)
         if not inputs:
-            named = ", ".join(sorted(listing.passed_over)) or "nothing"
-            raise InputRefused(f"expected images in the source. Received: none among {named}", code="no-images")
-    counted: dict[str, Any] = {
-        "partitions": parts,
-        "inputs": inputs,
-        "shards": shards,
-        "size": size,
-        "repeated": listing.repeated,
-    }
-    found: dict[str, Any] = {
-        "place": listing.place,
-        "kind": listing.kind,
-        "passed_over": dict(sorted(listing.passed_over.items())),
-    }
-    plan = Plan(**found, **counted, **about)
-    write_json(out / FACTS, asdict(plan))
+            others = ", ".join(sorted(listing.passed_over)) or "nothing"
+            raise InputRefused(f"No images in the source, which holds {others}.", code="no-images")
+    plan = Plan(
+        place=listing.place,
+        kind=listing.kind,
+        partitions=parts,
+        inputs=inputs,
+        shards=shards,
+        size=size,
+        passed_over=dict(sorted(listing.passed_over.items())),
+        repeated=listing.repeated,
+        **about,
+    )
+    write_json(out / SUMMARY, asdict(plan))
     return plan
 
 
 def read_plan(out: Path) -> Plan | None:
-    """The plan of a results folder; `None` where there is none. Raises `InputRefused` when it is no plan of ours."""
+    """Read the plan of a results folder; `None` without one. Raises `InputRefused` for another file of its name."""
     try:
-        return Plan(**json.loads((out / FACTS).read_text(encoding="utf-8")))
+        return Plan(**json.loads((out / SUMMARY).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, OSError):
-        raise InputRefused(
-            f"expected {out / FACTS} to be the plan of a results folder. Received: something else", code="not-results"
-        ) from None
+        problem = f"{out / SUMMARY} is not the plan of a results folder. Name another folder."
+        raise InputRefused(problem, code="not-results") from None
 
 
-def same_work(plan: Plan, *, out: Path, **wanted: Any) -> None:
-    """Raise when the folder holds the work of another network (`InputRefused`) or of other options (`UsageError`)."""
-    if wanted["model_sha256"] != plan.model_sha256:
+def require_same_options(plan: Plan, *, out: Path, **options: Any) -> None:
+    """Raise when the folder holds answers of another network (`InputRefused`) or options (`UsageError`)."""
+    if options["model_sha256"] != plan.model_sha256:
         raise InputRefused(
-            f"expected {out} to hold answers of this network ({wanted['model_sha256'][:12]}). "
-            f"Received: answers of another ({plan.model_sha256[:12]}); name another folder",
+            f"{out} holds answers of another network ({plan.model_sha256[:12]} instead of "
+            f"{options['model_sha256'][:12]}). Name another folder.",
             code="other-model",
         )
-    for name, value in wanted.items():
-        began = getattr(plan, name)
-        if value != began:
-            raise UsageError(f"expected {name}={began}, with which {out} was begun. Received: {name}={value}")
+    for name, value in options.items():
+        if value != (began := getattr(plan, name)):
+            raise UsageError(
+                f"{out} was begun with {name}={began}, not {name}={value}. Use the same or another folder."
+            )
 
 
-def parts(out: Path, plan: Plan, *, without: frozenset[int] = frozenset()) -> Iterator[Part]:
-    """The partitions that are left, read one at a time."""
-    with need("pyarrow.parquet").ParquetFile(out / PLAN) as file:
+def read_partitions(out: Path, plan: Plan, *, without: frozenset[int] = frozenset()) -> Iterator[Partition]:
+    """Yield the partitions that are left, read one at a time. Raises `InputRefused` (`altered`)."""
+    with require_module("pyarrow.parquet").ParquetFile(out / PLAN) as file:
         if file.num_row_groups != plan.partitions:
-            raise InputRefused(f"expected the plan that {out} was begun with. Received: an altered one", code="altered")
+            raise InputRefused(f"The plan in {out} was altered. Name another folder.", code="altered")
         for number in range(plan.partitions):
             if number not in without:
                 rows = file.read_row_group(number).to_pylist()
-                yield Part(number, tuple(Entry(**{**row, "path": os.fsdecode(row["path"])}) for row in rows))
+                yield Partition(number, tuple(Entry(**{**row, "path": os.fsdecode(row["path"])}) for row in rows))
 
 
 def _groups(entries: Iterator[Entry], largest: int) -> Iterator[list[Entry]]:
-    """Slices of the listing; a shard is one by itself. How large they are depends on the listing alone."""
+    """Divide the listing into slices whose size depends on the listing alone; a shard is one by itself."""
     first = list(itertools.islice(entries, PARTS * largest))
     size = min(largest, max(SMALLEST, -(-len(first) // PARTS // SMALLEST) * SMALLEST))
     waiting: list[Entry] = []
@@ -158,8 +141,8 @@ def _groups(entries: Iterator[Entry], largest: int) -> Iterator[list[Entry]]:
 
 
 def _schema() -> Any:
-    pa = need("pyarrow")
-    # Paths as bytes: a file name need not be UTF-8.
+    pa = require_module("pyarrow")
+    # A file name need not be UTF-8.
     return pa.schema(
         {"name": pa.string(), "path": pa.binary(), "size": pa.int64(), "shard": pa.bool_(), "problem": pa.string()}
     )
@@ -167,4 +150,4 @@ def _schema() -> Any:
 
 def _table(group: list[Entry]) -> Any:
     rows = [{**asdict(entry), "path": os.fsencode(entry.path)} for entry in group]
-    return need("pyarrow").Table.from_pylist(rows, schema=_schema())
+    return require_module("pyarrow").Table.from_pylist(rows, schema=_schema())

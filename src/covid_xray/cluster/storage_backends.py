@@ -1,7 +1,6 @@
-"""Where radiographs lie: a folder on this machine, or an address such as s3:// or gs:// through pyarrow.
+"""List and read files of a local folder, or of an address such as s3:// or gs:// through pyarrow.
 
-Comes in: what a user names. Goes out: names of files in a stable order, and the bytes of one of them under a limit.
-A `Place` is opened anew from its address on every worker, which brings its own credentials.
+A storage is opened from its address on every worker, with the worker's own credentials.
 """
 
 import os
@@ -10,231 +9,222 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
-from covid_xray.cluster.extras import need
+from covid_xray.cluster.extras import require_module
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.limits import Limits
 
 READ_TRIES = 3
 
 
-class Found(NamedTuple):
-    """A file below a place: its path relative to it, as the system has it, and its size in bytes."""
+class StoredFile(NamedTuple):
+    """A file: its path relative to the storage, as the system names it, and its size in bytes."""
 
     path: str
     size: int
 
 
-class Place(Protocol):
-    """A folder of files, here or elsewhere."""
+class Storage(Protocol):
+    """A folder of files."""
 
-    def walk(self) -> Iterator[Found]:
-        """All files below, hidden ones left out, folder by folder in code-point order. Raises `InputRefused`."""
+    def walk(self) -> Iterator[StoredFile]:
+        """List all files that are not hidden, folder by folder in code-point order. Raises `InputRefused`."""
         ...
 
     def read(self, path: str, *, limits: Limits) -> bytes:
-        """The bytes of one file. Raises `BadImage` (missing-file, unreadable-file, too-large)."""
+        """Read one file. Raises `BadImage` (missing-file, unreadable-file, too-large)."""
         ...
 
     def stream(self, path: str) -> BinaryIO:
-        """One file, opened to be read from its beginning. Raises `OSError`."""
+        """Open one file to be read from front to end. Raises `OSError`."""
         ...
 
     def is_alive(self) -> bool:
-        """Whether the place is still there and holds anything."""
+        """Return whether the folder exists and holds anything."""
         ...
 
 
-def open_place(address: str) -> Place:
-    """The place behind a folder or an address `scheme://...`. Raises `InputRefused` for an address of no known form."""
-    return ArrowPlace(address) if is_address(address) else LocalPlace(Path(address))
+def open_storage(address: str) -> Storage:
+    """Open a folder or an address `scheme://...`. Raises `InputRefused` for an unknown scheme."""
+    return ArrowStorage(address) if is_address(address) else LocalStorage(Path(address))
 
 
 def is_address(source: str) -> bool:
-    """Whether it is an address such as s3://bucket/folder rather than a path of this machine."""
+    """Return whether it is an address such as s3://bucket/folder rather than a local path."""
     scheme, mark, _ = source.partition("://")
     return bool(mark) and scheme.isalnum()
 
 
 def split_file(source: str) -> tuple[str, str]:
-    """Folder and name of a file: `s3://b/x/list.csv?region=r` is (`s3://b/x?region=r`, `list.csv`)."""
+    """Split into folder and name: `s3://b/x/list.csv?region=r` is (`s3://b/x?region=r`, `list.csv`)."""
     path, mark, query = source.partition("?") if is_address(source) else (source, "", "")
     folder, _, name = path.rpartition("/")
     return f"{folder or ('/' if path.startswith('/') else '.')}{mark}{query}", name
 
 
-def is_shadow(name: str) -> bool:
-    """Hidden, or what an operating system leaves beside files."""
+def is_hidden(name: str) -> bool:
+    """Return whether a file is hidden or left by an operating system."""
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db")
 
 
-class LocalPlace:
-    """A folder of this machine, or of one that every worker has under the same path."""
+class LocalStorage:
+    """A local folder, or one that every worker has under the same path."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def walk(self) -> Iterator[Found]:
-        """As `Place.walk`."""
+    def walk(self) -> Iterator[StoredFile]:
+        """See `Storage.walk`."""
         if not self.root.is_dir():
-            raise InputRefused(f"expected a folder, a table or a tar file. Received: {self.root}, which is not there")
+            raise InputRefused(f"No such folder: {self.root}. Give a folder, a table or a tar file that exists.")
         yield from self._walk(self.root, "", frozenset())
 
-    def _walk(self, folder: Path, prefix: str, above: frozenset[Path]) -> Iterator[Found]:
+    def _walk(self, folder: Path, prefix: str, above: frozenset[Path]) -> Iterator[StoredFile]:
         real = folder.resolve()
-        if real in above:  # a link that points at one of its own parents
+        if real in above:  # a link to one of its own parents
             return
         try:
             with os.scandir(folder) as listing:
-                entries = sorted((e.name for e in listing if not is_shadow(e.name)), key=os.fsencode)
+                entries = sorted((e.name for e in listing if not is_hidden(e.name)), key=os.fsencode)
         except OSError:
-            raise InputRefused("expected folders that can be listed. Received: one that cannot") from None
+            raise InputRefused("A folder below the source cannot be listed. Check its permissions.") from None
         for name in entries:
             path = folder / name
             try:
                 facts = path.stat()
-            except OSError:  # a link to nothing, or gone since: it is named, and fails when it is read
-                yield Found(prefix + name, 0)
+            except OSError:  # a dangling link, or deleted meanwhile: it fails when it is read
+                yield StoredFile(prefix + name, 0)
                 continue
             if stat.S_ISDIR(facts.st_mode):
                 yield from self._walk(path, f"{prefix}{name}/", above | {real})
             else:
-                yield Found(prefix + name, facts.st_size)
+                yield StoredFile(prefix + name, facts.st_size)
 
     def read(self, path: str, *, limits: Limits) -> bytes:
-        """As `Place.read`."""
+        """See `Storage.read`."""
         file = self.root / path
         try:
-            # A pipe or a device could block or never end.
-            if not stat.S_ISREG(file.stat().st_mode):
-                raise BadImage("expected a regular file. Received: something else", code="unreadable-file")
+            if not stat.S_ISREG(file.stat().st_mode):  # a pipe or a device could block
+                raise BadImage("Not a regular file.", code="unreadable-file")
             with file.open("rb") as opened:
-                return bounded(opened.read(limits.upload_bytes + 1), limits)
+                return check_size(opened.read(limits.upload_bytes + 1), limits)
         except (FileNotFoundError, NotADirectoryError):
-            raise missing() from None
+            raise missing_file() from None
         except (OSError, ValueError):
-            raise unreadable() from None
+            raise unreadable_file() from None
 
     def stream(self, path: str) -> BinaryIO:
-        """As `Place.stream`."""
+        """See `Storage.stream`."""
         return (self.root / path).open("rb")
 
     def is_alive(self) -> bool:
-        """As `Place.is_alive`."""
+        """See `Storage.is_alive`."""
         try:
-            with os.scandir(self.root) as listing:
-                return any(True for _ in listing)
+            return any(self.root.iterdir())
         except OSError:
             return False
 
 
-class ArrowPlace:
+class ArrowStorage:
     """An address that pyarrow can open: s3://, gs://, file:// and others, with options behind a question mark."""
 
     def __init__(self, address: str) -> None:
         self.address = address
-        fs = need("pyarrow.fs")
+        fs = require_module("pyarrow.fs")
         try:
             self._fs, base = fs.FileSystem.from_uri(address)
         except Exception:  # ArrowInvalid, ValueError, OSError; their text may hold keys of the address
-            raise InputRefused(
-                f"expected an address that pyarrow can open, such as s3://bucket/folder. Received: {shown(address)}"
-            ) from None
+            problem = f"Cannot open the address {redact_address(address)}. Give one such as s3://bucket/folder."
+            raise InputRefused(problem) from None
         self._base = base.rstrip("/")
 
-    def walk(self) -> Iterator[Found]:
-        """As `Place.walk`."""
-        # pyarrow shows a folder of gs:// only where somebody made an object of its name, so all is listed at once.
-        if self._fs.type_name == "gcs":
-            listed = (info for info in self._listed(self._base, recursive=True) if info.is_file)
-            found = [(self._below(info).split("/"), max(0, info.size or 0)) for info in listed]
-            for parts, size in sorted(
-                found, key=lambda one: [part.encode("utf-8", "surrogateescape") for part in one[0]]
-            ):
-                if parts[-1] and not any(map(is_shadow, parts)):
-                    yield Found("/".join(parts), size)
-            if not found:
-                raise self._not_listed("is not there")
-        else:
+    def walk(self) -> Iterator[StoredFile]:
+        """See `Storage.walk`."""
+        if self._fs.type_name != "gcs":
             yield from self._walk(self._base)
+            return
+        # pyarrow shows a gs:// folder only where an object has its name, so everything is listed at once.
+        listed = (info for info in self._list(self._base, recursive=True) if info.is_file)
+        found = [(self._relative_path(info).split("/"), max(0, info.size or 0)) for info in listed]
+        for parts, size in sorted(found, key=lambda one: [_utf8(part) for part in one[0]]):
+            if parts[-1] and not any(map(is_hidden, parts)):
+                yield StoredFile("/".join(parts), size)
+        if not found:
+            raise self._refusal("does not exist")
 
-    def _walk(self, folder: str) -> Iterator[Found]:
-        infos = self._listed(folder, recursive=False)
-        for info in sorted(infos, key=lambda info: info.base_name.encode("utf-8", "surrogateescape")):
-            if is_shadow(info.base_name):
+    def _walk(self, folder: str) -> Iterator[StoredFile]:
+        for info in sorted(self._list(folder, recursive=False), key=lambda info: _utf8(info.base_name)):
+            if is_hidden(info.base_name):
                 continue
             if not info.is_file:
                 yield from self._walk(info.path)
             elif info.base_name:
-                yield Found(self._below(info), max(0, info.size or 0))
+                yield StoredFile(self._relative_path(info), max(0, info.size or 0))
 
-    def _listed(self, folder: str, *, recursive: bool) -> list[Any]:
+    def _list(self, folder: str, *, recursive: bool) -> list[Any]:
         try:
-            infos = self._fs.get_file_info(need("pyarrow.fs").FileSelector(folder, recursive=recursive))
+            return list(self._fs.get_file_info(require_module("pyarrow.fs").FileSelector(folder, recursive=recursive)))
         except FileNotFoundError:
-            raise self._not_listed("is not there") from None
+            raise self._refusal("does not exist") from None
         except Exception:  # whatever the client of the store raises
-            raise self._not_listed("cannot be listed") from None
-        return list(infos)
+            raise self._refusal("cannot be listed") from None
 
-    def _not_listed(self, why: str) -> InputRefused:
-        return InputRefused(f"expected a place that can be listed. Received: {shown(self.address)}, which {why}")
+    def _refusal(self, problem: str) -> InputRefused:
+        return InputRefused(f"The address {redact_address(self.address)} {problem}. Check it and its credentials.")
 
-    def _below(self, info: Any) -> str:
+    def _relative_path(self, info: Any) -> str:
         return str(info.path)[len(self._base) :].lstrip("/")
 
     def read(self, path: str, *, limits: Limits) -> bytes:
-        """As `Place.read`."""
-        for left in reversed(range(READ_TRIES)):  # on top of what the client of the file system tries by itself
+        """See `Storage.read`."""
+        for _ in range(READ_TRIES):  # on top of the tries of the store's client
             try:
-                with self._fs.open_input_stream(self._full(path)) as opened:
-                    return bounded(opened.read(limits.upload_bytes + 1), limits)
+                with self._fs.open_input_stream(f"{self._base}/{path}") as opened:
+                    return check_size(opened.read(limits.upload_bytes + 1), limits)
             except FileNotFoundError:
-                raise missing() from None
+                raise missing_file() from None
             except OSError:
-                if not left:
-                    raise unreadable() from None
-        raise unreadable()
+                continue
+        raise unreadable_file()
 
     def stream(self, path: str) -> BinaryIO:
-        """As `Place.stream`."""
-        return cast(BinaryIO, self._fs.open_input_stream(self._full(path), buffer_size=1 << 20))
+        """See `Storage.stream`."""
+        return cast(BinaryIO, self._fs.open_input_stream(f"{self._base}/{path}", buffer_size=1 << 20))
 
     def is_alive(self) -> bool:
-        """As `Place.is_alive`."""
+        """See `Storage.is_alive`."""
         try:
-            return bool(self._fs.get_file_info(need("pyarrow.fs").FileSelector(self._base)))
-        except Exception:
+            return bool(self._list(self._base, recursive=False))
+        except InputRefused:
             return False
 
-    def _full(self, path: str) -> str:
-        return f"{self._base}/{path}"
 
-
-def bounded(data: bytes, limits: Limits) -> bytes:
-    """The bytes, unless they are more than a file may have. Raises `BadImage`."""
+def check_size(data: bytes, limits: Limits) -> bytes:
+    """Return the bytes unless they exceed the limit of a file. Raises `BadImage`."""
     if len(data) > limits.upload_bytes:
-        raise BadImage(
-            f"expected a file of at most {limits.upload_bytes:,} bytes. Received: a larger one", code="too-large"
-        )
+        raise BadImage(f"The file is larger than {limits.upload_bytes:,} bytes.", code="too-large")
     return data
 
 
-def missing() -> BadImage:
-    """A file that was named and is not there."""
-    return BadImage("expected the file that was named. Received: no such file", code="missing-file")
+def missing_file() -> BadImage:
+    """Return the error for a file that does not exist."""
+    return BadImage("No such file.", code="missing-file")
 
 
-def unreadable() -> BadImage:
-    """A file that the system refuses to hand over."""
-    return BadImage("expected a file that can be read. Received: a read error", code="unreadable-file")
+def unreadable_file() -> BadImage:
+    """Return the error for a file that cannot be read."""
+    return BadImage("The file cannot be read.", code="unreadable-file")
 
 
-def shown(address: str) -> str:
-    """The address without its options and without a key before the @: those may be secret."""
+def redact_address(address: str) -> str:
+    """Return the address without its options and without the key before the @, which may be secret."""
     scheme, mark, rest = address.partition("?")[0].partition("://")
     return f"{scheme}{mark}{rest.rpartition('@')[2]}"
 
 
 def readable_name(path: str) -> str:
-    """A path as it is written to tables: bytes that are no UTF-8 as \\udcXX, as in the JSON of `predict`."""
+    """Write bytes of a path that are not UTF-8 as \\udcXX, as in the JSON of `predict`."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _utf8(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

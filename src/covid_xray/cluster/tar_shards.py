@@ -1,4 +1,4 @@
-"""A tar file in, its images out one after the other: read once from front to end, as a stream, nothing unpacked."""
+"""Read the images of a tar file one after the other, as a stream from front to end, without unpacking."""
 
 import gzip
 import io
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from covid_xray.cluster.source_listing import is_image_name
-from covid_xray.cluster.storage_backends import bounded, readable_name
+from covid_xray.cluster.storage_backends import check_size, readable_name
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.limits import Limits
 
@@ -19,59 +19,57 @@ BLOCK = tarfile.BLOCKSIZE
 
 @dataclass(frozen=True)
 class Member:
-    """One image of a shard: its name in the results, and its bytes or why they cannot be had."""
+    """One image of a shard: its name in the results, and its bytes or why they cannot be read."""
 
     name: str
     data: bytes
     problem: BadImage | None = None
 
 
-def members(stream: BinaryIO, shard: str, *, limits: Limits) -> Iterator[Member]:
-    """The images of a tar file, each once.
+def read_members(stream: BinaryIO, shard: str, *, limits: Limits) -> Iterator[Member]:
+    """Yield the images of a tar file.
 
-    A name that comes again gets #2, #3 ... behind it: tar allows that, and each is an input. What is behind damage
-    cannot be had; the shard itself is then one more member that fails with the code `bad-tar`.
+    Repeated names, which tar allows, get #2, #3 ... appended. A damaged or empty shard yields itself as a last member
+    with the code `bad-tar` or `no-images`.
 
     Args:
         stream: read from front to end; gzip is recognised.
         shard: name of the tar file, put before those of its members.
-        limits: what one file may cost.
+        limits: of one file.
+
+    Raises:
+        InputRefused: `source-lost`, the stream failed.
     """
-    seen: Counter[str] = Counter()
-    whole = False
+    names: Counter[str] = Counter()
+    complete = False
     try:
-        tail = _Tail(_plain(stream))
+        tail = _Tail(_uncompressed(stream))
         with tarfile.open(fileobj=cast(Any, tail), mode="r|") as archive:
             for info in archive:
                 if info.isfile() and is_image_name(info.name):
-                    seen[info.name] += 1
-                    again = f"#{seen[info.name]}" if seen[info.name] > 1 else ""
-                    yield _member(archive, info, f"{shard}/{readable_name(info.name)}{again}", limits)
-            whole = tail.is_end(archive.offset)
+                    names[info.name] += 1
+                    suffix = f"#{names[info.name]}" if names[info.name] > 1 else ""
+                    yield _read_member(archive, info, f"{shard}/{readable_name(info.name)}{suffix}", limits)
+            complete = tail.is_end(archive.offset)
     except (tarfile.TarError, EOFError, ValueError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk or the network, not the archive
-            raise lost(shard) from None
-    if not whole:
-        problem = BadImage("expected a tar file that can be read to its end. Received: a damaged one", code="bad-tar")
-        yield Member(shard, b"", problem)
-    elif not seen:
-        problem = BadImage("expected images in the tar file. Received: none", code="no-images")
-        yield Member(shard, b"", problem)
+            raise source_lost(shard) from None
+    if not complete:
+        yield Member(shard, b"", BadImage("The tar file is damaged: it has no end.", code="bad-tar"))
+    elif not names:
+        yield Member(shard, b"", BadImage("No images in the tar file.", code="no-images"))
 
 
-def lost(name: str) -> InputRefused:
-    """The source went away while it was being read."""
-    return InputRefused(
-        f"expected the source to stay until its end. Received: {name} can no longer be read; "
-        "when it is back, the same command with --resume goes on",
-        code="source-lost",
-    )
+def source_lost(name: str) -> InputRefused:
+    """Return the error for a source that became unreadable during the run."""
+    problem = f"{name} can no longer be read. Make it available again and run the same command with --resume."
+    return InputRefused(problem, code="source-lost")
 
 
 class _Tail:
-    """Passes reads on, counts the bytes and keeps the last block.
+    """Pass reads on, count the bytes and keep the last block.
 
-    `tarfile` takes a shard that was cut off between two members for a whole one, so its end mark is looked for here.
+    `tarfile` accepts a shard that was cut off between two members, so the end mark is checked here.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -84,19 +82,19 @@ class _Tail:
         return data
 
     def is_end(self, offset: int) -> bool:
-        """Whether a block of zeros follows the last member, which ends at `offset`."""
+        """Return whether a block of zeros follows the last member, which ends at `offset`."""
         while self.read(1 << 20):
             pass
         return self._total >= offset + BLOCK and not any(self._last)
 
 
-def _plain(stream: BinaryIO) -> BinaryIO:
+def _uncompressed(stream: BinaryIO) -> BinaryIO:
     buffered = io.BufferedReader(_Raw(stream), 1 << 20)
     return cast(BinaryIO, gzip.GzipFile(fileobj=buffered)) if buffered.peek(2)[:2] == b"\x1f\x8b" else buffered
 
 
 class _Raw(io.RawIOBase):
-    """Any object with `read` as something that `BufferedReader` takes."""
+    """Adapt any object with `read` to `BufferedReader`."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -110,10 +108,10 @@ class _Raw(io.RawIOBase):
         return len(data)
 
 
-def _member(archive: tarfile.TarFile, info: tarfile.TarInfo, name: str, limits: Limits) -> Member:
+def _read_member(archive: tarfile.TarFile, info: tarfile.TarInfo, name: str, limits: Limits) -> Member:
     try:
         if info.size > limits.upload_bytes:
-            bounded(b"x" * (limits.upload_bytes + 1), limits)
+            check_size(b"x" * (limits.upload_bytes + 1), limits)
         opened = archive.extractfile(info)
         data = opened.read() if opened else b""
     except BadImage as error:

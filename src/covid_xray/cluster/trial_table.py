@@ -1,4 +1,4 @@
-"""The run folders of a search in, its table, its picture and the best settings out."""
+"""Collect the trials of a search into a table, a figure and the best settings."""
 
 import csv
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MEASURED = ("epochs", "best_epoch", "val_loss", "val_accuracy", "val_macro_f1")
 def read_trials(
     folders: Sequence[Path], settings: Sequence[Training], space: Sequence[Dimension]
 ) -> list[dict[str, Any]]:
-    """A row for each trial, the best first: number, settings of the space, figures of its best epoch, how it ended."""
+    """Return a row per trial, the best first: number, settings of the space, metrics of its best epoch, outcome."""
     rows = []
     for number, (folder, one) in enumerate(zip(folders, settings, strict=True), start=1):
         history = read_history(folder)
@@ -34,7 +34,7 @@ def read_trials(
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """The epochs of one run folder; none where it did not end one."""
+    """Read the epochs of a run folder; none before the first one ended."""
     try:
         with (folder / "history.csv").open(newline="", encoding="utf-8") as stream:
             return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
@@ -44,10 +44,9 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
 def write_report(rows: list[dict[str, Any]], folders: Sequence[Path], *, out: Path, space: Sequence[Dimension]) -> None:
     """Write best.yaml, tune.md, figures/tune.png and, last, trials.csv."""
-    settings = (folders[rows[0]["trial"] - 1] / "config.yaml").read_text(encoding="utf-8")
-    write_text(out / "best.yaml", settings)
-    write_text(out / "tune.md", _page(rows, space))
-    _draw(rows, folders, out / "figures" / "tune.png", space)
+    write_text(out / "best.yaml", (folders[rows[0]["trial"] - 1] / "config.yaml").read_text(encoding="utf-8"))
+    write_text(out / "tune.md", _render_page(rows, space))
+    _draw_figure(rows, folders, out / "figures" / "tune.png", space)
     with replacing(out / "trials.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
@@ -60,7 +59,7 @@ def _ended(folder: Path, history: list[dict[str, float]]) -> str:
     return "stopped early" if history else "failed"
 
 
-def _page(rows: list[dict[str, Any]], space: Sequence[Dimension]) -> str:
+def _render_page(rows: list[dict[str, Any]], space: Sequence[Dimension]) -> str:
     names = list(rows[0])
     lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
@@ -88,8 +87,8 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _draw(rows: list[dict[str, Any]], folders: Sequence[Path], path: Path, space: Sequence[Dimension]) -> None:
-    """Validation loss by epoch, and the best of each trial against every numeric setting of the space."""
+def _draw_figure(rows: list[dict[str, Any]], folders: Sequence[Path], path: Path, space: Sequence[Dimension]) -> None:
+    """Plot validation loss by epoch, and the best loss of each trial against every numeric setting."""
     from matplotlib.figure import Figure
 
     numeric = [d for d in space if all(isinstance(row[d.key], int | float) for row in rows)]

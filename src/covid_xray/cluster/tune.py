@@ -1,10 +1,9 @@
-"""A manifest, its split and a space of settings in, the best of them out: a search by Ray Tune with ASHA.
+"""Search for the best training settings with Ray Tune and ASHA.
 
     folder: plan.json split.csv trial-01/ trial-02/ ... trials.csv tune.md figures/tune.png best.yaml
 
-A trial is an ordinary run folder of `train`, in a folder that all nodes share. ASHA (Li and others 2020, "A system for
-massively parallel hyperparameter tuning") stops the worse part of the trials early. Everything is chosen on the
-validation part; the test part is not touched.
+A trial is a run folder of `train`, in a folder that all nodes share. ASHA (Li and others 2020, "A system for massively
+parallel hyperparameter tuning") stops the worse trials early. Only the validation part decides.
 """
 
 import dataclasses
@@ -15,9 +14,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from covid_xray.cluster.extras import need
-from covid_xray.cluster.ray_session import connected
-from covid_xray.cluster.search_space import Dimension, draw_trials
+from covid_xray.cluster.extras import require_module
+from covid_xray.cluster.ray_session import connect
+from covid_xray.cluster.search_space import Dimension, sample_trials
 from covid_xray.cluster.trial_table import read_trials, write_report
 from covid_xray.config import Training
 from covid_xray.errors import CovidXrayError, UsageError
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int, str], None]
 METRIC = "val_loss"
 GRACE = 3  # epochs before a trial may be stopped
-REDUCTION = 3  # one of so many goes on at each rung
-LIVES = 3  # of a trial whose worker dies
-PROGRESS: list[Progress] = []  # of the search that runs in this process
+REDUCTION = 3  # one of so many trials continues at each rung
+MAX_FAILURES = 3  # of a trial's worker
+PROGRESS: list[Progress] = []  # of the running search
 
 
 def search(
@@ -49,69 +48,66 @@ def search(
     cores: int = 1,
     progress: Progress = lambda *_: None,
 ) -> list[dict[str, Any]]:
-    """Train the trials, stopping the worse ones early; returns their rows, the best first.
+    """Train the trials, stopping the worse ones early; return their rows, the best first.
 
     Args:
         manifest, split: as for `training.train.train`; train and val parts are used.
         settings: of the first trial; the others differ from it within `space`.
-        space: what may change.
-        trials: how many, the first included.
-        out: a new folder, or with `resume` one that holds an unfinished search of the same kind.
-        address: of `ray_session.connected`.
-        cores: of one trial.
+        space: settings that may change.
+        trials: how many, including the first.
+        out: a new folder, or with `resume` one with an unfinished search of the same settings.
+        address: as for `ray_session.connect`.
+        cores: per trial.
         progress: called as (stage, done, total, note).
 
     Raises:
-        UsageError: `out` holds another search, or a space that the settings do not allow.
-        CovidXrayError: no trial ended one epoch (`no-trial`).
-        Busy: another process works in `out`.
+        UsageError: `out` holds another search, or the space has invalid settings.
+        CovidXrayError: no trial finished one epoch (`no-trial`).
+        Busy: another process writes to `out`.
     """
-    chosen = draw_trials(space, settings, trials=trials, seed=settings.seed)
+    chosen = sample_trials(space, settings, trials=trials, seed=settings.seed)
     with folder_lock(out):
         folders = [out.resolve() / f"trial-{number + 1:02d}" for number in range(trials)]
-        _claim(out, manifest, split, chosen, resume=resume)
+        _claim_folder(out, manifest, split, chosen, resume=resume)
         if not (out / "trials.csv").exists():
+            from covid_xray.training.crossval.crossval import decoded
+
             whole = dataclasses.replace(manifest, root=manifest.root.resolve())
-            _decode(whole, out, settings, progress)
+            decoded(whole, out / "cache", settings, progress)  # once for all trials
             jobs = list(zip(folders, chosen, strict=True))
-            with connected(address):
+            with connect(address):
                 _fit(jobs, whole, split, out=out.resolve(), cores=cores, epochs=settings.epochs, progress=progress)
             shutil.rmtree(out / "cache", ignore_errors=True)
         rows = read_trials(folders, chosen, space)
         if all(row["epochs"] == 0 for row in rows):
-            raise CovidXrayError("expected a trial that ends an epoch. Received: none that did", code="no-trial")
+            raise CovidXrayError("No trial finished an epoch.", code="no-trial")
         write_report(rows, folders, out=out, space=space)
     return rows
 
 
-def _claim(out: Path, manifest: "Manifest", split: "pd.Series", chosen: Sequence[Training], *, resume: bool) -> None:
-    """Write the plan of a new search, or hold it against the one that is there. Raises `UsageError`."""
+def _claim_folder(
+    out: Path, manifest: "Manifest", split: "pd.Series", chosen: Sequence[Training], *, resume: bool
+) -> None:
+    """Write the plan of a new search, or compare it with the existing one. Raises `UsageError`."""
     from covid_xray.data.manifest.manifest import fingerprint
     from covid_xray.data.split.split import write_split
 
     path = out / "plan.json"
     trials = [one.model_dump(mode="json", exclude={"decode_workers"}) for one in chosen]
     parts = sorted(f"{image} {part}" for image, part in split.items())
-    wanted = {"data": fingerprint(manifest), "split": parts, "trials": trials}
+    plan = {"data": fingerprint(manifest), "split": parts, "trials": trials}
     if not path.exists():
         if resume:
-            raise UsageError(f"expected an unfinished search in {out}. Received: none there")
+            raise UsageError(f"{out} holds no search to resume. Leave out --resume, or name the folder of one.")
         write_split(out / "split.csv", split, manifest)
-        write_json(path, wanted)
+        write_json(path, plan)
         return
     if not resume:
-        raise UsageError(f"expected a new folder. Received: {out} holds a search; name another, or add --resume")
+        raise UsageError(f"{out} holds a search. Add --resume to continue it, or name another folder.")
     stored = json.loads(path.read_text(encoding="utf-8"))
-    for name, value in wanted.items():
+    for name, value in plan.items():
         if stored.get(name) != value:
-            raise UsageError(f"expected the {name} that {out} was started with. Received: others; name another folder")
-
-
-def _decode(manifest: "Manifest", out: Path, settings: Training, progress: Progress) -> None:
-    """All images decoded once, for all trials."""
-    from covid_xray.training.crossval.crossval import decoded
-
-    decoded(manifest, out / "cache", settings, progress)
+            raise UsageError(f"{out} was started with other {name}. Name another folder.")
 
 
 def _fit(
@@ -124,14 +120,14 @@ def _fit(
     epochs: int,
     progress: Progress,
 ) -> None:
-    """Let Ray Tune run the trials; what it knows is kept in `out`/ray, so that it goes on after a stop."""
-    tune, schedulers = need("ray.tune"), need("ray.tune.schedulers")
+    """Run the trials with Ray Tune, which keeps its state in `out`/ray so that it can be resumed."""
+    tune, schedulers = require_module("ray.tune"), require_module("ray.tune.schedulers")
     trainable = tune.with_resources(tune.with_parameters(run_trial, data=(jobs, manifest, split)), {"cpu": cores})
     store = out / "ray"
     if tune.Tuner.can_restore(str(store / "search")):
         tuner = tune.Tuner.restore(str(store / "search"), trainable, resume_errored=True)
     else:
-        longest = max(epochs, GRACE) + 1  # one more than there are: who reaches the last epoch ends by itself
+        longest = max(epochs, GRACE) + 1  # one more, so that a trial ends its last epoch by itself
         asha = schedulers.ASHAScheduler(
             time_attr="epoch", max_t=longest, grace_period=min(GRACE, epochs), reduction_factor=REDUCTION
         )
@@ -144,10 +140,10 @@ def _fit(
                 storage_path=str(store),
                 verbose=0,
                 callbacks=[_watcher(tune)],
-                failure_config=tune.FailureConfig(max_failures=LIVES),
+                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
             ),
         )
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ray Tune would take Ctrl-C for the end of a search that is done
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # else Ray Tune would end as if the search was complete
     PROGRESS.append(progress)
     try:
         tuner.fit()
@@ -157,9 +153,9 @@ def _fit(
 
 
 def _watcher(tune: Any) -> Any:
-    """Tells how many trials are done, and what the last epoch of any was.
+    """Return a callback that reports finished trials and epochs.
 
-    Ray Tune pickles it with the search, so it holds no progress bar: it looks for that of its process.
+    Ray Tune pickles it with the search, so it looks up the progress functions of its process.
     """
 
     class Watcher(tune.Callback):
@@ -182,14 +178,14 @@ def _watcher(tune: Any) -> Any:
 
 
 def run_trial(config: dict[str, Any], data: Any) -> None:
-    """One trial, in a worker: trained, or gone on with, telling Ray Tune of every epoch."""
+    """Train or continue one trial in a worker, reporting every epoch to Ray Tune."""
     import logging
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     from covid_xray.training.crossval.crossval import decoded
     from covid_xray.training.train import train
 
-    tune = need("ray.tune")
+    tune = require_module("ray.tune")
     jobs, manifest, split = data
     folder, settings = jobs[config["trial"]]
     cache = decoded(manifest, folder.parent / "cache", settings, lambda *_: None)

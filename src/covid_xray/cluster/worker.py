@@ -1,30 +1,28 @@
-"""What a worker process is: one scorer, opened once, that answers one partition after the other."""
+"""Score partitions one after the other in a worker process."""
 
 from covid_xray.cluster import crash_isolation
-from covid_xray.cluster.partition_scorer import Done, Scorer, Work
-from covid_xray.cluster.plan import Part
+from covid_xray.cluster.partition_scorer import PartitionScorer, ScoredPartition, ScoringSetup
+from covid_xray.cluster.plan import Partition
 from covid_xray.errors import CovidXrayError
 
 
 class Worker:
-    """Answers partitions; a partition that cost lives before is answered with more care."""
+    """Score partitions, isolating one at which workers died before."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
-        self._scorer = Scorer(work)
+    def __init__(self, setup: ScoringSetup) -> None:
+        self.setup = setup
+        self._scorer = PartitionScorer(setup)
 
-    def answer(self, part: Part, *, attempt: int) -> Done | CovidXrayError:
-        """The finished partition, or the error that ends the run.
-
-        An error is handed back and not raised, so that an engine which tries again what raised does not try in vain.
+    def score(self, part: Partition, *, attempt: int) -> ScoredPartition | CovidXrayError:
+        """Score a partition; return an error that ends the run instead of raising it, so that no engine retries it.
 
         Args:
             part: the inputs.
-            attempt: 1, or how often a worker has begun this partition by now.
+            attempt: how often a worker has begun this partition, from 1.
         """
         try:
-            if attempt >= crash_isolation.FROM_TRY:
-                return self._scorer.finished(part, crash_isolation.chunks(self.work, part))
+            if attempt >= crash_isolation.ISOLATE_FROM:
+                return self._scorer.assemble(part, crash_isolation.score_isolated(self.setup, part))
             return self._scorer.score(part)
         except CovidXrayError as error:
             return error

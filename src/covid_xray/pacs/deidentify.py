@@ -12,16 +12,18 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pydicom
+from pydicom._uid_dict import UID_dictionary
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID
 
 from covid_xray.errors import MissingPackage, UsageError
 from covid_xray.files import replacing
 from covid_xray.pacs.phi_safe_logging import suppress_phi
 from covid_xray.pacs.source_object import read_tags, require_frontal_chest
-
-if TYPE_CHECKING:
-    from pydicom.dataelem import DataElement
-    from pydicom.dataset import Dataset
 
 EDITION = "dicomfields_2026c"
 _KEY_BYTES = 32
@@ -40,29 +42,18 @@ _EMPTIED = ("PatientBirthDate", "StudyDate", "StudyTime")  # many programs rejec
 
 @dataclass(frozen=True)
 class DeidentifiedCopy:
-    """A de-identified copy.
+    """A de-identified copy."""
 
-    Args:
-        data: a DICOM file.
-        patient: the patient's pseudonym.
-        name: of the file, derived from the SOP Instance UID.
-        burnt_in: BurnedInAnnotation of the object: `yes`, `no`, or `not said`. The pixels are not checked.
-    """
-
-    data: bytes
-    patient: str
-    name: str
-    burnt_in: str
+    data: bytes  # a DICOM file
+    patient: str  # the patient's pseudonym
+    name: str  # of the file, derived from the SOP Instance UID
+    burnt_in: str  # BurnedInAnnotation: `yes`, `no` or `not said`; the pixels are not checked
 
 
 class Deidentifier:
-    """Make copies under one key. Thread-safe.
+    """Make copies under one key of 32 bytes, with which pseudonyms can be traced to patients. Thread-safe.
 
-    Args:
-        key: 32 bytes; with it a pseudonym can be traced to its patient.
-
-    Raises:
-        MissingPackage: dicom-anonymizer is not installed.
+    Raises `MissingPackage` without dicom-anonymizer.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -77,8 +68,6 @@ class Deidentifier:
 
     def copy(self, data: bytes) -> DeidentifiedCopy:
         """Copy a CR or DX file. Raises `BadImage`, or `NoResult` for other objects."""
-        import pydicom
-
         tags = read_tags(data)
         require_frontal_chest(tags)
         patient, sop = self.pseudonym(tags.text("PatientID")), self.uid(tags.sop_uid)
@@ -106,7 +95,7 @@ class Deidentifier:
     def _digest(self, purpose: str, value: str) -> str:
         return hmac.new(self._key, f"{purpose}|{value}".encode(), "sha256").hexdigest()
 
-    def _apply(self, dataset: "Dataset") -> None:
+    def _apply(self, dataset: Dataset) -> None:
         """Apply the rules to a data set and its remaining items."""
         from dicomanonymizer.simpledicomanonymizer import anonymize_dataset
 
@@ -123,8 +112,6 @@ class Deidentifier:
                     self._apply(item)
 
     def _replace_uid(self, value: Any) -> Any:
-        from pydicom._uid_dict import UID_dictionary
-
         if isinstance(value, str):
             return value if value in UID_dictionary else self.uid(value)  # a UID of the standard stays
         return [self._replace_uid(str(one)) for one in value]
@@ -148,7 +135,7 @@ def read_key(file: Path) -> bytes:
 def _delete_on_failure(action: Callable[..., None]) -> Callable[..., None]:
     """Wrap a rule so that an element for which the library has no dummy value is deleted."""
 
-    def apply(dataset: "Dataset", tag: tuple[int, int]) -> None:
+    def apply(dataset: Dataset, tag: tuple[int, int]) -> None:
         try:
             action(dataset, tag)
         except (NotImplementedError, ValueError, TypeError, AttributeError):
@@ -158,7 +145,7 @@ def _delete_on_failure(action: Callable[..., None]) -> Callable[..., None]:
     return apply
 
 
-def _may_hold_personal_data(element: "DataElement", dataset: "Dataset") -> bool:
+def _may_hold_personal_data(element: DataElement, dataset: Dataset) -> bool:
     """Return whether an element that the profile keeps is free text, a date or unknown."""
     if element.tag.is_private or not element.keyword:
         return True
@@ -167,10 +154,8 @@ def _may_hold_personal_data(element: "DataElement", dataset: "Dataset") -> bool:
     return not (element.keyword in _CODE_TAGS and str(dataset.get("CodingSchemeDesignator")) in _STANDARD_SCHEMES)
 
 
-def _record_method(dataset: "Dataset") -> None:
+def _record_method(dataset: Dataset) -> None:
     """Record the method (PS3.15 E.1, PS3.16 CID 7050)."""
-    from pydicom.dataset import Dataset
-
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator = "113100", "DCM"
     code.CodeMeaning = "Basic Application Confidentiality Profile"
@@ -179,11 +164,8 @@ def _record_method(dataset: "Dataset") -> None:
     dataset.DeidentificationMethodCodeSequence = [code]
 
 
-def _to_bytes(dataset: "Dataset", sop_uid: str) -> bytes:
+def _to_bytes(dataset: Dataset, sop_uid: str) -> bytes:
     """Write the file with a new meta header; the old one names its sender."""
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.uid import UID
-
     syntax = dataset.file_meta.TransferSyntaxUID
     dataset.preamble = b"\0" * 128
     dataset.file_meta = FileMetaDataset()

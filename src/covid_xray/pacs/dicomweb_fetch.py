@@ -13,6 +13,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydicom.uid import UID
+
 from covid_xray.errors import Busy, CovidXrayError, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.inference.finding import Failure
@@ -161,8 +163,6 @@ def _uid(item: dict[str, Any], tag: str) -> str:
 
 
 def _is_uid(text: str) -> bool:
-    from pydicom.uid import UID
-
     return UID(text, 0).is_valid
 
 

@@ -5,6 +5,8 @@ import logging
 import threading
 from collections.abc import Iterator
 
+import pydicom
+
 from covid_xray.errors import BadImage, CovidXrayError
 from covid_xray.images.decode import contained
 
@@ -18,8 +20,6 @@ class _Unvalidated:
         self._lock, self._inside, self._switch = threading.Lock(), 0, contextlib.ExitStack()
 
     def __enter__(self) -> None:
-        import pydicom
-
         with self._lock:
             if self._inside == 0:
                 self._switch.enter_context(pydicom.config.disable_value_validation())

@@ -3,16 +3,18 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pydicom
+from pydicom.config import RAISE
+from pydicom.dataset import Dataset
+from pydicom.valuerep import DA, TM, PersonName, validate_value
 
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.files import sha256_bytes
 from covid_xray.images.dicom import TRANSFER_SYNTAXES, transfer_syntax
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.pacs.phi_safe_logging import suppress_phi
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"  # for presentation
@@ -51,15 +53,10 @@ class NoResult(InputRefused):
 
 @dataclass(frozen=True, eq=False)
 class Tags:
-    """The tags of one object.
+    """The tags of one object."""
 
-    Args:
-        dataset: tags without pixels.
-        sha256: of the data set as sent, without preamble and meta header, which differ by sender.
-    """
-
-    dataset: "Dataset"
-    sha256: str
+    dataset: Dataset  # without pixels
+    sha256: str  # of the data set as sent, without preamble and meta header, which differ by sender
 
     def text(self, keyword: str) -> str:
         """Return the first value of a tag as text; empty where there is none."""
@@ -98,8 +95,6 @@ def read_tags(data: bytes) -> Tags:
     if transfer_syntax(data) not in TRANSFER_SYNTAXES:
         problem = "Unsupported transfer syntax. Use uncompressed little-endian, RLE, JPEG, JPEG-LS or JPEG 2000."
         raise BadImage(problem, code="unsupported-transfer-syntax")
-    import pydicom
-
     with suppress_phi("The DICOM tags cannot be parsed"):
         keywords = [*_IDENTITY, *_STUDY, *_DATES, *_IMAGE]
         found = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=keywords)
@@ -126,14 +121,11 @@ def require_frontal_chest(tags: Tags) -> None:
         raise NoResult("Not a frontal view: ViewPosition is neither PA nor AP.", code="not-frontal")
 
 
-def reference_dataset(tags: Tags) -> "Dataset":
+def reference_dataset(tags: Tags) -> Dataset:
     """Return the tags as highdicom needs them: identifying ones present, dates and sex valid or empty.
 
     Identifiers are never changed, even if too long: a result must have the patient and study of its original.
     """
-    from pydicom.dataset import Dataset
-    from pydicom.valuerep import PersonName
-
     made = Dataset()
     for keyword in (*_IDENTITY, *_STUDY):
         value = tags.text(keyword)
@@ -151,7 +143,7 @@ def reference_dataset(tags: Tags) -> "Dataset":
     return made
 
 
-def character_set(dataset: "Dataset") -> str | None:
+def character_set(dataset: Dataset) -> str | None:
     """Return the SpecificCharacterSet of a data set: none for ASCII, else UTF-8."""
     texts = (str(element.value) for element in dataset if element.VR in ("PN", "LO", "SH", "LT", "ST"))
     return None if all(text.isascii() for text in texts) else "ISO_IR 192"
@@ -159,9 +151,6 @@ def character_set(dataset: "Dataset") -> str | None:
 
 def _valid_or_empty(value: str, kind: str) -> str:
     """Return the value, or an empty text where it is invalid for its VR (DA, TM, AS)."""
-    from pydicom.config import RAISE
-    from pydicom.valuerep import DA, TM, validate_value
-
     try:
         validate_value(kind, value, RAISE)
         return str({"DA": DA, "TM": TM}.get(kind, str)(value)) if value else ""

@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pydicom
+from pydicom.dataset import Dataset
+
 from covid_xray.errors import CovidXrayError, MissingPackage
 from covid_xray.pacs.phi_safe_logging import silence_libraries, suppress_phi
 from covid_xray.pacs.settings import Pacs, Peer
 
 if TYPE_CHECKING:
     from dicomweb_client import DICOMwebClient
-    from pydicom.dataset import Dataset
 
 TIMEOUT = 30.0  # seconds, of a peer's response
 _SYNTAX = "1.2.840.10008.1.2.1"  # explicit VR little endian, of all results
@@ -95,7 +97,7 @@ def associate(settings: Pacs, peer: Peer, classes: set[str], *, role: Mapping[st
     return association if association.is_established else None
 
 
-def _store(association: Any, one: "Dataset") -> SendResult:
+def _store(association: Any, one: Dataset) -> SendResult:
     try:
         with suppress_phi("The association failed"):
             status = association.send_c_store(one).get("Status") if association.is_established else None
@@ -114,7 +116,7 @@ def _send_web(peer: Peer, objects: Sequence[bytes]) -> Iterator[SendResult]:
         yield result
 
 
-def _stow(client: "DICOMwebClient", one: "Dataset") -> SendResult:
+def _stow(client: "DICOMwebClient", one: Dataset) -> SendResult:
     """Store an object, then check that it is there: some archives answer 200 and store nothing."""
     try:
         with suppress_phi("The archive gave no usable response"):
@@ -127,14 +129,12 @@ def _stow(client: "DICOMwebClient", one: "Dataset") -> SendResult:
         return SendResult("no-answer" if refusal is None else f"http-{int(refusal.status_code)}")
 
 
-def _is_stored(client: "DICOMwebClient", one: "Dataset") -> bool:
+def _is_stored(client: "DICOMwebClient", one: Dataset) -> bool:
     found = client.search_for_instances(
         str(one.StudyInstanceUID), str(one.SeriesInstanceUID), search_filters={"00080018": str(one.SOPInstanceUID)}
     )
     return any(item.get("00080018", {}).get("Value", [None])[0] == str(one.SOPInstanceUID) for item in found)
 
 
-def _read(data: bytes) -> "Dataset":
-    import pydicom
-
+def _read(data: bytes) -> Dataset:
     return pydicom.dcmread(io.BytesIO(data))

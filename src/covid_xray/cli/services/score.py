@@ -13,7 +13,7 @@ from covid_xray.cli.console import BundleFolder, err, out
 from covid_xray.errors import InputRefused, PartlyDone, UsageError
 
 if TYPE_CHECKING:
-    from covid_xray.cluster.score import Engine, Job, State
+    from covid_xray.cluster.score import Engine, RunState, ScoringRequest
 
 ENGINES = ("local", "ray")
 LINE_SECONDS = 30.0  # between two lines of progress where there is no terminal
@@ -52,9 +52,9 @@ def score(
         raise UsageError(f"expected --precision float32 or int8. Received: {precision!r}")
     if address and engine != "ray":
         raise UsageError("expected --engine ray with --address. Received: local")
-    from covid_xray.cluster.score import Job
+    from covid_xray.cluster.score import ScoringRequest
 
-    job = Job(source, output, images, bundle, precision, heatmap, resume)
+    job = ScoringRequest(source, output, images, bundle, precision, heatmap, resume)
     _report(_run(job, _engine(engine, address=address, workers=workers), engine), output)
 
 
@@ -62,14 +62,14 @@ def _engine(name: str, *, address: str | None, workers: int) -> "Engine":
     if name == "ray":
         from covid_xray.cluster import ray_engine, ray_session
 
-        ray_session.knock(address)  # before a source of a million files is listed
-        return partial(ray_engine.answered, address=address, workers=workers)
+        ray_session.check_reachable(address)  # before a source of a million files is listed
+        return partial(ray_engine.score_partitions, address=address, workers=workers)
     from covid_xray.cluster import local_engine
 
-    return partial(local_engine.answered, workers=workers)
+    return partial(local_engine.score_partitions, workers=workers)
 
 
-def _run(job: "Job", engine: "Engine", name: str) -> "State":
+def _run(job: "ScoringRequest", engine: "Engine", name: str) -> "RunState":
     from covid_xray.cluster.score import score as run
 
     try:
@@ -88,7 +88,7 @@ class Lines:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now, self._last = now, now()
 
-    def __call__(self, state: "State") -> None:
+    def __call__(self, state: "RunState") -> None:
         """Print a line if it is time for one."""
         if self._now() - self._last >= LINE_SECONDS:
             self._last = self._now()
@@ -96,7 +96,7 @@ class Lines:
 
 
 @contextlib.contextmanager
-def _bar() -> Iterator[Callable[["State"], None]]:
+def _bar() -> Iterator[Callable[["RunState"], None]]:
     """Progress on a terminal: share of the work, and in words how many, how fast and how long still."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
@@ -106,7 +106,7 @@ def _bar() -> Iterator[Callable[["State"], None]]:
         yield lambda state: progress.update(task, completed=state.work_done, total=state.work, note=told(state))
 
 
-def told(state: "State") -> str:
+def told(state: "RunState") -> str:
     """How far a run is, in words."""
     total = "" if state.plan.shards else f" of {state.plan.inputs:,}"
     left = state.seconds_left
@@ -124,7 +124,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86_400:.1f} days"
 
 
-def _report(state: "State", output: Path) -> None:
+def _report(state: "RunState", output: Path) -> None:
     failed = state.failed.total()
     out.print(
         f"{state.rows:,} rows in {output / 'answers'}, {failed:,} of them failed; research use, not for diagnosis",

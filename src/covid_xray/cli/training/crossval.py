@@ -95,8 +95,8 @@ def _runner(engine: str, address: str | None) -> "Callable[..., None] | None":
         return None
     from covid_xray.cluster import fold_tasks, ray_session
 
-    ray_session.knock(address)
-    return fold_tasks.runner(address=address)
+    ray_session.check_reachable(address)
+    return fold_tasks.fold_runner(address=address)
 
 
 def _protocol(*, folds: int, group: str, leave_out: str | None) -> "Protocol":

@@ -104,7 +104,7 @@ def _together(settings: "Training", processes: int, address: str | None) -> "Cal
         return None
     from covid_xray.cluster import data_parallel, ray_session
 
-    ray_session.knock(address)  # before a day of decoding
+    ray_session.check_reachable(address)  # before a day of decoding
     return data_parallel.trainer(settings, processes=processes, address=address)
 
 

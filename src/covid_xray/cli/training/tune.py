@@ -43,12 +43,12 @@ def tune(
 ) -> None:
     """Search for better settings on Ray: many short trainings, the worse ones stopped early (ASHA)."""
     from covid_xray.cluster import ray_session, search_space
-    from covid_xray.cluster.extras import need
+    from covid_xray.cluster.extras import require_module
 
-    ray_session.knock(address)
+    ray_session.check_reachable(address)
     dimensions = search_space.read_space(space)
     chosen = settings_of(output, config=config, overrides=settings, model=model, epochs=epochs, resume=False)
-    need("ray.tune")
+    require_module("ray.tune")
     quiet_tensorflow()
     from covid_xray.cluster.tune import search
     from covid_xray.data.manifest.manifest import require_classes

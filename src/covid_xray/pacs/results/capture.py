@@ -3,10 +3,11 @@
 The radiograph lies at the top left: a point at (row, column) of the original is at (row, column) times `scale`.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from highdicom.sc import SCImage
 from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from covid_xray.inference.finding import CANNOT_SAY
 from covid_xray.inference.heatmap import DISCLAIMER, Caption, annotate, normalise, outlined, overlay
@@ -15,17 +16,11 @@ from covid_xray.inference.lung_facts import in_words
 from covid_xray.inference.lungs import WHOLE
 from covid_xray.pacs.results.result_context import MANUFACTURER, ResultContext
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
 MAX_SIDE = 1536  # pixels of the longer side: 7 MB, uncompressed so that every archive shows it
 
 
-def secondary_capture(result: ResultContext, *, max_side: int = MAX_SIDE) -> "Dataset":
+def secondary_capture(result: ResultContext, *, max_side: int = MAX_SIDE) -> Dataset:
     """Make the Secondary Capture, RGB, `BurnedInAnnotation` YES."""
-    from highdicom.sc import SCImage
-    from pydicom.uid import ExplicitVRLittleEndian
-
     picture = np.asarray(render(result, max_side=max_side))
     made = SCImage.from_ref_dataset(
         ref_dataset=result.reference,
@@ -73,9 +68,7 @@ def _spacing(result: ResultContext, *, max_side: int) -> tuple[float, float] | N
     return row / down, column / across
 
 
-def _describe(made: "Dataset", result: ResultContext) -> None:
-    from pydicom.dataset import Dataset
-
+def _describe(made: Dataset, result: ResultContext) -> None:
     reference = result.reference
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.ConversionType = "WSD"

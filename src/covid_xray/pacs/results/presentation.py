@@ -1,18 +1,17 @@
 """Make a grayscale softcopy presentation state that outlines a region over the original image."""
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
 
 import numpy as np
+from highdicom import PresentationLUTShapeValues, PresentationLUTTransformation, pr
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
 
 from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.pacs.results.region import region_label
 from covid_xray.pacs.results.result_context import ResultContext
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 _GRID = 256  # cells of the longer side for tracing: a graphic holds at most 8,191 points
 _LAYER = "COVID_XRAY"
@@ -20,32 +19,20 @@ Points = NDArray[np.float64]
 _Corner = tuple[int, int]
 
 
-def presentation_state(result: ResultContext, mask: NDArray[np.bool_]) -> "Dataset":
+def presentation_state(result: ResultContext, mask: NDArray[np.bool_]) -> Dataset:
     """Make the presentation state of the outlines of an H x W mask."""
-    from highdicom import PresentationLUTShapeValues, PresentationLUTTransformation
-    from highdicom.pr import (
-        AnnotationUnitsValues,
-        GraphicAnnotation,
-        GraphicLayer,
-        GraphicObject,
-        GraphicTypeValues,
-        GrayscaleSoftcopyPresentationState,
-        TextObject,
-    )
-    from pydicom.uid import ExplicitVRLittleEndian
-
-    reference, layer = result.reference, GraphicLayer(_LAYER, 1, description="Where the heat map is strong")
+    reference, layer = result.reference, pr.GraphicLayer(_LAYER, 1, description="Where the heat map is strong")
     lines = [
-        GraphicObject(GraphicTypeValues.POLYLINE, points, units=AnnotationUnitsValues.PIXEL)
+        pr.GraphicObject(pr.GraphicTypeValues.POLYLINE, points, units=pr.AnnotationUnitsValues.PIXEL)
         for points in trace_outlines(mask)
     ]
     probability = result.finding.probabilities[result.shown]
     text = f"{result.shown}: {probability:.1%}\n{region_label(result)}\n{result.model}\n{DISCLAIMER}"
-    legend = TextObject(text, units=AnnotationUnitsValues.DISPLAY, bounding_box=(0.02, 0.86, 0.6, 0.99))
-    annotation = GraphicAnnotation([reference], layer, graphic_objects=lines, text_objects=[legend])
+    legend = pr.TextObject(text, units=pr.AnnotationUnitsValues.DISPLAY, bounding_box=(0.02, 0.86, 0.6, 0.99))
+    annotation = pr.GraphicAnnotation([reference], layer, graphic_objects=lines, text_objects=[legend])
     inverted = result.original.radiograph.source.photometric == "MONOCHROME1"
     shape = PresentationLUTShapeValues.INVERSE if inverted else PresentationLUTShapeValues.IDENTITY
-    made = GrayscaleSoftcopyPresentationState(
+    made = pr.GrayscaleSoftcopyPresentationState(
         referenced_images=[reference],
         content_label=_LAYER,
         content_description="Outline of where the heat map is strong",

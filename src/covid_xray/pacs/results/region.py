@@ -3,19 +3,17 @@
 A heat map shows what changed the score. Its region is no outline of disease, and is never named so.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from highdicom import AlgorithmIdentificationSequence, seg
+from highdicom.color import CIELabColor
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian
 
 from covid_xray.inference.heatmap import normalise
-from covid_xray.pacs.results.result_context import MANUFACTURER, ResultContext, algorithm_parameters
+from covid_xray.pacs.results.result_context import LO_LENGTH, MANUFACTURER, ResultContext, algorithm_parameters
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
-DEFAULT_SHARE = 0.5  # of the map's maximum
-_LO_LENGTH = 64  # characters of LO
 _COLOUR = (255, 140, 0)
 
 
@@ -43,41 +41,35 @@ def is_limited_to_lungs(result: ResultContext) -> bool:
 def region_label(result: ResultContext) -> str:
     """Describe the region in at most 64 characters."""
     where = "in lungs" if is_limited_to_lungs(result) else "lungs not found"
-    return f"Heat map of {result.shown} >= {result.share:.0%} of max, {where}"[:_LO_LENGTH]
+    return f"Heat map of {result.shown} >= {result.share:.0%} of max, {where}"[:LO_LENGTH]
 
 
-def segmentation(result: ResultContext, mask: NDArray[np.bool_]) -> "Dataset":
+def segmentation(result: ResultContext, mask: NDArray[np.bool_]) -> Dataset:
     """Make the segmentation of an H x W mask: one binary segment over all pixels of the original."""
-    from highdicom import AlgorithmIdentificationSequence
-    from highdicom.color import CIELabColor
-    from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
-    from pydicom.sr.codedict import codes
-    from pydicom.uid import ExplicitVRLittleEndian
-
     model = result.finding.model
     algorithm = AlgorithmIdentificationSequence(
-        name=model.name[:_LO_LENGTH],
+        name=model.name[:LO_LENGTH],
         family=codes.cid7162.ArtificialIntelligence,
-        version=model.version[:_LO_LENGTH],
+        version=model.version[:LO_LENGTH],
         source=MANUFACTURER,
         parameters={f"p{i}": text for i, text in enumerate(algorithm_parameters(result), 1)},
     )
-    segment = SegmentDescription(
+    segment = seg.SegmentDescription(
         segment_number=1,
         segment_label=region_label(result),
         segmented_property_category=codes.cid7150.SpatialAndRelationalConcept,
         segmented_property_type=codes.DCM.SelectedRegion,
-        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_type=seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
         tracking_uid=result.uid("region"),
         tracking_id="covid-xray region 1",
         anatomic_regions=[codes.SCT.Chest],
         display_color=CIELabColor.from_rgb(*_COLOUR),
     )
-    made = Segmentation(
+    made = seg.Segmentation(
         source_images=[result.reference],
         pixel_array=mask,
-        segmentation_type=SegmentationTypeValues.BINARY,
+        segmentation_type=seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[segment],
         content_label="COVID_XRAY",
         content_description="Where the heat map is strong; not an outline of disease",

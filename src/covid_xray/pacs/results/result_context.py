@@ -3,7 +3,9 @@
 import functools
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydicom.dataset import Dataset
 
 from covid_xray import __version__
 from covid_xray.inference.finding import Finding
@@ -11,33 +13,23 @@ from covid_xray.inference.lungs import Lungs
 from covid_xray.pacs.results.codes import SCHEME
 from covid_xray.pacs.source_object import Original, character_set, reference_dataset
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
 MANUFACTURER = "covid-xray"
 _NAMESPACE = uuid.UUID("8c0f7a0e-6d0a-5a86-9f0e-2d4d7a3b1c55")  # arbitrary, never to be changed
 _SERIES = {"sc": 9901, "sr": 9902, "seg": 9903, "gsps": 9904}
 _TITLES = {"sc": "heat map", "sr": "finding", "seg": "region", "gsps": "outline"}
-_LO_LENGTH = 64  # characters of LO
+LO_LENGTH = 64  # characters of the VR LO
+DEFAULT_SHARE = 0.5  # of the heat map's maximum, for its region
 
 
 @dataclass(frozen=True, eq=False)
 class ResultContext:
-    """One radiograph with its finding.
-
-    Args:
-        original: the radiograph.
-        finding: with class maps.
-        lungs: `None` when the bundle has no lung network.
-        share: of the heat map's maximum above which it is part of the region, 0..1.
-        shown: the class whose map is shown.
-    """
+    """One radiograph with its finding."""
 
     original: Original
-    finding: Finding
-    lungs: Lungs | None
-    share: float
-    shown: str
+    finding: Finding  # with class maps
+    lungs: Lungs | None  # None when the bundle has no lung network
+    share: float  # of the heat map's maximum above which it is part of the region, 0..1
+    shown: str  # the class whose map is shown
 
     @property
     def model(self) -> str:
@@ -58,11 +50,11 @@ class ResultContext:
 
     def uid(self, *parts: str) -> str:
         """Derive a UID from the object, the network, the settings and `parts`."""
-        tags, model = self.original.tags, self.finding.model
-        return derived_uid(tags.sop_uid, tags.sha256, model.sha256, __version__, f"{self.share}", self.shown, *parts)
+        tags, network = self.original.tags, self.finding.model.sha256
+        return derived_uid(tags.sop_uid, tags.sha256, network, __version__, f"{self.share}", self.shown, *parts)
 
     @functools.cached_property
-    def reference(self) -> "Dataset":
+    def reference(self) -> Dataset:
         """Return the original's tags as highdicom needs them; not to be changed."""
         return reference_dataset(self.original.tags)
 
@@ -76,12 +68,12 @@ class ResultContext:
         return {
             "series_instance_uid": self.uid(kind, "series"),
             "series_number": _SERIES[kind],
-            "series_description": f"covid-xray {_TITLES[kind]}: {self.model}"[:_LO_LENGTH],
+            "series_description": f"covid-xray {_TITLES[kind]}: {self.model}"[:LO_LENGTH],
             "sop_instance_uid": self.uid(kind),
             "instance_number": 1,
             "manufacturer": MANUFACTURER,
-            "manufacturer_model_name": self.finding.model.name[:_LO_LENGTH],
-            "software_versions": [f"covid-xray {__version__}", f"model {self.finding.model.version}"[:_LO_LENGTH]],
+            "manufacturer_model_name": self.finding.model.name[:LO_LENGTH],
+            "software_versions": [f"covid-xray {__version__}", f"model {self.finding.model.version}"[:LO_LENGTH]],
             "device_serial_number": self.finding.model.sha256,
             "coding_schemes": [scheme],
             "specific_character_set": character_set(self.reference),

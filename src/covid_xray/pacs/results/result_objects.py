@@ -7,7 +7,9 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pydicom
+from pydicom.dataset import Dataset
 
 from covid_xray.errors import BadImage, MissingPackage, UsageError
 from covid_xray.files import read_bounded, replacing
@@ -16,12 +18,8 @@ from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.view import View
 from covid_xray.pacs.phi_safe_logging import suppress_phi
-from covid_xray.pacs.results.region import DEFAULT_SHARE
-from covid_xray.pacs.results.result_context import ResultContext
+from covid_xray.pacs.results.result_context import DEFAULT_SHARE, ResultContext
 from covid_xray.pacs.source_object import NoResult, Original, read_tags, require_frontal_chest
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 KINDS = ("sc", "sr", "seg", "gsps")
 DEFAULT_KINDS = ("sc", "sr", "seg")
@@ -122,10 +120,8 @@ def check_gate(finding: Finding) -> None:
         raise NoResult(f"Not a frontal chest radiograph: the picture {words[0]}.", code="not-a-chest-picture")
 
 
-def to_bytes(dataset: "Dataset") -> bytes:
+def to_bytes(dataset: Dataset) -> bytes:
     """Encode a data set as a DICOM file."""
-    import pydicom
-
     stream = io.BytesIO()
     pydicom.dcmwrite(stream, dataset, enforce_file_format=True)
     return stream.getvalue()
