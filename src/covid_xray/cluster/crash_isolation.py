@@ -25,8 +25,7 @@ ISOLATE_FROM = 3  # try of a partition; before that its worker may have died for
 def score_isolated(setup: ScoringSetup, part: Partition) -> Iterator[ScoredBatch]:
     """Yield the batches of a partition, whatever its inputs do to the child that scores them.
 
-    Raises:
-        CovidXrayError: three children died before they began an input (`worker-died`), or what the child raised.
+    Raises `CovidXrayError` when children die before they begin an input (`worker-died`), or what the child raised.
     """
     deaths: collections.Counter[str] = collections.Counter()
     alone: set[int] = set()

@@ -35,11 +35,6 @@ def trainer(settings: Training, *, processes: int, address: str | None = None) -
 
     On a cluster they are spread over its nodes, and each uses all cores of its node.
 
-    Args:
-        settings: of the run.
-        processes: how many.
-        address: as for `ray_session.connect`.
-
     Raises:
         MissingPackage: Ray or JAX is not installed.
         UsageError: settings that do not allow so many processes.
@@ -125,11 +120,8 @@ def _cause(error: Any, processes: int) -> CovidXrayError:
 
 
 def _lost(processes: int, reason: str) -> CovidXrayError:
-    return CovidXrayError(
-        f"Training with {processes} processes failed ({reason}). "
-        "Run the same command with --resume to continue after the last complete epoch.",
-        code="lost-cluster",
-    )
+    problem = f"Training with {processes} processes failed ({reason}). Run the same command with --resume to continue."
+    return CovidXrayError(problem, code="lost-cluster")
 
 
 def _run_in_thread(work: Callable[[], None], *, poll: Callable[[], None]) -> None:

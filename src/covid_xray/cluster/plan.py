@@ -56,9 +56,7 @@ class Partition:
 def make_plan(out: Path, listing: Listing, **about: Any) -> Plan:
     """Write the plan of a new results folder; `about` has the fields of `Plan` that are not in the listing.
 
-    Raises:
-        InputRefused: there is no input (`no-images`), or the source cannot be listed.
-        BadManifest: of `list_source`.
+    Raises `InputRefused` without an input (`no-images`), and what `list_source` raises.
     """
     largest = LARGEST_WITH_PICTURES if about["heatmap"] else LARGEST
     parts = inputs = shards = size = 0

@@ -92,9 +92,8 @@ def _needs_token(address: str) -> bool:
             if error.code() is not grpc.StatusCode.UNAUTHENTICATED:
                 return False
             if not _has_token():
-                raise Unreachable(
-                    f"The cluster at {address} needs a token. Put it in RAY_AUTH_TOKEN or ~/.ray/auth_token."
-                ) from None
+                problem = f"The cluster at {address} needs a token. Put it in RAY_AUTH_TOKEN or ~/.ray/auth_token."
+                raise Unreachable(problem) from None
             return True
     return False
 

@@ -14,12 +14,7 @@ class Worker:
         self._scorer = PartitionScorer(setup)
 
     def score(self, part: Partition, *, attempt: int) -> ScoredPartition | CovidXrayError:
-        """Score a partition; return an error that ends the run instead of raising it, so that no engine retries it.
-
-        Args:
-            part: the inputs.
-            attempt: how often a worker has begun this partition, from 1.
-        """
+        """Score a partition that was begun `attempt` times; return an error, which ends the run, without raising it."""
         try:
             if attempt >= crash_isolation.ISOLATE_FROM:
                 return self._scorer.assemble(part, crash_isolation.score_isolated(self.setup, part))

@@ -84,9 +84,7 @@ def open_receiver(settings: Pacs, *, limits: Limits) -> Iterator[Receiver]:
 def open_services(settings: Pacs, predictor: Predictor) -> Iterator[NodeServices]:
     """Open all parts of a node, with an exclusive lock on its folder.
 
-    Raises:
-        Busy: another node uses this store, or the database does not answer.
-        UsageError, MissingPackage: settings and packages.
+    Raises `Busy` when another node uses this store or the database does not answer, `UsageError`, `MissingPackage`.
     """
     builder = ResultBuilder(predictor, kinds=settings.results, share=settings.share)
     points = thresholds(predictor.bundle.facts.get("operating_points"))

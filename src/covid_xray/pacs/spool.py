@@ -16,12 +16,7 @@ _STALE_SECONDS = 300.0  # after which an unfinished file has no owner any more
 
 
 class Spool:
-    """The folder of one node. Thread-safe.
-
-    Args:
-        folder: created when missing, readable by its owner only.
-        reserve: bytes of the disk to keep free.
-    """
+    """The folder of one node, created for its owner only; `reserve` bytes of the disk stay free. Thread-safe."""
 
     def __init__(self, folder: Path, *, reserve: int) -> None:
         self.folder, self.incoming, self.reserve = folder, folder / "incoming", reserve

@@ -45,12 +45,7 @@ class ResultObjects:
 
 
 class ResultBuilder:
-    """Make result objects. Thread-safe.
-
-    Args:
-        predictor: classifies.
-        kinds: of `KINDS`.
-        share: of the heat map's maximum above which it is part of the region, 0..1.
+    """Make result objects of some of `KINDS`; the region is the heat map above `share` of its maximum. Thread-safe.
 
     Raises:
         UsageError: an unknown kind, or a share outside 0..1.
