@@ -73,7 +73,7 @@ def address(request: pytest.FixtureRequest, films: Path) -> str:
 
 def here(parts, work) -> Iterator:
     worker = Worker(work)
-    return (worker.answer(part, attempt=1) for part in parts)
+    return (worker.score(part, attempt=1) for part in parts)
 
 
 def test_a_store_is_answered_as_the_folder_that_was_copied_to_it(address: str, films: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from support.bundles import network
 def here(parts: Iterator[Partition], work: ScoringSetup) -> Iterator:
     """The real worker, in this process."""
     worker = Worker(work)
-    return (worker.answer(part, attempt=1) for part in parts)
+    return (worker.score(part, attempt=1) for part in parts)
 
 
 def backwards(parts: Iterator[Partition], work: ScoringSetup) -> Iterator:
