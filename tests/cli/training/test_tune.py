@@ -8,7 +8,7 @@ from support.commands import run
 def test_the_command_refuses_a_space_of_unknown_settings(tmp_path: Path, capfdbinary: Any) -> None:
     (tmp_path / "space.yaml").write_text("nonsense: {choice: [1]}\n")
     ran = run(capfdbinary, "tune", "--data", tmp_path, "-o", tmp_path / "out", "--space", tmp_path / "space.yaml")
-    assert (ran.code, b"expected a setting of training" in ran.err) == (2, True)
+    assert (ran.code, b"Not a setting of training" in ran.err) == (2, True)
     assert not (tmp_path / "out").exists()
 
 
