@@ -167,7 +167,7 @@ class WorkQueue:
         with self.database.writing() as connection:
             connection.execute(sa.delete(arrivals).where(old & finished))
 
-    def _read(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    def _read(self, query: sa.Select[Any]) -> Sequence[Any]:
         with self.database.reading() as connection:
             return connection.execute(query).all()
 
