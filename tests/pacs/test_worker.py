@@ -93,7 +93,7 @@ def test_a_full_store_keeps_them_waiting(parts: NodeServices, monkeypatch: pytes
 
     take(parts, studies.film(PIXELS))
     with monkeypatch.context() as patch:
-        patch.setattr(parts.store.shelf, "put", full)
+        patch.setattr(parts.store.images, "put", full)
         for _ in range(worker.MAX_TRIES + 1):
             with pytest.raises(StoreFull):
                 parts.worker.process_batch()

@@ -23,7 +23,7 @@ from covid_xray.pacs.spool import Spool
 from covid_xray.pacs.store_scp import StoreScp, require_packages
 from covid_xray.pacs.work_queue import WorkQueue
 from covid_xray.pacs.worker import InferenceWorker
-from covid_xray.store.image_files import Shelf
+from covid_xray.store.image_files import ImageFiles
 from covid_xray.store.records import thresholds
 from covid_xray.store.store import Store, open_database
 
@@ -62,7 +62,7 @@ class NodeServices:
         _clean_spool(self.spool, self.queue)
         self.queue.delete_finished(hours=self.settings.retention_hours)
         self.store.expire(hours=self.settings.retention_hours)
-        self.store.shelf.count()
+        self.store.images.rescan()
 
 
 @contextlib.contextmanager
@@ -90,8 +90,8 @@ def open_services(settings: Pacs, predictor: Predictor) -> Iterator[NodeServices
     points = thresholds(predictor.bundle.facts.get("operating_points"))
     with folder_lock(settings.folder), open_receiver(settings, limits=predictor.limits) as receiver:
         queue, spool = receiver.queue, receiver.spool
-        shelf = Shelf(settings.store.expanduser() / "images", quota=settings.quota_bytes)
-        store = Store(queue.database, shelf, limits=predictor.limits)
+        images = ImageFiles(settings.store.expanduser() / "images", quota=settings.quota_bytes)
+        store = Store(queue.database, images, limits=predictor.limits)
         _clean_spool(spool, queue)
         with contextlib.suppress(Busy), folder_lock(settings.store.expanduser()):  # a running server does it itself
             store.clear_orphans()

@@ -103,7 +103,7 @@ class InferenceWorker:
     def _store_studies(self, classified: Sequence[_Classified]) -> None:
         """Add each object to the worklist once."""
         known = self._store.studies([one.arrival.id for one in classified])
-        with self._store.shelf.adding():
+        with self._store.images.write_lock():
             new = [self._new_study(one) for one in classified if one.arrival.id not in known]
             for stored in self._store.add_many(new) if new else ():
                 if isinstance(stored, CovidXrayError):
@@ -111,14 +111,14 @@ class InferenceWorker:
 
     def _new_study(self, one: _Classified) -> NewStudy:
         arrival, radiograph, tags = one.arrival, one.image.original.radiograph, one.image.original.tags
-        self._store.shelf.remove(arrival.id)  # left by a try before a crash
+        self._store.images.remove(arrival.id)  # left by a try before a crash
         shown = [tags.text(keyword) for keyword in ("PatientID", "StudyDate", "AccessionNumber")]
         return NewStudy(
             id=arrival.id,
             name=" ".join(part for part in shown if part) or "DICOM",
             uploader=arrival.origin,
             upload_sha256=arrival.sha256,
-            bytes=self._store.shelf.put(arrival.id, radiograph),
+            bytes=self._store.images.put(arrival.id, radiograph),
             shape=radiograph.pixels.shape,
             bits=radiograph.bits,
             source=radiograph.source,
