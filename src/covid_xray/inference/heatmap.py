@@ -33,7 +33,7 @@ class Caption:
     """The words in the margin: class shown, its probability (0..1), the model, reasons if it cannot say, the lungs."""
 
     shown: str
-    probability: float
+    probability: float | None  # None shows no number and no remark about evidence
     model: str
     note: str = ""
     lungs: str = ""
@@ -138,8 +138,8 @@ def annotate(picture: NDArray[np.uint8], caption: Caption, *, evidence: bool = T
 
 
 def _lines(caption: Caption, *, evidence: bool) -> list[str]:
-    head = f"{caption.shown}: {caption.probability:.1%}"
-    if not evidence:
+    head = caption.shown if caption.probability is None else f"{caption.shown}: {caption.probability:.1%}"
+    if not evidence and caption.probability is not None:
         head += " (no evidence for this class in the image)"
     return [line for line in (head, caption.note, caption.lungs, caption.model, DISCLAIMER) if line]
 

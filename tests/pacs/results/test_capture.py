@@ -1,12 +1,15 @@
 """The Secondary Capture: a point of the radiograph is where it should be, and looks as it should."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pydicom
 import pytest
 
+from covid_xray.inference import heatmap
 from covid_xray.inference.predictor import Predictor
+from covid_xray.pacs.results import capture
 from covid_xray.pacs.results.result_objects import ResultBuilder
 from support import studies
 from support.bundles import make_bundle
@@ -86,3 +89,36 @@ def test_words_and_numbers_are_burnt_in_and_said_to_be(builder: ResultBuilder) -
 
 def test_spacing_at_the_detector_is_not_passed_on_as_that_of_the_patient(builder: ResultBuilder) -> None:
     assert "PixelSpacing" not in opened(builder, studies.film(marked(), ImagerPixelSpacing=[0.1, 0.1]))["sc"]
+
+
+def captions(monkeypatch: pytest.MonkeyPatch) -> list[heatmap.Caption]:
+    """Collect what is written into the pictures."""
+    written: list[heatmap.Caption] = []
+
+    def annotate(picture: np.ndarray, caption: heatmap.Caption, *, evidence: bool = True) -> object:
+        written.append(caption)
+        return heatmap.annotate(picture, caption, evidence=evidence)
+
+    monkeypatch.setattr(capture, "annotate", annotate)
+    return written
+
+
+def test_cannot_say_is_the_plain_radiograph_with_the_reason(
+    builder: ResultBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, image = captions(monkeypatch), builder.load(studies.film(marked()))
+    finding = builder.predictor.answers([""], [image.view], class_maps=True)[0]
+    unsure = replace(finding, label="cannot say", reasons=("unlike the training images",))
+    made = pydicom.dcmread(io.BytesIO(builder.build_objects(image, unsure).objects["sc"])).pixel_array
+    assert written[0].shown == "cannot say: unlike the training images"
+    assert written[0].probability is None
+    assert "looks only for" in written[0].note
+    rows, columns = (round(side * 1536 / HEIGHT) for side in (HEIGHT, WIDTH))
+    radiograph = made[:rows, :columns]
+    assert np.array_equal(radiograph[..., 0], radiograph[..., 2])  # grey: no heat map over it
+
+
+def test_normal_is_no_sign_of_what_is_looked_for(builder: ResultBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = captions(monkeypatch)
+    builder.build(studies.film(np.zeros((300, 200), np.uint8) + 20))
+    assert written[0].shown == "No sign of COVID-19 or viral pneumonia found"

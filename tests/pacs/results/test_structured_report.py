@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -10,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.results.result_objects import ResultBuilder, ResultObjects
+from covid_xray.pacs.results.result_objects import KINDS, ResultBuilder, ResultObjects
 from support import studies
 from support.chests import chest
 
@@ -44,7 +45,7 @@ def test_the_finding_is_a_code_and_each_probability_a_number(made: ResultObjects
     report = opened(made, "sr")
     finding = named(report, "Finding")[0].ConceptCodeSequence[0]
     assert (finding.CodeValue, finding.CodingSchemeDesignator, finding.CodeMeaning) == ("840539006", "SCT", "COVID-19")
-    for name, meaning in (("covid", "COVID-19"), ("normal", "Normal"), ("virus", "Viral pneumonia")):
+    for name, meaning in (("covid", "COVID-19"), ("normal", "normal"), ("virus", "Viral pneumonia")):
         value = named(report, f"Calibrated probability of {meaning}")[0].MeasuredValueSequence[0]
         assert float(value.NumericValue) == pytest.approx(made.finding.probabilities[name], abs=1e-6)
         assert value.MeasurementUnitsCodeSequence[0].CodeValue == "1"
@@ -80,15 +81,47 @@ def test_it_refers_to_the_image_and_to_the_region(made: ResultObjects) -> None:
     assert listed == {str(original.SOPInstanceUID), str(region.SOPInstanceUID)}
 
 
-def test_cannot_say_is_a_code_with_its_reasons_and_the_set(tmp_path: Path) -> None:
-    bundle = studies.make_lung_bundle(tmp_path / "bundle", conformal=CONFORMAL)
-    results = ResultBuilder(Predictor(bundle)).build(studies.film(np.full((90, 80), 170, np.uint8)))
+def objects_of(folder: Path, pixels: np.ndarray, **options: Any) -> ResultObjects:
+    bundle = studies.make_lung_bundle(folder / "bundle", **options)
+    return ResultBuilder(Predictor(bundle), kinds=KINDS).build(studies.film(pixels))
+
+
+def texts(dataset: Dataset) -> str:
+    """All text of a data set and its items."""
+    return "\n".join(str(element.value) for element in dataset.iterall() if element.VR not in ("OB", "OW", "SQ", "UI"))
+
+
+def test_cannot_say_shows_reasons_and_no_class(tmp_path: Path) -> None:
+    results = objects_of(tmp_path, np.full((90, 80), 170, np.uint8), conformal=CONFORMAL)
     assert results.finding.label == "cannot say"
+    assert list(results.objects) == ["sc", "sr", "gsps"]
     report = opened(results, "sr")
     assert named(report, "Finding")[0].ConceptCodeSequence[0].CodeMeaning == "Indeterminate"
     assert [item.TextValue for item in named(report, "Reason why nothing can be said")] == list(results.finding.reasons)
-    members = {item.ConceptCodeSequence[0].CodeMeaning for item in named(report, "Member of the prediction set")}
-    assert members == {"COVID-19", "Viral pneumonia"}
+    assert not [item for item in items(report) if item.ValueType == "NUM"]
+    assert not named(report, "Member of the prediction set")
+    said = [item.TextValue for item in named(report, "Comment")]
+    assert said[-2:] == ["looks only for signs of COVID-19 and viral pneumonia", "research use, not for diagnosis"]
+    for kind in results.objects:
+        words = texts(opened(results, kind))
+        for reason in results.finding.reasons:
+            words = words.replace(reason, "")
+        assert not [line for line in words.splitlines() if "%" in line or line.startswith(("covid:", "Heat map of"))]
+    legend = opened(results, "gsps").GraphicAnnotationSequence[0]
+    assert "GraphicObjectSequence" not in legend
+    assert legend.TextObjectSequence[0].UnformattedTextValue.startswith("cannot say: ")
+
+
+def test_normal_says_what_was_looked_for_and_marks_nothing(tmp_path: Path) -> None:
+    results = objects_of(tmp_path, 255 - PIXELS)
+    assert results.finding.label == "normal"
+    assert list(results.objects) == ["sc", "sr", "gsps"]
+    report = opened(results, "sr")
+    finding = named(report, "Finding")[0].ConceptCodeSequence[0]
+    assert (finding.CodeValue, finding.CodingSchemeDesignator) == ("no-covid-virus", "99COVIDXRAY")
+    assert finding.CodeMeaning == "No sign of COVID-19 or viral pneumonia found"
+    assert "17621005" not in texts(report)
+    assert "looks only for signs of COVID-19 and viral pneumonia" in texts(report)
 
 
 def test_without_a_region_there_is_one_group(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from covid_xray.inference.finding import CANNOT_SAY
 from covid_xray.inference.heatmap import DISCLAIMER, Caption, annotate, normalise, outlined, overlay
 from covid_xray.inference.heatmap_files import display
 from covid_xray.inference.lung_facts import in_words
@@ -41,11 +40,15 @@ def render(result: ResultContext, *, max_side: int = MAX_SIDE) -> Image.Image:
     """Render the picture, RGB."""
     finding = result.finding
     grey = display(result.original.radiograph, longest=max_side)
+    if not result.has_answer:
+        lungs = finding.lungs.words if finding.lungs else ""
+        caption = Caption(result.statement, None, result.model, result.scope, lungs)
+        return annotate(np.repeat(grey[..., None], 3, axis=2), caption, evidence=False)
     caption = Caption(
-        shown=f"{CANNOT_SAY}; most probable: {result.shown}" if finding.reasons else result.shown,
+        shown=result.label,
         probability=finding.probabilities[result.shown],
         model=f"{result.model}, calibrated probability",
-        note="; ".join(finding.reasons),
+        note=result.scope,
         lungs=in_words(finding.lungs, cropped=finding.region != WHOLE),
     )
     evidence = normalise(result.class_map, height=4, width=4) is not None
@@ -75,7 +78,8 @@ def _describe(made: Dataset, result: ResultContext) -> None:
     made.BurnedInAnnotation = "YES"
     made.PatientOrientation = reference.get("PatientOrientation", [])
     made.BodyPartExamined = "CHEST"
-    made.DerivationDescription = f"Heat map of {result.shown} by {MANUFACTURER} over the radiograph; {DISCLAIMER}"
+    content = f"Heat map of {result.shown} over the radiograph" if result.has_answer else "Radiograph without an answer"
+    made.DerivationDescription = f"{content}, by {MANUFACTURER}; {DISCLAIMER}"
     source = Dataset()
     source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = reference.SOPClassUID, reference.SOPInstanceUID
     purpose = Dataset()

@@ -19,23 +19,23 @@ Points = NDArray[np.float64]
 _Corner = tuple[int, int]
 
 
-def presentation_state(result: ResultContext, mask: NDArray[np.bool_]) -> Dataset:
-    """Make the presentation state of the outlines of an H x W mask."""
-    reference, layer = result.reference, pr.GraphicLayer(_LAYER, 1, description="Where the heat map is strong")
+def presentation_state(result: ResultContext, mask: NDArray[np.bool_] | None) -> Dataset:
+    """Make the presentation state of the finding and of the outlines of an H x W mask, if there is one."""
+    reference, layer = result.reference, pr.GraphicLayer(_LAYER, 1, description="Finding and region")
     lines = [
         pr.GraphicObject(pr.GraphicTypeValues.POLYLINE, points, units=pr.AnnotationUnitsValues.PIXEL)
-        for points in trace_outlines(mask)
+        for points in (trace_outlines(mask) if mask is not None else ())
     ]
-    probability = result.finding.probabilities[result.shown]
-    text = f"{result.shown}: {probability:.1%}\n{region_label(result)}\n{result.model}\n{DISCLAIMER}"
+    region = region_label(result) if mask is not None else "No region"
+    text = "\n".join((result.statement, result.scope, region, result.model, DISCLAIMER))
     legend = pr.TextObject(text, units=pr.AnnotationUnitsValues.DISPLAY, bounding_box=(0.02, 0.86, 0.6, 0.99))
-    annotation = pr.GraphicAnnotation([reference], layer, graphic_objects=lines, text_objects=[legend])
+    annotation = pr.GraphicAnnotation([reference], layer, graphic_objects=lines or None, text_objects=[legend])
     inverted = result.original.radiograph.source.photometric == "MONOCHROME1"
     shape = PresentationLUTShapeValues.INVERSE if inverted else PresentationLUTShapeValues.IDENTITY
     made = pr.GrayscaleSoftcopyPresentationState(
         referenced_images=[reference],
         content_label=_LAYER,
-        content_description="Outline of where the heat map is strong",
+        content_description="Finding, and outline of where the heat map is strong",
         graphic_annotations=[annotation],
         graphic_layers=[layer],
         presentation_lut_transformation=PresentationLUTTransformation(presentation_lut_shape=shape),

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
 from covid_xray import __version__
-from covid_xray.inference.finding import Finding
+from covid_xray.inference.finding import CANNOT_SAY, Finding
 from covid_xray.inference.lungs import Lungs
-from covid_xray.pacs.results.codes import SCHEME
+from covid_xray.pacs.results.codes import NORMAL, SCHEME, describe_scope, finding_code
 from covid_xray.pacs.source_object import Original, character_set, reference_dataset
 
 MANUFACTURER = "covid-xray"
@@ -35,6 +36,37 @@ class ResultContext:
     def model(self) -> str:
         """Return name and version of the network."""
         return f"{self.finding.model.name} {self.finding.model.version}"
+
+    @property
+    def has_answer(self) -> bool:
+        """Return whether the finding names a class. "Cannot say" shows no probability, map or most probable class."""
+        return self.finding.label != CANNOT_SAY
+
+    @property
+    def may_have_region(self) -> bool:
+        """Return whether the finding names a class whose map is a sign of it."""
+        return self.finding.label not in (CANNOT_SAY, NORMAL)
+
+    @property
+    def statement(self) -> str:
+        """Return the finding in words: a class with its probability, or "cannot say" with the reasons."""
+        if not self.has_answer:
+            return f"{CANNOT_SAY}: {'; '.join(self.finding.reasons)}"
+        return f"{self.label}: {self.finding.probabilities[self.shown]:.1%}"
+
+    @property
+    def label(self) -> str:
+        """Return the name of the shown class; for "normal" what was not found."""
+        return self.code(NORMAL).meaning if self.shown == NORMAL else self.shown
+
+    @property
+    def scope(self) -> str:
+        """Return what the network looks for."""
+        return describe_scope(self.finding.probabilities)
+
+    def code(self, label: str) -> Code:
+        """Return the concept of a class or of `cannot say`."""
+        return finding_code(label, classes=self.finding.probabilities)
 
     @property
     def class_map(self) -> Any:
@@ -68,7 +100,9 @@ class ResultContext:
         return {
             "series_instance_uid": self.uid(kind, "series"),
             "series_number": _SERIES[kind],
-            "series_description": f"covid-xray {_TITLES[kind]}: {self.model}"[:LO_LENGTH],
+            "series_description": f"covid-xray {_TITLES[kind] if self.has_answer else CANNOT_SAY}: {self.model}"[
+                :LO_LENGTH
+            ],
             "sop_instance_uid": self.uid(kind),
             "instance_number": 1,
             "manufacturer": MANUFACTURER,
@@ -87,8 +121,7 @@ def derived_uid(*parts: str) -> str:
 
 def algorithm_parameters(result: ResultContext) -> list[str]:
     """Describe the network and its settings, one text each."""
-    return [
-        f"model.onnx SHA-256 {result.finding.model.sha256}",
-        f"covid-xray {__version__}",
-        f"region: heat map of {result.shown} at or above {result.share:g} of its maximum",
-    ]
+    texts = [f"model.onnx SHA-256 {result.finding.model.sha256}", f"covid-xray {__version__}"]
+    if result.may_have_region:
+        texts.append(f"region: heat map of {result.shown} at or above {result.share:g} of its maximum")
+    return texts

@@ -92,7 +92,7 @@ class ResultBuilder:
     def _objects(self, result: ResultContext) -> dict[str, bytes]:
         from covid_xray.pacs.results import capture, presentation, region, structured_report
 
-        mask = region.region_mask(result)
+        mask = region.region_mask(result) if result.may_have_region else None
         made: dict[str, Dataset] = {}
         segments = region.segmentation(result, mask) if mask is not None and "seg" in self.kinds else None
         if "sc" in self.kinds:
@@ -102,7 +102,7 @@ class ResultBuilder:
         if segments is not None:
             made["seg"] = segments
         grey = result.original.tags.text("SamplesPerPixel") == "1"  # a grayscale presentation state needs one channel
-        if mask is not None and grey and "gsps" in self.kinds:
+        if grey and "gsps" in self.kinds:
             made["gsps"] = presentation.presentation_state(result, mask)
         return {kind: to_bytes(dataset) for kind, dataset in made.items()}
 

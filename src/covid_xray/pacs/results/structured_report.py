@@ -51,13 +51,14 @@ def _finding_group(result: ResultContext) -> Any:
     finding, reference = result.finding, result.reference
     member = concepts.private_code("prediction-set", meaning="Member of the prediction set")
     group = sr.MeasurementsAndQualitativeEvaluations(
-        finding_type=concepts.finding_code(finding.label),
+        finding_type=result.code(finding.label),
         measurements=[
             sr.Measurement(concepts.probability_code(name), value=round(value, _DIGITS), unit=concepts.RATIO)
-            for name, value in finding.probabilities.items()
+            for name, value in (finding.probabilities.items() if result.has_answer else ())
         ],
         qualitative_evaluations=[
-            sr.QualitativeEvaluation(member, concepts.finding_code(name)) for name in finding.prediction_set or ()
+            sr.QualitativeEvaluation(member, result.code(name))
+            for name in (finding.prediction_set if result.has_answer else ()) or ()
         ],
         source_images=[sr.SourceImageForMeasurementGroup(reference.SOPClassUID, reference.SOPInstanceUID)],
         **_common(result, "finding"),
@@ -72,7 +73,7 @@ def _append_texts(group: Any, result: ResultContext) -> None:
     lungs = result.finding.lungs
     remarks = [lungs.words] if lungs and lungs.words else []
     texts = [(reason, text) for text in result.finding.reasons]
-    texts += [(codes.DCM.Comment, text) for text in (*remarks, DISCLAIMER)]
+    texts += [(codes.DCM.Comment, text) for text in (*remarks, result.scope, DISCLAIMER)]
     for name, text in texts:
         item = sr.TextContentItem(name=name, value=text, relationship_type=sr.RelationshipTypeValues.CONTAINS)
         group[0].ContentSequence.append(item)
@@ -90,7 +91,7 @@ def _region_group(result: ResultContext, region: Dataset) -> Any:
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_segment=frame,
         finding_type=codes.DCM.SelectedRegion,
-        qualitative_evaluations=[sr.QualitativeEvaluation(region_of, concepts.finding_code(result.shown))],
+        qualitative_evaluations=[sr.QualitativeEvaluation(region_of, result.code(result.shown))],
         **_common(result, "region"),
     )
 
