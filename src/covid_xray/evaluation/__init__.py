@@ -1,1 +1,1 @@
-"""Bundle and manifest in, numbers, figures and the report out."""
+"""Evaluate a bundle on a manifest: metrics, figures, report and audit."""

@@ -1,4 +1,4 @@
-"""The content of baselines.json in, what the network must beat out: scores that were reached without seeing a lung."""
+"""Read from baselines.json the scores that models without lungs reach."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,15 +9,11 @@ COMPARED = "macro_f1"
 
 
 def compared(baselines: Mapping[str, Any] | None, classes: Sequence[str]) -> dict[str, Any] | None:
-    """The baselines as `metrics.json` and the report hold them; `None` where none were measured.
+    """Return the baselines as metrics.json holds them (`schema.Baselines`); `None` where none were measured.
 
     Args:
         baselines: content of the baselines.json that `covid-xray baselines` writes.
-        classes: of the network; baselines of other classes are no yardstick and are refused.
-
-    Returns:
-        `rows` (each `name`, `sees`, `without_lungs`, `figures`), `best` (the row without lungs with the highest
-        macro-F1), `images` (how many they were measured on), `fingerprint` of those.
+        classes: of the network; baselines of other classes are refused.
 
     Raises:
         BadManifest: content of another kind, or baselines of other classes.
@@ -26,15 +22,16 @@ def compared(baselines: Mapping[str, Any] | None, classes: Sequence[str]) -> dic
         return None
     try:
         rows = [_row(row) for row in baselines["rows"]]
-        told = sorted(baselines["classes"])
+        known = sorted(baselines["classes"])
         blind = [row for row in rows if row["without_lungs"]]
         best = max(blind, key=lambda row: row["figures"][COMPARED]["value"])
         facts = {"images": int(baselines["images"]), "fingerprint": str(baselines["fingerprint"])}
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadManifest("expected the content of a baselines.json. Received: something else") from None
-    if told != sorted(classes):
+        raise BadManifest("Not a baselines.json. Give the one that covid-xray baselines wrote.") from None
+    if known != sorted(classes):
         raise BadManifest(
-            f"expected baselines of the classes {', '.join(sorted(classes))}. Received: {', '.join(map(str, told))}"
+            f"The baselines are of the classes {', '.join(map(str, known))}, the network of "
+            f"{', '.join(sorted(classes))}. Give baselines of the same classes."
         )
     return {"rows": rows, "best": best, **facts}
 

@@ -1,7 +1,4 @@
-"""A bundle and images that it was not trained on in; temperature, conformal sets and operating points in it out.
-
-`covid-xray calibrate` and the end of training both come here. The network itself stays as it is.
-"""
+"""Fit temperature, conformal sets and operating points of a bundle and store them in it."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -24,43 +21,36 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Wishes:
-    """What is fitted.
+    """Settings of a calibration."""
 
-    Args:
-        coverage: share of sets that hold the true class.
-        method: of the sets, one of `prediction_sets.METHODS`.
-        positive: classes to choose operating points for; empty for covid where there is one.
-        rounds, seed: of the bootstrap.
-    """
-
-    coverage: float = 0.9
-    method: str = "lac"
-    positive: tuple[str, ...] = ()
-    rounds: int = 1000
+    coverage: float = 0.9  # share of sets that hold the true class
+    method: str = "lac"  # of the sets, one of `prediction_sets.METHODS`
+    positive: tuple[str, ...] = ()  # classes to choose operating points for; empty for covid where there is one
+    rounds: int = 1000  # of the bootstrap
     seed: int = 0
 
 
 def fit(
     folder: Path, manifest: Manifest, *, part: str, wishes: Wishes | None = None, progress: Progress | None = None
 ) -> Facts:
-    """Fit everything on the images of `manifest` and record it in the bundle in `folder`; returns what was recorded.
+    """Fit everything on the images of `manifest`, record it in the bundle in `folder`, and return what was recorded.
 
     Args:
         folder: of the bundle.
-        manifest: calibration or validation images; never test images, which must stay unseen, nor training images, of
-            which a network is too sure.
-        part: the name of these images' part.
-        wishes: what is fitted.
+        manifest: calibration or validation images; never training images, on which networks are overconfident, nor
+            test images.
+        part: name of these images' part.
+        wishes: the settings.
         progress: called with (images done, images in all).
 
     Raises:
-        UsageError: a method or class that does not exist.
-        InputRefused: too few images (code `too-few`); the bundle stays as it was.
+        UsageError: an unknown method or class.
+        InputRefused: too few images (code `too-few`); the bundle stays unchanged.
     """
     wishes = wishes or Wishes()
     bundle = load_bundle(folder)
     if wishes.method not in METHODS:
-        raise UsageError(f"expected --method {', '.join(METHODS)}. Received: {wishes.method}")
+        raise UsageError(f"Unknown method: {wishes.method}. Give --method {', '.join(METHODS)}.")
     positives(bundle.classes, wishes.positive)
     raw = Predictor(dataclasses.replace(bundle, temperature=1.0))
     predictions = predict_manifest(raw, manifest, progress=progress)
@@ -70,7 +60,7 @@ def fit(
 
 
 def fitted(predictions: Predictions, manifest: Manifest, *, sha256: str, part: str, wishes: Wishes) -> Facts:
-    """`temperature`, `calibration`, `conformal` and `operating_points` for `bundle.json`; arguments as for `fit`.
+    """Return `temperature`, `calibration`, `conformal` and `operating_points` for bundle.json.
 
     Args:
         predictions: of the uncalibrated network.
@@ -98,7 +88,7 @@ def fitted(predictions: Predictions, manifest: Manifest, *, sha256: str, part: s
 
 
 def fit_or_say(folder: Path, manifest: Manifest, *, part: str, progress: Progress | None = None) -> str:
-    """As `fit`, but too few images leave the bundle uncalibrated; returns in words what was done, or why not."""
+    """Fit as `fit` does; too few images leave the bundle unchanged. Return in words what was done, or why not."""
     try:
         facts = fit(folder, manifest, part=part, progress=progress)
     except InputRefused as error:
@@ -107,7 +97,7 @@ def fit_or_say(folder: Path, manifest: Manifest, *, part: str, progress: Progres
 
 
 def summary(facts: Facts) -> str:
-    """The sets and points that were recorded, as one line for people."""
+    """Describe the recorded sets and points in one line."""
     conformal = facts["conformal"]
     level = f"{conformal['coverage']:g}"
     words = f"{conformal['method']} sets at {level}: quantile {conformal['quantiles'][conformal['method']][level]:.4f}"

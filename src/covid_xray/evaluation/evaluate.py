@@ -1,4 +1,4 @@
-"""A predictor and a manifest in, a folder with the whole study out: figures, tables, pictures and one page to read."""
+"""Evaluate a predictor on a manifest and write the whole study to a folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +12,8 @@ from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.metrics.metrics import classification_report
 from covid_xray.evaluation.predictions import Answering, Predictions, Progress, predict_manifest, write_predictions
 from covid_xray.evaluation.report.cases import Case, draw, sheet
-from covid_xray.evaluation.report.charts import charts
+from covid_xray.evaluation.report.charts import charts, decision_charts
 from covid_xray.evaluation.report.checklist import assess, checklist_markdown
-from covid_xray.evaluation.report.decision_figures import decision_charts
 from covid_xray.evaluation.report.figures import DARK, LIGHT, Chart, read_history, render
 from covid_xray.evaluation.report.html import model_card, report_html, sections
 from covid_xray.evaluation.report.markdown import report_markdown
@@ -43,24 +42,24 @@ def evaluate(
     """Write metrics.json, predictions.csv, figures/, report.html, report.md, model_card.md and more to `out`.
 
     Args:
-        predictor: of a bundle, or anything that answers like one.
-        manifest: the images and their labels, all of them among the predictor's classes.
-        out: folder; files of an earlier evaluation in it are replaced one by one, report.html last.
+        predictor: of a bundle, or any object with its interface.
+        manifest: the images and their labels, which are classes of the predictor.
+        out: folder; earlier files are replaced one by one, report.html last.
         history: `history.csv` of the training run, for the training curves.
         baselines: content of the baselines.json that `covid-xray baselines` wrote for this data set.
         title, banner: of the report; the banner is a warning in red.
-        run, part: what lies beside the bundle (`run_facts.read_run`), and the name of these images' part.
+        run, part: the files beside the bundle (`run_facts.read_run`), and the name of these images' part.
         pdf: also write report.pdf.
-        prevalence: the mix of classes of a population, as `covid=0.05,virus=0.1`, to say what holds there.
+        prevalence: class mix of a population to evaluate for, such as `covid=0.05,virus=0.1`.
         rounds, seed: of the bootstrap.
         progress: called with (images done, images in all).
 
     Returns:
-        The content of metrics.json.
+        The content of metrics.json (`schema.Metrics`).
 
     Raises:
         BadManifest: nothing to evaluate, labels that the network does not know, or baselines of something else.
-        InputRefused: not one image could be scored.
+        InputRefused: no image could be scored.
     """
     yardstick = compared(baselines, predictor.classes)
     predictions = _answered(predictor, manifest, out / "predictions.csv", progress=progress)
@@ -74,14 +73,14 @@ def evaluate(
 
 
 def _answered(predictor: Answering, manifest: Manifest, path: Path, *, progress: Progress | None) -> Predictions:
-    """The predictions, written to `path` even where none of them is of use."""
+    """Predict the manifest and write the predictions to `path`, even where none is usable."""
     predictions = predict_manifest(predictor, manifest, progress=progress)
     write_predictions(path, predictions)
     if predictions.table.empty:
         first = predictions.failures.iloc[0]
         raise InputRefused(
-            f"expected at least one image that can be scored. Received: {len(predictions.failures)} failures, "
-            f"the first {first['code']}: {first['message']}"
+            f"No image could be scored: {len(predictions.failures)} failures, the first "
+            f"{first['code']}: {first['message']}"
         )
     return predictions
 
@@ -114,6 +113,6 @@ def _write(
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data`, atomically."""
+    """Write `data` atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Predictions in, the content of `metrics.json` out: figures with intervals, by source, and what to beware of."""
+"""Compute the content of `metrics.json`: metrics with intervals, by source and subgroup, and warnings."""
 
 from typing import Any
 
@@ -36,17 +36,17 @@ def measure(
     seed: int,
     prevalence: str | None = None,
 ) -> Facts:
-    """Everything that `metrics.json` holds except title, banner and baselines; no NaN anywhere.
+    """Return everything that metrics.json holds except title, banner and baselines; no NaN anywhere.
 
     Args:
         predictions: at least one scored image.
-        manifest: what was evaluated: patients, sources and quarantine come from it.
+        manifest: what was evaluated, with patients, sources and quarantine.
         model: name, version and hash of the network.
         rounds, seed: of the bootstrap.
-        prevalence: the mix of classes of a population, as `covid=0.05,virus=0.1`, to say what holds there.
+        prevalence: class mix of a population to evaluate for, such as `covid=0.05,virus=0.1`.
 
     Raises:
-        UsageError: a prevalence that is none.
+        UsageError: an invalid prevalence.
     """
     groups = patients(predictions, manifest)
     labels, p = predictions.labels, predictions.probabilities
@@ -80,7 +80,7 @@ def measure(
 
 
 def images(count: int) -> str:
-    """`1 image`, `1,204 images`."""
+    """Format a number as `1 image` or `1,204 images`."""
     return "1 image" if count == 1 else f"{count:,} images"
 
 

@@ -1,7 +1,7 @@
-"""Predictions of two networks in, what differs between them on the images that both scored, with intervals and tests.
+"""Compare two networks on the images that both scored, with paired intervals and tests.
 
-Images are joined by name. Each bootstrap round draws the same patients for both networks, so that what an easy or a
-hard patient adds to both cancels, and the interval is that of the difference.
+Images are joined by name. Each bootstrap round draws the same patients for both networks, so that the difficulty of a
+patient cancels.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -26,22 +26,16 @@ FILE = "predictions.csv"
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Two networks on the same images in the same order.
+    """Predictions of two networks for the same images in the same order."""
 
-    Args:
-        first, second: N rows each, image by image the same; classes in the same order.
-        groups: N patients, or `None` where neither file names one.
-        left_out: images that only the first, and only the second, has a score for.
-    """
-
-    first: Predictions
+    first: Predictions  # N rows each, image by image the same; classes in the same order
     second: Predictions
-    groups: NDArray[np.str_] | None
-    left_out: tuple[int, int]
+    groups: NDArray[np.str_] | None  # N patients, or `None` where neither file names one
+    left_out: tuple[int, int]  # images that only the first, and only the second, has a score for
 
 
 def read_run(path: Path) -> Predictions:
-    """The predictions of a run folder, or of a predictions.csv itself.
+    """Read the predictions of a run folder, or a predictions.csv itself.
 
     Raises:
         InputRefused: no such file (code `no-predictions`).
@@ -49,9 +43,7 @@ def read_run(path: Path) -> Predictions:
     """
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
-        raise InputRefused(
-            f"expected {file}, which `covid-xray evaluate` writes. Received: no such file", code="no-predictions"
-        )
+        raise InputRefused(f"No such file: {file}. covid-xray evaluate writes it.", code="no-predictions")
     return read_predictions(file)
 
 
@@ -64,23 +56,20 @@ def pair(first: Predictions, second: Predictions) -> Pair:
     """
     if set(first.classes) != set(second.classes):
         raise InputRefused(
-            f"expected predictions of the same classes. Received: {', '.join(first.classes)} "
-            f"and {', '.join(second.classes)}",
+            f"The networks have other classes: {', '.join(first.classes)} and {', '.join(second.classes)}.",
             code="other-classes",
         )
     a, b = (predictions.table.set_index("image", drop=False) for predictions in (first, second))
     shared = [image for image in a.index if image in b.index]
     if len(shared) < SMALLEST:
-        raise InputRefused(
-            f"expected at least {SMALLEST} images that both scored. Received: {len(shared)}", code="too-few"
-        )
+        raise InputRefused(f"Only {len(shared)} images were scored by both; it takes {SMALLEST}.", code="too-few")
     a, b = a.loc[shared].reset_index(drop=True), b.loc[shared].reset_index(drop=True)
     other = (a["label"] != b["label"]).to_numpy()
     if other.any():
         row = int(np.argmax(other))
         raise InputRefused(
-            f"expected the same label for the same image. Received: {a['label'][row]} and {b['label'][row]} for "
-            f"{a['image'][row]}; {int(other.sum())} images differ",
+            f"Different labels for one image: {a['label'][row]} and {b['label'][row]} for {a['image'][row]}; "
+            f"{int(other.sum())} images differ.",
             code="other-labels",
         )
     one, two = replace(first, table=a), replace(second, table=b, classes=first.classes)
@@ -89,7 +78,7 @@ def pair(first: Predictions, second: Predictions) -> Pair:
 
 
 def compare(pair: Pair, *, rounds: int = 1000, seed: int = 0, level: float = 0.95) -> dict[str, Any]:
-    """Everything that comparison.json holds; differences are second - first.
+    """Return the content of comparison.json; differences are second - first.
 
     Args:
         pair: of `pair`.
@@ -97,9 +86,8 @@ def compare(pair: Pair, *, rounds: int = 1000, seed: int = 0, level: float = 0.9
         level: of all intervals, in 0..1.
 
     Returns:
-        `images`, `patients` (or None), `left_out`, `classes`; `figures`: name to `first`, `second`, `difference`,
-        `ci_low`, `ci_high` (None where over 5 % of the rounds leave it undefined); `delong`: class to the AUROCs, their
-        difference, interval, `p` and `p_holm` (corrected for the number of classes); `mcnemar`; `settings`; `notes`.
+        Counts, `figures` (paired differences with intervals), `delong` (class to AUROCs, difference, interval, `p` and
+        `p_holm`, corrected for the number of classes), `mcnemar`, `settings` and `notes`.
     """
     codes = group_codes(pair.groups, count=len(pair.first.table))
     drawn = int(codes.max()) + 1
@@ -119,7 +107,7 @@ def compare(pair: Pair, *, rounds: int = 1000, seed: int = 0, level: float = 0.9
 
 
 def _patients(predictions: Predictions, other: pd.DataFrame) -> NDArray[np.str_] | None:
-    """Patients as the first file names them, or as the second does where the first is silent."""
+    """Return the patients that the first file names, or the second where the first names none."""
     table = predictions.table
     for column in JOINING:
         if column in other and (column not in table or (table[column] == "").all()):

@@ -1,7 +1,6 @@
-"""A predictor and a manifest in, one table out that holds each image with its label and its probabilities.
+"""Predict a manifest into one table of images, labels and probabilities, joined by image name.
 
-Everything is joined by the image's name and never by the order of answers; an answer that is missing, doubled or that
-nobody asked for is an error, and an image that could not be scored is kept with its reason.
+A missing, duplicate or unexpected answer is an error; an image that could not be scored is kept with its reason.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -56,18 +55,13 @@ class Answering(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """One row for each scored image, and the images that got no score.
+    """One row for each scored image, and the images without a score."""
 
-    Args:
-        table: `image`, `label`, `predicted` (the most probable class), `p_<class>` for each class, `reasons` (why the
-            answer would be "cannot say", or ""), then the columns of the manifest.
-        classes: in the order of the probabilities.
-        failures: `image`, `label`, `code`, `message`.
-    """
-
+    # `image`, `label`, `predicted` (the most probable class), `p_<class>` for each class, `reasons` (why the answer
+    # would be "cannot say", or ""), then the columns of the manifest
     table: pd.DataFrame
-    classes: tuple[str, ...]
-    failures: pd.DataFrame
+    classes: tuple[str, ...]  # in the order of the probabilities
+    failures: pd.DataFrame  # `image`, `label`, `code`, `message`
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -85,20 +79,20 @@ class Predictions:
         return self.table[probability_columns(self.classes)].to_numpy(dtype=np.float64)
 
     def take(self, mask: Any) -> "Predictions":
-        """The scored images where `mask` (N) is true; the failures stay."""
+        """Select the scored images where `mask` (N) is true; the failures stay."""
         return Predictions(self.table[np.asarray(mask, dtype=bool)].reset_index(drop=True), self.classes, self.failures)
 
 
 def probability_columns(classes: Sequence[str]) -> list[str]:
-    """Names of the columns that hold the probabilities."""
+    """Return the names of the columns that hold the probabilities."""
     return [f"p_{name}" for name in classes]
 
 
 def predict_manifest(predictor: Answering, manifest: Manifest, *, progress: Progress | None = None) -> Predictions:
-    """Ask `predictor` for every image of `manifest`, in one pass.
+    """Predict every image of `manifest`, in one pass.
 
     Args:
-        predictor: answers with the path it was asked for in `image`; their order does not matter.
+        predictor: answers, in any order, with the requested path in `image`.
         manifest: labels are among the predictor's classes.
         progress: called with (images done, images in all).
 
@@ -112,15 +106,15 @@ def predict_manifest(predictor: Answering, manifest: Manifest, *, progress: Prog
     for answer in predictor.predict_many([Path(path) for path in asked]):
         image = asked.get(answer.image)
         if image is None or image in answers:
-            problem = "one that nobody asked for" if image is None else "two for one image"
-            raise CovidXrayError(f"expected one answer for each image. Received: {problem}", code="lost-answer")
+            problem = "An answer for an image that was not asked for" if image is None else "Two answers for one image"
+            raise CovidXrayError(f"{problem}: each image has exactly one.", code="lost-answer")
         answers[image] = answer
         if progress:
             progress(len(answers), len(asked))
     if len(answers) < len(manifest.table):
         raise CovidXrayError(
-            f"expected {len(manifest.table)} answers. Received: {len(answers)}; the first image without one is "
-            f"{next(image for image in asked.values() if image not in answers)}",
+            f"Only {len(answers)} answers for {len(manifest.table)} images. The first image without one is "
+            f"{next(image for image in asked.values() if image not in answers)}.",
             code="lost-answer",
         )
     return _joined(answers, manifest.table, predictor.classes)
@@ -129,7 +123,7 @@ def predict_manifest(predictor: Answering, manifest: Manifest, *, progress: Prog
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write one CSV row for each image, atomically: scored ones with `error` empty, failed ones with its code.
 
-    Probabilities are written with all digits, so that figures computed from the file equal those of the run.
+    Probabilities keep all digits, so that metrics computed from the file equal those of the run.
     """
     failed = predictions.failures.rename(columns={"code": ERROR, "message": MESSAGE})
     scored = predictions.table.assign(**{ERROR: "", MESSAGE: ""})
@@ -141,14 +135,16 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """What `write_predictions` wrote. Raises `BadManifest` when the file is not of that kind."""
+    """Read what `write_predictions` wrote; raise `BadManifest` for a file of another kind."""
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
     except (OSError, ValueError):
-        raise BadManifest(f"expected a predictions file. Received: {path}, which cannot be read as CSV") from None
+        raise BadManifest(f"Cannot be read as CSV: {path}. Give a predictions.csv.") from None
     columns = list(rows.columns)
     if tuple(columns[:3]) != SCORED or not {REASONS, ERROR, MESSAGE} <= set(columns):
-        raise BadManifest(f"expected {path} to begin with {', '.join(SCORED)}. Received: {', '.join(columns[:3])}")
+        raise BadManifest(
+            f"Not a predictions.csv: {path} begins with {', '.join(columns[:3])}, not {', '.join(SCORED)}."
+        )
     names = columns[3 : columns.index(REASONS)]
     failed = rows[rows[ERROR] != ""]
     table = rows[rows[ERROR] == ""].drop(columns=[ERROR, MESSAGE]).reset_index(drop=True)
@@ -159,12 +155,12 @@ def read_predictions(path: Path) -> Predictions:
 
 def _check_labels(manifest: Manifest, classes: Sequence[str]) -> None:
     if manifest.table.empty:
-        raise BadManifest("expected at least one image to evaluate. Received: none")
+        raise BadManifest("No image to evaluate. Give a manifest with at least one.")
     unknown = manifest.table["label"][~manifest.table["label"].isin(list(classes))]
     if len(unknown):
         raise BadManifest(
-            f"expected labels that the network knows ({', '.join(classes)}). "
-            f"Received: {unknown.iloc[0]!r}; {len(unknown)} images have such a label"
+            f"Unknown label: {unknown.iloc[0]!r}; {len(unknown)} images have such a label. "
+            f"The network knows {', '.join(classes)}."
         )
 
 
@@ -195,4 +191,4 @@ def _scores(finding: Finding, classes: Sequence[str]) -> list[Any]:
 def _reason(answer: Finding | Failure) -> tuple[str, str]:
     if isinstance(answer, Failure):
         return answer.code, answer.message
-    return "not-finite", "expected finite probabilities. Received: NaN or infinity from the network"
+    return "not-finite", "The network returned NaN or infinity."

@@ -1,4 +1,4 @@
-"""A run folder in, what lies in it beside the bundle out: who is in which part, how it was made, its audit."""
+"""Read the files of a run folder beside the bundle: its parts, how it was made, and its audit."""
 
 import json
 from collections.abc import Mapping
@@ -25,16 +25,12 @@ Facts = dict[str, Any]
 
 
 def read_run(folder: Path, manifest: Manifest, split: pd.Series | None) -> Facts:
-    """What metrics.json holds under `run`; every part of it is `None` where the folder does not know it.
+    """Return what metrics.json holds under `run` (`schema.Run`); a part that the folder does not have is `None`.
 
     Args:
         folder: of the run.
         manifest: all images of the data set, not those of one part alone.
-        split: part of each image of the manifest, by its name; `None` where there is no split.
-
-    Returns:
-        `parts` (name to `images`, `patients`, `unnamed`, `labels`, `sources`, `sex`, `age`), `overlaps` (sentences:
-        what two parts share), `made` (packages, machine, seconds of the training), and `audit` (audit.json).
+        split: part of each image by its name, or `None`.
     """
     known = None if split is None else split.reindex(manifest.table["image"]).dropna()
     whole = known is not None and len(known) == len(manifest.table)
@@ -48,7 +44,7 @@ def read_run(folder: Path, manifest: Manifest, split: pd.Series | None) -> Facts
 
 
 def read_json(path: Path) -> Facts | None:
-    """The object in a JSON file, or `None` where there is none that can be read."""
+    """Read the object in a JSON file; `None` where it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -57,7 +53,7 @@ def read_json(path: Path) -> Facts | None:
 
 
 def _audit(path: Path) -> Facts | None:
-    """An audit that the report can show; one of another version of this software is none."""
+    """Read the audit; one of another format version counts as none."""
     found = read_json(path)
     return found if found and found.get("format") == AUDIT_FORMAT and found.keys() >= AUDIT_KEYS else None
 

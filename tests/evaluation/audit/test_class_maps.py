@@ -81,5 +81,5 @@ def test_random_maps_are_the_same_each_time():
 
 def test_another_networks_map_is_noticed(tmp_path):
     predictor = Predictor(make_bundle(tmp_path / "bundle", CORNER))
-    with pytest.raises(InputRefused, match="computed again"):
+    with pytest.raises(InputRefused, match="cannot be reproduced"):
         taken_apart(predictor, network(LUNGS), PICTURES)

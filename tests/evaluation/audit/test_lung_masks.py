@@ -95,7 +95,7 @@ def test_impossible_wishes_are_refused(options, error, words):
 
 def test_masks_of_other_images_are_refused(tmp_path):
     write(tmp_path / "b.png")
-    with pytest.raises(InputRefused, match="none that fits"):
+    with pytest.raises(InputRefused, match="No mask in"):
         choose_masks(["a"], folder=tmp_path, wish="files")
 
 

@@ -95,7 +95,7 @@ def test_one_patient_is_never_on_both_sides(known, monkeypatch):
 
 
 def test_too_few_training_images_are_refused(known, fresh):
-    with pytest.raises(InputRefused, match=f"at least {LEAST} training images"):
+    with pytest.raises(InputRefused, match=f"Give at least {LEAST}"):
         fit_gate(known.take(slice(LEAST - 1)), fresh)
 
 

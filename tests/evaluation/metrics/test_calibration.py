@@ -97,7 +97,7 @@ def test_facts_improve_the_nll_and_survive_the_way_back():
 
 
 def test_too_few_images_or_a_missing_class_are_refused():
-    with pytest.raises(InputRefused, match="Received: 19"):
+    with pytest.raises(InputRefused, match="calibrate on: 19"):
         calibration_facts(answers(np.arange(19) % 3, np.ones(19, dtype=bool)))
     with pytest.raises(InputRefused, match="none of virus"):
         calibration_facts(answers(np.arange(40) % 2, np.ones(40, dtype=bool)))

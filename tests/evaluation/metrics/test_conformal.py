@@ -26,7 +26,7 @@ def test_the_rank_and_what_is_too_few():
     assert [rank(n, coverage=0.9) for n in (9, 10, 19, 100, 1000)] == [9, 10, 18, 91, 901]
     assert rank(19, coverage=0.95) == 19
     for count, coverage, least in ((8, 0.9, 9), (18, 0.95, 19), (98, 0.99, 99)):
-        with pytest.raises(InputRefused, match=f"at least {least} "):
+        with pytest.raises(InputRefused, match=f"at least {least}[.]"):
             rank(count, coverage=coverage)
 
 

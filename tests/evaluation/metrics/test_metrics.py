@@ -144,5 +144,5 @@ def test_classification_report_lists_all_classes_and_says_nan_for_undefined():
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(labels, p):
-    with pytest.raises(ValueError, match="expected .* Received"):
+    with pytest.raises(ValueError, match="Shapes do not fit|out of range"):
         compute(labels, p, CLASSES)

@@ -140,7 +140,7 @@ def test_under_20_images_of_the_class_give_no_points():
     about = Side(np.linspace(0, 1, 100), np.arange(100) >= 81)
     facts = operating_points(about, sha256="ab", temperature=1.0, part="val", rounds=20)
     assert {point["reason"] for point in facts["points"].values()} == {
-        "expected at least 20 images of the class and of the rest. Received: 19 and 81"
+        "19 images of the class and 81 of the rest are too few; it takes 20 of each"
     }
 
 

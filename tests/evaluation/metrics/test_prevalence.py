@@ -111,8 +111,8 @@ def test_without_a_calibration_the_tested_mix_stands_for_it():
 
 def test_a_class_that_was_never_seen_cannot_be_weighted():
     predictions = answers(np.arange(40) % 2, np.ones(40, dtype=bool))
-    with pytest.raises(UsageError, match="none of virus"):
+    with pytest.raises(UsageError, match="No image of virus among"):
         calibrated_for({}, predictions)
-    with pytest.raises(UsageError, match="none of virus tested"):
+    with pytest.raises(UsageError, match="No image of virus was tested"):
         image_weights(predictions, np.array([0.5, 0.25, 0.25]))
     assert image_weights(predictions, np.array([0.2, 0.8, 0.0])).sum() == pytest.approx(40)

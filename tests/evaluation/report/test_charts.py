@@ -1,13 +1,14 @@
-"""The chart of subgroups shows the gap of each attribute; it is absent where nothing can be compared."""
+"""Charts show the gap of each attribute and the decision curves, and are absent where there is nothing to draw."""
 
 import io
 
 import numpy as np
 from PIL import Image
 
-from covid_xray.evaluation.report.charts import charts
+from covid_xray.evaluation.metrics.decision_curve import decision_curve
+from covid_xray.evaluation.report.charts import charts, decision_charts
 from covid_xray.evaluation.report.figures import DARK, LIGHT, render, roc
-from support.scored import study
+from support.scored import drawn, study
 
 
 def gapped(metrics, groups: int):
@@ -49,3 +50,23 @@ def test_operating_points_are_marked_on_the_roc(tmp_path):
     assert [text.get_text() for text in axes.texts] == ["rule-in"]
     assert (0.5, 0.5) in [tuple(line.get_xydata()[0]) for line in axes.lines if len(line.get_xydata()) == 1]
     assert not roc(predictions, metrics, LIGHT).axes[0].texts
+
+
+def test_a_chart_for_each_class_and_stated_population():
+    about = drawn(200)
+    curve = decision_curve(about, rounds=30)
+    charts = decision_charts(
+        {"decision_curve": {"covid": {**curve, "stated": decision_curve(about, prevalence=0.02, rounds=30)},
+                            "virus": {**curve, "stated": None}}}
+    )  # fmt: skip
+    assert [chart.name for chart in charts] == ["decision_curve", "decision_curve_stated", "decision_curve_2"]
+    assert "2.0%" in charts[1].title
+    for theme in (LIGHT, DARK):
+        picture = np.asarray(Image.open(io.BytesIO(render(charts[0], theme))).convert("RGB"))
+        colours = {tuple(pixel) for pixel in picture.reshape(-1, 3)}
+        wanted = tuple(int(theme.series[0][i : i + 2], 16) for i in (1, 3, 5))
+        assert wanted in colours  # the line of the network
+
+
+def test_nothing_to_draw_gives_no_chart():
+    assert decision_charts({"decision_curve": {}}) == []

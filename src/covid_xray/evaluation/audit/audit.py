@@ -1,6 +1,6 @@
-"""A bundle and a manifest in, the audit out: how much of the score is real, and whether the heat maps mean anything.
+"""Audit a bundle: measure how much of its score survives without the lungs and whether its heat maps mean anything.
 
-`audit.json` holds everything, `audit.md` says it in words, `figures/audit_*.png` show it.
+Writes `audit.json` (everything), `audit.md` (in words) and `figures/audit_*.png`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,35 +40,23 @@ Stages = Callable[[str, int, int, str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What an audit is asked for.
+    """Settings of an audit."""
 
-    Args:
-        part: name of the part of the data, for the page.
-        masks: folder of mask files.
-        lungs: kind of masks, of `lung_masks.KINDS`.
-        images: at most so many are looked at; more are sampled.
-        rounds, seed: of the bootstrap and of the sampling.
-        baselines: content of baselines.json.
-        crossval: content of crossval.json.
-        heatmaps: how many images the heat maps are tested on; 0 for none.
-        others: bundles whose heat maps are held against these, such as other seeds.
-    """
-
-    part: str = "all"
-    masks: Path | None = None
-    lungs: str = "auto"
-    images: int = 800
-    rounds: int = 1000
+    part: str = "all"  # name of the part of the data, for the page
+    masks: Path | None = None  # folder of mask files
+    lungs: str = "auto"  # kind of masks, of `lung_masks.KINDS`
+    images: int = 800  # at most so many are looked at; more are sampled
+    rounds: int = 1000  # of the bootstrap and of the sampling
     seed: int = 0
-    baselines: Mapping[str, Any] | None = None
-    crossval: Mapping[str, Any] | None = None
-    heatmaps: int = 24
-    others: tuple[Bundle, ...] = ()
+    baselines: Mapping[str, Any] | None = None  # content of baselines.json
+    crossval: Mapping[str, Any] | None = None  # content of crossval.json
+    heatmaps: int = 24  # how many images the heat maps are tested on; 0 for none
+    others: tuple[Bundle, ...] = ()  # bundles whose heat maps are held against these, such as other seeds
 
 
 @dataclass(frozen=True, eq=False)
 class Audited:
-    """The content of audit.json, and the scenes that it was measured on."""
+    """The content of audit.json and the images that it was measured on."""
 
     facts: dict[str, Any]
     scenes: Scenes
@@ -86,12 +74,12 @@ def audit(
     Args:
         predictor: of the bundle.
         manifest: labelled images that the network was not trained on.
-        plan: what is asked for.
+        plan: the settings.
         progress: called with (stage, done, all, note).
 
     Raises:
         BadManifest: labels that the network does not know, or of one class only.
-        InputRefused: no image whose lungs are known, or other bundles that do not fit this one.
+        InputRefused: no image with known lungs, or other bundles that do not fit this one.
         UsageError: as `choose_masks`.
     """
     _check_labels(manifest, predictor.classes)
@@ -127,7 +115,7 @@ def audit(
 def write_audit(audited: Audited, out: Path) -> None:
     """Write figures/audit_*.png, audit.md and, last, audit.json to the folder `out`.
 
-    `figures/audit_examples.png` shows one radiograph of each class; nothing else shows any.
+    Only `figures/audit_examples.png` shows radiographs: one of each class.
     """
     facts = audited.facts
     for chart in audit_charts(facts):
@@ -142,7 +130,7 @@ def write_audit(audited: Audited, out: Path) -> None:
 
 
 def patients_of(manifest: Manifest, scenes: Scenes) -> Groups:
-    """Group of each scene, or `None` where the manifest names no patient; as `subgroups.patients`."""
+    """Return the patient of each image, or `None` where the manifest names none; as `subgroups.patients`."""
     if "patient_id" not in manifest.table or (manifest.table["patient_id"] == "").all():
         return None
     return np.asarray(joined_groups(manifest).loc[scenes.table["image"]].tolist(), dtype=np.str_)
@@ -151,7 +139,7 @@ def patients_of(manifest: Manifest, scenes: Scenes) -> Groups:
 def _heatmaps(
     predictor: Predictor, scenes: Scenes, plan: Plan, patients: Groups, progress: Callable[[int, int], None] | None
 ) -> dict[str, Any] | None:
-    """The study of the heat maps on a few images of each class; `None` where none was asked for or can be made."""
+    """Test the heat maps on a few images of each class; `None` where none was requested or the head is unknown."""
     if plan.heatmaps == 0:
         return None
     rows = _few(scenes, predictor.classes, count=plan.heatmaps, seed=plan.seed)
@@ -168,7 +156,7 @@ def _heatmaps(
 
 
 def _few(scenes: Scenes, classes: Sequence[str], *, count: int, seed: int) -> NDArray[np.int64]:
-    """Positions of `count` images, as many of each class as there are, drawn at random."""
+    """Return the positions of `count` random images, balanced over the classes."""
     random = np.random.default_rng(seed)
     codes = codes_of(scenes, tuple(classes))
     drawn = random.permutation(len(codes))
@@ -202,17 +190,15 @@ def _about(predictor: Predictor, scenes: Scenes, plan: Plan, patients: Groups) -
 
 def _check_labels(manifest: Manifest, classes: Sequence[str]) -> None:
     labels = set(manifest.table["label"])
-    if not labels <= set(classes):
-        raise BadManifest(
-            f"expected labels that the network knows ({', '.join(classes)}). "
-            f"Received: {', '.join(sorted(labels - set(classes)))}"
-        )
+    unknown = ", ".join(sorted(labels - set(classes)))
+    if unknown:
+        raise BadManifest(f"Unknown labels: {unknown}. The network knows {', '.join(classes)}.")
     if len(labels) < 2:
-        raise BadManifest(f"expected images of two or more classes. Received: {', '.join(labels) or 'none'}")
+        raise BadManifest(f"Images of {', '.join(labels) or 'no class'} only. Give images of two or more classes.")
 
 
 def _left_out(chosen: Manifest, scenes: Scenes) -> dict[str, Any]:
-    """How many images of each class are not in any figure, and why."""
+    """Count the images of each class that are in no figure, and the reasons."""
     labels = chosen.table.set_index("image")["label"]
     by_class = labels.loc[list(scenes.left_out)].value_counts()
     reasons: dict[str, int] = {}

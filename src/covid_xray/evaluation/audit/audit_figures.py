@@ -1,4 +1,4 @@
-"""The content of audit.json in, charts out; and a sheet that shows what each intervention leaves to see."""
+"""Draw the charts of audit.json, and a sheet that shows what each intervention leaves visible."""
 
 import textwrap
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ COLOURS = {"seen": 0, "only": 2, "hidden": 1, "outline": 1, "edge": 1}
 
 
 def audit_charts(facts: Mapping[str, Any]) -> list[Chart]:
-    """The charts that these results allow: what survives, and the cascade where heat maps were looked at."""
+    """Return the charts that these results allow: survival, and cascade and curves where heat maps were tested."""
     found = [Chart("audit_conditions", "What survives", f"{NAMES[HEADLINE]} of each intervention, and chance",
                    lambda theme: survival_bars(facts, theme))]  # fmt: skip
     if facts["heatmaps"]:
@@ -41,7 +41,7 @@ def audit_charts(facts: Mapping[str, Any]) -> list[Chart]:
 
 
 def survival_bars(facts: Mapping[str, Any], theme: Theme) -> Figure:
-    """One bar for each intervention with its interval; dashed: chance."""
+    """Draw one bar for each intervention with its interval; dashed: chance."""
     rows = facts["conditions"]
     figures = [row["figures"][HEADLINE] for row in rows]
     values = np.array([figure["value"] for figure in figures])
@@ -60,7 +60,7 @@ def survival_bars(facts: Mapping[str, Any], theme: Theme) -> Figure:
 
 
 def cascade_lines(cascade: Mapping[str, Any], theme: Theme) -> Figure:
-    """Spearman and SSIM after each step, with intervals; thin: maps of two different images."""
+    """Draw Spearman and SSIM after each step, with intervals; thin: maps of two different images."""
     steps = cascade["steps"]
     figure = Figure(figsize=(WIDTH, 3.9))
     axes = figure.subplots()
@@ -78,7 +78,7 @@ def cascade_lines(cascade: Mapping[str, Any], theme: Theme) -> Figure:
 
 
 def curves(found: Mapping[str, Any], theme: Theme) -> Figure:
-    """Mean probability of the class as pixels come (insertion) or go (deletion), most important first."""
+    """Draw the mean class probability as pixels are inserted or deleted, most important first."""
     figure = Figure(figsize=(WIDTH, 5.6))
     panels = figure.subplots(2, sharex=True)
     for axes, kind in zip(panels, ("insertion", "deletion"), strict=True):
@@ -93,13 +93,13 @@ def curves(found: Mapping[str, Any], theme: Theme) -> Figure:
 
 
 def examples(x: Input, theme: Theme) -> bytes:
-    """What each intervention leaves of each of N pictures: N rows of pictures, as PNG bytes."""
+    """Render what each intervention leaves of N pictures: N rows, as PNG bytes."""
     shown = [way.change(x) for way in INTERVENTIONS]
     return sheet(shown, [LABELS[way.name] for way in INTERVENTIONS], theme)
 
 
 def sheet(columns: list[NDArray[np.uint8]], titles: list[str], theme: Theme) -> bytes:
-    """Columns of pictures, each column with its title, as PNG bytes."""
+    """Render columns of pictures, each with its title, as PNG bytes."""
     rows = len(columns[0])
     with drawing(theme):
         figure = Figure(figsize=(1.55 * len(columns), 0.7 + 1.5 * rows))

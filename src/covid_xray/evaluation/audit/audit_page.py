@@ -1,4 +1,4 @@
-"""The content of audit.json in, `audit.md` out: the verdict first, then what it rests on."""
+"""Write `audit.md` from audit.json: the verdict first, then its evidence."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ Facts = Mapping[str, Any]
 
 
 def page(facts: Facts) -> str:
-    """`audit.md`: everything in words and tables, figures beside it in `figures/`."""
+    """Return `audit.md`; its figures lie in `figures/`."""
     parts = [_head(facts), _conditions(facts), _sources(facts), _embedding(facts), _beside(facts)]
     parts += [_heatmaps(facts["heatmaps"])] if facts["heatmaps"] else []
     parts += [_limits(facts)]
@@ -20,7 +20,7 @@ def page(facts: Facts) -> str:
 
 
 def interval(figure: Facts | None) -> str:
-    """`0.812 (0.760 to 0.851)`."""
+    """Format a figure as `0.812 (0.760 to 0.851)`."""
     if figure is None:
         return ""
     if figure["ci_low"] is None:

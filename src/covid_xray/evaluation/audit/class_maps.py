@@ -1,7 +1,4 @@
-"""Feature maps and gradients in, heat maps of one class for each image out: Grad-CAM, Grad-CAM++ and occlusion.
-
-A heat map is not a localisation: each of these says what moved the score, in its own way.
-"""
+"""Compute heat maps of one class for each image: Grad-CAM, Grad-CAM++ and occlusion."""
 
 from dataclasses import dataclass
 
@@ -22,7 +19,7 @@ TOLERANCE = 1e-3  # of the largest value; the bundle's own map comes from the sa
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A bundle's network taken apart, and the way that its feature maps are laid out in memory."""
+    """A bundle's network as a graph, and whether its feature maps are stored channels last."""
 
     graph: NetworkGraph
     channels_last: bool
@@ -31,7 +28,7 @@ class Network:
         self, features: Floats, classes: NDArray[np.int64], *, weights: dict[str, Floats] | None = None,
         plus_plus: bool = False,
     ) -> Floats:  # fmt: skip
-        """Grad-CAM or Grad-CAM++ of one class for each image: N x h x w, zero or more."""
+        """Compute Grad-CAM or Grad-CAM++ of one class for each image: N x h x w, zero or more."""
         _, gradient = logits_and_gradient(self.graph.head, weights or self.graph.weights, features, classes)
         if self.channels_last:
             features, gradient = (np.moveaxis(a, -1, 1) for a in (features, gradient))
@@ -39,20 +36,15 @@ class Network:
 
 
 def gradcam(features: Floats, gradient: Floats) -> Floats:
-    """ReLU of the sum of the feature maps, each times its mean gradient (Selvaraju and others 2017).
-
-    Args:
-        features, gradient: N x K x h x w.
-    """
+    """Compute Grad-CAM (Selvaraju and others 2017) from feature maps and gradients, both N x K x h x w."""
     return np.maximum(np.einsum("nk,nkhw->nhw", gradient.mean(axis=(2, 3)), features), 0)
 
 
 def gradcam_plus_plus(features: Floats, gradient: Floats) -> Floats:
-    """Grad-CAM++ (Chattopadhay and others 2018) with the score exp(logit).
+    """Compute Grad-CAM++ (Chattopadhay and others 2018) with the score exp(logit).
 
-    The second and third derivatives that it needs are then powers of the first, since the heads are piecewise linear;
-    behind global average pooling the gradient is even and this is a closed form. exp(logit) is one factor for the
-    whole map and is left out.
+    The heads are piecewise linear, so the second and third derivatives are powers of the first. exp(logit) is one
+    factor for the whole map and is left out.
     """
     square, cube = gradient**2, gradient**3
     below = 2 * square + features.sum(axis=(2, 3), keepdims=True) * cube
@@ -62,13 +54,13 @@ def gradcam_plus_plus(features: Floats, gradient: Floats) -> Floats:
 
 
 def occlusion(predictor: Predictor, picture: NDArray[np.uint8], code: int, mean: NDArray[np.uint8]) -> Floats:
-    """How far the probability of class `code` falls when a patch becomes that of the mean picture (Zeiler 2014).
+    """Return how far the probability of class `code` falls under a patch of the mean picture (Zeiler 2014).
 
     Args:
         predictor: of the network.
         picture: h x w uint8, the network's input.
         code: the class.
-        mean: h x w uint8, what the patch shows.
+        mean: h x w uint8, the content of the patch.
 
     Returns:
         9 x 9, zero or more.
@@ -83,21 +75,21 @@ def occlusion(predictor: Predictor, picture: NDArray[np.uint8], code: int, mean:
 
 
 def random_maps(count: int, *, seed: int) -> Floats:
-    """Maps without any meaning, as coarse as those of occlusion: N x 9 x 9 in 0..1."""
+    """Return N random maps as coarse as those of occlusion: N x 9 x 9 in 0..1."""
     return np.random.default_rng(seed).random((count, GRID, GRID), dtype=np.float32)
 
 
 def probabilities(predictor: Predictor, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """N x C for N x h x w inputs, in batches."""
+    """Return N x C probabilities of N x h x w inputs, in batches."""
     parts = [predictor.run(pixels[first : first + BATCH])["probabilities"] for first in range(0, len(pixels), BATCH)]
     return np.concatenate(parts)
 
 
 def taken_apart(predictor: Predictor, model: bytes, pixels: NDArray[np.uint8]) -> tuple[Network, Floats]:
-    """The network, and the feature maps of N inputs; proved to give the bundle's own class maps.
+    """Return the network and the feature maps of N inputs, after checking that they reproduce the bundle's class maps.
 
     Raises:
-        InputRefused: the head is of a form that is not known here (code `unknown-head`).
+        InputRefused: a head of an unknown form (code `unknown-head`).
     """
     graph = NetworkGraph(model)
     runner: Runner = graph.runner()
@@ -111,16 +103,16 @@ def taken_apart(predictor: Predictor, model: bytes, pixels: NDArray[np.uint8]) -
         maps = network.maps(features[few], codes)
         if maps.shape == expected.shape and np.abs(_scaled(maps) - _scaled(expected)).max() <= TOLERANCE:
             return network, features
-    raise InputRefused("expected a head whose class maps can be computed again. Received: others", code="unknown-head")
+    raise InputRefused("The class maps of this network cannot be reproduced from its head.", code="unknown-head")
 
 
 def _scaled(maps: Floats) -> Floats:
-    """Each map by its own maximum: maps are drawn so, and a factor says nothing."""
+    """Scale each map by its own maximum, as maps are drawn."""
     return maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), 1e-12)
 
 
 def _spans(side: int) -> list[tuple[int, int]]:
-    """First and last pixel of the patch at each position along a side; together they cover all of it."""
+    """Return first and last pixel of the patch at each position along a side; together they cover the side."""
     patch = max(1, round(PATCH * side))
     starts = np.linspace(0, side - patch, GRID).round().astype(int)
     return [(int(start), int(start) + patch) for start in starts]

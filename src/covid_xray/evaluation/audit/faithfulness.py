@@ -1,4 +1,4 @@
-"""Heat maps in, how far they say what the network goes by out: insertion, deletion, share in the lungs."""
+"""Measure how faithful heat maps are to the network: insertion, deletion, and their share inside the lungs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,19 +17,14 @@ BLUR = 0.05  # share of the side: the standard deviation of what insertion start
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Probability of one class as pixels come or go, most important first: each N x (steps + 1).
+    """Class probability as pixels are inserted or deleted, most important first: each N x (steps + 1)."""
 
-    Args:
-        insertion: from the blurred picture to the picture itself.
-        deletion: from the picture itself to the mean picture.
-    """
-
-    insertion: Floats
-    deletion: Floats
+    insertion: Floats  # from the blurred picture to the picture itself
+    deletion: Floats  # from the picture itself to the mean picture
 
     @property
     def areas(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Areas under both, N each, 0..1: a good map has a large one for insertion and a small one for deletion."""
+        """Areas under both curves, N each, 0..1; a faithful map has a large insertion and a small deletion area."""
         found = [np.trapezoid(curve, dx=1 / (curve.shape[1] - 1), axis=1) for curve in (self.insertion, self.deletion)]
         return found[0].astype(np.float64), found[1].astype(np.float64)
 
@@ -38,15 +33,15 @@ def curves(
     classify: Classify, pictures: NDArray[np.uint8], maps: Floats, classes: NDArray[np.int64], *,
     mean: NDArray[np.uint8], seed: int = 0,
 ) -> Curves:  # fmt: skip
-    """Insertion and deletion of each picture (Petsiuk and others 2018, RISE).
+    """Compute insertion and deletion of each picture (RISE; Petsiuk and others 2018).
 
     Args:
         classify: N x h x w uint8 to N x C probabilities.
         pictures: N x h x w uint8.
-        maps: N x a x b, of any size; pixels of one value (where there is no evidence) come in random order.
+        maps: N x a x b, of any size; pixels of equal value come in random order.
         classes: N class codes.
-        mean: h x w uint8, what takes the place of what is deleted.
-        seed: of that order.
+        mean: h x w uint8, which replaces deleted pixels.
+        seed: of the random order.
     """
     found = [
         _curves_of(classify, picture, ranks(heat, picture.shape, seed=seed + number), int(code), mean)
@@ -57,7 +52,7 @@ def curves(
 
 
 def ranks(heat: Floats, shape: tuple[int, ...], *, seed: int) -> NDArray[np.int64]:
-    """h x w: place of each pixel by importance, 0 for the most important."""
+    """Return the rank of each pixel by importance, h x w, 0 for the most important."""
     height, width = shape
     drawn = normalise(heat, height=height, width=width)
     importance = np.zeros(shape, np.float32) if drawn is None else drawn
@@ -69,14 +64,14 @@ def ranks(heat: Floats, shape: tuple[int, ...], *, seed: int) -> NDArray[np.int6
 
 
 def inside(maps: Floats, lungs: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share of each map's mass that lies in the lungs, and that share divided by the lungs' share of the picture.
+    """Return the share of each map's mass inside the lungs, and its ratio to the lungs' share of the picture.
 
     Args:
         maps: N x a x b, zero or more.
         lungs: N x h x w.
 
     Returns:
-        N each; NaN for a map without evidence. A map that knows nothing of lungs has a ratio of 1.
+        N each; NaN for a map without evidence. A map unrelated to the lungs has a ratio of 1.
     """
     height, width = lungs.shape[1:]
     shares = np.full(len(maps), np.nan)

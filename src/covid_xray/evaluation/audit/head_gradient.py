@@ -1,8 +1,4 @@
-"""Feature maps and a head in, the gradient of a class score with respect to the feature maps out; numpy only.
-
-The head is a handful of operations, each with a known derivative, so that no framework is needed. The score is the
-logit.
-"""
+"""Compute the gradient of a class logit with respect to the feature maps, in numpy alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,19 +19,16 @@ Constants = Mapping[int, Any]
 def logits_and_gradient(
     head: Sequence[Step], weights: Weights, features: Floats, classes: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
-    """Logits of all classes, and the gradient of one of them for each image.
+    """Return the logits (N x C) and the gradient of one of them per image (shape of `features`).
 
     Args:
         head: of `NetworkGraph.head`.
         weights: tensors by name.
         features: N x K x h x w.
-        classes: N class codes: whose logit.
-
-    Returns:
-        N x C, and an array of the shape of `features`.
+        classes: N class codes.
 
     Raises:
-        InputRefused: the head holds an operation of another form (code `unknown-head`).
+        InputRefused: the head holds an unknown operation (code `unknown-head`).
     """
     value, ways_back = features, []
     for step in head:
@@ -52,12 +45,12 @@ def _step(step: Step, weights: Weights, x: Floats) -> tuple[Floats, Back]:
     constants = {place: weights[name] for place, name in step.constants.items()}
     forward = _FORWARD.get(step.kind)
     if forward is None:
-        raise InputRefused(f"expected a head of known operations. Received: {step.kind}", code="unknown-head")
+        raise InputRefused(f"Unknown operation in the head: {step.kind}.", code="unknown-head")
     return forward(x, step.options, constants)
 
 
 def _reshape(x: Floats, options: Options, constants: Constants) -> tuple[Floats, Back]:
-    """Flatten, squeeze and reshape in a head all lead to N x D."""
+    """Flatten to N x D, which flatten, squeeze and reshape all do in a head."""
     return x.reshape(len(x), -1), lambda g: g.reshape(x.shape)
 
 
@@ -89,7 +82,7 @@ def _max_pool(x: Floats, options: Options, constants: Constants) -> tuple[Floats
     """Windows that touch and do not overlap, without padding; the first of equal maxima has the gradient."""
     size, strides = tuple(options["kernel_shape"]), tuple(options.get("strides", (1, 1)))
     if size != strides or any(options.get("pads", ())) or options.get("ceil_mode", 0):
-        raise InputRefused(f"expected pooling without overlap. Received: {size} by {strides}", code="unknown-head")
+        raise InputRefused(f"Overlapping pooling in the head: {size} by {strides}.", code="unknown-head")
     (n, k, h, w), (a, b) = x.shape, size
     rows, columns = h // a, w // b
     windows = x[:, :, : rows * a, : columns * b].reshape(n, k, rows, a, columns, b).transpose(0, 1, 2, 4, 3, 5)

@@ -1,8 +1,7 @@
-"""The network's input and the lungs in it in, the same input with a part hidden out.
+"""Hide a part of the network's input, so that what remains visible is all that a score can rest on.
 
-What is left visible decides what a score can rest on. What is hidden is replaced in two ways: by black, which shows its
-outline and is strange to the network, and by the mean picture of the study, the same for every image. Nothing is filled
-from its surroundings: that would carry what lies there into the lungs. The outline of a fixed box says nothing.
+Hidden pixels become black, which shows the outline and is unusual to the network, or the mean picture of the study.
+Inpainting from the surroundings would carry information into the lungs. The outline of a fixed box carries none.
 """
 
 from collections.abc import Callable
@@ -27,32 +26,25 @@ HELD = 0.998  # share of the lungs, row by row and column by column, that the fi
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """What an intervention is made on.
+    """The images that an intervention changes."""
 
-    Args:
-        pixels: N x h x w uint8.
-        lungs: N x h x w.
-        box: top, bottom, left, right of the fixed box, in pixels.
-        mean: h x w uint8, the mean of all pictures of the study.
-    """
-
-    pixels: Pixels
-    lungs: Masks
-    box: tuple[int, int, int, int]
-    mean: Pixels
+    pixels: Pixels  # N x h x w uint8
+    lungs: Masks  # N x h x w
+    box: tuple[int, int, int, int]  # top, bottom, left, right of the fixed box, in pixels
+    mean: Pixels  # h x w uint8, the mean of all pictures of the study
 
     def take(self, rows: slice | NDArray[np.int64]) -> "Input":
-        """Some of the images, with the same box and mean picture."""
+        """Select images, with the same box and mean picture."""
         return replace(self, pixels=self.pixels[rows], lungs=self.lungs[rows])
 
     @cached_property
     def around(self) -> Masks:
-        """The lungs with a margin: what hides them."""
+        """The lungs with the margin that is hidden with them."""
         return widened(self.lungs, share=MARGIN)
 
     @cached_property
     def inside_box(self) -> Masks:
-        """1 x h x w: the fixed box."""
+        """The fixed box, 1 x h x w."""
         top, bottom, left, right = self.box
         inside = np.zeros((1, *self.pixels.shape[1:]), dtype=bool)
         inside[:, top:bottom, left:right] = True
@@ -61,20 +53,13 @@ class Input:
 
 @dataclass(frozen=True)
 class Intervention:
-    """One way to hide a part.
+    """One way to hide a part."""
 
-    Args:
-        name: in audit.json.
-        shows: what is left to see, in words.
-        lungs: `seen` (with the rest), `only`, `hidden`, `outline` (hidden, but their shape shows), or `edge` (mostly
-            hidden).
-        change: the input with the part hidden: N x h x w uint8.
-    """
-
-    name: str
-    shows: str
+    name: str  # in audit.json
+    shows: str  # what is left to see, in words
+    # `seen` (with the rest), `only`, `hidden`, `outline` (hidden, but their shape shows), or `edge` (mostly hidden)
     lungs: str
-    change: Callable[[Input], Pixels]
+    change: Callable[[Input], Pixels]  # the input with the part hidden: N x h x w uint8
 
 
 INTERVENTIONS = (
@@ -99,13 +84,13 @@ WHOLE = INTERVENTIONS[0]
 
 
 def whole_input(pixels: Pixels, lungs: Masks) -> Input:
-    """All images of a study, with the box and the mean picture that they share."""
+    """Return all images of a study with their common box and mean picture."""
     mean = np.rint(pixels.mean(axis=0, dtype=np.float64)).astype(np.uint8)
     return Input(pixels, lungs, fixed_box(lungs), mean)
 
 
 def fixed_box(lungs: Masks) -> tuple[int, int, int, int]:
-    """The box (top, bottom, left, right) that holds 99.8 % of the lungs of all images by rows, and by columns."""
+    """Return the box (top, bottom, left, right) that holds 99.8 % of the lungs of all images by rows and by columns."""
     ends = []
     for axis in (2, 1):
         total = np.cumsum(lungs.sum(axis=(0, axis), dtype=np.float64))
@@ -115,36 +100,36 @@ def fixed_box(lungs: Masks) -> tuple[int, int, int, int]:
 
 
 def widened(masks: Masks, *, share: float) -> Masks:
-    """Each mask with a margin of `share` of the longer side around it."""
+    """Dilate each mask by `share` of the longer side."""
     reach = max(1, round(share * max(masks.shape[1:])))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return np.stack([cv2.dilate(mask.astype(np.uint8), kernel) > 0 for mask in masks])
 
 
 def hidden(pixels: Pixels, masks: Masks) -> Pixels:
-    """Black where the masks are true."""
+    """Set pixels to black where the masks are true."""
     return np.where(masks, np.uint8(0), pixels)
 
 
 def replaced(x: Input, masks: Masks) -> Pixels:
-    """The mean picture where the masks are true."""
+    """Set pixels to the mean picture where the masks are true."""
     return np.where(masks, x.mean, x.pixels)
 
 
 def corners(x: Input) -> Masks:
-    """1 x h x w: the four corners."""
+    """Return the mask of the four corners, 1 x h x w."""
     rows, columns = (_ends(side, CORNER) for side in x.pixels.shape[1:])
     return (rows[:, None] & columns)[None]
 
 
 def frame(x: Input) -> Masks:
-    """1 x h x w: the outer border."""
+    """Return the mask of the outer border, 1 x h x w."""
     rows, columns = (_ends(side, BORDER) for side in x.pixels.shape[1:])
     return (rows[:, None] | columns)[None]
 
 
 def _ends(side: int, share: float) -> NDArray[np.bool_]:
-    """The first and the last `share` of a side."""
+    """Return the mask of the first and the last `share` of a side."""
     width = max(1, round(share * side))
     position = np.arange(side)
     return np.asarray((position < width) | (position >= side - width))

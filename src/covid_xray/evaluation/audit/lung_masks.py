@@ -1,7 +1,6 @@
-"""A radiograph in, where its lungs are out: from mask files, from a lung network, or a box that fits most.
+"""Find the lungs of a radiograph: from mask files, from the bundle's lung network, or from one fixed box.
 
-One study uses one kind of mask for all its images. Masks drawn for the images of one class and boxes for the rest would
-tell the classes apart by the shape of what is hidden.
+A study uses one kind of mask for all images; otherwise the shape of the hidden part could reveal the class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ Mask = NDArray[np.bool_]
 
 
 class Found(Protocol):
-    """What a network took for lungs; `inference.lungs.Lungs` is one."""
+    """The lungs that a network found; `inference.lungs.Lungs` is one."""
 
     @property
     def plausible(self) -> bool: ...  # noqa: D102
@@ -36,7 +35,7 @@ class Found(Protocol):
 
 
 class LungMasks(Protocol):
-    """Where the lungs of the images of one study are."""
+    """The source of the lung masks of one study."""
 
     @property
     def kind(self) -> str:
@@ -45,13 +44,13 @@ class LungMasks(Protocol):
 
     @property
     def says(self) -> str:
-        """What the masks are, as the end of a sentence."""
+        """Description of the masks, as the end of a sentence."""
         ...
 
     def mask(self, image: str, radiograph: Radiograph, found: Found | None) -> Mask | None:
-        """H x W at the radiograph's size; `None` where the lungs of this image are not known.
+        """Return H x W at the radiograph's size, or `None` where the lungs of this image are not known.
 
-        `found` is what the bundle's lung network took for lungs, where it has one.
+        `found` is the result of the bundle's lung network, where it has one.
         """
         ...
 
@@ -66,7 +65,7 @@ class MaskFiles:
     says: str = "mask files"
 
     def mask(self, image: str, radiograph: Radiograph, found: Found | None = None) -> Mask | None:
-        """As `LungMasks.mask`; a mask of another shape than the picture is none."""
+        """Read the mask file; `None` where there is none or its shape differs from the radiograph's."""
         path = self.files.get(image)
         if path is None:
             return None
@@ -82,19 +81,19 @@ class MaskFiles:
 
 @dataclass(frozen=True)
 class NetworkMasks:
-    """What the lung network of the bundle takes for lungs."""
+    """Masks of the bundle's lung network."""
 
     kind: str = "network"
     says: str = "the outlines that the lung network of the bundle draws"
 
     def mask(self, image: str, radiograph: Radiograph, found: Found | None = None) -> Mask | None:
-        """As `LungMasks.mask`; `None` where what was found cannot be a pair of lungs."""
+        """Return what the network found; `None` where it cannot be a pair of lungs."""
         return found.at_size(*radiograph.pixels.shape) if found is not None and found.plausible else None
 
 
 @dataclass(frozen=True)
 class BoxMasks:
-    """One box for all images: it hides the lungs of nearly every frontal picture, and much beside them."""
+    """One box for all images; it holds the lungs of nearly every frontal picture, and much beside them."""
 
     kind: str = "box"
     says: str = (
@@ -103,7 +102,7 @@ class BoxMasks:
     )
 
     def mask(self, image: str, radiograph: Radiograph, found: Found | None = None) -> Mask | None:
-        """As `LungMasks.mask`; never `None`."""
+        """Return the box; never `None`."""
         height, width = radiograph.pixels.shape
         top, bottom, left, right = BOX
         mask = np.zeros((height, width), dtype=bool)
@@ -114,7 +113,7 @@ class BoxMasks:
 def choose_masks(
     images: Sequence[str], *, folder: Path | None = None, network: bool = False, wish: str = "auto"
 ) -> LungMasks:
-    """The best kind of mask that there is for every image: files, else the lung network, else the box.
+    """Choose the best kind of mask available for every image: files, else the lung network, else the box.
 
     Args:
         images: of the manifest.
@@ -123,18 +122,18 @@ def choose_masks(
         wish: `auto`, or the kind to use; with `files`, images without one are left out of the study.
 
     Raises:
-        UsageError: a kind that does not exist, or `files` without a folder.
+        UsageError: an unknown kind, or `files` without a folder.
         InputRefused: no file fits an image, or the bundle has no lung network.
     """
     if wish not in KINDS:
-        raise UsageError(f"expected lungs of the kind {', '.join(KINDS)}. Received: {wish!r}")
+        raise UsageError(f"Unknown kind of lungs: {wish!r}. Give --lungs {', '.join(KINDS)}.")
     if wish == "files" and folder is None:
-        raise UsageError("expected --masks DIR for --lungs files. Received: no folder")
+        raise UsageError("No folder of masks. Give --masks DIR with --lungs files.")
     if wish == "network" and not network:
-        raise InputRefused("expected a bundle with a lung network for --lungs network. Received: one without")
+        raise InputRefused("The bundle has no lung network. Give --lungs files or box.")
     files = mask_files(images, folder) if folder is not None else {}
     if wish == "files" and not files:
-        raise InputRefused(f"expected masks named like the images in {folder}. Received: none that fits")
+        raise InputRefused(f"No mask in {folder} is named like an image. Give masks with the names of the images.")
     if wish == "files" or (wish == "auto" and len(files) == len(images)):
         return MaskFiles(files)
     if network and wish in ("auto", "network"):
@@ -143,7 +142,7 @@ def choose_masks(
 
 
 def mask_files(images: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Image to mask file. The names agree up to the suffix, and so do their folders where the masks are in folders.
+    """Map images to mask files whose names, and folders where there are any, agree up to the suffix.
 
     `masks/ieee8023/a.png` is the mask of `images/ieee8023/a.jpg` and not of `images/other/a.jpg`.
     """
@@ -159,7 +158,7 @@ def mask_files(images: Sequence[str], folder: Path) -> dict[str, Path]:
 
 
 def resized(mask: Mask, *, height: int, width: int) -> Mask:
-    """The mask at height x width; a pixel is lung where half of it is."""
+    """Resize the mask to height x width; a pixel is lung where half of it is."""
     if mask.shape == (height, width):
         return mask
     import cv2
@@ -168,6 +167,6 @@ def resized(mask: Mask, *, height: int, width: int) -> Mask:
 
 
 def dice(first: Mask, second: Mask) -> float:
-    """Overlap of two masks of one size, 0..1 (Dice 1945); 1 where both are empty."""
+    """Return the overlap of two masks of one size, 0..1 (Dice 1945); 1 where both are empty."""
     both = first.sum() + second.sum()
     return float(2 * (first & second).sum() / both) if both else 1.0

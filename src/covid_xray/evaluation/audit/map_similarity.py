@@ -1,4 +1,4 @@
-"""Two heat maps of one picture in, how alike they are out: Spearman's rank correlation and SSIM."""
+"""Compare two heat maps of one picture by Spearman's rank correlation and SSIM."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +16,9 @@ SIDE = 64  # maps are compared by SSIM as they are drawn, enlarged to SIDE x SID
 
 
 def spearman(first: Floats, second: Floats) -> float:
-    """Rank correlation of two h x w maps, -1..1; maps of two sizes are compared at the smaller.
+    """Return the rank correlation of two h x w maps, -1..1, at the smaller size.
 
-    0 when only one of them is even, since an even map says nothing of the other; NaN when both are.
+    0 when only one map is uniform, NaN when both are.
     """
     from scipy.stats import rankdata
 
@@ -30,7 +30,7 @@ def spearman(first: Floats, second: Floats) -> float:
 
 
 def ssim(first: Floats, second: Floats) -> float:
-    """Structural similarity (Wang and others 2004) of two maps as they are drawn, each by its own maximum, -1..1."""
+    """Return the structural similarity (Wang and others 2004) of two maps, each scaled to its maximum, -1..1."""
     from skimage.metrics import structural_similarity
 
     drawn = [normalise(one, height=SIDE, width=SIDE) for one in (first, second)]
@@ -41,10 +41,9 @@ def ssim(first: Floats, second: Floats) -> float:
 def mean_of(
     values: NDArray[np.float64], *, groups: NDArray[np.str_] | None, rounds: int, seed: int
 ) -> Mapping[str, Any]:
-    """Mean of N values with its 95 % bootstrap interval over patients; NaN counts for nothing.
+    """Return the mean of N values with its 95 % bootstrap interval over patients; NaN is left out.
 
-    Returns:
-        `value`, `ci_low`, `ci_high` (None where nothing is defined), `n` values.
+    `n` is the number of values that are defined.
     """
     known = np.isfinite(values)
     if not known.any():

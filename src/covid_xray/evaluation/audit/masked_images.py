@@ -1,7 +1,7 @@
-"""Images of a manifest in, what the network sees of each and where the lungs lie in that out.
+"""Read images as the network sees them, together with the position of the lungs.
 
-Everything the audit hides is hidden in the network's own input, after whatever the predictor does to the radiograph:
-what is looked at (a crop, say) is decided on the untouched radiograph, and the mask goes the same way as the picture.
+The audit hides parts of the network's own input. Any crop is decided on the untouched radiograph, and the mask is
+transformed like the picture.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,24 +29,16 @@ SMALLEST_LUNGS = 0.02  # share of the network's input; below that the lungs cann
 
 @dataclass(frozen=True, eq=False)
 class Scenes:
-    """N images as the network sees them.
+    """N images as the network sees them."""
 
-    Args:
-        table: rows of the manifest, in order.
-        pixels: N x h x w uint8, the network's input.
-        lungs: N x h x w, where the lungs are in it.
-        dice: overlap of the masks in use with mask files, for the images that have both; 0..1 each.
-        left_out: image to the reason why it is not here.
-    """
-
-    table: pd.DataFrame
-    pixels: NDArray[np.uint8]
-    lungs: NDArray[np.bool_]
-    dice: tuple[float, ...]
-    left_out: Mapping[str, str]
+    table: pd.DataFrame  # rows of the manifest, in order
+    pixels: NDArray[np.uint8]  # N x h x w uint8, the network's input
+    lungs: NDArray[np.bool_]  # N x h x w, where the lungs are in it
+    dice: tuple[float, ...]  # overlap of the masks in use with mask files, for the images that have both; 0..1 each
+    left_out: Mapping[str, str]  # image to the reason why it is not here
 
     def take(self, rows: NDArray[np.int64]) -> "Scenes":
-        """The scenes at these positions."""
+        """Select the images at these positions."""
         table = self.table.iloc[rows].reset_index(drop=True)
         return replace(self, table=table, pixels=self.pixels[rows], lungs=self.lungs[rows])
 
@@ -67,12 +59,12 @@ def read_scenes(
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Scenes:
-    """Read every image once; one that cannot be read or whose lungs are not known is left out, with the reason.
+    """Read every image once; images that cannot be read or without known lungs are left out, with the reason.
 
     Args:
         predictor: whose input is meant.
         manifest: N images.
-        masks: where the lungs are.
+        masks: the source of the lung masks.
         files: mask files to compare `masks` with.
         workers: threads.
         progress: called with (images done, images in all).
@@ -96,7 +88,7 @@ def read_scenes(
             if progress:
                 progress(number + 1, len(images))
     if not found:
-        raise InputRefused(f"expected at least one image with known lungs. Received: {len(left_out)} without")
+        raise InputRefused(f"No image with known lungs: {len(left_out)} images without. Give masks or --lungs box.")
     return Scenes(
         table=manifest.take(list(found)).table,
         pixels=np.stack([seen.pixels for seen in found.values()]),
@@ -107,10 +99,7 @@ def read_scenes(
 
 
 def sample(manifest: Manifest, *, count: int, seed: int) -> Manifest:
-    """At most `count` images, drawn at random so that each label of each source keeps its share.
-
-    The same seed draws the same images of the same manifest, in the order of the manifest.
-    """
+    """Draw at most `count` images, stratified by label and source; the same seed draws the same images, in order."""
     table = manifest.table
     if len(table) <= count:
         return manifest
@@ -126,7 +115,7 @@ def sample(manifest: Manifest, *, count: int, seed: int) -> Manifest:
 
 
 def facts(scenes: Scenes, masks: LungMasks) -> dict[str, Any]:
-    """What audit.json says of the masks: `kind`, `says`, `images`, `area` (share of the input), `dice`."""
+    """Return what audit.json says of the masks; `area` is their share of the input."""
     agreement = None
     if scenes.dice:
         agreement = {"median": float(np.median(scenes.dice)), "lowest": min(scenes.dice), "images": len(scenes.dice)}

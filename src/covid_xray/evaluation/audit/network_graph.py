@@ -1,7 +1,7 @@
-"""An ONNX file in, its parts out: the layers with weights, the last feature maps, and the head behind them.
+"""Split an ONNX network into layers with weights, the last feature maps, and the head behind them.
 
-What is needed to look into a bundle's network without Keras: features as an extra output, weights made random from the
-output down, and the head as a list of steps that `head_gradient` can walk backwards.
+This allows looking into a bundle without Keras: features as an extra output, layers randomised from the output down,
+and the head as a list of steps that `head_gradient` differentiates.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ REDUCING = ("GlobalAveragePool", "ReduceMean", "Flatten", "Reshape")
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer that has weights: the name of its node, and of the tensors that training fitted."""
+    """A layer with weights: the name of its node, and its trained tensors."""
 
     name: str
     weights: tuple[str, ...]
@@ -42,14 +42,14 @@ class Step:
 
 
 class NetworkGraph:
-    """The network of a bundle, taken apart.
+    """The network of a bundle, split into parts.
 
     Args:
-        model: bytes of `model.onnx`, with the output `probabilities`: softmax of a head of dense layers behind global
+        model: bytes of `model.onnx` with the output `probabilities`: softmax of a head of dense layers behind global
             average pooling or flatten, behind feature maps N x K x h x w.
 
     Raises:
-        InputRefused: the head is of another form (code `unknown-head`).
+        InputRefused: a head of another form (code `unknown-head`).
     """
 
     def __init__(self, model: bytes) -> None:
@@ -66,7 +66,7 @@ class NetworkGraph:
         self.layers = self._layers()
 
     def randomised(self, layers: Iterable[Layer], *, seed: int) -> dict[str, Floats]:
-        """All weights, with the values of these layers shuffled: as many, as large, and nothing learnt left in them."""
+        """Return all weights, with the values of these layers shuffled within each tensor."""
         found = dict(self.weights)
         for layer in layers:
             for name in layer.weights:
@@ -77,7 +77,7 @@ class NetworkGraph:
         return found
 
     def runner(self, weights: Mapping[str, Floats] | None = None) -> "Runner":
-        """Something that gives the feature maps, with these weights instead of the file's."""
+        """Return a runner of the network up to the feature maps, with these weights instead of the file's."""
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         if weights is not None:
@@ -89,7 +89,7 @@ class NetworkGraph:
         return Runner(model.SerializeToString(), self.features)
 
     def below_head(self, layer: Layer) -> bool:
-        """Do the feature maps depend on this layer?"""
+        """Tell whether the feature maps depend on this layer."""
         head = {name for step in self.head for name in step.constants.values()}
         return not set(layer.weights) <= head
 
@@ -123,7 +123,7 @@ class NetworkGraph:
         return [int(value) for value in numpy_helper.to_array(tensor).reshape(-1)]
 
     def _data(self, node: Any) -> str:
-        """The input that depends on the picture, and not on shapes alone."""
+        """Return the input that depends on the picture, and not on shapes alone."""
         moving = [name for name in node.input if name and name not in self._constants]
         if not moving or (len(moving) > 1 and node.op_type != "Reshape"):
             raise self._unknown(node)
@@ -156,10 +156,9 @@ class NetworkGraph:
 
     @staticmethod
     def _unknown(node: Any) -> InputRefused:
-        received = node.op_type if node is not None else "the end of the graph"
         return InputRefused(
-            "expected a head of global average pooling or flatten, and dense layers with ReLU. "
-            f"Received: {received} in it",
+            f"Unknown head: it contains {node.op_type if node is not None else 'the end of the graph'}. "
+            "Known are global average pooling or flatten, and dense layers with ReLU.",
             code="unknown-head",
         )
 
@@ -176,7 +175,7 @@ class Runner:
         self._features = features
 
     def features(self, pixels: NDArray[np.uint8], *, batch: int = 16) -> Floats:
-        """N x h x w uint8 -> the feature maps N x K x h' x w' float32."""
+        """Return the feature maps, N x K x h' x w' float32, of N x h x w uint8."""
         parts = [
             self._session.run([self._features], {"image": pixels[first : first + batch, ..., None].astype(np.float32)})
             for first in range(0, len(pixels), batch)
@@ -185,7 +184,7 @@ class Runner:
 
 
 def grouped(layers: Sequence[Layer], *, count: int) -> list[tuple[Layer, ...]]:
-    """The layers in at most `count` groups of neighbours, as even as can be; the last one is a group by itself."""
+    """Split the layers into at most `count` even groups of neighbours; the last layer is a group by itself."""
     if len(layers) <= count:
         return [(layer,) for layer in layers]
     parts = np.array_split(np.arange(len(layers) - 1), count - 1)
@@ -193,7 +192,7 @@ def grouped(layers: Sequence[Layer], *, count: int) -> list[tuple[Layer, ...]]:
 
 
 def _short(names: Sequence[str]) -> list[str]:
-    """`vgg_1/block1_conv1_1/BiasAdd` is `block1_conv1`: the part that names the layer, without the copy's number."""
+    """Shorten `vgg_1/block1_conv1_1/BiasAdd` to `block1_conv1`, the part that names the layer."""
     parts = [[part for part in name.split("/") if part] for name in names]
     layers = [found[-2] if len(found) > 1 else found[0] for found in parts]
     if all(layer.endswith("_1") for layer in layers):

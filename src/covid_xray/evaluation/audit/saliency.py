@@ -1,7 +1,4 @@
-"""Scenes and a bundle in, whether its heat maps mean anything out: the checks of Adebayo, Petsiuk and Arun.
-
-Made of ONNX alone. A heat map is not a localisation, whatever these numbers say.
-"""
+"""Test whether the heat maps of a bundle mean anything (Adebayo, Petsiuk, Arun), using ONNX alone."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,23 +34,16 @@ SHOWN = {
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """What the checks are made on: N pictures, patients, and settings of the bootstrap.
+    """Images, patients and bootstrap settings of the heat map study."""
 
-    Args:
-        scenes: N images.
-        mean: h x w uint8, the mean picture of the study.
-        groups: N patients, or `None`.
-        rounds, seed: of the bootstrap, and the seed of random weights.
-    """
-
-    scenes: Scenes
-    mean: NDArray[np.uint8]
-    groups: Groups
-    rounds: int = 1000
+    scenes: Scenes  # N images
+    mean: NDArray[np.uint8]  # h x w uint8, the mean picture of the study
+    groups: Groups  # N patients, or `None`
+    rounds: int = 1000  # of the bootstrap, and the seed of random weights
     seed: int = 0
 
     def mean_of(self, values: Any) -> Facts:
-        """Mean with interval over patients."""
+        """Return the mean with its interval over patients."""
         found = mean_of(np.asarray(values, dtype=np.float64), groups=self.groups, rounds=self.rounds, seed=self.seed)
         return dict(found)
 
@@ -62,16 +52,16 @@ def heatmap_study(
     predictor: Predictor, model: bytes, looked: Looked, *, others: Sequence[Bundle] = (),
     progress: Progress | None = None,
 ) -> Facts:  # fmt: skip
-    """Everything under `heatmaps` in audit.json.
+    """Return the content of audit.json under `heatmaps`.
 
     Args:
         predictor, model: of the bundle; the bytes of its `model.onnx`.
-        looked: the pictures.
+        looked: the images.
         others: bundles of the same classes and input, such as other seeds.
         progress: called with (checks done, checks in all).
 
     Raises:
-        InputRefused: a head whose gradient is not known here (code `unknown-head`), or `others` that do not fit.
+        InputRefused: an unknown head (code `unknown-head`), or `others` that do not fit.
     """
     pixels = looked.scenes.pixels
     network, features = taken_apart(predictor, model, pixels)
@@ -103,7 +93,7 @@ def _cascade(
     network: Network, own: Floats, features: Floats, codes: NDArray[np.int64], looked: Looked,
     steps: Sequence[tuple[Layer, ...]], tell: Callable[[], None],
 ) -> Facts:  # fmt: skip
-    """Cascading randomisation (Adebayo and others 2018): from the output down, layer after layer, all kept random."""
+    """Run the cascading randomisation (Adebayo and others 2018): from the output down, each layer stays random."""
     rows: list[Facts] = []
     random: list[Layer] = []
     for group in steps:
@@ -128,7 +118,7 @@ def _cascade(
 
 
 def _alike(first: Floats, second: Floats, looked: Looked) -> Facts:
-    """Agreement of N pairs of maps; a pair whose first map has no evidence counts for nothing."""
+    """Return the agreement of N pairs of maps; a pair whose first map has no evidence is left out."""
     evidence = first.max(axis=(1, 2)) > 0
     found = {}
     for name, measure in (("spearman", spearman), ("ssim", ssim)):
@@ -140,7 +130,7 @@ def _alike(first: Floats, second: Floats, looked: Looked) -> Facts:
 def _methods(
     predictor: Predictor, maps: dict[str, Floats], codes: NDArray[np.int64], looked: Looked, tell: Callable[[], None]
 ) -> list[Facts]:
-    """Each way of making a map: mass in the lungs, insertion, deletion, and both against a random map."""
+    """Measure each kind of map: mass in the lungs, insertion, deletion, and the gain over a random map."""
     areas, rows = {}, []
     for name in [*maps][::-1]:  # the random map first: the others are held against it
         found = curves(
@@ -171,7 +161,7 @@ def _methods(
 
 
 def _in_words(methods: Sequence[Facts]) -> str:
-    """Which maps say more of the network than a random map does."""
+    """Say which maps are more faithful than a random map."""
     said = []
     for row in methods:
         if row["name"] != "random":
@@ -184,17 +174,14 @@ def _in_words(methods: Sequence[Facts]) -> str:
 def _seeds(
     predictor: Predictor, own: Floats, codes: NDArray[np.int64], others: Sequence[Bundle], looked: Looked
 ) -> Facts:
-    """Agreement of the Grad-CAM maps of several networks, for the class that the first one names; mean over pairs."""
+    """Return the agreement of the Grad-CAM maps of several networks for the class that the first one predicts."""
     maps = [own]
     for bundle in others:
-        fits = (bundle.classes, bundle.height, bundle.width) == (
-            predictor.classes, predictor.bundle.height, predictor.bundle.width,
-        )  # fmt: skip
-        if not fits:
+        mine = predictor.bundle
+        if (bundle.classes, bundle.height, bundle.width) != (mine.classes, mine.height, mine.width):
             raise InputRefused(
-                f"expected other networks of the classes {', '.join(predictor.classes)} and the input "
-                f"{predictor.bundle.height} x {predictor.bundle.width}. Received: {', '.join(bundle.classes)}, "
-                f"{bundle.height} x {bundle.width}"
+                f"Another network has the classes {', '.join(bundle.classes)} and the input {bundle.height} x "
+                f"{bundle.width}. Give networks of {', '.join(mine.classes)} and {mine.height} x {mine.width}."
             )
         output = Predictor(bundle).run(looked.scenes.pixels, class_maps=True)
         maps.append(output["class_maps"][np.arange(len(codes)), codes])

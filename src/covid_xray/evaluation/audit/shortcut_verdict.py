@@ -1,4 +1,4 @@
-"""What survives with only the lungs and without them in, one line that says so and what it means out."""
+"""State the verdict of the shortcut audit from the scores that survive with only the lungs and without them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,17 +30,12 @@ NAMES = {"auroc_macro": "AUROC", "macro_f1": "macro-F1", "balanced_accuracy": "b
 
 
 def verdict(survival: Mapping[str, Any] | None, *, headline: str, masks: str) -> dict[str, Any]:
-    """The verdict on one network.
+    """Return the verdict on one network, as `schema.Verdict`.
 
     Args:
-        survival: of `shortcuts.scored`.
+        survival: of `shortcuts.scored`; `None` where the network is not above chance.
         headline: the score to judge by.
         masks: kind of the lung masks.
-
-    Returns:
-        `kind` (`chance`, `shortcut`, `either`, `lungs`, `neither`), `certain` (no interval reaches across one half),
-        `line`, `means`; `only` and `without` (value, ci_low, ci_high, condition) of the headline score;
-        `needs_lungs`, the largest share of the score above chance that can rest on the lungs; `scores`, all of them.
     """
     if survival is None:
         return {"kind": "chance", "certain": True, "line": CHANCE, "means": CHANCE, "scores": {}}
@@ -77,7 +72,7 @@ def _line(survival: Mapping[str, Any], *, headline: str, masks: str) -> str:
 
 
 def share(figure: Mapping[str, Any]) -> str:
-    """`78 % (72 to 84)`."""
+    """Format a share as `78 % (72 to 84)`."""
     if figure["ci_low"] is None:
         return f"{_percent(figure['value'])} % (too few for an interval)"
     return f"{_percent(figure['value'])} % ({_percent(figure['ci_low'])} to {_percent(figure['ci_high'])})"

@@ -1,8 +1,7 @@
-"""Scenes in, how much of the score survives when only the lungs are visible, and when they are not, out.
+"""Score the network when only the lungs are visible, and when they are not.
 
-A hidden part that a network can do without it did not need: that is proof. A score that falls is weaker evidence,
-since the picture has also become a stranger one. Both survivals are therefore lower bounds, and the best way of hiding
-counts.
+A part that can be hidden without loss was not needed. A lower score is weaker evidence, because the picture also
+becomes less familiar. Both survivals are therefore lower bounds, and the best way of hiding counts.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,7 +41,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Settings:
-    """Of the bootstrap."""
+    """Settings of the bootstrap."""
 
     rounds: int = 1000
     seed: int = 0
@@ -69,10 +68,9 @@ def ask(predictor: Predictor, scenes: Scenes, *, progress: Callable[[int, int], 
 
 
 def chance_levels(labels: NDArray[np.int64]) -> dict[str, float]:
-    """What guessing scores: 1 / classes for balanced accuracy and macro-F1, one half for AUROC.
+    """Return what guessing scores: 1 / classes for balanced accuracy and macro-F1, one half for AUROC.
 
-    Guessing with the true shares of the classes gives each class an F1 of its share, so their mean is 1 / classes;
-    naming one class always, or all equally often, gives less.
+    Guessing with the true class shares gives each class an F1 of its share, so their mean is 1 / classes.
     """
     share = 1 / len(np.unique(labels))
     return {"macro_f1": share, "balanced_accuracy": share, "auroc_macro": 0.5}
@@ -81,15 +79,12 @@ def chance_levels(labels: NDArray[np.int64]) -> dict[str, float]:
 def scored(
     answers: Answers, scenes: Scenes, classes: tuple[str, ...], *, groups: Groups, settings: Settings
 ) -> tuple[list[Facts], Facts | None]:
-    """Figures of each intervention, and what survives; all on the same images and the same bootstrap draws.
+    """Score each intervention and what survives, all on the same images and bootstrap draws.
 
     Returns:
-        First the interventions in their order: `name`, `shows`, `lungs`; `figures` and `retained` (score to value,
-        ci_low, ci_high); `answers` (class to the share of images that it was named for); `by_source` (accuracy) and
-        `worst_source`. `retained` is (score - chance) / (score of the whole picture - chance), empty where the network
-        is not above chance. Then what the verdict rests on: for each score, the best that survives with `only` the
-        lungs, and `without` them; `None` where the network is not above chance. The best is taken anew in every
-        bootstrap round, so that its interval knows of the choice.
+        The rows of `schema.Condition`, where `retained` is (score - chance) / (whole picture's score - chance). And for
+        each score the best that survives with `only` the lungs and `without` them, chosen anew in every round so that
+        the interval includes the choice; `None` where the network is not above chance.
     """
     drawn = _Draws(answers, scenes, classes, groups=groups, settings=settings)
     above = [score for score in drawn.scores if drawn.above(score)]
@@ -141,7 +136,7 @@ class _Draws:
         return {**facts, "n": int(self.codes.max()) + 1, "unit": self.unit, "method": "bootstrap"}
 
     def above(self, score: str) -> bool:
-        """Is the network above chance on the whole pictures, with its whole interval?"""
+        """Tell whether the network is above chance on the whole pictures, with its whole interval."""
         low = self.figure(WHOLE.name, score)["ci_low"]
         return low is not None and low > self.chance[score]
 
@@ -160,7 +155,7 @@ class _Draws:
 
 
 def codes_of(scenes: Scenes, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """N class codes."""
+    """Return the N class codes."""
     return np.array([classes.index(label) for label in scenes.table["label"]], dtype=np.int64)
 
 

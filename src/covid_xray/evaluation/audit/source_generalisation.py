@@ -1,4 +1,4 @@
-"""The content of crossval.json with each source left out in turn in, how the recipe did on sources it never saw out."""
+"""Read from crossval.json how the training recipe performs on sources left out of training."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,15 +9,11 @@ POOLED = ("macro_f1", "balanced_accuracy", "auroc_macro", "accuracy")
 
 
 def sources_left_out(crossval: Mapping[str, Any] | None, classes: Sequence[str]) -> dict[str, Any] | None:
-    """What audit.json says of it; `None` where there is none.
+    """Return what audit.json holds under `sources_left_out`; `None` without a cross-validation.
 
     Args:
         crossval: content of the crossval.json that `covid-xray crossval --leave-out source` writes.
         classes: of the network that is audited.
-
-    Returns:
-        `images`; `figures`, pooled over all sources (value, ci_low, ci_high); `rows`: `source`, `images`, `accuracy`
-        (with interval; `None` where too few).
 
     Raises:
         BadManifest: content of another kind, folds instead of sources, or other classes.
@@ -25,18 +21,18 @@ def sources_left_out(crossval: Mapping[str, Any] | None, classes: Sequence[str])
     if crossval is None:
         return None
     try:
-        how, told = crossval["protocol"]["leave_out"], sorted(crossval["classes"])
+        how, known = crossval["protocol"]["leave_out"], sorted(crossval["classes"])
         figures = {name: _figure(crossval["figures"][name]) for name in POOLED if name in crossval["figures"]}
         rows = [_row(name, facts) for name, facts in crossval["by_source"].items()]
         images = int(crossval["n_images"])
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadManifest("expected the content of a crossval.json. Received: something else") from None
+        raise BadManifest("Not a crossval.json. Give the one that covid-xray crossval wrote.") from None
     if how != "source":
-        raise BadManifest("expected a cross-validation that leaves sources out. Received: one of folds")
-    if told != sorted(classes):
+        raise BadManifest("The cross-validation leaves no sources out. Run covid-xray crossval --leave-out source.")
+    if known != sorted(classes):
         raise BadManifest(
-            f"expected a cross-validation of the classes {', '.join(sorted(classes))}. "
-            f"Received: {', '.join(map(str, told))}"
+            f"The cross-validation is of the classes {', '.join(map(str, known))}, the network of "
+            f"{', '.join(sorted(classes))}. Give one of the same classes."
         )
     return {"images": images, "figures": figures, "rows": rows}
 

@@ -1,6 +1,6 @@
-"""Embeddings and sources in, how well the source of an image can be read from its embedding inside one class, out.
+"""Measure how well the source of an image can be predicted from its embedding within one class.
 
-Inside a class the disease is the same, so an embedding that names the source holds something that is not the disease.
+Within a class the disease is the same, so what predicts the source is not the disease.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ FOLDS = 5
 def source_from_embedding(
     embedding: NDArray[np.float32], manifest: Manifest, *, folds: int = FOLDS, seed: int = 0
 ) -> dict[str, Any]:
-    """Logistic regression in patient-grouped folds, inside each class that has two or more sources.
+    """Run a logistic regression in patient-grouped folds, within each class that has two or more sources.
 
     Args:
         embedding: N x D.
@@ -30,8 +30,7 @@ def source_from_embedding(
         folds, seed: of the cross-validation.
 
     Returns:
-        `classes`: class to `sources`, `images`, `chance` (1 / sources) and `balanced_accuracy` (value, ci_low, ci_high,
-        n); `skipped`: class to the reason why it could not be asked.
+        As `schema.SourceProbe`: results by class, and the reasons why a class was skipped.
     """
     told: dict[str, Any] = {}
     skipped: dict[str, str] = {}
@@ -52,13 +51,13 @@ def source_from_embedding(
 def _told(
     embedding: NDArray[np.float32], manifest: Manifest, rows: NDArray[np.int64], *, folds: int, seed: int
 ) -> Mapping[str, Any]:
-    """Sources with fewer people than folds are left out."""
+    """Measure one class; sources with fewer people than folds are left out."""
     part = manifest.take(manifest.table["image"].to_numpy()[rows].tolist())
     source = part.table["source"].to_numpy(dtype=str)
     people = groups(part).groupby(source).nunique()
     asked = np.isin(source, people.index[people >= folds])
     if (people >= folds).sum() < 2:
-        raise BadSplit(f"expected 2 sources with at least {folds} people each. Received: {people.to_dict()}")
+        raise BadSplit(f"too few people by source: {people.to_dict()}; it takes 2 sources of {folds}")
     part = part.take(asked)
     label = source[asked]
     part = replace(part, table=part.table.assign(label=label))

@@ -1,4 +1,4 @@
-"""Answers of several models for the same images in, figures with intervals and what each adds to the image out."""
+"""Measure what clinical values add to the image: metrics of several models on the same images, with differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,22 +20,16 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """One way to answer.
+    """One model input."""
 
-    Args:
-        name: stable slug.
-        sees: what it sees, for people.
-        probabilities: N x C.
-        draws: further answers of the same kind, such as other permutations; their mean figure is told.
-    """
-
-    name: str
-    sees: str
-    probabilities: Floats
+    name: str  # stable slug
+    sees: str  # what it sees, for people
+    probabilities: Floats  # N x C
+    # further answers of the same kind, such as other permutations; their mean figure is told
     draws: tuple[Floats, ...] = ()
 
     def take(self, mask: NDArray[np.bool_]) -> "Variant":
-        """The images where `mask` is true."""
+        """Select the images where `mask` is true."""
         return replace(self, probabilities=self.probabilities[mask], draws=tuple(draw[mask] for draw in self.draws))
 
 
@@ -43,7 +37,7 @@ def worth(
     variants: Sequence[Variant], manifest: Manifest, labels: NDArray[np.int64], people: NDArray[np.str_],
     classes: tuple[str, ...], *, rounds: int = 1000, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
-    """Figures of each variant, and its paired difference from the first.
+    """Return the metrics of each variant and its paired difference from the first.
 
     Args:
         variants: the image alone first.
@@ -53,8 +47,8 @@ def worth(
         rounds, seed: of the bootstrap over patients, the same draws for all.
 
     Returns:
-        `images`, `patients`, `labels` (class to images), `variants`: name to `sees`, `figures` (value with interval)
-        and `minus_image` (figure to difference with interval; empty for the first), `mean_of_draws` where there are.
+        `images`, `patients`, `labels` and `variants`: name to `sees`, `figures`, `minus_image` (empty for the first)
+        and, where a variant has draws, `mean_of_draws`.
     """
     first = predictions_of(manifest, variants[0].probabilities, classes)
     found: dict[str, Any] = {}
@@ -83,7 +77,7 @@ def _kept(name: str) -> bool:
 def predictions_of(
     manifest: Manifest, probabilities: Floats, classes: tuple[str, ...], *, keep: Sequence[str] = ()
 ) -> Predictions:
-    """N x C probabilities as predictions for the images of a manifest, with these columns of its table."""
+    """Return N x C probabilities as predictions for the images of a manifest, with these columns of its table."""
     p = np.asarray(probabilities, np.float64)
     kept = [name for name in keep if name in manifest.table]
     table = manifest.table[["image", "label", *kept]].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""Answers of the image alone and joint ones in; how they differ by sex and age out, and what repair costs."""
+"""Compare the image alone and the joint model by sex and age, and measure what group thresholds cost."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def bias(
     answers: Mapping[str, NDArray[np.floating]], manifest: Manifest, people: NDArray[np.str_],
     classes: tuple[str, ...], *, positive: str = POSITIVE, rounds: int = 1000, seed: int = 0,
 ) -> Facts | None:  # fmt: skip
-    """What clinical.json holds under `bias`; `None` where the network does not know the positive class.
+    """Return what clinical.json holds under `bias`; `None` where the network does not know the positive class.
 
     Args:
         answers: name (image, joint) to N x C probabilities.
@@ -35,8 +35,7 @@ def bias(
         rounds, seed: of the bootstrap.
 
     Returns:
-        `positive`, and for each name of `answers`: `groups` (attribute to `by_attribute`'s facts) and `mitigation`
-        (attribute to `mitigated`'s facts, or `None`).
+        `positive`, and for each name of `answers`: `groups` and `mitigation` by attribute.
     """
     if positive not in classes:
         return None
@@ -59,7 +58,7 @@ def bias(
 
 
 def _halves(table: pd.DataFrame) -> NDArray[np.object_]:
-    """`under 50`, `50 and over`, or "" where no age is stated."""
+    """Return `under 50`, `50 and over`, or "" where no age is stated."""
     years = number_column(table, "age").to_numpy()
     names = np.where(years < MIDDLE, f"under {MIDDLE}", f"{MIDDLE} and over")
     return np.where(np.isnan(years), "", names).astype(object)

@@ -1,4 +1,4 @@
-"""The facts of `clinical_bias` in, the parts of `clinical.md` on sex and age out: groups, and what repair costs."""
+"""Write the parts of `clinical.md` on sex and age."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ Facts = Mapping[str, Any]
 
 
 def bias_parts(facts: Facts | None) -> list[Iterator[str]]:
-    """The sections as lines; none where nothing was measured."""
+    """Return the sections as lines; none where nothing was measured."""
     if facts is None:
         return []
     names = [name for name in facts if name != "positive"]
@@ -18,7 +18,7 @@ def bias_parts(facts: Facts | None) -> list[Iterator[str]]:
 
 
 def signed(figure: Facts, *, key: str = "value") -> str:
-    """`-0.037 (-0.062 to -0.011)`."""
+    """Format a difference as `-0.037 (-0.062 to -0.011)`."""
     if figure["ci_low"] is None:
         return f"{figure[key]:+.3f} (too few)"
     return f"{figure[key]:+.3f} ({figure['ci_low']:+.3f} to {figure['ci_high']:+.3f})"

@@ -1,4 +1,4 @@
-"""The content of clinical.json in, its sentences and `clinical.md` out: what clinical values are worth."""
+"""Write `clinical.md` and its summary sentences: what clinical values add to the image."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ Facts = Mapping[str, Any]
 
 
 def lines(facts: Facts) -> list[str]:
-    """What the study found, in a few sentences; the warning about missingness first where there is one."""
+    """Summarise the study in a few sentences, the warning about missingness first."""
     found, variants = facts["worth"]["all"], facts["worth"]["all"]["variants"]
     told = [warning(facts)] if warning(facts) else []
     joint, usual = variants["joint"]["minus_image"][HEADLINE], variants["joint-usual"]["minus_image"][HEADLINE]
@@ -44,7 +44,7 @@ def lines(facts: Facts) -> list[str]:
 
 
 def warning(facts: Facts) -> str:
-    """The banner where which fields are filled in tells the class by itself; "" where it does not."""
+    """Return the banner for collections where missingness alone predicts the class, else ""."""
     found = facts["worth"]["missingness"]
     if not found["tells"]:
         return ""
@@ -56,14 +56,14 @@ def warning(facts: Facts) -> str:
 
 
 def difference(figure: Facts) -> str:
-    """`+0.008 (-0.004 to +0.021)`."""
+    """Format a difference as `+0.008 (-0.004 to +0.021)`."""
     if figure["ci_low"] is None:
         return f"{figure['difference']:+.3f} (too few)"
     return f"{figure['difference']:+.3f} ({figure['ci_low']:+.3f} to {figure['ci_high']:+.3f})"
 
 
 def verdict(figure: Facts) -> str:
-    """Whether a difference is beyond chance."""
+    """Say whether a difference is beyond chance."""
     if figure["ci_low"] is None:
         return "too few patients to tell"
     if figure["ci_low"] > 0:
@@ -72,7 +72,7 @@ def verdict(figure: Facts) -> str:
 
 
 def page(facts: Facts) -> str:
-    """`clinical.md`."""
+    """Return `clinical.md`."""
     parts = [_head(facts), _fields(facts), *(_variants(facts, key) for key in ("all", "stated"))]
     parts += [*bias_parts(facts["worth"]["bias"]), _notes(facts)]
     return "\n".join("\n".join(part) + "\n" for part in map(list, parts))

@@ -1,4 +1,4 @@
-"""A bundle and a table in, what the network says of each image beside what the table says of its patient out."""
+"""Predict the images of a manifest and join their clinical values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,68 +21,53 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """N images as the fusion network sees them.
+    """N images as the fusion network sees them."""
 
-    Args:
-        probabilities: N x C, calibrated.
-        embedding: N x D.
-        clinical: N x F in the units of the fields, NaN where absent.
-        labels: N class codes.
-        people: N, images of one patient or one radiograph share a name.
-    """
-
-    probabilities: Floats
-    embedding: Floats
-    clinical: Floats
-    labels: NDArray[np.int64]
-    people: NDArray[Any]
+    probabilities: Floats  # N x C, calibrated
+    embedding: Floats  # N x D
+    clinical: Floats  # N x F in the units of the fields, NaN where absent
+    labels: NDArray[np.int64]  # N class codes
+    people: NDArray[Any]  # N, images of one patient or one radiograph share a name
 
     def take(self, mask: Any) -> "Rows":
-        """The rows of a mask, or in the order of indices."""
+        """Select rows by mask or indices."""
         return Rows(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
     def without_image(self) -> "Rows":
-        """The same rows for who never saw the picture: even probabilities and an embedding of zeros."""
+        """Return the rows without image information: uniform probabilities and an embedding of zeros."""
         even = np.full_like(self.probabilities, 1 / self.probabilities.shape[1])
         return replace(self, probabilities=even, embedding=np.zeros_like(self.embedding))
 
     @property
     def inputs(self) -> dict[str, Floats]:
-        """As the network takes them."""
+        """The network's inputs by name."""
         return {"probabilities": self.probabilities, "embedding": self.embedding, "clinical": self.clinical}
 
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """Images with what the image network says of them and what their table says of the patient.
+    """Images with the network's output and their clinical values."""
 
-    Args:
-        manifest: those that could be answered, in order.
-        rows: of the same order.
-        refused: clinical cells that were left out, with reasons.
-        failed: how many images could not be answered.
-    """
-
-    manifest: Manifest
-    rows: Rows
-    refused: list[dict[str, str]]
-    failed: int
+    manifest: Manifest  # those that could be answered, in order
+    rows: Rows  # of the same order
+    refused: list[dict[str, str]]  # clinical cells that were left out, with reasons
+    failed: int  # how many images could not be answered
 
     def take(self, mask: NDArray[np.bool_]) -> "Answered":
-        """The images where `mask` is true."""
+        """Select the images where `mask` is true."""
         return replace(self, manifest=self.manifest.take(mask), rows=self.rows.take(mask))
 
 
 def answered(folder: Path, manifest: Manifest, *, progress: Progress | None = None) -> Answered:
-    """The answers of a bundle for the images of a manifest, labels among its classes.
+    """Predict the images of a manifest with the bundle in `folder`.
 
     Raises:
-        InputRefused: a label that the network does not know, or not one image that it can answer.
+        InputRefused: a label that the network does not know, or no image that can be predicted.
     """
     predictor = Predictor(folder)
     unknown = sorted(set(manifest.table["label"]) - set(predictor.classes))
     if unknown:
-        raise InputRefused(f"expected labels of {', '.join(predictor.classes)}. Received: {unknown[0]!r}")
+        raise InputRefused(f"Unknown label: {unknown[0]!r}. The network knows {', '.join(predictor.classes)}.")
     paths = [manifest.path(image) for image in manifest.table["image"]]
     found: list[Finding | None] = []
     for done, answer in enumerate(predictor.predict_many(paths), start=1):
@@ -92,7 +77,7 @@ def answered(folder: Path, manifest: Manifest, *, progress: Progress | None = No
     mask = np.array([answer is not None for answer in found])
     findings = [answer for answer in found if answer is not None]
     if not findings:
-        raise InputRefused("expected at least one image that can be answered. Received: none")
+        raise InputRefused("No image could be predicted. Check the images with covid-xray doctor.")
     kept, table = manifest.take(mask), clinical_table(manifest.table)
     codes = {name: code for code, name in enumerate(predictor.classes)}
     rows = Rows(

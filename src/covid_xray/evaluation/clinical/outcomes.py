@@ -1,8 +1,7 @@
-"""Covid patients with embedding, clinical values and what became of them in; how far one tells the other out.
+"""Measure how well embeddings and clinical values predict the outcome of covid patients (exploratory).
 
-Exploratory: who was photographed, sent to intensive care and written down is the hospitals' doing. One image of each
-patient (the earliest), sources only that record both ends, logistic regression with everything fitted inside the folds,
-and beside it what the mere presence of the values tells.
+Who was imaged, admitted and recorded depends on the hospital. Uses one image of each patient (the earliest), only
+sources that record both outcomes, and logistic regression fitted inside the folds; missingness alone is the control.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,39 +31,31 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Patients:
-    """N covid images.
+    """N covid images."""
 
-    Args:
-        table: their rows: `image`, `source`, and the columns of `OUTCOMES` with Y, N or "".
-        embedding: N x D.
-        clinical: N x F, NaN where absent.
-        people: N, who is who.
-    """
-
-    table: pd.DataFrame
-    embedding: Floats
-    clinical: Floats
-    people: NDArray[np.str_]
+    table: pd.DataFrame  # their rows: `image`, `source`, and the columns of `OUTCOMES` with Y, N or ""
+    embedding: Floats  # N x D
+    clinical: Floats  # N x F, NaN where absent
+    people: NDArray[np.str_]  # N, who is who
 
     def take(self, rows: Any) -> "Patients":
-        """The rows of a mask or of indices."""
+        """Select rows by mask or indices."""
         table = self.table.iloc[np.arange(len(self.table))[rows]].reset_index(drop=True)
         return Patients(table, self.embedding[rows], self.clinical[rows], self.people[rows])
 
 
 def outcomes(patients: Patients, *, rounds: int = 1000, seed: int = 0) -> dict[str, Facts]:
-    """Facts of each outcome that enough patients have and have not; the others with `too_few` and their counts.
+    """Measure each outcome; one with too few patients has only `too_few` and its counts.
 
     Returns:
-        outcome -> `title`, `sources` (source to patients with and without), `patients`, `events`, and `models`: image,
-        clinical, both, missingness, each with `auroc`, `brier`, `slope` and `mean_predicted` (with intervals);
-        `base_brier` of telling everybody the share of events; `gain` of both over the better of image and clinical.
+        outcome to `title`, `sources`, `patients`, `events`, `models` (image, clinical, both, missingness), `base_brier`
+        of predicting the share of events for everybody, and `gain` in AUROC.
     """
     return {name: _outcome(patients, name, rounds=rounds, seed=seed) for name in OUTCOMES if name in patients.table}
 
 
 def first_images(patients: Patients, outcome: str) -> tuple[Patients, NDArray[np.bool_], dict[str, dict[str, int]]]:
-    """One image of each patient, the earliest, of sources that record both ends; who has the outcome; counts by source.
+    """Return the earliest image of each patient from sources with both outcomes, the outcomes, and the source counts.
 
     A patient has the outcome if any image's row says so.
     """
@@ -85,7 +76,7 @@ def first_images(patients: Patients, outcome: str) -> tuple[Patients, NDArray[np
 
 
 def models(patients: Patients) -> dict[str, Floats]:
-    """Features of each model: N x whatever, NaN where a value is absent."""
+    """Return the features of each model, N x P, NaN where a value is absent."""
     kept = [k for k, name in enumerate(NAMES) if name not in LEFT_OUT and (~np.isnan(patients.clinical[:, k])).any()]
     values = patients.clinical[:, kept]
     return {
@@ -97,14 +88,7 @@ def models(patients: Patients) -> dict[str, Floats]:
 
 
 def cross_predicted(features: Floats, has: NDArray[np.bool_], *, images: int, seed: int) -> Floats:
-    """N probabilities, each by a model that never saw the patient.
-
-    Args:
-        features: N x P; the first `images` columns are an embedding, of which the first components are kept.
-        has: N.
-        images: columns of the embedding, 0 for none.
-        seed: of the folds.
-    """
+    """Return N cross-validated probabilities; the first `images` columns of N x P features are an embedding."""
     from sklearn.compose import ColumnTransformer
     from sklearn.decomposition import PCA
     from sklearn.impute import SimpleImputer
@@ -124,7 +108,7 @@ def cross_predicted(features: Floats, has: NDArray[np.bool_], *, images: int, se
 
 
 def auroc(has: NDArray[np.bool_], p: Floats) -> float:
-    """Share of pairs in the right order, ties half; NaN without both ends."""
+    """Return the AUROC, ties count half; NaN with one class."""
     events, count = int(has.sum()), len(has)
     if not 0 < events < count:
         return float("nan")
@@ -132,7 +116,7 @@ def auroc(has: NDArray[np.bool_], p: Floats) -> float:
 
 
 def slope(has: NDArray[np.bool_], p: Floats) -> float:
-    """Calibration slope (Cox 1958): 1 where p is neither too sure (below 1) nor too timid; NaN without both ends."""
+    """Return the calibration slope (Cox 1958): below 1 overconfident, above 1 underconfident; NaN with one class."""
     if not 0 < has.sum() < len(has):
         return float("nan")
     x = np.column_stack([np.ones(len(p)), np.log(p / (1 - p))])
@@ -148,7 +132,7 @@ def slope(has: NDArray[np.bool_], p: Floats) -> float:
 
 
 def brier(has: NDArray[np.bool_], p: Floats) -> float:
-    """Mean squared distance of the probability from what happened, 0..1."""
+    """Return the Brier score of one class, 0..1."""
     return float(((p - has) ** 2).mean())
 
 

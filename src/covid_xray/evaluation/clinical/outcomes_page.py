@@ -1,4 +1,4 @@
-"""The facts of `outcomes` in, `outcomes.md` out."""
+"""Write `outcomes.md`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,11 +12,7 @@ Facts = Mapping[str, Any]
 
 
 def outcomes_page(facts: Facts) -> str:
-    """The page.
-
-    Args:
-        facts: `model`, `images`, `outcomes` (of `outcomes.outcomes`), `severity`.
-    """
+    """Return the page from `model`, `images`, `outcomes` and `severity`."""
     return "\n".join([*_head(facts), *(line for found in facts["outcomes"].values() for line in _one(found))]) + "\n"
 
 

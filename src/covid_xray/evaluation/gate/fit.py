@@ -1,9 +1,8 @@
-"""Training images of a run in, the statistics of its input gate out, for `bundle.json` under `gate`.
+"""Fit the input gate of a bundle from the training images of its run.
 
-Thresholds come from images that the statistics have not seen: the training images held out fold by fold (by patient
-and copy) and source by source, and the calibration images, which the network has not seen either. The largest threshold
-of all these sets holds. A source that is left out may be refused twice as often as the rate asked for: what a new
-hospital would meet counts, but the odd films of one source do not open the gate for everything.
+Thresholds come from images that the statistics have not seen: training images held out by fold and by source, and the
+calibration images. The largest threshold of these sets is used. A source left out may be refused twice as often as the
+rate asks, so that a new hospital counts but the unusual images of one source do not open the gate for everything.
 """
 
 import dataclasses
@@ -64,10 +63,10 @@ def gate_of_run(
     Args:
         predictor: of the run's bundle.
         manifest: holds the run's images.
-        split: of the run: image -> part; statistics are made from `train`.
+        split: image to part; statistics are fitted on `train`.
         part: `val` or `calibration`: images the network was not trained on, for the thresholds.
-        rate: of good images that may be refused, all checks together.
-        seed: which training images are looked at where there are more than 2,000; and the folds.
+        rate: share of good images that may be refused, by all checks together, 0..1.
+        seed: of the folds, and of the choice of 2,000 training images where there are more.
         progress: called with (images done, images in all).
 
     Raises:
@@ -87,23 +86,23 @@ def gate_of_run(
 
 
 def fit_gate(known: Sample, fresh: Sample, pieces: Sample | None = None, *, rate: float = RATE, seed: int = 0) -> Facts:
-    """The content of `gate` in bundle.json.
+    """Return the content of `gate` in bundle.json.
 
     Args:
         known: training images.
         fresh: images that the network was not trained on; may be empty.
-        pieces: parts of training images (`gate_pieces`); without them such parts have no check of their own.
-        rate: of good images that may be refused, 0..1.
+        pieces: crops of training images (`random_crops`); without them the gate has no check for crops.
+        rate: share of good images that may be refused, 0..1.
         seed: of the folds.
 
     Raises:
-        InputRefused: too few training images.
+        InputRefused: too few training images (code `gate-too-few`).
     """
     from threadpoolctl import threadpool_limits
 
     if len(known) < LEAST:
         raise InputRefused(
-            f"expected at least {LEAST} training images for the gate. Received: {len(known)}", code="gate-too-few"
+            f"Too few training images for the gate: {len(known)}. Give at least {LEAST}.", code="gate-too-few"
         )
     with threadpool_limits(1):  # the matrices are small: more threads only get into each other's way
         facts = statistics(known, pieces)
@@ -128,7 +127,7 @@ def fit_gate(known: Sample, fresh: Sample, pieces: Sample | None = None, *, rate
 
 
 def held_out(known: Sample, pieces: Sample | None = None, *, seed: int = 0) -> Values:
-    """The values of training images, each under statistics of the four folds it is not in."""
+    """Measure the training images, each with the statistics of the four folds it is not in."""
     names, members = np.unique(known.members, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(names))[members] % FOLDS
     used = np.unique(fold)
@@ -142,9 +141,9 @@ def held_out(known: Sample, pieces: Sample | None = None, *, seed: int = 0) -> V
 
 
 def left_out(known: Sample, pieces: Sample | None = None) -> dict[str, Values]:
-    """The values of each source's training images under statistics of the other sources: as a new hospital's would be.
+    """Measure each source's training images with the statistics of the other sources, as for a new hospital.
 
-    Sources of fewer than 100 images, or all but fewer than 100, tell nothing of a rate and are passed over.
+    Sources of fewer than 100 images, or with fewer than 100 others, are skipped.
     """
     if known.sources is None:
         return {}
@@ -158,7 +157,7 @@ def left_out(known: Sample, pieces: Sample | None = None) -> dict[str, Values]:
 
 
 def values_of(gate: Gate, sample: Sample) -> Values:
-    """What the gate measures of each image."""
+    """Return what the gate measures of each image."""
     lungs = [None] * len(sample) if sample.lungs is None else sample.lungs
     rows = zip(sample.looks, sample.embeddings, lungs, strict=True)
     found = [gate.evidence(seen, features, extents) for seen, features, extents in rows]
@@ -171,7 +170,7 @@ def values_of(gate: Gate, sample: Sample) -> Values:
 
 
 def _unseen(known: Sample, pieces: Sample | None, inside: NDArray[np.bool_]) -> Values:
-    """The values of the images `inside` under statistics that hold none of their patients and copies."""
+    """Measure the images `inside` with statistics that hold none of their patients and copies."""
     gone = known.members[inside]
     learnt = known.take(~np.isin(known.members, gone))
     cut = None if pieces is None else pieces.take(~np.isin(pieces.members, gone))
@@ -179,10 +178,10 @@ def _unseen(known: Sample, pieces: Sample | None, inside: NDArray[np.bool_]) -> 
 
 
 def choose(sets: Sequence[Values], elsewhere: Sequence[Values] = (), *, rate: float) -> tuple[Facts, float]:
-    """Thresholds, and the tail that each fitted check cuts off.
+    """Choose the thresholds, and the tail that each fitted check cuts off.
 
     The tail is the largest with which no set is refused above `rate`, and none of `elsewhere` (sources left out) above
-    twice that. The plain checks (contrast, extremes, aspect) get thresholds that no training image comes near.
+    twice that. The plain checks (contrast, extremes, aspect) get thresholds far from any training image.
     """
     for tail in np.linspace(rate, 0, _GRID):
         thresholds = _at(sets, elsewhere, float(tail))
@@ -194,7 +193,7 @@ def choose(sets: Sequence[Values], elsewhere: Sequence[Values] = (), *, rate: fl
 
 
 def objections(values: Values, thresholds: Facts) -> NDArray[np.bool_]:
-    """Which images some check objects to, N; as `Gate.judge` would, tags aside."""
+    """Return which of N images some check refuses, as `Gate.judge` does apart from DICOM tags."""
     checks = values.checks
     least, most = thresholds["aspect"]
     turned = [checks[name] > thresholds[name] for name in ("polarity", "orientation")]
@@ -226,16 +225,15 @@ def _at(sets: Sequence[Values], elsewhere: Sequence[Values], tail: float) -> Fac
 
 
 def _round(value: float) -> float:
-    """Rounded up in the fifth digit, so that the image it comes from passes."""
+    """Round up in the fifth digit, so that the image it comes from passes."""
     return float(f"{value + 0.00005 * abs(value):.5g}")
 
 
 def _gate(facts: Facts) -> Gate:
-    """The gate of statistics that have no thresholds yet."""
+    """Return a gate of statistics without thresholds."""
     nothing = dict.fromkeys((*gates.MEASURED, PART), 0.0)
     gate = open_gate({"version": gates.VERSION, **facts, "thresholds": nothing})
-    if gate is None:  # facts are never empty here; said for the type checker
-        raise InputRefused("expected statistics of a gate. Received: none")
+    assert gate is not None  # facts are never empty here
     return gate
 
 
@@ -259,11 +257,10 @@ def store_gate(
     rate: float = RATE,
     progress: Progress | None = None,
 ) -> Facts:
-    """Fit the gate on the run's training images and record it in the bundle in `folder`; arguments as `gate_of_run`.
+    """Fit the gate and record it in the bundle in `folder`; arguments as for `gate_of_run`.
 
     Returns:
-        What `summary` tells: `rate`, `images` and `refused`; or `note` where there are too few images and the bundle
-        stays as it was.
+        `rate`, `images` and `refused`; or `note` where there are too few images and the bundle stays unchanged.
     """
     try:
         facts = gate_of_run(Predictor(folder), manifest, split, part=part, rate=rate, progress=progress)
@@ -276,7 +273,7 @@ def store_gate(
 
 
 def summary(told: Facts) -> str:
-    """One sentence for people."""
+    """Describe the stored gate in one sentence."""
     if "note" in told:
         return str(told["note"])
     shares = [f"{share:.1%} ({name})" for name, share in told["refused"].items() if share is not None]

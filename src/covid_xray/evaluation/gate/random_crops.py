@@ -1,7 +1,7 @@
-"""Training images in, what tells a part of a chest X-ray from a whole one out: the images are cut at random.
+"""Cut training images at random and fit a classifier that tells crops from whole chest X-rays.
 
-A piece keeps a part of the height, the width or both, at most 0.65 of the area. Halves, quarters and middles as in
-benchmarks/gate.py are not drawn on purpose.
+A crop keeps part of the height, the width or both, at most 0.65 of the area. The halves, quarters and centres of
+experiments/gate.py are avoided on purpose.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ def pieces_of(
     predictor: Predictor, manifest: Manifest, *, seed: int = 0, done: int = 0, total: int = 0,
     progress: Progress | None = None,
 ) -> Sample:  # fmt: skip
-    """One piece of each image (a manifest of 1,000 at most is wise), with its look and lungs; embeddings are empty."""
+    """Cut one crop of each image (at most 1,000 images are useful); embeddings are left empty."""
     looks, extents, rows = [], [], []
     random = np.random.default_rng(seed)
     for row, image in enumerate(manifest.table["image"]):
@@ -56,7 +56,7 @@ def pieces_of(
 
 
 def piece(radiograph: Radiograph, random: np.random.Generator) -> Radiograph:
-    """A part of the picture, somewhere in it, of a size drawn as the constants above say."""
+    """Cut a random crop of the size that the constants allow."""
     height, width = radiograph.pixels.shape
     while True:
         kept = np.where(random.random(2) < WHOLE_SIDE, 1.0, random.uniform(*SIDE, 2))
@@ -69,7 +69,7 @@ def piece(radiograph: Radiograph, random: np.random.Generator) -> Radiograph:
 
 
 def part_statistics(known: Sample, pieces: Sample) -> dict[str, Any]:
-    """Weights and bias (packed, 1 x F + 1) of a classifier of whole pictures against pieces."""
+    """Return weights and bias (packed, 1 x F + 1) of a classifier of whole pictures against crops."""
     from sklearn.linear_model import LogisticRegression
 
     x = np.concatenate([of_sample(known), of_sample(pieces)])
@@ -79,5 +79,5 @@ def part_statistics(known: Sample, pieces: Sample) -> dict[str, Any]:
 
 
 def of_sample(sample: Sample) -> NDArray[np.float64]:
-    """N x F, as `gate_part.features`."""
+    """Return the crop features, N x F."""
     return features(sample.thumbnails, sample.lungs)

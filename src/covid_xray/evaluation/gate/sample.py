@@ -1,4 +1,4 @@
-"""Images of a manifest in, what the gate sees of them out: looks and embeddings, in one pass of the network."""
+"""Compute the gate's features and the embeddings of a manifest's images, in one pass of the network."""
 
 import dataclasses
 import os
@@ -27,28 +27,20 @@ _NONE = np.empty((0, 0), dtype=np.uint8)
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What the gate sees of N images.
+    """What the gate measures of N images."""
 
-    Args:
-        looks: of the pictures.
-        embeddings: N x D.
-        labels, members: class and group (patient or copies) of each.
-        sources: where each is from; `None` where that is not known.
-        lungs: N x 69, `gate_part.extent`; `None` for a bundle without a lung network.
-    """
-
-    looks: Sequence[Look]
-    embeddings: Array
-    labels: NDArray[np.str_]
+    looks: Sequence[Look]  # of the pictures
+    embeddings: Array  # N x D
+    labels: NDArray[np.str_]  # class and group (patient or copies) of each
     members: NDArray[np.str_]
-    sources: NDArray[np.str_] | None = None
-    lungs: Array | None = None
+    sources: NDArray[np.str_] | None = None  # where each is from; `None` where that is not known
+    lungs: Array | None = None  # N x 69, `gate_part.extent`; `None` for a bundle without a lung network
 
     def __len__(self) -> int:
         return len(self.looks)
 
     def take(self, rows: Any) -> "Sample":
-        """Some of the images: a mask or positions."""
+        """Select images by mask or positions."""
         places = np.arange(len(self))[rows]
         sources, lungs = (None if one is None else one[rows] for one in (self.sources, self.lungs))
         looks = [self.looks[i] for i in places]
@@ -56,13 +48,13 @@ class Sample:
 
     @property
     def thumbnails(self) -> NDArray[np.float32]:
-        """N x 32 x 32, 0..1."""
+        """Thumbnails, N x 32 x 32, 0..1."""
         return np.stack([seen.thumbnail for seen in self.looks])
 
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """Of one image: its row in the manifest, its look, the network's input and the lungs."""
+    """One image: its row in the manifest, its features, the network's input and the lungs."""
 
     row: int
     look: Look
@@ -73,7 +65,7 @@ class _Seen:
 def sample_of(
     predictor: Predictor, manifest: Manifest, *, done: int = 0, total: int = 0, progress: Progress | None = None
 ) -> Sample:
-    """What the gate sees of a manifest's images; those that cannot be read or have no finite embedding are left out."""
+    """Measure a manifest's images; those that cannot be read or have no finite embedding are left out."""
     seen: list[_Seen] = []
     embeddings: list[Array] = []
     for some in _batches(predictor, manifest):
@@ -96,7 +88,7 @@ def sample_of(
 
 
 def extent_of(lungs: Lungs | None) -> Array | None:
-    """`gate_part.extent`, or `None` where nobody looked for lungs."""
+    """Return `crop_detector.extent`, or `None` without a lung network."""
     return None if lungs is None else extent(lungs)
 
 

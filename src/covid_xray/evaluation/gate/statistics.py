@@ -1,4 +1,4 @@
-"""Training images in, the statistics of the input gate out: layout, turns, likeness and parts, packed for JSON."""
+"""Fit the statistics of the input gate on training images: layout, orientation, likeness and crops, packed for JSON."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ Facts = dict[str, Any]
 
 
 def statistics(known: Sample, pieces: Sample | None = None) -> Facts:
-    """Layout, turns and likeness of training images, packed, and with `pieces` what tells a part of a chest.
+    """Fit layout, orientation and likeness of training images, packed; with `pieces` also the crop classifier.
 
-    Thresholds are not among them, and `usual` of the likeness is 1: `gate_fit` knows both.
+    Thresholds are not included, and `usual` of the likeness is 1; `gate.fit` sets both.
     """
     features = layout(known.thumbnails)
     place = Gaussian(features.mean(axis=0)[None], _precision(features - features.mean(axis=0)))
@@ -34,9 +34,9 @@ def statistics(known: Sample, pieces: Sample | None = None) -> Facts:
 
 
 def _turns(thumbnails: NDArray[np.float32]) -> Array:
-    """Weights and bias, W x 65, of a classifier into `WAYS`, taught on training images that were turned and inverted.
+    """Fit a classifier of orientation and polarity, W x 65, on rotated and inverted training images.
 
-    Mirrored pictures are "as it is" too: a mirror is no fault that this could tell from a heart on the right.
+    A mirrored picture counts as upright: a mirror cannot be told from a heart on the right.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -49,7 +49,7 @@ def _turns(thumbnails: NDArray[np.float32]) -> Array:
 
 
 def _likeness(known: Sample) -> Facts:
-    """The distribution of embeddings; the basis is rounded first, and everything else is of the rounded one."""
+    """Fit the distribution of embeddings; the basis is rounded first so that the rest agrees with the stored one."""
     from scipy.linalg import eigh
 
     e = known.embeddings
@@ -75,7 +75,7 @@ def _likeness(known: Sample) -> Facts:
 
 
 def _class_means(coordinates: Array, labels: NDArray[np.str_]) -> tuple[Array, NDArray[np.intp]]:
-    """Mean of each class, K x k, and each image's place in it; one mean for all where a class has a few images only."""
+    """Return the mean of each class, K x k, and each image's class; one mean for all where a class is small."""
     names, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if counts.min() < FEWEST:
         return coordinates.mean(axis=0)[None], np.zeros(len(coordinates), dtype=np.intp)
@@ -83,7 +83,7 @@ def _class_means(coordinates: Array, labels: NDArray[np.str_]) -> tuple[Array, N
 
 
 def _precision(deviations: Array) -> Array:
-    """Inverse of the covariance, shrunk towards a sphere (Ledoit and Wolf 2004), of N x F deviations from the mean."""
+    """Return the inverse of the shrunk covariance (Ledoit and Wolf 2004) of N x F deviations from the mean."""
     from sklearn.covariance import ledoit_wolf
 
     covariance, _ = ledoit_wolf(deviations, assume_centered=True)

@@ -1,4 +1,4 @@
-"""Predictions in, how many would be answered "cannot say" and why, and how right the others are out."""
+"""Count how many images the predictor would answer with "cannot say", and how accurate the others are."""
 
 from collections import Counter
 from typing import Any
@@ -17,16 +17,16 @@ Facts = dict[str, Any]
 def abstention(
     predictions: Predictions, *, groups: NDArray[Any] | None = None, rounds: int = 1000, seed: int = 0
 ) -> Facts:
-    """What metrics.json holds under `abstention`.
+    """Return the content of metrics.json under `abstention`.
 
     Args:
         predictions: N scored images.
-        groups, rounds, seed: of the bootstrap.
+        groups, rounds, seed: as for `intervals.bootstrap`.
 
     Returns:
-        `withheld` (images), `reasons` (reason to images; one image may have several), `accuracy` (`answered` and
-        `withheld`: the share whose most probable class is right; absent below 20 images), and `rates`: the share
-        withheld of each class and source of 20 images or more.
+        `withheld` (number of images), `reasons` (reason to images; an image may have several), `accuracy` of the
+        `answered` and the `withheld` images, and `rates`: share withheld by class and by source. Groups below 20 images
+        are left out.
     """
     table = predictions.table
     withheld = (table[REASONS] != "").to_numpy(dtype=bool)

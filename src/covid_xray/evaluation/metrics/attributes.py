@@ -1,6 +1,6 @@
-"""The columns of tested images in, for each attribute the group of every image out: sex, age band, view, vendor, size.
+"""Assign each tested image to a group by sex, age, view, source, vendor and image size.
 
-What the columns say is only tidied (spelling, units); a value that cannot be understood counts as not stated.
+Spelling and units are normalised; a value that cannot be parsed counts as not stated.
 """
 
 import re
@@ -25,27 +25,19 @@ WIDTH, HEIGHT = ("width", "file_width"), ("height", "file_height")
 
 @dataclass(frozen=True, eq=False)
 class Attribute:
-    """One way to divide the images.
+    """One attribute that divides N images into groups."""
 
-    Args:
-        name: key in metrics.json.
-        title: for people.
-        groups: N names, "" where not stated.
-        order: the names that occur, as they are to be listed.
-    """
-
-    name: str
-    title: str
-    groups: NDArray[np.object_]
-    order: tuple[str, ...]
+    name: str  # key in metrics.json
+    title: str  # for people
+    groups: NDArray[np.object_]  # N group names, "" where not stated
+    order: tuple[str, ...]  # the groups that occur, in the order to list them
 
 
 def attributes(table: pd.DataFrame) -> list[Attribute]:
-    """Every attribute that evaluation knows; those of which the table says nothing have no group.
+    """Return every known attribute; an attribute absent from the table has no groups.
 
     Args:
-        table: N rows with whatever of sex, age, view, source, vendor (or manufacturer), width and height is known;
-            cells are text.
+        table: N rows of text; any of the columns sex, age, view, source, vendor or manufacturer, width, height.
     """
     return [
         _attribute("sex", "sex", _mapped(table, ("sex",), lambda text: SEXES.get(text.casefold(), ""))),
@@ -64,7 +56,7 @@ def _attribute(name: str, title: str, groups: Sequence[str], bands: Sequence[tup
 
 
 def _texts(table: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """The first of `columns` that says anything; "unknown" and the like are no statement."""
+    """Return the first of `columns` that has any value; "unknown" and similar words count as empty."""
     for column in columns:
         if column in table:
             texts = [" ".join(str(value).split()) for value in table[column]]
@@ -87,12 +79,12 @@ def _age_band(text: str) -> str:
 
 
 def _view(text: str) -> str:
-    """`AP SUPINE` and `AP Supine` are one view."""
+    """Normalise case, so that `AP SUPINE` and `AP Supine` are one view."""
     return " ".join(word.upper() if len(word) <= 3 else word.lower() for word in text.replace("_", " ").split())
 
 
 def _sizes(table: pd.DataFrame) -> list[str]:
-    """The side of a square with as many pixels as the image, in bands: its shape is another matter."""
+    """Return size bands by the side of a square with as many pixels as the image."""
     for width, height in zip(WIDTH, HEIGHT, strict=True):
         pixels = number_column(table, width) * number_column(table, height)
         if pixels.gt(0).any():

@@ -1,6 +1,6 @@
-"""Labelled probabilities in, a temperature and how honest they are before and after it out; and other prevalences.
+"""Fit a temperature to labelled probabilities, measure calibration, and adapt probabilities to other prevalences.
 
-The temperature is fitted on validation or calibration images only. It changes no label, only how sure the answers are.
+The temperature is fitted on validation or calibration images. It changes confidence, never the most probable class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,23 +23,23 @@ MEASURES = ("nll", "brier", "ece")
 
 
 def scaled(probabilities: ArrayLike, *, temperature: float) -> Floats:
-    """softmax(log p / T) of N x C probabilities (Guo and others 2017), in float64; T > 1 makes them less sure."""
+    """Return softmax(log p / T) of N x C probabilities in float64 (Guo and others 2017); T > 1 lowers confidence."""
     logits = np.log(np.clip(np.asarray(probabilities, dtype=np.float64), SMALLEST_P, 1.0)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def fit_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float | None:
-    """The temperature with the least NLL, or `None` where there is none between 0.05 and 20.
+    """Return the temperature with the lowest NLL, or `None` where no minimum lies between 0.05 and 20.
 
-    There is none where every image is named rightly: the surer, the better then, without end.
+    There is none when every image is classified correctly: the NLL then falls without end as T goes to 0.
 
     Args:
         labels: N class codes.
-        probabilities: N x C as the network gives them, before any temperature.
+        probabilities: N x C, uncalibrated.
 
     Raises:
-        ValueError: what `metrics.compute` refuses.
+        ValueError: as `metrics.compute`.
     """
     p = np.asarray(probabilities)
     codes, p = checked(labels, p, [str(c) for c in range(p.shape[-1])])
@@ -63,14 +63,9 @@ def fit_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float | None
 
 
 def adaptive_ece(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = ECE_BINS) -> float:
-    """Expected calibration error over bins of (nearly) equally many images (Nguyen and O'Connor 2015), 0..1.
+    """Return the expected calibration error, 0..1, over bins of about equal size (Nguyen and O'Connor 2015).
 
-    Equal confidences are never put in two bins, so that the order of the images does not matter.
-
-    Args:
-        labels: N class codes.
-        probabilities: N x C.
-        bins: how many at most.
+    Equal confidences always share a bin, so the order of the images does not matter.
     """
     p = np.asarray(probabilities, dtype=np.float64)
     codes, p = checked(labels, p, [str(c) for c in range(p.shape[-1])])
@@ -82,32 +77,32 @@ def adaptive_ece(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = ECE
 
 
 def honesty(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> dict[str, float]:
-    """nll, brier and ece as in `metrics.compute`, and ece_adaptive."""
+    """Return nll, brier and ece as `metrics.compute` does, and ece_adaptive."""
     found = compute(labels, probabilities, classes)
     kept = {name: found[name] for name in MEASURES}
     return {**kept, "ece_adaptive": adaptive_ece(labels, probabilities)}
 
 
 def calibration_facts(predictions: Predictions) -> dict[str, Any]:
-    """What `covid-xray calibrate` stores under `calibration`, with the temperature.
+    """Fit the temperature and return what the bundle stores under `calibration`.
 
     Args:
         predictions: of the uncalibrated network on validation or calibration images.
 
     Returns:
-        `temperature` (1 where none could be fitted, and then `note` says so), `images`, `labels` (class to images),
-        `before` and `after` (`honesty`).
+        `temperature` (1 where none could be fitted; `note` says why), `images`, `labels` (class to images), and the
+        calibration measures `before` and `after`.
 
     Raises:
-        InputRefused: fewer than 20 images, or a class without any.
+        InputRefused: fewer than 20 images, or a class without images (code `too-few`).
     """
     labels, p, classes = predictions.labels, predictions.probabilities, predictions.classes
     counts = np.bincount(labels, minlength=len(classes))
     if len(labels) < SMALLEST or not counts.all():
-        absent = [name for name, count in zip(classes, counts, strict=True) if not count]
+        absent = ", ".join(name for name, count in zip(classes, counts, strict=True) if not count)
         raise InputRefused(
-            f"expected at least {SMALLEST} images to calibrate on, some of every class. Received: {len(labels)}"
-            + (f", none of {', '.join(absent)}" if absent else ""),
+            f"Too few images to calibrate on: {len(labels)}{f', none of {absent}' if absent else ''}. "
+            f"Give at least {SMALLEST}, some of every class.",
             code="too-few",
         )
     fitted = fit_temperature(labels, p)
@@ -131,17 +126,17 @@ def calibration_facts(predictions: Predictions) -> dict[str, Any]:
 
 
 def with_temperature(predictions: Predictions, *, temperature: float) -> Predictions:
-    """The predictions of the uncalibrated network as the predictor gives them with the temperature, to the last bit."""
+    """Apply the temperature to uncalibrated predictions, bit for bit as the predictor does."""
     columns = probability_columns(predictions.classes)
     values = calibrate(predictions.probabilities.astype(np.float32), temperature=temperature).astype(np.float64)
     return replace(predictions, table=predictions.table.assign(**dict(zip(columns, values.T, strict=True))))
 
 
 def before_and_after(predictions: Predictions, *, temperature: float) -> dict[str, Any]:
-    """`honesty` of tested images with and without the temperature that their probabilities already hold.
+    """Return the calibration measures of tested images with and without the temperature.
 
     Args:
-        predictions: calibrated; the raw ones are those to the power of the temperature, normalised.
+        predictions: calibrated with `temperature`; the uncalibrated ones are computed back from them.
         temperature: of the bundle.
     """
     labels, p, classes = predictions.labels, predictions.probabilities, predictions.classes
@@ -151,35 +146,35 @@ def before_and_after(predictions: Predictions, *, temperature: float) -> dict[st
 
 
 def reweighted(probabilities: ArrayLike, *, old: ArrayLike, new: ArrayLike) -> Floats:
-    """Probabilities for a population with other prevalences (Saerens, Latinne and Decaestecker 2002).
+    """Adapt probabilities to a population with other class prevalences (Saerens, Latinne and Decaestecker 2002).
 
-    p'(c) is proportional to p(c) new(c) / old(c). It holds where only the mix of classes changes and each class still
-    looks the same, and where the probabilities are calibrated for the old mix.
+    p'(c) is proportional to p(c) new(c) / old(c). Valid where only the prevalences differ (label shift) and the
+    probabilities are calibrated for the old ones.
 
     Args:
         probabilities: N x C.
-        old: C prevalences that the probabilities were calibrated for, above 0.
-        new: C prevalences where they are to be used, 0 or more.
+        old: C prevalences above 0 that the probabilities are calibrated for.
+        new: C prevalences, 0 or more, of the other population.
 
     Raises:
-        ValueError: prevalences that do not sum to 1 or are out of range.
+        ValueError: prevalences out of range or not summing to 1.
     """
     before, after = (np.asarray(values, dtype=np.float64) for values in (old, new))
     for values in (before, after):
         if (values < 0).any() or abs(values.sum() - 1) > 1e-6:
-            raise ValueError(f"expected prevalences of 0 or more that sum to 1. Received: {values.tolist()}")
+            raise ValueError(f"Invalid prevalences: {values.tolist()}. Give values of 0 or more that sum to 1.")
     if not (before > 0).all():
-        raise ValueError(f"expected old prevalences above 0. Received: {before.tolist()}")
+        raise ValueError(f"An old prevalence is 0: {before.tolist()}. All must be above 0.")
     moved = np.asarray(probabilities, dtype=np.float64) * (after / before)
     total = moved.sum(axis=1, keepdims=True)
     return np.divide(moved, total, out=np.broadcast_to(after, moved.shape).copy(), where=total > 0)
 
 
 def read_prevalence(text: str, classes: Sequence[str], *, old: Mapping[str, float]) -> Floats:
-    """`covid=0.05,virus=0.1` as C prevalences; classes that are not named share the rest as in `old`.
+    """Parse `covid=0.05,virus=0.1` into C prevalences; classes not named share the rest in proportion to `old`.
 
     Raises:
-        UsageError: an unknown class, no number in 0..1, or a sum that is not (or leaves less than nothing to) 1.
+        UsageError: an unknown class, a share outside 0..1, or shares that cannot sum to 1.
     """
     given: dict[str, float] = {}
     for part in text.split(","):
@@ -187,11 +182,11 @@ def read_prevalence(text: str, classes: Sequence[str], *, old: Mapping[str, floa
         try:
             given[name] = float(value)
         except ValueError:
-            raise UsageError(f"expected prevalences as class=share. Received: {part!r}") from None
+            raise UsageError(f"Invalid prevalence: {part!r}. Give class=share.") from None
         if name not in classes or not 0 <= given[name] <= 1:
-            raise UsageError(f"expected one of {', '.join(classes)} with a share in 0..1. Received: {part!r}")
+            raise UsageError(f"Invalid prevalence: {part!r}. Give one of {', '.join(classes)} with a share in 0..1.")
     rest, others = 1 - sum(given.values()), [name for name in classes if name not in given]
     share = sum(old[name] for name in others)
     if rest < -1e-9 or (not share and rest > 1e-9):
-        raise UsageError(f"expected shares that sum to 1. Received: {text}")
+        raise UsageError(f"The prevalences do not sum to 1: {text}.")
     return np.array([given[name] if name in given else max(rest, 0.0) * old[name] / share for name in classes])

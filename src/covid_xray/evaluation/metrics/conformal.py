@@ -1,7 +1,7 @@
-"""Calibrated predictions in: from calibration images the quantiles of conformal sets, from test images their coverage.
+"""Fit conformal prediction sets on calibration images and measure their coverage on test images.
 
-Split conformal prediction (Vovk; Papadopoulos and others 2002): where test images are exchangeable with the calibration
-images, the true class is in the set with the stated probability, whatever the network is worth.
+Split conformal prediction (Papadopoulos and others 2002): if test and calibration images are exchangeable, the set
+contains the true class with the stated probability, whatever the quality of the network.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,35 +20,35 @@ BAND = 0.95
 
 
 def rank(count: int, *, coverage: float) -> int:
-    """Which of `count` sorted calibration scores is the quantile: ceil((n + 1) coverage), 1 or more.
+    """Return the rank of the quantile among `count` sorted calibration scores: ceil((n + 1) coverage), 1 or more.
 
     Raises:
-        InputRefused: there are too few calibration images for the coverage (code `too-few`).
-        ValueError: a coverage that is not inside 0..1.
+        InputRefused: too few calibration images for the coverage (code `too-few`).
+        ValueError: a coverage outside (0, 1).
     """
     if not 0 < coverage < 1:
-        raise ValueError(f"expected a coverage inside 0..1. Received: {coverage}")
+        raise ValueError(f"Invalid coverage: {coverage}. Give a value between 0 and 1.")
     k = int(np.ceil((count + 1) * coverage - 1e-9))
     if k > count:
         least = int(np.ceil(coverage / (1 - coverage) - 1e-9))
         raise InputRefused(
-            f"expected at least {least} calibration images for a coverage of {coverage:g}. Received: {count}",
+            f"Too few calibration images for a coverage of {coverage:g}: {count}. Give at least {least}.",
             code="too-few",
         )
     return k
 
 
 def conformal_quantile(labels: ArrayLike, probabilities: ArrayLike, *, coverage: float, method: str = "lac") -> float:
-    """The nonconformity that a class may have at most to be in the set.
+    """Return the largest nonconformity that a class may have to be in the set.
 
     Args:
         labels: N class codes of calibration images.
-        probabilities: N x C, calibrated as they will be when the quantile is used.
-        coverage: 1 - alpha, inside 0..1.
-        method: of `prediction_sets.METHODS`.
+        probabilities: N x C, calibrated.
+        coverage: 1 - alpha, inside (0, 1).
+        method: one of `prediction_sets.METHODS`.
 
     Raises:
-        InputRefused: too few calibration images for the coverage.
+        InputRefused: too few calibration images for the coverage (code `too-few`).
     """
     codes = np.asarray(labels)
     k = rank(len(codes), coverage=coverage)
@@ -57,15 +57,14 @@ def conformal_quantile(labels: ArrayLike, probabilities: ArrayLike, *, coverage:
 
 
 def conformal_facts(predictions: Predictions, *, coverage: float = 0.9, method: str = "lac") -> dict[str, Any]:
-    """What the bundle holds under `conformal`; `coverage` and `method` are those of its answers.
+    """Return what the bundle stores under `conformal`: quantiles of every method at 0.9, 0.95 and `coverage`.
 
     Args:
-        predictions: calibrated, of calibration images.
-        coverage: stored beside 0.9 and 0.95.
-        method: lac, aps or raps.
+        predictions: calibrated, on calibration images.
+        coverage, method: those that the predictor uses.
 
     Raises:
-        InputRefused: too few images for one of the coverages.
+        InputRefused: too few images for one of the coverages (code `too-few`).
     """
     levels = sorted({*COVERAGES, coverage})
     labels, p = predictions.labels, predictions.probabilities
@@ -79,18 +78,14 @@ def conformal_facts(predictions: Predictions, *, coverage: float = 0.9, method: 
 def coverage_facts(
     predictions: Predictions, conformal: Mapping[str, Any], *, sources: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
-    """How often the true class is in the set and how large the sets are, for each method and coverage.
+    """Measure coverage and size of the sets on test images, for each method and coverage.
+
+    The guarantee holds for all images together; a class or source outside its `band` shows where it fails.
 
     Args:
         predictions: N tested images, calibrated.
         conformal: of the bundle.
-        sources: N names, to tell them apart.
-
-    Returns:
-        Rows with `method`, `coverage` (as promised), `overall`, `by_class` and `by_source` (name to facts); facts are
-        `images`, `covered` (share), `mean_size`, `single` (share of sets of one class), `band` (where the covered share
-        of so many exchangeable images lies in 95 of 100 cases, given the size of the calibration part) and `inside`.
-        The promise is for the whole only: a class or source outside its band shows where it fails.
+        sources: N names, or `None`.
     """
     labels, p, classes = predictions.labels, predictions.probabilities, predictions.classes
     names = np.asarray([classes[code] for code in labels], dtype=object)
@@ -116,10 +111,9 @@ def coverage_facts(
 
 
 def band(count: int, *, calibration: int, coverage: float) -> tuple[float, float]:
-    """Where the covered share of `count` exchangeable images lies in 95 of 100 cases.
+    """Return the central 95 % range of the coverage of `count` exchangeable images.
 
-    A binomial whose chance is itself drawn from the beta law of the calibration part: with k = `rank` of n images the
-    coverage is Beta(k, n + 1 - k) (Vovk 2012).
+    Coverage given k = `rank` of n calibration images follows Beta(k, n + 1 - k) (Vovk 2012), the count a beta-binomial.
     """
     k = rank(calibration, coverage=coverage)
     law = betabinom(count, k, calibration + 1 - k)

@@ -1,7 +1,7 @@
-"""Test images of one class against the rest in, the net benefit of acting on the probability out (decision curve).
+"""Compute the net benefit of acting on the probability of one class (decision curve analysis).
 
-Net benefit (Vickers and Elkin 2006) at a threshold t counts each false alarm as t / (1 - t) of a hit: who acts at a
-probability of 0.1 holds nine needless actions for as bad as one missed case.
+Net benefit at threshold t (Vickers and Elkin 2006) weights a false alarm by t / (1 - t) of a hit: acting at 0.1 means
+accepting nine needless actions to catch one case.
 """
 
 from typing import Any
@@ -19,11 +19,11 @@ Facts = dict[str, Any]
 
 
 def net_benefit(hits: Floats, alarms: Floats, prevalence: Floats) -> Floats:
-    """Net benefit for each person, R x T, at `THRESHOLDS`.
+    """Return the net benefit per person, R x T, at `THRESHOLDS`.
 
     Args:
         hits: R x T, share of the positives that are called positive.
-        alarms: R x T, share of the negatives that are.
+        alarms: R x T, share of the negatives that are called positive.
         prevalence: R x 1 or 1 x 1, share of positives.
     """
     odds = THRESHOLDS / (1 - THRESHOLDS)
@@ -33,19 +33,16 @@ def net_benefit(hits: Floats, alarms: Floats, prevalence: Floats) -> Floats:
 def decision_curve(
     about: Side, *, weights: Floats | None = None, prevalence: float | None = None, rounds: int = 1000, seed: int = 0
 ) -> Facts | None:
-    """Net benefit of the network beside treating all and treating none, with pointwise 95 % bands over patients.
+    """Return the net benefit of the network and of treating all, with pointwise 95 % bands over patients.
 
     Args:
-        about: test images; a probability at or above the threshold is acted on.
-        weights: N, what an image counts, for a population with another mix of classes; `None` counts all the same.
-        prevalence: share of positives in that population; `None` for the share of those tested.
+        about: test images; a probability at or above the threshold counts as positive.
+        weights: N image weights for a population with another class mix; `None` for equal weights.
+        prevalence: share of positives in that population; `None` for that of the tested images.
         rounds, seed: of the bootstrap.
 
     Returns:
-        `prevalence`, `thresholds` (0.01 to 0.99), `model`, `treat_all` and `gain` (the model less the better of treat
-        all and treat none), each with lists `value`, and where drawn `ci_low` and `ci_high`; `treat_none` is 0; and
-        `useful`: the ranges of thresholds where the whole interval of the gain is above 0. `None` where one side has
-        no image.
+        As `schema.DecisionCurve`; `None` where one side has no image.
     """
     if about.positive.all() or not about.positive.any():
         return None
@@ -69,7 +66,7 @@ def decision_curve(
 
 
 def _columns(about: Side, each: Floats) -> Floats:
-    """N x (2 T + 2): hits and alarms at each threshold, positives, negatives; each image by its weight."""
+    """Return N x (2 T + 2) weighted flags: hits and alarms at each threshold, positives, negatives."""
     called = about.scores[:, None] >= THRESHOLDS
     positive = about.positive[:, None]
     flags = np.hstack([called & positive, called & ~positive, positive, ~positive])
@@ -77,7 +74,7 @@ def _columns(about: Side, each: Floats) -> Floats:
 
 
 def _curves(sums: Floats, prevalence: float | None) -> dict[str, Floats]:
-    """R x T net benefits of R rows of sums; NaN where a resample has no positive or no negative."""
+    """Return the R x T net benefits of R rows of sums; NaN where a resample lacks positives or negatives."""
     count = len(THRESHOLDS)
     positives, negatives = sums[:, -2:-1], sums[:, -1:]
     share = ratio(positives, positives + negatives) if prevalence is None else np.full_like(positives, prevalence)
@@ -106,7 +103,7 @@ def _rounded(values: Floats) -> list[float]:
 
 
 def _ranges(held: list[bool]) -> list[list[float]]:
-    """First and last threshold of each run of true values."""
+    """Return first and last threshold of each run of true values."""
     marks = np.diff(np.array([0, *held, 0], dtype=int))
     starts, ends = np.flatnonzero(marks == 1), np.flatnonzero(marks == -1) - 1
     return [[float(THRESHOLDS[a]), float(THRESHOLDS[b])] for a, b in zip(starts, ends, strict=True)]

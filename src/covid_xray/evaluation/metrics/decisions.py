@@ -1,7 +1,4 @@
-"""Test predictions and the bundle's facts in, what acting on the answers is worth out.
-
-Three parts of `metrics.json`: `operating_points`, `prevalence` (where one was stated) and `decision_curve`.
-"""
+"""Evaluate decisions on test images: operating points, decision curves, and a stated population."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +25,7 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class _Population:
-    """A stated mix of classes: C shares, the re-weighted predictions, and what each of the N images counts in it."""
+    """A stated class mix: C prevalences, the reweighted predictions, and N image weights."""
 
     shares: Floats
     after: Predictions
@@ -48,23 +45,18 @@ def decisions(
     rounds: int = 1000,
     seed: int = 0,
 ) -> Facts:
-    """The three parts.
+    """Return the parts `operating_points`, `prevalence` and `decision_curve` of metrics.json, each by class.
 
     Args:
         predictions: test images, calibrated.
-        model: the network with the facts of its bundle.
+        model: the network and the facts of its bundle.
         groups: N patients, or `None`.
         sources: N names, or `None`.
-        stated: a population's mix of classes, as `covid=0.05,virus=0.1`.
+        stated: class mix of a population, such as `covid=0.05,virus=0.1`.
         rounds, seed: of the bootstrap.
 
-    Returns:
-        `operating_points`: class -> `points_on_test`, each point also with `by_prevalence` (`at_prevalences`).
-        `prevalence`: `stated_facts`, or `None`. `decision_curve`: class -> `decision_curve` of the images as tested,
-        and in it `stated` for the stated mix.
-
     Raises:
-        UsageError: a mix that is none, or with classes of which nothing is known.
+        UsageError: an invalid class mix, or a class of it without images.
     """
     draws: Facts = {"rounds": rounds, "seed": seed}
     population = None if stated is None else _population(predictions, model, stated)
@@ -85,7 +77,7 @@ def decisions(
 
 
 def _stored(model: Identity) -> Facts:
-    """The operating points that were chosen on this network."""
+    """Return the operating points that were chosen on this very network."""
     sha256 = (model.facts.get("model") or {}).get("sha256", model.sha256)
     points = model.facts.get("operating_points") or {}
     return {name: about for name, about in points.items() if about["sha256"] == sha256}
@@ -108,6 +100,6 @@ def _points(about: Side, stored: Facts, share: float | None, draws: Facts) -> Fa
 
 
 def _curve_in(population: _Population, name: str, groups: NDArray[Any] | None, draws: Facts) -> Facts | None:
-    """The decision curve of the re-weighted probabilities in the stated mix."""
+    """Return the decision curve of the reweighted probabilities in the stated population."""
     about = side(population.after, name, groups=groups)
     return decision_curve(about, weights=population.weights, prevalence=population.share(name), **draws)

@@ -1,6 +1,6 @@
-"""Predictions in, every figure with a bootstrap interval out. Patients are drawn, not images.
+"""Compute every metric with a bootstrap interval that resamples patients, not images.
 
-Two radiographs of one patient are not two independent observations; drawing images would make intervals too narrow.
+Images of one patient are not independent; resampling images would make the intervals too narrow.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,27 +18,19 @@ CHUNK = 1 << 20  # weights in one block, 8 MiB: it stays near the cache and memo
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and how far it may be off.
+    """A metric with its confidence interval."""
 
-    Args:
-        value: of the data itself.
-        low, high: ends of the interval; `None` when over 5 % of the rounds leave the figure undefined, as with
-            a class of one or two patients: what is left is no sample of anything.
-        n: how many units were drawn from.
-        unit: "patients" or "images".
-        method: "bootstrap" (expanded percentile), or "exact" (Clopper-Pearson) for a proportion of exactly 0 or 1, of
-            which every resample is the same, so that the bootstrap would claim certainty.
-    """
-
-    value: float
-    low: float | None
+    value: float  # of the data itself
+    low: float | None  # ends; `None` when more than 5 % of the rounds leave the metric undefined
     high: float | None
-    n: int
-    unit: str
+    n: int  # number of resampled units
+    unit: str  # "patients" or "images"
+    # "bootstrap" (expanded percentile), "exact" (Clopper-Pearson) for a proportion of exactly 0 or 1, which every
+    # resample repeats, or "ends" (`prevalence.predictive_values_at`)
     method: str = "bootstrap"
 
     def as_dict(self) -> dict[str, Any]:
-        """As `metrics.json` holds it."""
+        """Return it as metrics.json holds it."""
         facts = {"value": self.value, "ci_low": self.low, "ci_high": self.high}
         return {**facts, "n": self.n, "unit": self.unit, "method": self.method}
 
@@ -54,27 +46,27 @@ def bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """Every figure of `metrics.compute` with a percentile bootstrap interval (Efron 1979; clusters: Field, Welsh 2007).
+    """Return every metric of `metrics.compute` with a bootstrap interval over clusters (Field and Welsh 2007).
 
-    A drawn patient comes with all images. 5,000 images and 1,000 rounds take a few seconds on one core.
+    5,000 images and 1,000 rounds take a few seconds on one core.
 
     Args:
         labels: N class codes.
         probabilities: N x C.
         classes: C names.
-        groups: N patient names or numbers; `None` draws images.
-        weights: N, above 0: what an image counts, for a population with another mix; `None` counts all the same.
-        rounds: resamples, 1 or more.
-        seed: of the random numbers; the same seed gives the same interval.
-        level: share of the distribution inside the interval, in 0..1.
+        groups: N patients (names or numbers); `None` resamples images.
+        weights: N, above 0, for a population with another class mix; `None` for equal weights.
+        rounds: number of resamples, 1 or more.
+        seed: the same seed gives the same interval.
+        level: confidence level, in 0..1.
 
     Raises:
-        ValueError: what `metrics.compute` refuses, `groups` of another length, a level outside 0..1.
+        ValueError: as `metrics.compute`, or `groups` of another length, or a level outside 0..1.
     """
     prepared = prepare(labels, probabilities, classes)
     codes = group_codes(groups, count=len(prepared.sums))
     if not 0 < level < 1 or rounds < 1:
-        raise ValueError(f"expected a level in 0..1 and rounds >= 1. Received: level={level}, rounds={rounds}")
+        raise ValueError(f"Invalid level {level} or rounds {rounds}. Give a level in 0..1 and 1 round or more.")
     each = np.ones(len(codes)) if weights is None else np.asarray(weights, dtype=np.float64)
     values = weighted(prepared, each[None])
     blocks = [weighted(prepared, drawn * each) for drawn in resamples(codes, rounds=rounds, seed=seed)]
@@ -85,7 +77,7 @@ def bootstrap(
 
 
 def unit_of(groups: ArrayLike | None) -> str:
-    """What is drawn: "patients", or "images" where no patient is known."""
+    """Return what is resampled: "patients", or "images" where no patient is known."""
     return "images" if groups is None else "patients"
 
 
@@ -98,15 +90,14 @@ def summarised(
     unit: str,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """Intervals of figures out of their values in the rounds of a bootstrap.
+    """Turn the values of bootstrap rounds into intervals.
 
     Args:
-        values: of the data itself, finite.
-        drawn: each figure in R rounds, NaN where undefined.
-        sides: for figures that are plain proportions, of which of the N images.
-        codes: N patients (or images) as numbers.
-        unit: "patients" or "images".
-        level: share of the distribution inside the interval.
+        values: metrics of the data itself, finite.
+        drawn: each metric in R rounds, NaN where undefined.
+        sides: for metrics that are proportions, the mask (N) of the images they are a proportion of.
+        codes: N patient (or image) numbers.
+        unit, level: as in `Interval` and `bootstrap`.
     """
     count = len(np.unique(codes))
     found = {
@@ -117,24 +108,19 @@ def summarised(
 
 
 def resamples(codes: NDArray[np.int64], *, rounds: int, seed: int) -> Iterator[Floats]:
-    """Weights of the images in each round, in blocks of R x N: how often the image's group was drawn.
+    """Yield the image weights of each round, in blocks of R x N: how often the image's group was drawn.
 
     Args:
-        codes: N group numbers, 0..G-1, each used at least once; G groups are drawn with replacement in each round.
+        codes: N group numbers 0..G-1, each used at least once.
         rounds: rows of all blocks together.
-        seed: of the random numbers; block sizes do not change them.
+        seed: block sizes do not change the draws.
     """
     for times in _draws(int(codes.max()) + 1, rounds=rounds, seed=seed, step=max(1, CHUNK // len(codes))):
         yield times[:, codes].astype(np.float64)
 
 
 def resampled_sums(columns: ArrayLike, *, groups: ArrayLike | None = None, rounds: int = 1000, seed: int = 0) -> Floats:
-    """Sums of K columns in each round, R x K; the same seed draws the same patients as `bootstrap` does.
-
-    Args:
-        columns: N x K, such as 0 or 1 for what is counted.
-        groups, rounds, seed: as for `bootstrap`.
-    """
+    """Return the sums of K columns (N x K) in each round, R x K, with the same draws as `bootstrap`."""
     values = np.asarray(columns, dtype=np.float64)
     codes = group_codes(groups, count=len(values))
     # Sums of each patient first: a round then costs as many steps as there are patients.
@@ -153,10 +139,10 @@ def proportions(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """Shares such as a sensitivity, each with its interval as in `bootstrap`; one of nothing is absent.
+    """Return proportions with intervals as `bootstrap` does; a proportion of nothing is left out.
 
     Args:
-        parts: name to (N true where it counts, N true where it is one of those that it is a share of).
+        parts: name to two masks (N): the numerator and the denominator.
         groups, rounds, seed, level: as for `bootstrap`.
     """
     given = {name: (np.asarray(hit, dtype=bool), np.asarray(of, dtype=bool)) for name, (hit, of) in parts.items()}
@@ -173,7 +159,7 @@ def proportions(
 
 
 def _draws(count: int, *, rounds: int, seed: int, step: int) -> Iterator[NDArray[np.int64]]:
-    """How often each of `count` units was drawn, in blocks of at most `step` rounds."""
+    """Yield how often each of `count` units was drawn, in blocks of at most `step` rounds."""
     random = np.random.default_rng(seed)
     for first in range(0, rounds, step):
         rows = min(step, rounds - first)
@@ -182,22 +168,19 @@ def _draws(count: int, *, rounds: int, seed: int, step: int) -> Iterator[NDArray
 
 
 def group_codes(groups: ArrayLike | None, *, count: int) -> NDArray[np.int64]:
-    """Groups as numbers 0..G-1; every image is its own group when there are none."""
+    """Return groups as numbers 0..G-1; without groups each image is its own. Raises `ValueError` for another length."""
     if groups is None:
         return np.arange(count)
     names = np.asarray(groups)
     if names.shape != (count,):
-        raise ValueError(f"expected {count} groups. Received: {names.shape}")
+        raise ValueError(f"Groups of shape {names.shape} do not fit {count} images.")
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def percentiles(drawn: Floats, level: float = 0.95, *, count: int | None = None) -> tuple[float | None, float | None]:
-    """Ends of the percentile interval, or two `None` where over 5 % of the rounds are NaN.
+    """Return the ends of the percentile interval, or two `None` where more than 5 % of the R rounds are NaN.
 
-    Args:
-        drawn: a figure in R rounds.
-        level: share of the distribution inside the interval.
-        count: of the units that were drawn; the interval is `expanded` for it.
+    With `count` units given, the level is widened by `expanded`.
     """
     defined = drawn[np.isfinite(drawn)]
     if len(defined) < ENOUGH * len(drawn):
@@ -207,18 +190,17 @@ def percentiles(drawn: Floats, level: float = 0.95, *, count: int | None = None)
 
 
 def quantiles(drawn: Floats, level: float) -> Floats:
-    """Ends between which `level` of the distribution lies, over the first axis of R rounds.
+    """Return the ends that enclose `level` of R rounds, over the first axis.
 
-    Between the k-th and l-th of R draws lie (l - k) / (R + 1) of it on average; NumPy's default takes R - 1, and with
-    400 rounds gives intervals that hold half a per cent too little.
+    Uses the Weibull plotting position: NumPy's default gives intervals about half a per cent too narrow at 400 rounds.
     """
     return np.asarray(np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull"))
 
 
 def expanded(level: float, count: int) -> float:
-    """The level to take so that the interval of `count` units holds `level` (Hesterberg 2015, "expanded percentile").
+    """Return the nominal level at which a bootstrap of `count` units covers `level` ("expanded percentile").
 
-    The bootstrap's own spread is too small by sqrt((n - 1) / n), and it takes normal for what has the t distribution.
+    It corrects the bootstrap variance, too small by (n - 1) / n, and normal for t quantiles (Hesterberg 2015).
     """
     from scipy.stats import norm, t
 
@@ -231,7 +213,7 @@ def expanded(level: float, count: int) -> float:
 def denominators(
     labels: NDArray[np.int64], probabilities: Floats, classes: Sequence[str]
 ) -> dict[str, NDArray[np.bool_]]:
-    """For each figure that is a plain proportion, which of the N images it is a proportion of."""
+    """Return for each metric that is a proportion the mask (N) of the images it is a proportion of."""
     predicted = probabilities.argmax(axis=1)
     masks = {"accuracy": np.ones(len(labels), dtype=bool)}
     for code, name in enumerate(classes):
@@ -242,7 +224,7 @@ def denominators(
 
 
 def _not_certain(found: Interval, mask: NDArray[np.bool_] | None, codes: NDArray[np.int64], level: float) -> Interval:
-    """A proportion of exactly 0 or 1 gets the Clopper-Pearson interval, each patient counted once."""
+    """Give a proportion of exactly 0 or 1 the Clopper-Pearson interval, each patient counted once."""
     if mask is None or found.value not in (0.0, 1.0):
         return found
     reach = float(((1 - level) / 2) ** (1 / len(np.unique(codes[mask]))))

@@ -1,7 +1,7 @@
-"""Labels and probabilities in, the figures of merit out, for all images at once or for many weightings of them.
+"""Compute classification metrics from labels and probabilities, for one or many weightings of the images.
 
-One implementation serves the plain value (every weight 1) and the bootstrap (weight = how often an image was drawn), so
-that a value and its interval can never be of two definitions. A figure that is undefined is absent, never 0 or NaN.
+Point estimate (weight 1) and bootstrap (weight = times drawn) share one implementation. An undefined metric is left
+out, never 0 or NaN.
 """
 
 from collections.abc import Sequence
@@ -17,37 +17,26 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """The images sorted once by the probability of one class, for AUROC and AUPRC under any weights.
+    """Images sorted by the probability of one class, for AUROC and AUPRC under any weights."""
 
-    Args:
-        order: N positions, lowest probability first.
-        starts: where each run of equal probabilities begins in `order`.
-        positive: N, 1 where the image in `order` is of the class, else 0.
-    """
-
-    order: Ints
-    starts: Ints
-    positive: Floats
+    order: Ints  # N positions, lowest probability first
+    starts: Ints  # where each run of equal probabilities begins in `order`
+    positive: Floats  # N, 1 where the image at this place of `order` has the class, else 0
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What does not depend on the weights, computed once.
+    """What does not depend on the weights, computed once."""
 
-    Args:
-        classes: their names.
-        sums: N x (C*C + 2 + bins): one-hot cell of the confusion matrix; log loss and Brier score of the image; and
-            (right or wrong) - confidence in the column of the image's confidence bin.
-        rankings: one for each class.
-    """
-
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # C names
+    # N x (C*C + 2 + bins): one-hot confusion cell, log loss, Brier score, and correct - confidence in the column of
+    # the image's confidence bin
     sums: Floats
-    rankings: tuple[Ranking, ...]
+    rankings: tuple[Ranking, ...]  # one for each class
 
 
 def compute(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> dict[str, float]:
-    """All figures of one set of predictions, by flat names.
+    """Return all metrics of one set of predictions, by flat names.
 
     Args:
         labels: N class codes, 0..C-1.
@@ -58,10 +47,10 @@ def compute(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str])
         accuracy, balanced_accuracy (mean sensitivity), macro_f1, auroc_macro (one against the rest), nll (natural
         logarithm), brier (sum over the classes, 0..2; Brier 1950), ece (15 equal bins of the highest probability; Guo
         and others 2017), and for each class f1/, sensitivity/, specificity/, precision/, auroc/ and auprc/ (average
-        precision) + its name. Means are taken over the classes for which the figure is defined.
+        precision) + its name. Means are over the classes for which the metric is defined.
 
     Raises:
-        ValueError: shapes that do not fit, a code outside 0..C-1, probabilities that are not in 0..1, no image.
+        ValueError: shapes that do not fit, a code outside 0..C-1, a probability outside 0..1, no image.
     """
     prepared = prepare(labels, probabilities, classes)
     figures = weighted(prepared, np.ones((1, len(prepared.sums))))
@@ -69,7 +58,7 @@ def compute(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str])
 
 
 def prepare(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Prepared:
-    """Check the arguments of `compute` and do the part that no weight changes: sorting, losses, bins."""
+    """Check the arguments of `compute` and do what no weight changes: sorting, losses, bins."""
     codes, p = checked(labels, probabilities, classes)
     count = len(classes)
     predicted = p.argmax(axis=1)
@@ -82,9 +71,9 @@ def prepare(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str])
 
 
 def weighted(prepared: Prepared, weights: Floats, *, average_precision: bool = True) -> dict[str, Floats]:
-    """The figures under R weightings (R x N, zero or more) as arrays of length R; NaN where undefined.
+    """Return the metrics under R weightings (R x N, zero or more) as arrays of length R; NaN where undefined.
 
-    Without `average_precision` the figures auprc/ are left out, which cost as much as the AUROC.
+    Without `average_precision` the auprc/ metrics are left out; they cost as much as the AUROC.
     """
     count = len(prepared.classes)
     totals = weights @ prepared.sums
@@ -103,13 +92,13 @@ def weighted(prepared: Prepared, weights: Floats, *, average_precision: bool = T
 
 
 def confusion(labels: ArrayLike, predicted: ArrayLike, n: int) -> Ints:
-    """n x n counts: row = true class, column = predicted class."""
+    """Return the n x n counts: row = true class, column = predicted class."""
     cells = np.asarray(labels, dtype=np.int64) * n + np.asarray(predicted, dtype=np.int64)
     return np.bincount(cells, minlength=n * n).reshape(n, n).astype(np.int64)
 
 
 def classification_report(labels: ArrayLike, predicted: ArrayLike, classes: Sequence[str]) -> str:
-    """scikit-learn's text report over all classes; a figure that is undefined reads `nan` there."""
+    """Return scikit-learn's text report over all classes; an undefined metric reads `nan`."""
     from sklearn.metrics import classification_report as report
 
     codes = list(range(len(classes)))
@@ -117,32 +106,30 @@ def classification_report(labels: ArrayLike, predicted: ArrayLike, classes: Sequ
 
 
 def confidence_bins(confidence: Floats) -> Ints:
-    """Bin 0..14 of each confidence in 0..1; bins are open on the left and closed on the right, as in Guo's paper."""
+    """Return the bin 0..14 of each confidence in 0..1; bins are open on the left and closed on the right."""
     edges = np.linspace(0.0, 1.0, ECE_BINS + 1)
     return np.searchsorted(edges[1:-1], confidence, side="left")
 
 
 def checked(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> tuple[Ints, Floats]:
-    """Labels as int64 and probabilities as float64, or a `ValueError` that says what does not fit."""
+    """Return labels as int64 and probabilities as float64; raise `ValueError` where they do not fit."""
     codes, p = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
     if p.ndim != 2 or p.shape != (len(codes), len(classes)) or len(codes) == 0:
-        raise ValueError(
-            f"expected N >= 1 labels and N x {len(classes)} probabilities. Received: {codes.shape}, {p.shape}"
-        )
+        raise ValueError(f"Shapes do not fit: labels {codes.shape}, probabilities {p.shape}, {len(classes)} classes.")
     if codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= len(classes):
-        raise ValueError(f"expected integer labels 0..{len(classes) - 1}. Received: {codes.min()}..{codes.max()}")
+        raise ValueError(f"Labels out of range: {codes.min()}..{codes.max()}. Give integers 0..{len(classes) - 1}.")
     if not np.isfinite(p).all() or p.min() < 0 or p.max() > 1 + 1e-6:
-        raise ValueError(f"expected probabilities in 0..1. Received: {p.min()}..{p.max()}")
+        raise ValueError(f"Probabilities out of range: {p.min()}..{p.max()}. Give values in 0..1.")
     return codes.astype(np.int64), np.minimum(p, 1.0)
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
-    """numerator / denominator, NaN where the denominator is 0."""
+    """Return numerator / denominator, NaN where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
 
 
 def mean_of_defined(values: Floats) -> Floats:
-    """Mean over the first axis of what is not NaN; NaN where nothing is defined."""
+    """Return the mean over the first axis, NaN left out; NaN where nothing is defined."""
     defined = np.isfinite(values)
     return ratio(np.where(defined, values, 0.0).sum(axis=0), defined.sum(axis=0).astype(np.float64))
 
@@ -164,7 +151,7 @@ def _ranking(scores: Floats, positive: NDArray[np.bool_]) -> Ranking:
 
 
 def _from_confusion(matrix: Floats, classes: Sequence[str]) -> dict[str, Floats]:
-    """Figures of R confusion matrices, R x C x C."""
+    """Return the metrics of R confusion matrices, R x C x C."""
     total = matrix.sum(axis=(1, 2))
     right = np.diagonal(matrix, axis1=1, axis2=2)
     actual, said = matrix.sum(axis=2), matrix.sum(axis=1)
@@ -186,7 +173,7 @@ def _from_confusion(matrix: Floats, classes: Sequence[str]) -> dict[str, Floats]
 
 
 def _runs(ranking: Ranking, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Weight of the class and of the rest at each distinct probability, rising, and of the rest up to it: R x runs."""
+    """Return the weight at each distinct probability, rising, R x runs: of the class, the rest, the rest so far."""
     sorted_weights = weights[:, ranking.order]
     positive = sorted_weights * ranking.positive
     negative = sorted_weights - positive
@@ -197,7 +184,7 @@ def _runs(ranking: Ranking, weights: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _auroc(positive: Floats, negative: Floats, below: Floats) -> Floats:
-    """Mann-Whitney, ties count half; undefined with one side empty."""
+    """Return the Mann-Whitney statistic, ties count half; NaN with one side empty."""
     won = (positive * (below - 0.5 * negative)).sum(axis=1)
     return ratio(won, positive.sum(axis=1) * negative.sum(axis=1))
 

@@ -1,8 +1,7 @@
-"""Scores of one class with the group of each patient in; what a threshold for each group repairs, and costs, out.
+"""Compare one decision threshold with one for each group: what it repairs and what it costs.
 
-The thresholds are fairlearn's (ThresholdOptimizer, equalized odds; Hardt, Price and Srebro 2016), chosen on other
-images than they are judged on. Where groups have different curves it meets them by tossing a coin between two
-thresholds; a decision is then a probability, and the figures below are its expectation.
+The thresholds are fairlearn's (equalized odds; Hardt, Price and Srebro 2016), chosen on other patients than they are
+judged on. fairlearn may randomise between two thresholds; a decision is then a probability, a metric an expectation.
 """
 
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """N images: whether each is of the class, its probability, its group ("" where not stated), its patient."""
+    """N images: whether each has the class, its probability, its group ("" where not stated), its patient."""
 
     positive: NDArray[np.bool_]
     score: Floats
@@ -33,22 +32,21 @@ class Scores:
     people: NDArray[np.str_]
 
     def take(self, mask: NDArray[np.bool_]) -> "Scores":
-        """The images where `mask` is true."""
+        """Select the images where `mask` is true."""
         return Scores(self.positive[mask], self.score[mask], self.group[mask], self.people[mask])
 
 
 def mitigated(chosen: Scores, judged: Scores, *, rounds: int = 1000, seed: int = 0) -> Facts | None:
-    """One threshold for everybody beside one for each group; `None` where fewer than two groups are large enough.
+    """Compare one threshold with one per group; return `None` unless two groups are large enough.
 
     Args:
         chosen: images that the thresholds are chosen on.
-        judged: other patients, that they are judged on.
+        judged: images of other patients that the thresholds are judged on.
         rounds, seed: of the bootstrap over patients.
 
     Returns:
-        `groups` (name to images and patients judged), `left_out` (groups that are too small), `one` and `each`, both
-        with `sensitivity` and `specificity` (group to interval), `gap` (largest difference of groups in both) and
-        `balanced_accuracy`; `difference` (each - one) of the balanced accuracy and of both gaps.
+        `groups` (name to images and patients judged), `left_out` (groups too small), `one` and `each` (`gap`,
+        `balanced_accuracy`, `sensitivity` and `specificity` by group), and `difference` (each - one).
     """
     names = sorted(name for name in set(chosen.group) & set(judged.group) if name and _enough(chosen, name)
                    and _enough(judged, name))  # fmt: skip
@@ -74,7 +72,7 @@ def _enough(scores: Scores, name: str) -> bool:
 
 
 def _one_threshold(scores: Scores) -> float:
-    """The one with the best balanced accuracy."""
+    """Return the threshold with the best balanced accuracy."""
     candidates = np.unique(scores.score)
     above = scores.score[None] >= candidates[:, None]
     right = above[:, scores.positive].mean(axis=1) + (~above[:, ~scores.positive]).mean(axis=1)
@@ -82,7 +80,7 @@ def _one_threshold(scores: Scores) -> float:
 
 
 def _by_group(chosen: Scores, judged: Scores) -> Floats:
-    """Probability with which fairlearn says yes to each judged image."""
+    """Return the probability with which fairlearn calls each judged image positive."""
     rule = ThresholdOptimizer(
         estimator=_Given(), constraints="equalized_odds", objective="balanced_accuracy_score", prefit=True,
         predict_method="predict",
@@ -95,7 +93,7 @@ def _by_group(chosen: Scores, judged: Scores) -> Floats:
 
 
 class _Given(BaseEstimator):
-    """An estimator whose answers are its input, as fairlearn wants one."""
+    """Return the input as the prediction: the prefit estimator that fairlearn requires."""
 
     def fit(self, x: Floats, y: Any) -> "_Given":
         return self
@@ -108,7 +106,7 @@ class _Given(BaseEstimator):
 
 
 def _drawn(scores: Scores, decision: Floats, names: list[str], *, rounds: int, seed: int) -> dict[str, Floats]:
-    """Every figure of the data itself (first) and in each round."""
+    """Return every metric of the data itself (first) and of each round."""
     columns = []
     for name in names:
         here = scores.group == name

@@ -1,7 +1,7 @@
-"""Calibrated predictions in: from calibration images the thresholds of a class, from test images what they achieve.
+"""Choose decision thresholds of a class on calibration images and measure them on test images.
 
-A point is a threshold on the calibrated probability of one class against the rest: called positive at or above it.
-Rule-out keeps the sensitivity, rule-in the specificity, balanced has the highest sum of both (Youden 1950).
+An image is called positive at or above the threshold on the calibrated probability. Rule-out guarantees sensitivity,
+rule-in specificity, balanced maximises their sum (Youden 1950).
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,42 +27,35 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """The images of one class against the rest.
+    """The images of one class against the rest."""
 
-    Args:
-        scores: N calibrated probabilities of the class.
-        positive: N, whether the image is of the class.
-        sources: N names, or `None`.
-        groups: N patients, or `None`.
-    """
-
-    scores: Floats
-    positive: Masks
-    sources: NDArray[np.object_] | None = None
-    groups: NDArray[Any] | None = None
+    scores: Floats  # N calibrated probabilities of the class
+    positive: Masks  # N, whether the image has the class
+    sources: NDArray[np.object_] | None = None  # N names, or `None`
+    groups: NDArray[Any] | None = None  # N patients, or `None`
 
 
 def positives(classes: Sequence[str], wish: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The classes to choose points for: those wished for, else covid where there is one. Raises `UsageError`."""
+    """Return the classes to choose operating points for: `wish`, else covid if known. Raises `UsageError`."""
     unknown = [name for name in wish or () if name not in classes]
     if unknown:
-        raise UsageError(f"expected --positive with a class of {', '.join(classes)}. Received: {unknown[0]}")
+        raise UsageError(f"Unknown class: {unknown[0]}. Give --positive with one of {', '.join(classes)}.")
     return tuple(dict.fromkeys(wish or ([DEFAULT] if DEFAULT in classes else [])))
 
 
 def side(
     predictions: Predictions, positive: str, *, groups: NDArray[Any] | None = None, sources: Sequence[str] | None = None
 ) -> Side:
-    """The predictions as one class against the rest."""
+    """Return the predictions as one class against the rest."""
     scores = predictions.table[probability_columns([positive])[0]].to_numpy(dtype=np.float64)
     names = None if sources is None else np.array([source or NOT_STATED for source in sources], dtype=object)
     return Side(scores, (predictions.table["label"] == positive).to_numpy(dtype=bool), names, groups)
 
 
 def thresholds(scores: ArrayLike) -> Floats:
-    """Every threshold that calls some images positive and not all, rising: halfway between neighbouring scores.
+    """Return every threshold that separates the scores, rising: the midpoints of neighbouring scores.
 
-    Halfway, so that the last bit of a float, which may depend on the batch an image came in, moves no image across.
+    Midpoints, so that the last bit of a float, which may vary with the batch, moves no image across.
     """
     distinct = np.unique(np.asarray(scores, dtype=np.float64))
     lower, upper = distinct[:-1], distinct[1:]
@@ -71,21 +64,19 @@ def thresholds(scores: ArrayLike) -> Floats:
 
 
 def choose(about: Side, name: str, *, target: float = TARGET) -> Facts:
-    """One operating point on calibration images.
+    """Choose one operating point on calibration images.
 
-    Where there are sources, rule-out and rule-in must reach the target on every source with 20 images or more of the
-    side that the target is about, as well as on all images together; `all_images` tells the threshold without that
-    demand. What is stored is thus the stricter of the two. Balanced has no target and looks at all images.
+    Rule-out and rule-in must reach the target on all images and on every source with at least 20 images of the relevant
+    side. Balanced has no target and uses all images.
 
     Args:
         about: calibration images.
-        name: of `inference.thresholds.POINTS`.
+        name: one of `inference.thresholds.POINTS`.
         target: sensitivity of rule-out, specificity of rule-in.
 
     Returns:
-        `threshold` (`None` where the target is reached only by calling all images or none positive, as `reason` says),
-        `target`, `basis` (`all images` or `every source`), `all_images` (threshold, sensitivity, specificity, or
-        `None`), and `sources`: name to `images` and the `value` reached there, for those with enough images.
+        `threshold` (`None` where no useful one reaches the target; see `reason`), `target`, `basis` (`all images` or
+        `every source`), `all_images` (the point without the demand on sources) and `sources` (`images` and `value`).
     """
     kept, cuts, everything = KEPT.get(name), thresholds(about.scores), np.ones(len(about.scores), dtype=bool)
     curve = {side: _rate(about, side, cuts, everything) for side in ("sensitivity", "specificity")}
@@ -111,12 +102,12 @@ def choose(about: Side, name: str, *, target: float = TARGET) -> Facts:
 def reached(
     about: Side, threshold: float, *, where: Masks | None = None, rounds: int = 1000, seed: int = 0
 ) -> dict[str, Facts]:
-    """Sensitivity, specificity, ppv and npv of a threshold, with intervals over patients; one of nothing is absent.
+    """Return sensitivity, specificity, ppv and npv of a threshold with intervals; a proportion of nothing is left out.
 
     Args:
-        about: images; for figures that are a test, others than those the threshold was chosen on.
+        about: images; for a test, not those that the threshold was chosen on.
         threshold: called positive at or above it.
-        where: N, the images that count; `None` for all.
+        where: mask (N) of the images to use; `None` for all.
         rounds, seed: of the bootstrap.
     """
     inside = np.ones(len(about.scores), dtype=bool) if where is None else where
@@ -137,19 +128,16 @@ def reached(
 def operating_points(
     about: Side, *, sha256: str, temperature: float, part: str, rounds: int = 1000, seed: int = 0
 ) -> Facts:
-    """What the bundle holds for one class under `operating_points`.
+    """Choose the operating points of one class; return what the bundle stores under `operating_points`.
+
+    The sensitivity and specificity stored are those of the calibration images and so slightly optimistic.
 
     Args:
         about: calibrated predictions of calibration or validation images.
         sha256: of the network.
-        temperature: that the probabilities hold.
-        part: the name of the images' part.
+        temperature: of the probabilities.
+        part: name of the images' part.
         rounds, seed: of the bootstrap.
-
-    Returns:
-        `sha256`, `temperature`, `part`, `images`, `positives`, `negatives`, `patients` (or `None`) and `points`: name
-        to what `choose` gives, with the `sensitivity` and `specificity` reached on these images. The points were
-        chosen on them, so that the figures are a little too good; `covid-xray evaluate` gives those of test images.
     """
     count, n = len(about.scores), int(about.positive.sum())
     points: Facts = {}
@@ -164,18 +152,12 @@ def operating_points(
 
 
 def points_on_test(about: Side, stored: Mapping[str, Any], *, rounds: int = 1000, seed: int = 0) -> Facts:
-    """What the points of one class achieve on test images.
+    """Measure the stored operating points of one class on test images; return `schema.OperatingPoints`.
 
     Args:
         about: calibrated predictions of test images.
-        stored: `operating_points` gave it.
+        stored: what `operating_points` returned.
         rounds, seed: of the bootstrap.
-
-    Returns:
-        `images`, `positives`, `negatives`, `chosen_on` (part and images) and `points`: name to `threshold`, `target`,
-        `reason`, `called` (images at or above the threshold), `sensitivity`, `specificity`, `ppv`, `npv` (the last two
-        at the share of positives tested), `chosen` (what was reached where it was chosen), and `by_source`:
-        name to `positives`, `negatives`, and the two sides where 20 images or more stand behind them.
     """
     count, n = len(about.scores), int(about.positive.sum())
     points: Facts = {}
@@ -203,12 +185,12 @@ def _by_source(about: Side, cut: float, *, rounds: int, seed: int) -> Facts:
 
 
 def _base(about: Side, kept: str) -> Masks:
-    """The images that a sensitivity or specificity is a share of."""
+    """Return the mask of the images that a sensitivity or specificity is a proportion of."""
     return about.positive if kept == "sensitivity" else ~about.positive
 
 
 def _rate(about: Side, kept: str, cuts: Floats, mask: Masks) -> Floats:
-    """Sensitivity or specificity at each of the rising thresholds."""
+    """Return sensitivity or specificity at each of the rising thresholds."""
     scores = np.sort(about.scores[_base(about, kept) & mask])
     below = np.searchsorted(scores, cuts, side="left")
     return (len(scores) - below if kept == "sensitivity" else below) / max(1, len(scores))
@@ -219,7 +201,7 @@ def _reaches(rate: Floats, target: float) -> Masks:
 
 
 def _enough(about: Side, kept: str | None) -> dict[str, Masks]:
-    """The sources with enough images of the side that the target is about, and which images are theirs."""
+    """Return the mask of each source with enough images of the side that the target is about."""
     if about.sources is None or kept is None:
         return {}
     masks = {str(source): about.sources == source for source in sorted(set(about.sources))}
@@ -227,7 +209,7 @@ def _enough(about: Side, kept: str | None) -> dict[str, Masks]:
 
 
 def _best(name: str, curve: Mapping[str, Floats], allowed: Masks) -> int | None:
-    """Position of the best threshold; of equal ones the one that is better on the side which the point is named for."""
+    """Return the position of the best threshold; ties go to the side that the point is named for."""
     sensitivity, specificity = curve["sensitivity"], curve["specificity"]
     gain = {"rule-out": specificity, "rule-in": sensitivity}.get(name, sensitivity + specificity - 1)
     gain = np.where(allowed, gain, 0.0)
@@ -255,7 +237,7 @@ def _too_few(name: str, n: int, rest: int) -> Facts:
         "threshold": None,
         "target": {"youden": "highest"} if kept is None else {kept: TARGET},
         "basis": "all images",
-        "reason": f"expected at least {SMALLEST} images of the class and of the rest. Received: {n} and {rest}",
+        "reason": f"{n} images of the class and {rest} of the rest are too few; it takes {SMALLEST} of each",
         "all_images": None,
         "sources": {},
     }

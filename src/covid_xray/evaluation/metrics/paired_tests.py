@@ -1,7 +1,6 @@
-"""Answers of two networks for the same images in, tests of their difference out: DeLong for AUROC, McNemar for labels.
+"""Test the difference of two networks on the same images: DeLong for AUROC, McNemar for labels.
 
-Both take every image as an independent observation; where patients have several images they are too sure of themselves,
-and the paired bootstrap of `comparison` is the figure to go by.
+Both treat images as independent. Where patients have several images, prefer the paired bootstrap of `model_comparison`.
 """
 
 from collections.abc import Sequence
@@ -18,46 +17,31 @@ NOTHING = 1e-12  # a difference or variance below that is rounding
 
 @dataclass(frozen=True)
 class AurocDifference:
-    """The second AUROC minus the first.
+    """The second AUROC minus the first."""
 
-    Args:
-        first, second: the two AUROCs, 0..1.
-        difference: second - first.
-        low, high: normal interval of the difference; equal to it where its variance is 0.
-        p: two-sided, of no difference; `None` where the variance is 0 and the difference is not.
-    """
-
-    first: float
+    first: float  # the two AUROCs, 0..1
     second: float
-    difference: float
-    low: float
+    difference: float  # second - first
+    low: float  # normal interval of the difference; equal to it where its variance is 0
     high: float
-    p: float | None
+    p: float | None  # two-sided, of no difference; `None` where the variance is 0 and the difference is not
 
 
 @dataclass(frozen=True)
 class LabelDifference:
-    """McNemar's table: images that only one of two networks named rightly.
+    """McNemar's table: images that only one of two networks classified correctly."""
 
-    Args:
-        only_first, only_second: how many.
-        p: exact, two-sided, of both being equally often right alone; 1 where neither ever is.
-    """
-
-    only_first: int
+    only_first: int  # how many
     only_second: int
-    p: float
+    p: float  # exact, two-sided; 1 where both counts are 0
 
 
 def auroc_covariance(positive: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """AUROCs of K networks on the same images and their covariance (DeLong 1988, by mid-ranks: Sun and Xu 2014).
+    """Return the AUROCs of K networks on the same images, and their K x K covariance (DeLong 1988; Sun and Xu 2014).
 
     Args:
         positive: N, true for images of the class.
         scores: K x N, any real numbers; ties count half.
-
-    Returns:
-        K AUROCs and their K x K covariance.
 
     Raises:
         ValueError: fewer than two images of the class or of the rest, or shapes that do not fit.
@@ -65,7 +49,7 @@ def auroc_covariance(positive: ArrayLike, scores: ArrayLike) -> tuple[Floats, Fl
     mask, s = np.asarray(positive, dtype=bool), np.atleast_2d(np.asarray(scores, dtype=np.float64))
     m, n = int(mask.sum()), int((~mask).sum())
     if s.ndim != 2 or s.shape[1] != len(mask) or min(m, n) < 2:
-        raise ValueError(f"expected K x N scores, two images on each side. Received: {s.shape}, {m} and {n}")
+        raise ValueError(f"Scores {s.shape} of {m} and {n} images. Give K x N scores, two images on each side.")
     inside, outside = s[:, mask], s[:, ~mask]
     joint = rankdata(np.concatenate([inside, outside], axis=1), axis=1)
     # Share of the other side that each image beats: the placement values of DeLong's paper.
@@ -76,7 +60,7 @@ def auroc_covariance(positive: ArrayLike, scores: ArrayLike) -> tuple[Floats, Fl
 
 
 def delong(positive: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> AurocDifference:
-    """Test of the difference of two AUROCs on the same images.
+    """Test the difference of two AUROCs on the same images.
 
     Args:
         positive: N, true for images of the class.
@@ -84,7 +68,7 @@ def delong(positive: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: f
         level: of the interval, in 0..1.
 
     Raises:
-        ValueError: what `auroc_covariance` refuses.
+        ValueError: as `auroc_covariance`.
     """
     areas, covariance = auroc_covariance(positive, np.stack([np.asarray(first), np.asarray(second)]))
     difference = float(areas[1] - areas[0])
@@ -100,11 +84,7 @@ def delong(positive: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: f
 
 
 def mcnemar(right_first: ArrayLike, right_second: ArrayLike) -> LabelDifference:
-    """Exact test (McNemar 1947, binomial form) of two networks being right equally often on the same images.
-
-    Args:
-        right_first, right_second: N, true where the network named the true class.
-    """
+    """Test whether two networks are correct equally often (McNemar 1947, exact form), from N booleans of each."""
     a, b = np.asarray(right_first, dtype=bool), np.asarray(right_second, dtype=bool)
     only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
     apart = only_first + only_second
@@ -113,7 +93,7 @@ def mcnemar(right_first: ArrayLike, right_second: ArrayLike) -> LabelDifference:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """p-values corrected for being several (Holm 1979), in the order given."""
+    """Return p-values corrected for multiple tests (Holm 1979), in the order given."""
     p = np.asarray(values, dtype=np.float64)
     order: NDArray[np.int64] = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))

@@ -1,7 +1,6 @@
-"""Test images and a population's mix of classes in, what the network would be worth there out.
+"""Estimate performance in a population with another class mix, from the test images.
 
-It holds where only the mix changes and each class still looks the same (label shift): a probability of 0.9 among one
-covid film in two is far less among one in a hundred.
+Assumes label shift: only the prevalences differ, each class looks the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ Facts = dict[str, Any]
 
 
 def predictive_values(sensitivity: Floats, specificity: Floats, *, prevalence: float) -> tuple[Floats, Floats]:
-    """PPV and NPV by Bayes' rule, NaN where nobody is called positive or negative."""
+    """Return PPV and NPV by Bayes' rule, NaN where no one is called positive or negative."""
     hit, alarm = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
     clear, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
     return ratio(hit, hit + alarm), ratio(clear, clear + missed)
@@ -38,14 +37,13 @@ def at_prevalences(
     rounds: int = 1000,
     seed: int = 0,
 ) -> list[Facts]:
-    """PPV and NPV of a threshold at stated shares of positives, each with its interval over patients.
+    """Return PPV and NPV of a threshold at several prevalences, with intervals over patients.
 
-    Sensitivity and specificity are drawn together. Where one of them is exactly 0 or 1 every resample says so, and the
-    interval would claim certainty; then PPV and NPV are taken from the ends of both exact or bootstrap intervals
-    (`method` "ends"; both values rise with both), which is wider than needed rather than narrower.
+    Where sensitivity or specificity is exactly 0 or 1 the bootstrap has no spread; PPV and NPV are then computed from
+    the interval ends of both (`method` "ends"), which is conservative.
 
     Returns:
-        Rows with `prevalence`, `ppv` and `npv` (figures, or `None`); none at all where one side has no image.
+        Rows with `prevalence`, `ppv` and `npv` (figure or `None`); no rows where one side has no image.
     """
     called = about.scores >= threshold
     columns = np.column_stack([called & about.positive, about.positive, ~called & ~about.positive, ~about.positive])
@@ -71,12 +69,12 @@ def at_prevalences(
 
 
 def calibrated_for(facts: Mapping[str, Any], predictions: Predictions) -> tuple[Floats, str]:
-    """The class shares that the probabilities were calibrated for, and where they come from in words.
+    """Return the class shares that the probabilities are calibrated for, and their origin in words.
 
-    They are those of the images that the temperature was fitted on, else those of the images tested.
+    They are those of the images that the temperature was fitted on, else those of the tested images.
 
     Raises:
-        UsageError: a class without an image among them, so that nothing says how its probability would move.
+        UsageError: a class without images.
     """
     labels = (facts.get("calibration") or {}).get("labels")
     words = (
@@ -87,21 +85,21 @@ def calibrated_for(facts: Mapping[str, Any], predictions: Predictions) -> tuple[
         counts = np.array([labels[name] for name in predictions.classes], dtype=np.float64)
     if not counts.all():
         absent = predictions.classes[int(np.argmin(counts))]
-        raise UsageError(f"expected images of every class for --prevalence. Received: none of {absent} among {words}")
+        raise UsageError(f"No image of {absent} among {words}. --prevalence needs images of every class.")
     return counts / counts.sum(), words
 
 
 def image_weights(predictions: Predictions, new: Floats) -> Floats:
-    """What each image counts for, N, so that the classes have the shares `new`; the mean is 1. Raises `UsageError`."""
+    """Return N image weights of mean 1 that give the classes the shares `new`. Raises `UsageError`."""
     shares = np.bincount(predictions.labels, minlength=len(predictions.classes)) / len(predictions.table)
     if (new[shares == 0] > 0).any():
         absent = predictions.classes[int(np.flatnonzero((shares == 0) & (new > 0))[0])]
-        raise UsageError(f"expected images of every class for --prevalence. Received: none of {absent} tested")
+        raise UsageError(f"No image of {absent} was tested. --prevalence needs images of every class.")
     return np.asarray((new / np.where(shares > 0, shares, 1.0))[predictions.labels], dtype=np.float64)
 
 
 def moved(predictions: Predictions, *, old: Floats, new: Floats) -> Predictions:
-    """The predictions with the probabilities of a population where the classes have the shares `new`."""
+    """Return the predictions with the probabilities adapted to the class shares `new`."""
     values = reweighted(predictions.probabilities, old=old, new=new)
     columns = dict(zip(probability_columns(predictions.classes), values.T, strict=True))
     names = [predictions.classes[code] for code in values.argmax(axis=1)]
@@ -117,7 +115,7 @@ def stated_facts(
     rounds: int = 1000,
     seed: int = 0,
 ) -> Facts:
-    """The figures in a population with the class shares `new`, from images weighted to that mix.
+    """Return the metrics in a population with the class shares `new`, from images weighted to that mix.
 
     Args:
         predictions: test images, calibrated.
@@ -126,9 +124,7 @@ def stated_facts(
         groups, rounds, seed: of the bootstrap.
 
     Returns:
-        `stated`, `calibrated_for`, `tested` (class to share), `calibrated_for_means` (where those come from),
-        `figures` (of the re-weighted probabilities, with intervals) and `as_they_are` (the same figures of the
-        probabilities as they are, without).
+        As `schema.StatedPopulation`: metrics of the adapted probabilities, and of the probabilities `as_they_are`.
     """
     old, words = calibrated_for(facts, predictions)
     weights = image_weights(predictions, new)
@@ -153,7 +149,7 @@ def _sides(sums: Floats) -> tuple[Floats, Floats]:
 
 
 def _ends(about: Side, threshold: float, *, rounds: int, seed: int) -> list[tuple[Floats, Floats]]:
-    """Sensitivity and specificity at the low, then at the high ends of their intervals; NaN where there is none."""
+    """Return sensitivity and specificity at the low, then at the high interval ends; NaN where there is none."""
     found = reached(about, threshold, rounds=rounds, seed=seed)
     sides = [found[name] for name in ("sensitivity", "specificity")]
     low, high = ([np.array([side[end]], dtype=np.float64) for side in sides] for end in ("ci_low", "ci_high"))
@@ -165,7 +161,7 @@ def _number(values: Floats) -> float | None:
 
 
 def _figure(values: Floats, span: tuple[float | None, float | None], about: Side, *, exact: bool) -> Facts | None:
-    """A figure as `metrics.json` holds it, or `None` where nobody is called so."""
+    """Return a figure as metrics.json holds it, or `None` where it is undefined."""
     value = _number(values)
     if value is None:
         return None

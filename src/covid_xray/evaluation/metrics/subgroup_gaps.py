@@ -1,8 +1,7 @@
-"""Predictions and who was tested in, figures of each subgroup and the largest gap of each attribute out.
+"""Compute the metrics of each subgroup and the largest gap between the groups of an attribute.
 
-All groups share one set of bootstrap draws of patients: many of them cost little, and the differences of groups get
-intervals that hold for all of them at once. Values and gaps are those of fairlearn's MetricFrame (Weerts and others
-2023). Accuracy is left out: it differs between groups as soon as their mix of classes does.
+All groups share one set of bootstrap draws of patients. Values and gaps follow fairlearn's MetricFrame (Weerts and
+others 2023). Accuracy is left out because it depends on the class mix of a group.
 """
 
 import itertools
@@ -34,7 +33,7 @@ Groups = NDArray[np.str_] | None
 
 @dataclass(frozen=True, eq=False)
 class _Cell:
-    """One group of one attribute: its rows among all images, what the draws are counted on, and its own values."""
+    """One group of an attribute: its row positions, prepared metrics, point estimates, and bootstrap rounds."""
 
     rows: Ints
     prepared: Prepared
@@ -54,20 +53,16 @@ class _Cell:
 def by_attribute(
     predictions: Predictions, *, groups: Groups, rounds: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict[str, Any]:
-    """What metrics.json holds under `subgroups`.
+    """Return the content of metrics.json under `subgroups`.
+
+    A group below 20 images has only `hidden`; a metric that rests on fewer than 20 images of a class is left out. `gap`
+    is the largest difference between two groups in one metric, or `None`. Its interval is simultaneous over all metrics
+    and pairs of groups of the attribute (largest studentised deviation), because the gap was selected for being large.
 
     Args:
         predictions: N scored images; the attributes are columns of its table.
-        groups: N patients, or `None` to draw images.
-        rounds, seed, level: of the bootstrap; patients are drawn from all N images, so a group's size varies.
-
-    Returns:
-        `smallest` (20), `age_bands`, and `attributes`: name to `title`, `not_stated` (images), `groups` and `gap`. A
-        group has `n_images`, `n_patients`, `labels` and `figures`; one under 20 images has only `hidden`. A figure that
-        would rest on fewer than 20 images of a class is left out. `gap` is the largest difference between two groups
-        in one figure: `figure`, `value` with interval, `lowest` and `highest` (group, value), `figures` (the largest
-        difference in each); `None` below two groups. The interval is simultaneous over all figures and pairs of groups
-        of the attribute (bootstrap of the largest studentised deviation), since the gap was chosen for being large.
+        groups: N patients, or `None` to resample images.
+        rounds, seed, level: of the bootstrap; patients are drawn from all N images, so the size of a group varies.
     """
     codes = group_codes(groups, count=len(predictions.table))
     found = attributes(predictions.table)
@@ -92,7 +87,7 @@ def by_attribute(
 
 
 def frame(predictions: Predictions, column: NDArray[np.object_]) -> MetricFrame:
-    """fairlearn's table of the figures of the groups in `column` (N names); NaN where they rest on too little."""
+    """Return fairlearn's table of the metrics of the groups in `column` (N names); NaN where images are too few."""
     names = _wanted(predictions.classes)
     rows = np.arange(len(column))
     return MetricFrame(
@@ -110,7 +105,7 @@ def _wanted(classes: tuple[str, ...]) -> list[str]:
 
 
 def _metric(figure: str, predictions: Predictions) -> Callable[..., float]:
-    """As fairlearn calls it; it hands one number a row to a metric, so the probabilities are looked up by row."""
+    """Return the metric as fairlearn calls it: it passes row numbers, so the probabilities are looked up by row."""
     p, classes = predictions.probabilities, predictions.classes
 
     def value(y_true: Ints, y_pred: Ints, rows: Ints) -> float:
@@ -185,7 +180,7 @@ def _gap(
 def _simultaneous(
     cells: Mapping[str, _Cell], figure: str, pair: tuple[str, str], *, level: float
 ) -> tuple[float | None, float | None]:
-    """Ends of the interval of `figure`'s difference in `pair` that all figures and pairs keep together."""
+    """Return the ends of the simultaneous interval of `figure`'s difference between the groups of `pair`."""
     largest = np.zeros(0)
     for name in {name for cell in cells.values() for name in cell.values}:
         having = [cell for cell in cells.values() if name in cell.values]
@@ -203,7 +198,7 @@ def _simultaneous(
 
 
 def _deviation(one: _Cell, other: _Cell, figure: str) -> tuple[Floats, float]:
-    """How far each round's difference is off the difference itself, and its standard error; 0 where it has none."""
+    """Return each round's deviation from the difference, and its standard error; 0 where it is undefined."""
     difference = one.rounds(figure) - other.rounds(figure)
     defined = np.isfinite(difference)
     if defined.mean() < ENOUGH:

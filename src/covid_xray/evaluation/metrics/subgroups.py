@@ -1,4 +1,4 @@
-"""Predictions in, the same figures by source (or another column) out, and the worst group beside the mean."""
+"""Compute metrics by source or another column, and find the worst group."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,10 +17,7 @@ NOT_STATED = "not stated"
 
 
 def patients(predictions: Predictions, manifest: Manifest) -> NDArray[np.str_] | None:
-    """Group of each scored image, or `None` where the manifest names no patient.
-
-    Images that share a patient, a file or a duplicate group are one group; an image without any is a group of its own.
-    """
+    """Return the patient (or shared file or duplicate group) of each scored image; `None` where no patient is named."""
     if "patient_id" not in manifest.table or (manifest.table["patient_id"] == "").all():
         return None
     return np.asarray(joined_groups(manifest).loc[predictions.table["image"]].tolist(), dtype=np.str_)
@@ -34,19 +31,15 @@ def by_column(
     rounds: int = 1000,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """Figures with intervals for each value of a column; groups under 20 images are listed without figures.
+    """Return metrics with intervals for each value of a column, as `schema.Group`.
 
-    Inside a group, figures that rest on fewer than 20 images of a class are left out in the same way.
+    A group below 20 images has no figures; a metric that rests on fewer than 20 images of a class is left out.
 
     Args:
         predictions: N scored images.
         values: N values of the column, "" where not stated.
         groups: N patients, or `None`.
         rounds, seed: of the bootstrap.
-
-    Returns:
-        value -> `n_images`, `n_patients` (or None), `labels` (class to images), `figures` (name to interval; None when
-        too few), `note`.
     """
     table: dict[str, dict[str, Any]] = {}
     column = np.array([value or NOT_STATED for value in values], dtype=object)
@@ -65,11 +58,7 @@ def by_column(
 
 
 def worst(table: dict[str, dict[str, Any]], figure: str) -> dict[str, Any] | None:
-    """The group with the lowest value of `figure`, beside the unweighted mean over the groups that have it.
-
-    Returns:
-        `name`, `value`, `ci_low`, `ci_high`, `mean`, `groups` (how many have the figure); `None` below two groups.
-    """
+    """Return the group with the lowest value of `figure` beside the mean over the groups; `None` below two groups."""
     known = {name: facts["figures"][figure] for name, facts in table.items() if figure in (facts["figures"] or {})}
     if len(known) < 2:
         return None
@@ -89,7 +78,7 @@ def _figures(part: Predictions, groups: NDArray[np.str_] | None, *, rounds: int,
 
 
 def enough(figure: str, counts: dict[str, int]) -> bool:
-    """Does the group hold 20 images of everything that the figure is made of?"""
+    """Tell whether a group has 20 images of everything that the metric is computed from."""
     kind, _, name = figure.partition("/")
     if not name:
         present = [count for count in counts.values() if count]

@@ -1,4 +1,4 @@
-"""Predictions in, a dozen right and wrong cases with their heat maps out, chosen by rule and not by eye."""
+"""Select a dozen right and wrong answers by a fixed rule and render them with their heat maps."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -29,37 +29,30 @@ RULE = (
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One image of the grid.
+    """One image of the grid."""
 
-    Args:
-        image: its name in the manifest.
-        label, predicted: true and predicted class.
-        probability: of the predicted class, 0..1.
-        picture: H x W x 3 uint8: the radiograph, and beside it the same with the heat map of the predicted class.
-        evidence: False when the map is empty, so that nothing is drawn over the right half.
-    """
-
-    image: str
-    label: str
+    image: str  # its name in the manifest
+    label: str  # true and predicted class
     predicted: str
-    probability: float
+    probability: float  # of the predicted class, 0..1
+    # H x W x 3 uint8: the radiograph, and beside it the same with the heat map of the predicted class
     picture: NDArray[np.uint8]
-    evidence: bool
+    evidence: bool  # False when the map is empty, so that nothing is drawn over the right half
 
     @property
     def right(self) -> bool:
-        """Was the answer right?"""
+        """Whether the answer is right."""
         return self.label == self.predicted
 
     def jpeg(self) -> bytes:
-        """The picture as JPEG bytes."""
+        """Return the picture as JPEG bytes."""
         stream = io.BytesIO()
         Image.fromarray(self.picture).save(stream, format="JPEG", quality=88)
         return stream.getvalue()
 
 
 def choose(predictions: Predictions, *, count: int = SHOWN) -> list[int]:
-    """Rows of the table to show: up to half of them wrong answers, then right ones, by the rule in `RULE`."""
+    """Return the rows of the table to show: up to half of them wrong answers, then right ones, by `RULE`."""
     confidence = predictions.probabilities.max(axis=1)
     right = predictions.labels == predictions.predicted
     # Ties are broken by name, so that the order of the table does not matter.
@@ -73,7 +66,7 @@ def choose(predictions: Predictions, *, count: int = SHOWN) -> list[int]:
 
 
 def draw(predictor: Answering, predictions: Predictions, manifest: Manifest, *, limits: Limits) -> list[Case]:
-    """The chosen cases with their pictures; an image that can no longer be read is left out."""
+    """Render the selected cases; an image that can no longer be read is left out."""
     names = predictions.table["image"]
     rows = {str(manifest.path(names.iloc[row])): row for row in choose(predictions)}
     cases = {}
@@ -87,7 +80,7 @@ def draw(predictor: Answering, predictions: Predictions, manifest: Manifest, *, 
 
 
 def sheet(cases: Sequence[Case]) -> bytes:
-    """All cases on one dark sheet with captions, as PNG bytes."""
+    """Render all cases with captions on one dark sheet, as PNG bytes."""
     columns = 3
     lines = -(-len(cases) // columns)
     with drawing(DARK):
@@ -129,6 +122,6 @@ def _spread(rows: NDArray[np.int64], count: int) -> list[int]:
 
 
 def _in_turn(lists: Sequence[list[int]]) -> Iterable[int]:
-    """First of each list, then second of each, and so on."""
+    """Yield the first item of each list, then the second of each, and so on."""
     for rank in range(max((len(rows) for rows in lists), default=0)):
         yield from (rows[rank] for rows in lists if rank < len(rows))

@@ -1,4 +1,6 @@
-"""Predictions and their figures in, the list of charts that they allow out, in the order of the report."""
+"""Choose and draw the charts of the report."""
+
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -20,9 +22,11 @@ from covid_xray.evaluation.report.figures import (
 )
 from covid_xray.evaluation.report.subgroup_section import figure_name
 
+ALT = "Net benefit against the threshold: the network with its band, treating everybody, treating nobody"
+
 
 def charts(predictions: Predictions, metrics: Facts, history: pd.DataFrame | None) -> list[Chart]:
-    """The charts that these results allow, in the order of the report.
+    """Return the charts that these results allow, in the order of the report.
 
     Args:
         predictions: scored images.
@@ -56,7 +60,7 @@ def charts(predictions: Predictions, metrics: Facts, history: pd.DataFrame | Non
 
 
 def subgroups(metrics: Facts, theme: Theme) -> Figure:
-    """For each attribute a panel: the figure with its largest gap in every group that has it, with intervals."""
+    """Draw for each attribute the metric with its largest gap in every group, with intervals."""
     found = [a for a in metrics["subgroups"]["attributes"].values() if a["gap"]]
     rows = [_known(a) for a in found]
     figure = Figure(figsize=(WIDTH, sum(0.75 + 0.34 * len(row) for row in rows) + 0.35))
@@ -82,3 +86,41 @@ def _known(attribute: Facts) -> list[tuple[str, Facts]]:
     figure = attribute["gap"]["figure"]
     values = {name: (group.get("figures") or {}).get(figure) for name, group in attribute["groups"].items()}
     return [(name, value) for name, value in values.items() if value]
+
+
+def decision_charts(metrics: Facts) -> list[Chart]:
+    """Return a chart for each class with a decision curve, and one more where a population was stated."""
+    found = []
+    for number, (name, curve) in enumerate(metrics["decision_curve"].items()):
+        suffix = f"_{number + 1}" if number else ""
+        title = f"Decision curve of {name}, {curve['prevalence']:.1%} of the tested images"
+        found.append(Chart(f"decision_curve{suffix}", title, ALT, partial(decision_curve, curve)))
+        stated = curve["stated"]
+        if stated:
+            title = f"Decision curve of {name} where {stated['prevalence']:.1%} have it, as stated"
+            found.append(Chart(f"decision_curve{suffix}_stated", title, ALT, partial(decision_curve, stated)))
+    return found
+
+
+def decision_curve(curve: Facts, theme: Theme) -> Figure:
+    """Draw the net benefit of the network beside treating everybody and treating nobody."""
+    figure = Figure(figsize=(WIDTH, 4.2))
+    axes = figure.subplots()
+    x, model = curve["thresholds"], curve["model"]
+    low, high = (np.array(model[end], dtype=float) for end in ("ci_low", "ci_high"))
+    axes.fill_between(x, low, high, color=theme.series[0], alpha=0.25, linewidth=0, label="95 % band")
+    axes.plot(x, model["value"], color=theme.series[0], label="network")
+    axes.plot(x, curve["treat_all"]["value"], color=theme.series[1], linestyle="--", label="treat all")
+    axes.axhline(0, color=theme.ink, linestyle=":", label="treat none")
+    top = max(0.05, float(np.nanmax([*high[np.isfinite(high)], *model["value"]])))
+    axes.set(xlim=(0, 1), ylim=(-0.35 * top, 1.1 * top), xlabel="threshold probability", ylabel="net benefit")
+    axes.grid(visible=True, linewidth=0.6)
+    axes.set_title(_useful(curve), loc="left")
+    axes.legend(loc="upper right")
+    return figure
+
+
+def _useful(curve: Facts) -> str:
+    if not curve["useful"]:
+        return "nowhere surely better than both"
+    return "surely better than both at " + ", ".join(f"{a:.2f}-{b:.2f}" for a, b in curve["useful"][:3])

@@ -1,6 +1,6 @@
-"""Facts of metrics.json and audit.json in, the sections on what the answers are worth out.
+"""Build the report sections on thresholds, baselines, audit, prevalence and decision curves.
 
-A section whose facts are absent says how to get them, or is left out.
+A section without data says which command produces them, or is left out.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from covid_xray.evaluation.report.sections import (
     Section,
     Table,
     Text,
+    audit_of,
     cell,
     cells,
     joined,
@@ -33,7 +34,7 @@ AIMS = {"rule-out": "speaks against the class", "balanced": "highest sum of both
 
 
 def operating_points(m: Facts) -> Section:
-    """What the thresholds of the bundle achieve on the images tested."""
+    """Show what the thresholds of the bundle achieve on the tested images."""
     found = m.get("operating_points")
     title = "Operating points"
     if not found:
@@ -57,7 +58,7 @@ def operating_points(m: Facts) -> Section:
 
 
 def baselines(m: Facts) -> Section | None:
-    """The network beside plain models that saw no lung; `None` where none were measured."""
+    """Show the network beside plain models without lungs; `None` where none were measured."""
     found = m["baselines"]
     if not found:
         return None
@@ -74,8 +75,8 @@ def baselines(m: Facts) -> Section | None:
 
 
 def audit(m: Facts) -> Section:
-    """The shortcut audit, where the run has one of this very network."""
-    found, title = _audit(m), "Shortcut audit"
+    """Show the shortcut audit, where the run has one of this network."""
+    found, title = audit_of(m), "Shortcut audit"
     if not found:
         told = "Not run: covid-xray audit says how much of the score survives with only the lungs, and without."
         return Section("audit", title, (Text(told),))
@@ -87,8 +88,8 @@ def audit(m: Facts) -> Section:
 
 
 def saliency(m: Facts) -> Section | None:
-    """Whether the heat maps mean anything, out of the audit; `None` where it looked at none."""
-    found = (_audit(m) or {}).get("heatmaps")
+    """Show whether the heat maps mean anything; `None` where the audit did not test them."""
+    found = (audit_of(m) or {}).get("heatmaps")
     if not found:
         return None
     cascade = found["cascade"]
@@ -115,12 +116,6 @@ def saliency(m: Facts) -> Section | None:
     return Section("saliency", "Do the heat maps mean anything?", blocks)
 
 
-def _audit(m: Facts) -> Facts | None:
-    found = (m.get("run") or {}).get("audit")
-    # An audit of another network in the same folder says nothing of this one.
-    return found if found and found["model"]["sha256"] == m["model"]["sha256"] else None
-
-
 def _points(name: str, facts: Facts) -> Table:
     head = ("point", "threshold", "sensitivity", "specificity", "PPV", "NPV", f"called {name}")
     rows = []
@@ -142,13 +137,13 @@ def _aim(point: str, target: Mapping[str, float | str]) -> str:
 
 
 def _missed(point: Facts, side: str) -> str:
-    """Marked where the target that was kept on other images is not kept here."""
+    """Mark a rate below its target."""
     least = point["target"].get(side)
     return "bad" if least is not None and side in point and point[side]["value"] < least else ""
 
 
 def _by_prevalence(name: str, facts: Facts) -> list[Block]:
-    """PPV and NPV where the class is rarer or commoner than in the images tested."""
+    """Show PPV and NPV at other prevalences than that of the tested images."""
     points = {point: p["by_prevalence"] for point, p in facts["points"].items() if p.get("by_prevalence")}
     if not points:
         return []
@@ -226,7 +221,7 @@ def _left_out(found: Facts) -> list[Block]:
 
 
 def prevalence(m: Facts, drawn: tuple[Drawn, ...]) -> Section | None:
-    """What holds in the population that was stated; `None` where none was."""
+    """Show the metrics in the stated population; `None` where none was stated."""
     found = m.get("prevalence")
     if not found:
         return None
@@ -253,7 +248,7 @@ def prevalence(m: Facts, drawn: tuple[Drawn, ...]) -> Section | None:
 
 
 def decision(m: Facts, drawn: tuple[Drawn, ...]) -> Section | None:
-    """Where acting on the probability is worth more than treating all or none."""
+    """Show where acting on the probability is better than treating all or none."""
     found = {name: facts for name, facts in (m.get("decision_curve") or {}).items() if facts}
     if not found:
         return None

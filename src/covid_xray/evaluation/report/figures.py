@@ -1,7 +1,7 @@
-"""Predictions and their figures in, charts out, each for light and for dark pages.
+"""Draw the charts of metrics, each for light and for dark pages.
 
-Colours are Okabe and Ito's, safe for colour-blind readers; classes differ in line style as well. All charts are narrow
-(5.6 inches), so that their words stay readable on a phone.
+The colours are those of Okabe and Ito, safe for colour-blind readers; classes differ in line style as well. All charts
+are 5.6 inches wide, readable on a phone.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ DARK = Theme("#1b1d22", "#e4e6ea", "#3c4048", ("#56b4e9", "#e69f00", "#2fc79b", 
 
 @dataclass(frozen=True)
 class Chart:
-    """One figure to be drawn in any theme; `alt` says in words what it shows."""
+    """A chart that can be drawn in any theme; `alt` describes it in words."""
 
     name: str
     title: str
@@ -55,14 +55,14 @@ class Chart:
 
 
 def render(chart: Chart, theme: Theme, *, dpi: int = DPI) -> bytes:
-    """The chart as PNG bytes."""
+    """Return the chart as PNG bytes."""
     with drawing(theme):
         return png(chart.draw(theme), dpi=dpi)
 
 
 @contextlib.contextmanager
 def drawing(theme: Theme) -> Iterator[None]:
-    """Draw in the colours of `theme`; names are drawn as they are, never read as formulas."""
+    """Set the colours of `theme`; text is drawn literally, never as a formula."""
     settings = {
         "figure.facecolor": theme.paper, "axes.facecolor": theme.paper, "savefig.facecolor": theme.paper,
         "text.color": theme.ink, "axes.labelcolor": theme.ink, "xtick.color": theme.ink, "ytick.color": theme.ink,
@@ -77,14 +77,14 @@ def drawing(theme: Theme) -> Iterator[None]:
 
 
 def png(figure: Figure, *, dpi: int = DPI) -> bytes:
-    """The figure as PNG bytes."""
+    """Return the figure as PNG bytes."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi)
     return stream.getvalue()
 
 
 def read_history(path: Path | None) -> pd.DataFrame | None:
-    """Rows of a history.csv with a column `epoch`, or `None` where there is nothing to draw."""
+    """Read history.csv; `None` where it lacks epochs or losses."""
     if path is None or not path.is_file():
         return None
     try:
@@ -96,7 +96,7 @@ def read_history(path: Path | None) -> pd.DataFrame | None:
 
 
 def confusion_matrix(metrics: Facts, theme: Theme) -> Figure:
-    """Counts with row percentages; the colour is the row percentage."""
+    """Draw counts with row percentages, which set the colour."""
     counts = np.array(metrics["confusion_matrix"]["counts"])
     support = counts.sum(axis=1, keepdims=True)
     share = np.divide(counts, support, out=np.zeros(counts.shape), where=support > 0)
@@ -116,7 +116,7 @@ def confusion_matrix(metrics: Facts, theme: Theme) -> Figure:
 
 
 def roc(predictions: Predictions, metrics: Facts, theme: Theme) -> Figure:
-    """One line for each class, with AUROC and interval; the operating points are marked where they fall on it."""
+    """Draw one line for each class, with AUROC, interval and operating points."""
     figures, points = metrics["figures"], metrics.get("operating_points") or {}
     figure, axes = _square()
     axes.plot([0, 1], [0, 1], color=theme.faint, linewidth=1)
@@ -130,7 +130,7 @@ def roc(predictions: Predictions, metrics: Facts, theme: Theme) -> Figure:
 
 
 def precision_recall(predictions: Predictions, figures: Facts, theme: Theme) -> Figure:
-    """One line for each class, with average precision and interval; dotted: the share of the class, i.e. chance."""
+    """Draw one line for each class, with average precision and interval; dotted: prevalence, i.e. chance."""
     figure, axes = _square()
     for code, style in _each(predictions, figures, "auprc", theme):
         truth = predictions.labels == code
@@ -143,7 +143,7 @@ def precision_recall(predictions: Predictions, figures: Facts, theme: Theme) -> 
 
 
 def reliability(predictions: Predictions, figures: Facts, theme: Theme) -> Figure:
-    """Right answers against confidence in 15 bins with 95 % Wilson intervals; below, how many images are in each."""
+    """Draw accuracy by confidence with Wilson intervals; below, the number of images in each bin."""
     figure = Figure(figsize=(WIDTH, 5.6))
     axes, below = figure.subplots(2, height_ratios=[4, 1], sharex=True)
     confidence = predictions.probabilities.max(axis=1)
@@ -169,7 +169,7 @@ def reliability(predictions: Predictions, figures: Facts, theme: Theme) -> Figur
 
 
 def by_source(metrics: Facts, theme: Theme) -> Figure:
-    """Accuracy of each source of 20 images or more, with interval; the line is the mean over sources."""
+    """Draw the accuracy of each source of 20 images or more, with interval; dashed: the mean over sources."""
     known = [(name, facts) for name, facts in metrics["by_source"].items() if facts["figures"]]
     known.sort(key=lambda item: -item[1]["figures"]["accuracy"]["value"])
     found = [facts["figures"]["accuracy"] for _, facts in known]
@@ -192,7 +192,7 @@ def by_source(metrics: Facts, theme: Theme) -> Figure:
 
 
 def training_curves(history: pd.DataFrame, theme: Theme) -> Figure:
-    """Loss above, scores below; the dotted line is the epoch with the lowest validation loss."""
+    """Draw loss and scores over the epochs; dotted: the epoch with the lowest validation loss."""
     figure = Figure(figsize=(WIDTH, 5.6))
     panels = figure.subplots(2, sharex=True)
     wanted = (("loss", ["loss", "val_loss"]), ("score", ["accuracy", "val_accuracy", "val_macro_f1"]))
@@ -213,7 +213,7 @@ def training_curves(history: pd.DataFrame, theme: Theme) -> Figure:
 
 
 def short(text: str, length: int = 18) -> str:
-    """A name as it fits a label: one line, at most `length` characters, nothing that cannot be drawn."""
+    """Shorten a name to one printable line of at most `length` characters."""
     plain = "".join(c if c.isprintable() else " " for c in text)
     return plain if len(plain) <= length else plain[: length - 1] + "…"
 
@@ -240,7 +240,7 @@ def _each(predictions: Predictions, figures: Facts, kind: str, theme: Theme) -> 
 
 
 def _mark(axes: Axes, points: Facts, colour: str, theme: Theme) -> None:
-    """Operating points on a ROC; their names stand beside them, below the line."""
+    """Mark the operating points on a ROC curve, with their names."""
     for name, point in points.items():
         if point.get("sensitivity") and point.get("specificity"):
             x, y = 1 - point["specificity"]["value"], point["sensitivity"]["value"]

@@ -1,33 +1,25 @@
-"""Figures, charts and cases in, one self-contained page (`report.html`) and a model card (Markdown) out.
+"""Build `report.html`, one self-contained page, and the model card (Markdown).
 
-The page loads nothing from outside and runs no script; every value in it is escaped, for file names can be hostile.
+The page loads nothing from outside and runs no script. Every value is escaped, because file names can be hostile.
 """
 
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from covid_xray.evaluation.measure import images
-from covid_xray.evaluation.report import (
-    about_section,
-    clinical_section,
-    evidence_sections,
-    results_sections,
-    subgroup_section,
-)
+from covid_xray.evaluation.report import evidence_sections, model_sections, results_sections, subgroup_section
 from covid_xray.evaluation.report.cases import Case
 from covid_xray.evaluation.report.checklist import assess, checklist_section
 from covid_xray.evaluation.report.markdown import markdown
-from covid_xray.evaluation.report.sections import Drawn, Section, kind, percent, plain, span, with_span
+from covid_xray.evaluation.report.sections import TEMPLATES, Drawn, Section, kind, percent, plain, span, with_span
 from covid_xray.evaluation.report.summary_section import RESEARCH, cannot, summary
 from covid_xray.files import shown
 
-TEMPLATES = Path(__file__).parent / "templates"
 LISTED = 200  # rows of failed or quarantined files on the page; the rest is in the CSV files
 Facts = Mapping[str, Any]
 
@@ -35,14 +27,14 @@ Facts = Mapping[str, Any]
 def sections(
     metrics: Facts, *, drawn: Sequence[Drawn], cases: Sequence[Case], text: str, facts: Facts
 ) -> list[Section]:
-    """What the report says, in its order; the page and the document are two ways to show it.
+    """Return the sections of the report in order, for HTML, Markdown and PDF.
 
     Args:
         metrics: content of metrics.json.
-        drawn: the charts; each goes to the section that it belongs to.
+        drawn: the charts; each goes to its section.
         cases: the grid of right and wrong answers.
         text: scikit-learn's classification report.
-        facts: of the bundle (`bundle.json`): training data, settings.
+        facts: content of bundle.json.
     """
 
     def charts(*names: str) -> tuple[Drawn, ...]:
@@ -56,11 +48,11 @@ def sections(
         summary(metrics),
         results_sections.figures(metrics, charts("roc", "precision_recall")),
         results_sections.confusion(metrics, text, charts("confusion_matrix")),
-        about_section.cases(tuple(cases)),
+        model_sections.cases(tuple(cases)),
         results_sections.sources(metrics, charts("by_source")),
         subgroup_section.subgroups(metrics, charts("subgroups")),
         evidence_sections.baselines(metrics),
-        clinical_section.clinical_input(facts),
+        model_sections.clinical_input(facts),
         evidence_sections.audit(metrics),
         evidence_sections.saliency(metrics),
         results_sections.calibration(metrics, charts("reliability")),
@@ -72,19 +64,14 @@ def sections(
         results_sections.people(metrics),
         results_sections.files(metrics, listed=LISTED),
         checklist_section(assess(metrics, facts)),
-        about_section.limits(),
-        about_section.model(metrics, facts, charts("training_curves")),
+        model_sections.limits(),
+        model_sections.model(metrics, facts, charts("training_curves")),
     ]
     return [section for section in found if section]
 
 
 def report_html(metrics: Facts, *, parts: Sequence[Section]) -> str:
-    """The page.
-
-    Args:
-        metrics: content of metrics.json; its title and network head the page.
-        parts: of `sections`.
-    """
+    """Return the page from metrics.json and the result of `sections`."""
     template = _environment(escape=True).get_template("report.html")
     return template.render(
         m=metrics,
@@ -95,14 +82,14 @@ def report_html(metrics: Facts, *, parts: Sequence[Section]) -> str:
 
 
 def model_card(metrics: Facts, *, facts: Facts) -> str:
-    """The model card (Mitchell and others 2019) as Markdown, filled from the bundle and this evaluation."""
+    """Return the model card (Mitchell and others 2019) as Markdown."""
     template = _environment(escape=False).get_template("model_card.md")
     text = template.render(m=metrics, facts=facts, cannot=cannot(metrics))
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
 def data_uri(data: bytes, kind: str) -> Markup:
-    """Bytes of a picture as a `data:` address; base64 holds no character that HTML would read."""
+    """Encode a picture as a `data:` address."""
     return Markup(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")  # base64 only  # noqa: S704  # nosec B704
 
 

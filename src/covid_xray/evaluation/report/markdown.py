@@ -1,4 +1,4 @@
-"""The sections of a report in, Markdown without any radiograph out: what may be shown where the images may not."""
+"""Write the report as Markdown without radiographs, for places where images may not be shown."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -24,12 +24,12 @@ LEFT_OUT = ("cases",)  # sections that are about single radiographs
 
 
 def report_markdown(metrics: Facts, *, parts: Sequence[Section], figures: str = "figures") -> str:
-    """The report as Markdown.
+    """Return the report as Markdown.
 
     Args:
         metrics: content of metrics.json.
-        parts: of `report.sections`.
-        figures: where the charts lie, as the page sees it.
+        parts: of `html.sections`.
+        figures: folder of the charts, relative to the page.
     """
     model = metrics["model"]
     about = f"Network {markdown(model['name'])} {markdown(model['version'])}, SHA-256 {markdown(model['sha256'])}."
@@ -85,6 +85,6 @@ def _cell(field: Cell) -> str:
 
 
 def markdown(value: object) -> str:
-    """One line, its signs of markup escaped."""
+    """Return one line with its markup characters escaped."""
     line = " ".join(shown(value).split())
     return re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", line)

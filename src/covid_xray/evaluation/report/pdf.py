@@ -1,6 +1,6 @@
-"""Sections of the report in, the same as a PDF out: A4, page numbers, "research use" on every page.
+"""Build the report as a PDF: A4, page numbers, "research use" on every page.
 
-The fonts are DejaVu's, which come with matplotlib and are embedded. The same content gives the same bytes.
+The fonts (DejaVu, from matplotlib) are embedded. The same content gives the same bytes.
 """
 
 import io
@@ -30,19 +30,21 @@ from reportlab.platypus import (
 from reportlab.platypus import Table as Grid
 
 from covid_xray.evaluation.report.figures import LIGHT, render
-from covid_xray.evaluation.report.pdf_table import MARGIN, WIDTH, table
-from covid_xray.evaluation.report.pdf_text import (
+from covid_xray.evaluation.report.pdf_table import (
     BOXES,
     CARD,
     INK,
     LINE,
+    MARGIN,
     MARKS,
     SOFT,
+    WIDTH,
     escaped,
     kept,
     one_line,
     register_fonts,
     style,
+    table,
 )
 from covid_xray.evaluation.report.sections import (
     Block,
@@ -66,12 +68,7 @@ DPI = 288  # of charts: twice that of the page, so that print is sharp
 
 
 def report_pdf(metrics: Facts, *, parts: Sequence[Section]) -> bytes:
-    """The document.
-
-    Args:
-        metrics: content of metrics.json; its title and network head the first page.
-        parts: of `report.sections`.
-    """
+    """Return the document from metrics.json and the result of `html.sections`."""
     register_fonts()
     stream = io.BytesIO()
     title = one_line(metrics["title"])
@@ -94,7 +91,7 @@ def report_pdf(metrics: Facts, *, parts: Sequence[Section]) -> bytes:
 
 
 class _Heading(Paragraph):
-    """A heading that is also an entry of the outline and a target for links."""
+    """A heading that is also an entry of the outline and a link target."""
 
     def __init__(self, text: str, style: ParagraphStyle, *, key: str, title: str) -> None:
         super().__init__(text, style)
@@ -107,7 +104,7 @@ class _Heading(Paragraph):
 
 
 def _numbered(title: str) -> type[Canvas]:
-    """A canvas that waits with the foot of each page until it knows how many there are."""
+    """Return a canvas that draws page footers at the end, when the number of pages is known."""
 
     class Numbered(Canvas):
         def __init__(self, *args: Any, **options: Any) -> None:
@@ -194,7 +191,7 @@ def _cards(block: Cards) -> Iterator[Flowable]:
 
 
 def _charts(block: Charts) -> Iterator[Flowable]:
-    """Two beside each other, each drawn anew at twice the resolution of the page."""
+    """Draw two charts side by side at twice the page resolution."""
     fields = []
     for picture in block.drawn:
         data = render(picture.chart, LIGHT, dpi=DPI)

@@ -1,25 +1,35 @@
-"""A table of the report in, one that breaks over pages and fits their width out."""
+"""Set fonts, styles and tables of the PDF report."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
+import matplotlib
+from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
+from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.pdfmetrics import stringWidth
+from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph, Spacer, TableStyle
 from reportlab.platypus import Table as Grid
 
-from covid_xray.evaluation.report.pdf_text import INK, LINE, MARKS, SOFT, escaped, style
 from covid_xray.evaluation.report.sections import Cell, Table
+from covid_xray.files import shown
 
 MARGIN = 17 * mm
 WIDTH = A4[0] - 2 * MARGIN
 SHORT = 12  # rows that are kept on one page
+FONTS = {"Sans": "DejaVuSans.ttf", "Sans-Bold": "DejaVuSans-Bold.ttf", "Mono": "DejaVuSansMono.ttf"}
+INK, SOFT, LINE, CARD = (colors.HexColor(c) for c in ("#1c1e21", "#5b626b", "#d5d8dc", "#f4f5f7"))
+MARKS = {"bad": "#b3161b", "good": "#00663f", "open": "#7a4b00"}
+BOXES = {"alert": ("#fdeced", "#b3161b"), "beware": ("#fff5e0", "#7a4b00")}
 
 
 def table(block: Table, *, title: str = "") -> Iterator[Flowable]:
-    """Its caption, below a title where one is given, and the table with its head repeated on each page."""
+    """Yield the title and caption, and the table with its head repeated on each page."""
     small = 7.0 if len(block.head) <= 7 else 6.2
     rows: list[list[Any]] = [
         [Paragraph(escaped(name), _cell_style(small, "head", first=not place or block.words))
@@ -68,7 +78,7 @@ def _cell_style(size: float, kind: str, *, first: bool) -> ParagraphStyle:
 
 
 def _widths(block: Table, size: float) -> list[float]:
-    """Each column as wide as its longest line asks for; too wide a table gives up width where text can break."""
+    """Fit the columns to their longest line; a table that is too wide narrows columns whose text can wrap."""
     most = WIDTH * (0.6 if block.words else 0.3)
     least, asked = [], []
     for place, name in enumerate(block.head):
@@ -86,3 +96,51 @@ def _widths(block: Table, size: float) -> list[float]:
     if room < over:
         return [part * WIDTH / sum(least) for part in least]
     return [want - over * (want - need) / room for need, want in zip(least, asked, strict=True)]
+
+
+def style(kind: str, **changes: Any) -> ParagraphStyle:
+    """Return one of the paragraph styles of the report, with changes."""
+    looks: dict[str, dict[str, Any]] = {
+        "plain": {}, "soft": {"fontSize": 7.5, "leading": 10, "textColor": SOFT},
+        "strong": {"fontName": "Sans-Bold"}, "code": {"fontName": "Mono", "fontSize": 7, "leading": 9},
+        "title": {"fontName": "Sans-Bold", "fontSize": 17, "leading": 22},
+        "heading": {"fontName": "Sans-Bold", "fontSize": 12.5, "leading": 16, "spaceBefore": 12, "spaceAfter": 6,
+                    "keepWithNext": 1},
+        "caption": {"fontSize": 8, "leading": 11, "textColor": SOFT, "spaceAfter": 2},
+        "number": {"fontName": "Sans-Bold", "fontSize": 16, "leading": 20},
+        "word": {"fontName": "Sans-Bold", "fontSize": 11, "leading": 20},
+    }  # fmt: skip
+    normal = {
+        "fontName": "Sans",
+        "fontSize": 8.6,
+        "leading": 12.2,
+        "textColor": INK,
+        "spaceAfter": 5,
+        "splitLongWords": 1,
+    }
+    return ParagraphStyle(kind, **{**normal, **looks[kind], **changes})
+
+
+def escaped(value: object) -> str:
+    """Return one line of text without markup for reportlab."""
+    return escape(one_line(value))
+
+
+def kept(text: str) -> str:
+    """Return escaped text with its lines and spaces."""
+    lines = ("".join(c for c in line if c.isprintable()) for line in shown(text).splitlines())
+    return escape("\n".join(lines))
+
+
+def one_line(value: object) -> str:
+    """Replace unprintable characters and line breaks by spaces."""
+    return "".join(c if c.isprintable() or c == "\N{NO-BREAK SPACE}" else " " for c in shown(value))
+
+
+def register_fonts() -> None:
+    """Register the fonts with reportlab, once."""
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    known = set(pdfmetrics.getRegisteredFontNames())
+    for name, file in FONTS.items():
+        if name not in known:
+            pdfmetrics.registerFont(TTFont(name, folder / file))

@@ -1,4 +1,4 @@
-"""The content of metrics.json in, the sections of the report that hold its tables out: classes, sources, people."""
+"""Build the report sections with the tables of classes, calibration, sources, sets, abstention, files and people."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +26,7 @@ from covid_xray.evaluation.report.sections import (
 
 
 def figures(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
-    """Each class in a table, the curves below."""
+    """Show the metrics of each class, the curves below."""
     people = m["n_patients"] is not None
     head = ("class", "images", *(["patients"] if people else []))
     head += ("sensitivity", "specificity", "precision", "F1", "AUROC", "AUPRC")
@@ -40,12 +40,12 @@ def figures(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
 
 
 def unit(m: Facts) -> str:
-    """What the bootstrap drew."""
+    """Return what the bootstrap resampled: patients or images."""
     return "patients" if m["n_patients"] is not None else "images"
 
 
 def confusion(m: Facts, text: str, drawn: tuple[Drawn, ...]) -> Section:
-    """Counts of true against predicted class, and scikit-learn's report."""
+    """Show counts of true against predicted class, and scikit-learn's report."""
     head = ("true class", *(f"said {name}" for name in m["classes"]), "all")
     rows = [
         cells(name, *(whole(n) for n in row), whole(sum(row)))
@@ -57,7 +57,7 @@ def confusion(m: Facts, text: str, drawn: tuple[Drawn, ...]) -> Section:
 
 
 def calibration(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
-    """Whether the probabilities can be taken at their word, before and after the temperature."""
+    """Show the calibration measures, before and after the temperature."""
     f = m["figures"]
     c: Any = m.get("calibration")
     scaled = bool(c) and c["temperature"] != 1
@@ -88,7 +88,7 @@ def calibration(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
 
 
 def sources(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
-    """The same figures source by source."""
+    """Show the metrics by source."""
     if not m["by_source"]:
         told = "The table names no source, so nothing is known of how the network fares from place to place."
         return Section("sources", "Each source", (Text(told),))
@@ -105,7 +105,7 @@ def sources(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
 
 
 def prediction_sets(m: Facts) -> Section | None:
-    """How often a set of classes held the truth; `None` where the bundle has no sets."""
+    """Show the coverage of the prediction sets, where the bundle has them."""
     found = m.get("conformal")
     if not found:
         told = "The bundle has none: covid-xray calibrate fits them on validation images."
@@ -122,7 +122,7 @@ def prediction_sets(m: Facts) -> Section | None:
 
 
 def abstention(m: Facts, facts: Facts) -> Section:
-    """How many images it would not answer, why, and what the gate of the bundle refuses."""
+    """Show how many images would not be answered, why, and what the gate of the bundle refuses."""
     found, gate = m["abstention"], facts.get("gate")
     share = found["withheld"] / m["n_images"]
     few = f"{whole(found['withheld'])} of {whole(m['n_images'])} images ({percent(share)})"
@@ -156,7 +156,7 @@ def _gate(gate: Facts | None) -> Text:
 
 
 def files(m: Facts, *, listed: int) -> Section:
-    """What got no score, and what was refused before."""
+    """Show which files got no score, and which were refused before."""
     blocks: list[Block] = []
     if m["failures"]:
         count = len(m["failures"])
@@ -174,7 +174,7 @@ def files(m: Facts, *, listed: int) -> Section:
 
 
 def people(m: Facts) -> Section | None:
-    """Who is in which part of the data set, as far as its table says; `None` where there is no split."""
+    """Show the people in each part of the data set; `None` where there is no split."""
     parts = (m.get("run") or {}).get("parts")
     if not parts:
         return None

@@ -1,15 +1,17 @@
-"""What a report is made of: sections of blocks, plain data that the page (HTML) and the document (PDF) both show.
+"""Define the sections and blocks of a report as plain data, which HTML, Markdown and PDF render.
 
-Every text here is text: it is escaped where it is shown, never before.
+Text is escaped where it is rendered, never before.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from covid_xray.evaluation.report.cases import Case
 from covid_xray.evaluation.report.figures import Chart
 
+TEMPLATES = Path(__file__).parent / "templates"
 NBSP = "\N{NO-BREAK SPACE}"  # a number and its % stay on one line
 NONE = "–"
 Facts = Mapping[str, Any]
@@ -34,7 +36,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Bullets:
-    """A list; with `beware` it stands in an amber box below its title."""
+    """A list; with `beware` it is an amber box below its title."""
 
     items: tuple[str, ...]
     title: str = ""
@@ -43,7 +45,7 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Cell:
-    """A field of a table: its text, small print below it, and `mark`: good, bad, open or nothing."""
+    """A table cell: its text, small print below it, and `mark`: good, bad, open or nothing."""
 
     text: str
     small: str = ""
@@ -62,7 +64,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Card:
-    """One of the figures in large type; `word` when the value is words."""
+    """One value in large type; `word` when it is text."""
 
     label: str
     value: str
@@ -72,14 +74,14 @@ class Card:
 
 @dataclass(frozen=True)
 class Cards:
-    """The figures that matter most, side by side."""
+    """The most important values, side by side."""
 
     cards: tuple[Card, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Charts:
-    """Charts, as many beside each other as fit."""
+    """Charts, as many side by side as fit."""
 
     drawn: tuple[Drawn, ...]
 
@@ -93,21 +95,21 @@ class Cases:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Names and what they are."""
+    """Names with their values."""
 
     rows: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Code:
-    """Text in columns, shown as it is."""
+    """Preformatted text."""
 
     text: str
 
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Blocks that the page shows on a click, and the document in full."""
+    """Blocks that the page shows on a click and the document in full."""
 
     title: str
     blocks: tuple["Block", ...]
@@ -118,7 +120,7 @@ Block = Text | Bullets | Table | Cards | Charts | Cases | Pairs | Code | Fold
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """A heading with its blocks; `key` is its address on the page."""
+    """A heading with its blocks; `key` is its anchor on the page."""
 
     key: str
     title: str
@@ -126,22 +128,22 @@ class Section:
 
 
 def kind(block: Block) -> str:
-    """`table` of a `Table`."""
+    """Return the lower-case name of the block's class."""
     return type(block).__name__.lower()
 
 
 def percent(value: float | None) -> str:
-    """0.843 -> `84.3 %`."""
+    """Format 0.843 as `84.3 %`."""
     return NONE if value is None else f"{100 * value:.1f}{NBSP}%"
 
 
 def plain(value: float | None) -> str:
-    """0.8431 -> `0.843`."""
+    """Format 0.8431 as `0.843`."""
     return NONE if value is None else f"{value:.3f}"
 
 
 def span(figure: Facts | None, *, as_percent: bool = False) -> str:
-    """The interval of a figure as `0.801 to 0.880`, or "" where there is none."""
+    """Format the interval of a figure as `0.801 to 0.880`, or "" where there is none."""
     if not figure or figure.get("ci_low") is None:
         return ""
     if as_percent:
@@ -150,7 +152,7 @@ def span(figure: Facts | None, *, as_percent: bool = False) -> str:
 
 
 def with_span(figure: Facts | None, *, as_percent: bool = False) -> str:
-    """`0.843 (0.801 to 0.880)` for running text."""
+    """Format a figure as `0.843 (0.801 to 0.880)`."""
     if not figure:
         return NONE
     value = percent(figure["value"]) if as_percent else plain(figure["value"])
@@ -159,7 +161,7 @@ def with_span(figure: Facts | None, *, as_percent: bool = False) -> str:
 
 
 def cell(figure: Facts | None, *, as_percent: bool = False, missing: str = NONE, mark: str = "") -> Cell:
-    """A figure with its interval below it."""
+    """Return a cell with a figure and its interval below it."""
     if not figure:
         return Cell(missing)
     value = percent(figure["value"]) if as_percent else plain(figure["value"])
@@ -167,25 +169,31 @@ def cell(figure: Facts | None, *, as_percent: bool = False, missing: str = NONE,
 
 
 def whole(number: int) -> str:
-    """1204 -> `1,204`."""
+    """Format 1204 as `1,204`."""
     return f"{number:,}"
 
 
 def counts(values: Mapping[Any, int]) -> str:
-    """`3 covid, 1,200 normal`."""
+    """Format counts as `3 covid, 1,200 normal`."""
     return ", ".join(f"{count:,} {name}" for name, count in values.items())
 
 
 def cells(*texts: object) -> tuple[Cell, ...]:
-    """A row of plain cells."""
+    """Return a row of plain cells."""
     return tuple(text if isinstance(text, Cell) else Cell(str(text)) for text in texts)
 
 
 def joined(*blocks: Block | Sequence[Block] | None) -> tuple[Block, ...]:
-    """Blocks in a row; `None` is left out, lists are laid flat."""
+    """Flatten blocks and lists of blocks; `None` is left out."""
     flat: list[Block] = []
     for block in blocks:
         if block is None:
             continue
         flat.extend(block if isinstance(block, list | tuple) else [block])  # type: ignore[list-item]
     return tuple(flat)
+
+
+def audit_of(m: Facts) -> Facts | None:
+    """Return the audit of the evaluated network; an audit of another network in the same folder does not count."""
+    found = (m.get("run") or {}).get("audit")
+    return found if found and found["model"]["sha256"] == m["model"]["sha256"] else None

@@ -1,4 +1,4 @@
-"""The subgroups of metrics.json in, the section that shows their gaps out: all attributes, then a fold for each."""
+"""Build the report section on subgroups: the gaps of all attributes, then a table for each."""
 
 from covid_xray.evaluation.report.results_sections import unit
 from covid_xray.evaluation.report.sections import (
@@ -25,7 +25,7 @@ AREAS = "auroc"
 
 
 def subgroups(m: Facts, drawn: tuple[Drawn, ...]) -> Section | None:
-    """Largest gap of each attribute, then every group; `None` for a metrics.json of before."""
+    """Show the largest gap of each attribute and every group; `None` where metrics.json has no subgroups."""
     found = m.get("subgroups")
     if not found:
         return None
@@ -43,19 +43,19 @@ def subgroups(m: Facts, drawn: tuple[Drawn, ...]) -> Section | None:
 
 
 def figure_name(figure: str) -> str:
-    """`sensitivity/covid` -> `sensitivity, covid`."""
+    """Format `sensitivity/covid` as `sensitivity, covid`."""
     if figure == "auroc_macro":
         return "AUROC, mean over classes"
     return figure.replace("auroc/", "AUROC/").replace("/", ", ")
 
 
 def value(figure: str, number: float) -> str:
-    """An AUROC as 0.912, a share as 91.2 %."""
+    """Format an AUROC as 0.912, a share as 91.2 %."""
     return plain(number) if figure.startswith(AREAS) else percent(number)
 
 
 def beyond_chance(gap: Facts) -> bool:
-    """Whether the interval of a gap lies above 0."""
+    """Tell whether the interval of a gap lies above 0."""
     return gap["ci_low"] is not None and gap["ci_low"] > 0
 
 
@@ -105,7 +105,7 @@ def _title(attribute: Facts) -> str:
 
 
 def _groups(m: Facts, attribute: Facts) -> Table:
-    """A row for each group, then one for each class in it, so that the table stays narrow enough for a phone."""
+    """Return a row for each group and one for each class in it, narrow enough for a phone."""
     people = m["n_patients"] is not None
     head = ("group, class", "images", *(["patients"] if people else []), "sensitivity", "specificity", "AUROC")
     gap, rows = attribute["gap"] or {}, []
@@ -135,7 +135,7 @@ def _groups(m: Facts, attribute: Facts) -> Table:
 
 
 def _marks(gap: Facts, group: str) -> dict[str, str]:
-    """The figure with the largest gap is marked where it is lowest and where it is highest."""
+    """Mark the metric with the largest gap in its lowest and highest group."""
     ends = [end for end in ("lowest", "highest") if gap.get(end, {}).get("group") == group]
     return {gap["figure"]: "bad" if ends[0] == "lowest" else "good"} if ends else {}
 

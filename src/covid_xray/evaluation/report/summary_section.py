@@ -1,4 +1,4 @@
-"""The content of metrics.json in, the first section of the report out: the study in plain words, for any reader."""
+"""Build the first section of the report: the study in plain words."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ RESEARCH = "Research use, not for diagnosis."
 
 
 def summary(m: Facts) -> Section:
-    """What was tested, how it went, what to beware of, and what it cannot do."""
+    """Summarise what was tested, the results, the warnings, and the limits."""
     alerts = [Text(text, "alert") for text in (m["banner"], m["confounded"]) if text]
     beware = Bullets(tuple(m["warnings"]), "Before believing these figures", beware=True) if m["warnings"] else None
     told = sentences(m)
@@ -40,7 +40,7 @@ def summary(m: Facts) -> Section:
 
 
 def tested(m: Facts) -> str:
-    """What the network was tested on, and how often it was right."""
+    """Say what the network was tested on, and its accuracy."""
     people = f" of {whole(m['n_patients'])} patients" if m["n_patients"] is not None else ""
     labels = counts({name: n["images"] for name, n in m["labels"].items()})
     accuracy = m["figures"]["accuracy"]
@@ -53,7 +53,7 @@ def tested(m: Facts) -> str:
 
 
 def sentences(m: Facts) -> list[str]:
-    """What the figures say of each class, in whole people out of a hundred, for readers who are no statisticians."""
+    """State the results of each class as counts out of 100 images."""
     found = []
     for name in m["classes"]:
         hit, kept = (m["figures"].get(f"{kind}/{name}") for kind in ("sensitivity", "specificity"))
@@ -69,7 +69,7 @@ def sentences(m: Facts) -> list[str]:
 
 
 def cannot(m: Facts) -> list[str]:
-    """What nobody should take from these figures, as far as the run itself shows it."""
+    """List what the figures do not show, as far as the run can tell."""
     found = [
         "It cannot diagnose, and no decision about a person may rest on it. No regulator has looked at it.",
         f"It knows {len(m['classes'])} answers ({', '.join(m['classes'])}) and gives one of them to any disease.",
@@ -86,7 +86,7 @@ def cannot(m: Facts) -> list[str]:
 
 
 def one_source(m: Facts) -> dict[str, tuple[str, float]]:
-    """Classes of which nearly all tested images come from one source: the source and its share."""
+    """Return classes of which 90 % of the tested images come from one source: the source and its share."""
     found: dict[str, tuple[str, float]] = {}
     if len(m["by_source"]) < 2:
         return found
@@ -99,7 +99,7 @@ def one_source(m: Facts) -> dict[str, tuple[str, float]]:
 
 
 def external(m: Facts) -> tuple[bool, str]:
-    """Whether this was an external test, and why (not): new sources, which do not give the class away."""
+    """Tell whether this was an external test, and why or why not."""
     trained, tested_on = set(m.get("trained_sources") or ()), set(m["by_source"])
     if not trained or not tested_on:
         return False, "the sources trained on or tested are not recorded"
@@ -153,7 +153,7 @@ def _no_lung(m: Facts) -> Card:
 
 
 def _main(m: Facts) -> str:
-    """The one figure that a reader should take away, with what it must be read beside."""
+    """State the main figure with its context."""
     f = m["figures"]
     words = [f"The main figure is the macro-F1 (the mean over the classes), {with_span(f['macro_f1'])}."]
     worst: Any = m["worst_source"]

@@ -1,6 +1,6 @@
 """The report's section on the clinical input: red where missingness tells, absent without an input."""
 
-from covid_xray.evaluation.report.clinical_section import clinical_input
+from covid_xray.evaluation.report.model_sections import clinical_input
 from covid_xray.evaluation.report.sections import Table, Text
 
 FIELD = {"title": "age", "unit": "years", "patients": {"covid": 48, "normal": 84}, "used": True,

@@ -1,4 +1,4 @@
-"""The content of metrics.json and bundle.json in, the last sections of the report out: cases, limits, settings."""
+"""Build the report sections on cases, limits, model, settings and clinical input."""
 
 from typing import Any
 
@@ -7,12 +7,16 @@ from covid_xray.evaluation.report.results_sections import unit
 from covid_xray.evaluation.report.sections import (
     Bullets,
     Cases,
+    Cell,
     Charts,
     Drawn,
     Facts,
     Pairs,
     Section,
+    Table,
     Text,
+    cell,
+    cells,
     counts,
     joined,
     whole,
@@ -25,10 +29,11 @@ LIMITS = (
     "The labels are those of the data set; some are wrong.",
     "The probabilities hold for the mix of classes of this data set, not for a waiting room.",
 )
+ORDER = ("image", "clinical", "joint", "joint-permuted", "missingness", "joint-usual", "joint-missingness")
 
 
 def cases(shown: tuple[Case, ...]) -> Section | None:
-    """The grid of right and wrong answers; `None` when there is none."""
+    """Show the grid of right and wrong answers; `None` without cases."""
     if not shown:
         return None
     told = f"{RULE} Left: the radiograph. Right: the same with the Grad-CAM map of the class that the network named."
@@ -37,12 +42,12 @@ def cases(shown: tuple[Case, ...]) -> Section | None:
 
 
 def limits() -> Section:
-    """What no figure here can say."""
+    """State what no figure of the report can show."""
     return Section("limits", "Limits", (Bullets(LIMITS),))
 
 
 def model(m: Facts, facts: Facts, drawn: tuple[Drawn, ...] = ()) -> Section:
-    """Which network, trained on what, measured how."""
+    """Show the network, its training data and the settings."""
     rows: list[tuple[str, Any]] = [
         ("Network", f"{m['model']['name']} {m['model']['version']}"),
         ("SHA-256", m["model"]["sha256"]),
@@ -56,7 +61,7 @@ def model(m: Facts, facts: Facts, drawn: tuple[Drawn, ...] = ()) -> Section:
 
 
 def intervals(m: Facts) -> str:
-    """How the intervals were made."""
+    """Describe how the intervals were made."""
     s = m["settings"]
     return (
         f"95 %, percentile bootstrap, {whole(s['rounds'])} rounds over {unit(m)}, seed {s['seed']}; for a proportion "
@@ -103,3 +108,43 @@ def _made(m: Facts) -> list[tuple[str, Any]]:
     if "packages" in made:
         rows.append(("Packages", ", ".join(f"{name} {version}" for name, version in made["packages"].items())))
     return rows
+
+
+def clinical_input(facts: Facts) -> Section | None:
+    """Show the clinical fields and their added value, the warning about missingness first; `None` without them."""
+    fusion = facts.get("fusion")
+    if not fusion:
+        return None
+    worth = fusion.get("worth")
+    blocks = joined(
+        Text(worth["warning"], "alert") if worth and worth["warning"] else None,
+        Text("The bundle also answers with what is known of the patient; the answer for the image alone stays."),
+        Bullets(tuple(worth["lines"])) if worth else Text("What it is worth was not measured: covid-xray fuse does."),
+        _worth(worth) if worth else None,
+        _fields(fusion),
+        Text(
+            "Each row answers for patients that its models never saw. A field speaks only where training states it for "
+            "20 patients of two classes, and only by its value: that it is filled in moves nothing.",
+            "soft",
+        ),
+    )
+    return Section("clinical", "With clinical values", blocks)
+
+
+def _worth(worth: Facts) -> Table:
+    found = worth["macro_f1"]
+    rows = [(Cell(found[name]["sees"]), cell(found[name])) for name in ORDER if name in found]
+    title = f"What was seen, on {whole(worth['images'])} images of {whole(worth['patients'])} patients"
+    return Table(title, ("what was seen", "macro-F1"), tuple(rows))
+
+
+def _fields(fusion: Facts) -> Table:
+    rows = [
+        cells(
+            Cell(field["title"], field["unit"]), counts(field["patients"]),
+            f"speaks about {', '.join(field['classes'])}" if field["used"] else "cannot change an answer",
+        )
+        for field in fusion["fields"]
+        if field["used"] or any(field["patients"].values())
+    ]  # fmt: skip
+    return Table("Fields of the clinical input", ("field", "patients of training", "use"), tuple(rows), words=True)
