@@ -16,12 +16,12 @@ from scipy.stats import binomtest
 
 from benchmarks._support.results import RESULTS, markdown_table, write_results
 from covid_xray.evaluation.metrics.calibration import fit_temperature
-from covid_xray.evaluation.metrics.conformal import band, conformal_quantile
+from covid_xray.evaluation.metrics.conformal import conformal_quantile, coverage_band
 from covid_xray.evaluation.metrics.decision_curve import THRESHOLDS, decision_curve
 from covid_xray.evaluation.metrics.intervals import bootstrap, proportions
 from covid_xray.evaluation.metrics.metrics import compute
-from covid_xray.evaluation.metrics.operating_points import Side, reached
-from covid_xray.evaluation.metrics.prevalence import at_prevalences, predictive_values
+from covid_xray.evaluation.metrics.operating_points import OneVsRest, achieved_rates
+from covid_xray.evaluation.metrics.prevalence import predictive_values, predictive_values_at
 from covid_xray.inference.prediction_sets import METHODS, prediction_sets
 
 CLASSES = ("covid", "normal")
@@ -72,12 +72,12 @@ def figures_of(labels: np.ndarray, p: np.ndarray, groups: np.ndarray, *, rounds:
     """Compute the interval (low, high) of every figure of a study."""
     found = {name: (i.low, i.high) for name, i in
              bootstrap(labels, p, CLASSES, groups=groups, rounds=rounds, seed=seed).items()}  # fmt: skip
-    about = Side(p[:, 0], labels == 0, None, groups)
-    at = reached(about, CUT, rounds=rounds, seed=seed)
+    about = OneVsRest(p[:, 0], labels == 0, None, groups)
+    at = achieved_rates(about, CUT, rounds=rounds, seed=seed)
     found |= {
         f"{side} of a point": (at[side]["ci_low"], at[side]["ci_high"]) for side in ("sensitivity", "specificity")
     }
-    (row,) = at_prevalences(about, CUT, prevalences=[SHARE], rounds=rounds, seed=seed)
+    (row,) = predictive_values_at(about, CUT, prevalences=[SHARE], rounds=rounds, seed=seed)
     found |= {f"{side} at {SHARE:.0%}": (row[side]["ci_low"], row[side]["ci_high"]) for side in ("ppv", "npv")}
     curve, place = decision_curve(about, rounds=rounds, seed=seed), int(np.searchsorted(THRESHOLDS, NET))
     for name in ("model", "gain"):
@@ -140,7 +140,7 @@ def of_sets(studies: int) -> list[dict]:
     rows = []
     for (method, level), values in found.items():
         hits, sizes = np.array(values).T
-        low, high = band(TESTED, calibration=CALIBRATION, coverage=level)
+        low, high = coverage_band(TESTED, calibration=CALIBRATION, coverage=level)
         rows.append({"method": method, "coverage": level, "mean": hits.mean(), "mean_size": sizes.mean(),
                      "band": [low, high], "inside": ((hits >= low) & (hits <= high)).mean(),
                      "not_below": (hits >= low).mean()})  # fmt: skip

@@ -29,8 +29,8 @@ from covid_xray.data.manifest.tables import read_table
 from covid_xray.data.split.groups import groups, with_duplicates
 from covid_xray.data.split.split import read_split
 from covid_xray.evaluation.gate.fit import fit_gate, objections, values_of
-from covid_xray.evaluation.gate.random_crops import pieces_of
-from covid_xray.evaluation.gate.sample import sample_of
+from covid_xray.evaluation.gate.random_crops import crop_images
+from covid_xray.evaluation.gate.sample import measure_sample
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.gate import Gate, open_gate, reasons
 from covid_xray.inference.gate_features import look
@@ -196,8 +196,8 @@ def against(measured: dict[str, list], usual: dict[str, list], words: tuple[str,
 def left_out(predictor: Predictor, held: Manifest, *, learnt: int, rate: float) -> dict[str, dict]:
     """Fit a gate without each source in turn and apply it to that source, as a new hospital would experience it."""
     few = sorted(held.table["image"].sample(min(learnt, len(held.table)), random_state=0))
-    sample = sample_of(predictor, held.take(few))
-    pieces = pieces_of(predictor, held.take(few[::2]))
+    sample = measure_sample(predictor, held.take(few))
+    pieces = crop_images(predictor, held.take(few[::2]))
     found = {}
     for source in sorted(set(sample.sources)):
         inside = sample.sources == source

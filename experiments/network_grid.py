@@ -93,7 +93,7 @@ def _start_worker(data: Path, lungs: Path) -> None:
 def _views_of(image: str) -> dict[str, np.ndarray]:
     import dataclasses
 
-    from covid_xray.evaluation.audit.interventions import MARGIN, widened
+    from covid_xray.evaluation.audit.interventions import MARGIN, dilate
     from covid_xray.images.decode import decode
     from covid_xray.images.pixels import to_input
     from covid_xray.inference.lungs import WHOLE, cropped
@@ -101,7 +101,7 @@ def _views_of(image: str) -> dict[str, np.ndarray]:
     film = decode(_views_of.data / image)  # type: ignore[attr-defined]
     found = _views_of.finder.find(film)  # type: ignore[attr-defined]
     mask = found.at_size(*film.pixels.shape) if found.plausible else np.zeros(film.pixels.shape, bool)
-    around = widened(mask[None], share=MARGIN)[0]
+    around = dilate(mask[None], share=MARGIN)[0]
     box = found.box if found.plausible else WHOLE
 
     def view(pixels: np.ndarray, region: tuple[float, ...]) -> np.ndarray:

@@ -18,7 +18,7 @@ from benchmarks._support.results import RESULTS, ROOT, markdown_table, write_res
 from covid_xray.bundle.lung_network_folder import read_network
 from covid_xray.cli import selection
 from covid_xray.data.split.groups import groups
-from covid_xray.evaluation.metrics.intervals import group_codes, percentiles, resamples
+from covid_xray.evaluation.metrics.intervals import group_codes, percentiles, resample_weights
 from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.lungs import LungFinder
@@ -108,7 +108,7 @@ def auroc(table: pd.DataFrame, positive: pd.Series, negative: pd.Series) -> dict
     high, low = share[is_positive][:, None], share[~is_positive][None]
     wins = (high > low) + 0.5 * (high == low)
     codes = group_codes(part["person"], count=len(part))
-    weights = np.concatenate(list(resamples(codes, rounds=ROUNDS, seed=0)))
+    weights = np.concatenate(list(resample_weights(codes, rounds=ROUNDS, seed=0)))
     ups, downs = weights[:, is_positive], weights[:, ~is_positive]
     with np.errstate(invalid="ignore"):
         drawn = ((ups @ wins) * downs).sum(axis=1) / (ups.sum(axis=1) * downs.sum(axis=1))

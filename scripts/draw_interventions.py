@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from covid_xray.evaluation.audit.audit_figures import examples
-from covid_xray.evaluation.audit.interventions import whole_input
+from covid_xray.evaluation.audit.interventions import prepare_input
 from covid_xray.evaluation.report.figures import LIGHT
 from covid_xray.images.phantoms.phantom import draw, draw_anatomy, lung_mask
 
@@ -20,7 +20,7 @@ def main() -> None:
         [draw(person, finding="covid" if n < 1 else "normal", size=224).pixels for n, person in enumerate(people)]
     )
     lungs = np.stack([lung_mask(person, size=224) for person in people])
-    drawn = examples(whole_input(pixels, lungs).take(slice(0, 2)), LIGHT)
+    drawn = examples(prepare_input(pixels, lungs).take(slice(0, 2)), LIGHT)
     Image.open(io.BytesIO(drawn)).convert("L").save(PAGE, optimize=True)
 
 

@@ -9,7 +9,7 @@ import pytest
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.errors import InputRefused
-from covid_xray.evaluation.calibrate import Wishes, fit, fit_or_say, summary
+from covid_xray.evaluation.calibrate import CalibrationSettings, describe_calibration, fit, fit_or_explain
 from covid_xray.evaluation.predictions import predict_manifest
 from covid_xray.inference.predictor import Predictor
 from support.bundles import CLASSES, grey, make_bundle, network
@@ -34,7 +34,7 @@ def drawn(root: Path, count: int) -> Manifest:
 def test_thresholds_split_the_answers_of_the_predictor_as_they_did_when_they_were_chosen(bundle, tmp_path):
     """What was counted on calibrated probabilities is counted again on the answers of the bundle: to the last image."""
     manifest = drawn(tmp_path / "data", 75)
-    facts = fit(bundle, manifest, part="calibration", wishes=Wishes(rounds=20))
+    facts = fit(bundle, manifest, part="calibration", wishes=CalibrationSettings(rounds=20))
     assert load_bundle(bundle).facts["operating_points"] == facts["operating_points"]
     stored = facts["operating_points"]["covid"]["points"]
     table = predict_manifest(Predictor(bundle), manifest).table
@@ -51,8 +51,8 @@ def test_thresholds_split_the_answers_of_the_predictor_as_they_did_when_they_wer
 
 def test_fitting_twice_gives_the_same(bundle, tmp_path):
     manifest = drawn(tmp_path / "data", 66)
-    assert fit(bundle, manifest, part="val", wishes=Wishes(rounds=20)) == fit(
-        bundle, manifest, part="val", wishes=Wishes(rounds=20)
+    assert fit(bundle, manifest, part="val", wishes=CalibrationSettings(rounds=20)) == fit(
+        bundle, manifest, part="val", wishes=CalibrationSettings(rounds=20)
     )
 
 
@@ -61,7 +61,7 @@ def test_too_few_images_leave_the_bundle_as_it_was_and_are_said(bundle, tmp_path
     before = (bundle / "bundle.json").read_bytes()
     with pytest.raises(InputRefused, match="at least 20"):
         fit(bundle, manifest, part="calibration")
-    assert fit_or_say(bundle, manifest, part="calibration").startswith("not calibrated: Too few images")
+    assert fit_or_explain(bundle, manifest, part="calibration").startswith("not calibrated: Too few images")
     assert (bundle / "bundle.json").read_bytes() == before
 
 
@@ -69,9 +69,9 @@ def test_classes_of_no_covid_have_no_points_unless_one_is_named(tmp_path):
     manifest = drawn(tmp_path / "data", 66)
     table = manifest.table.assign(label=manifest.table["label"].replace("covid", "flu"))
     folder = make_bundle(tmp_path / "flu", model=network(sharpness=1.5), classes=["flu", "normal", "virus"])
-    facts = fit(folder, dataclasses.replace(manifest, table=table), part="val", wishes=Wishes(rounds=20))
+    facts = fit(folder, dataclasses.replace(manifest, table=table), part="val", wishes=CalibrationSettings(rounds=20))
     assert facts["operating_points"] == {}
-    wishes = Wishes(rounds=20, positive=("flu",))
+    wishes = CalibrationSettings(rounds=20, positive=("flu",))
     facts = fit(folder, dataclasses.replace(manifest, table=table), part="val", wishes=wishes)
     assert set(facts["operating_points"]) == {"flu"}
-    assert "flu: rule-out" in summary(facts)
+    assert "flu: rule-out" in describe_calibration(facts)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from covid_xray.evaluation.measure import measure, shown
-from covid_xray.evaluation.metrics.conformal import conformal_facts
+from covid_xray.evaluation.metrics.conformal import fit_conformal
 from covid_xray.evaluation.predictions import predict_manifest
 from support.brightness import CLASSES, Brightness, Described, manifest
 
@@ -110,7 +110,7 @@ def test_the_coverage_of_the_sets_is_told_where_the_bundle_has_them(tmp_path):
     data = manifest(tmp_path, [{**row, "source": "site"} for row in rows(30)])
     predictions = predict_manifest(Brightness(), data)
     assert measure(predictions, data, Described(), rounds=10, seed=0)["conformal"] is None
-    stored = {"part": "val", **conformal_facts(predictions)}
+    stored = {"part": "val", **fit_conformal(predictions)}
     found = measure(predictions, data, Described(facts={"conformal": stored}), rounds=10, seed=0)["conformal"]
     assert (found["method"], found["coverage"], found["images"], found["part"]) == ("lac", 0.9, 30, "val")
     row = next(row for row in found["rows"] if (row["method"], row["coverage"]) == ("lac", 0.9))

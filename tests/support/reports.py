@@ -8,7 +8,7 @@ from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.predictions import predict_manifest
 from covid_xray.evaluation.report.charts import charts
 from covid_xray.evaluation.report.figures import LIGHT, render
-from covid_xray.evaluation.report.sections import Drawn
+from covid_xray.evaluation.report.sections import RenderedChart
 from support.brightness import CLASSES, Brightness, Described, manifest
 
 EVIL = "\"><img src=x onerror=alert(1)><script>alert(2)<&'{{ 7*7 }}"
@@ -58,5 +58,5 @@ def results(tmp_path_factory):
     data = manifest(root, rows)
     predictions = predict_manifest(Brightness(), data)
     metrics = measure(predictions, data, Described(), rounds=20, seed=0)
-    drawn = [Drawn(c, render(c, LIGHT), render(c, LIGHT)) for c in charts(predictions, metrics, None)[:1]]
+    drawn = [RenderedChart(c, render(c, LIGHT), render(c, LIGHT)) for c in charts(predictions, metrics, None)[:1]]
     return {**BARE, "title": "A study", **metrics}, drawn

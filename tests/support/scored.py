@@ -5,7 +5,7 @@ import pandas as pd
 
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.metrics.operating_points import (
-    Side,
+    OneVsRest,
 )
 from covid_xray.evaluation.predictions import FAILED, Predictions, predict_manifest, probability_columns
 from support.brightness import Brightness, Described, manifest
@@ -41,11 +41,11 @@ def two(count: int = 60, *, seed: int = 0, chances: tuple[float, float] = (0.6, 
     return [answers(labels, random.random(count) < chance, seed=seed + n, **others) for n, chance in enumerate(chances)]
 
 
-def drawn(count: int = 300, *, seed: int = 0, gap: float = 1.5, digits: int = 9) -> Side:
+def drawn(count: int = 300, *, seed: int = 0, gap: float = 1.5, digits: int = 9) -> OneVsRest:
     random = np.random.default_rng(seed)
     positive = random.random(count) < 0.4
     scores = 1 / (1 + np.exp(-random.normal(gap * (positive - 0.5), 1)))
-    return Side(scores.round(digits), positive)
+    return OneVsRest(scores.round(digits), positive)
 
 
 def predictions(labels: list[int], *, seed: int = 0) -> Predictions:

@@ -8,7 +8,7 @@ from covid_xray.errors import BadManifest
 COMPARED = "macro_f1"
 
 
-def compared(baselines: Mapping[str, Any] | None, classes: Sequence[str]) -> dict[str, Any] | None:
+def check_baselines(baselines: Mapping[str, Any] | None, classes: Sequence[str]) -> dict[str, Any] | None:
     """Return the baselines as metrics.json holds them (`schema.Baselines`); `None` where none were measured.
 
     Args:

@@ -8,10 +8,10 @@ from typing import Any
 from covid_xray.bundle.bundle import load_bundle, record
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import InputRefused, UsageError
-from covid_xray.evaluation.metrics.calibration import calibration_facts, with_temperature
-from covid_xray.evaluation.metrics.conformal import conformal_facts
-from covid_xray.evaluation.metrics.operating_points import operating_points, positives, side
-from covid_xray.evaluation.metrics.subgroups import patients
+from covid_xray.evaluation.metrics.calibration import calibrate_predictions, fit_calibration
+from covid_xray.evaluation.metrics.conformal import fit_conformal
+from covid_xray.evaluation.metrics.operating_points import fit_operating_points, one_vs_rest, positive_classes
+from covid_xray.evaluation.metrics.subgroups import patient_groups
 from covid_xray.evaluation.predictions import Predictions, Progress, predict_manifest
 from covid_xray.inference.prediction_sets import METHODS
 from covid_xray.inference.predictor import Predictor
@@ -20,7 +20,7 @@ Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Wishes:
+class CalibrationSettings:
     """Settings of a calibration."""
 
     coverage: float = 0.9  # share of sets that hold the true class
@@ -31,7 +31,12 @@ class Wishes:
 
 
 def fit(
-    folder: Path, manifest: Manifest, *, part: str, wishes: Wishes | None = None, progress: Progress | None = None
+    folder: Path,
+    manifest: Manifest,
+    *,
+    part: str,
+    wishes: CalibrationSettings | None = None,
+    progress: Progress | None = None,
 ) -> Facts:
     """Fit everything on the images of `manifest`, record it in the bundle in `folder`, and return what was recorded.
 
@@ -47,19 +52,21 @@ def fit(
         UsageError: an unknown method or class.
         InputRefused: too few images (code `too-few`); the bundle stays unchanged.
     """
-    wishes = wishes or Wishes()
+    wishes = wishes or CalibrationSettings()
     bundle = load_bundle(folder)
     if wishes.method not in METHODS:
         raise UsageError(f"Unknown method: {wishes.method}. Give --method {', '.join(METHODS)}.")
-    positives(bundle.classes, wishes.positive)
+    positive_classes(bundle.classes, wishes.positive)
     raw = Predictor(dataclasses.replace(bundle, temperature=1.0))
     predictions = predict_manifest(raw, manifest, progress=progress)
-    facts = fitted(predictions, manifest, sha256=bundle.sha256, part=part, wishes=wishes)
+    facts = fit_predictions(predictions, manifest, sha256=bundle.sha256, part=part, wishes=wishes)
     record(folder, **facts)
     return facts
 
 
-def fitted(predictions: Predictions, manifest: Manifest, *, sha256: str, part: str, wishes: Wishes) -> Facts:
+def fit_predictions(
+    predictions: Predictions, manifest: Manifest, *, sha256: str, part: str, wishes: CalibrationSettings
+) -> Facts:
     """Return `temperature`, `calibration`, `conformal` and `operating_points` for bundle.json.
 
     Args:
@@ -68,35 +75,35 @@ def fitted(predictions: Predictions, manifest: Manifest, *, sha256: str, part: s
         sha256: of the network.
         part, wishes: as for `fit`.
     """
-    calibration = {"part": part, "failed": len(predictions.failures), **calibration_facts(predictions)}
+    calibration = {"part": part, "failed": len(predictions.failures), **fit_calibration(predictions)}
     temperature = calibration["temperature"]
-    tempered = with_temperature(predictions, temperature=temperature)
-    conformal = {"part": part, **conformal_facts(tempered, coverage=wishes.coverage, method=wishes.method)}
-    table, groups = tempered.table, patients(tempered, manifest)
+    tempered = calibrate_predictions(predictions, temperature=temperature)
+    conformal = {"part": part, **fit_conformal(tempered, coverage=wishes.coverage, method=wishes.method)}
+    table, groups = tempered.table, patient_groups(tempered, manifest)
     sources = list(table["source"]) if "source" in table and (table["source"] != "").any() else None
     draws: Facts = {"rounds": wishes.rounds, "seed": wishes.seed}
     points = {
-        name: operating_points(
-            side(tempered, name, groups=groups, sources=sources),
+        name: fit_operating_points(
+            one_vs_rest(tempered, name, groups=groups, sources=sources),
             sha256=sha256, temperature=temperature, part=part, **draws,
         )
-        for name in positives(tempered.classes, wishes.positive)
+        for name in positive_classes(tempered.classes, wishes.positive)
     }  # fmt: skip
     return {
         "temperature": temperature, "calibration": calibration, "conformal": conformal, "operating_points": points,
     }  # fmt: skip
 
 
-def fit_or_say(folder: Path, manifest: Manifest, *, part: str, progress: Progress | None = None) -> str:
+def fit_or_explain(folder: Path, manifest: Manifest, *, part: str, progress: Progress | None = None) -> str:
     """Fit as `fit` does; too few images leave the bundle unchanged. Return in words what was done, or why not."""
     try:
         facts = fit(folder, manifest, part=part, progress=progress)
     except InputRefused as error:
         return f"not calibrated: {error.message}"
-    return f"temperature {facts['temperature']:.3f}, {summary(facts)}"
+    return f"temperature {facts['temperature']:.3f}, {describe_calibration(facts)}"
 
 
-def summary(facts: Facts) -> str:
+def describe_calibration(facts: Facts) -> str:
     """Describe the recorded sets and points in one line."""
     conformal = facts["conformal"]
     level = f"{conformal['coverage']:g}"

@@ -7,23 +7,23 @@ from typing import Any
 from covid_xray.config import Limits
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import InputRefused
-from covid_xray.evaluation.baseline_comparison import compared
+from covid_xray.evaluation.baseline_comparison import check_baselines
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.metrics.metrics import classification_report
-from covid_xray.evaluation.predictions import Answering, Predictions, Progress, predict_manifest, write_predictions
-from covid_xray.evaluation.report.cases import Case, draw, sheet
+from covid_xray.evaluation.predictions import ImagePredictor, Predictions, Progress, predict_manifest, write_predictions
+from covid_xray.evaluation.report.cases import Case, render_cases, render_sheet
 from covid_xray.evaluation.report.charts import charts, decision_charts
 from covid_xray.evaluation.report.checklist import assess, checklist_markdown
 from covid_xray.evaluation.report.figures import DARK, LIGHT, Chart, read_history, render
 from covid_xray.evaluation.report.html import model_card, report_html, sections
 from covid_xray.evaluation.report.markdown import report_markdown
 from covid_xray.evaluation.report.pdf import report_pdf
-from covid_xray.evaluation.report.sections import Drawn
+from covid_xray.evaluation.report.sections import RenderedChart
 from covid_xray.files import replacing, write_json, write_text
 
 
 def evaluate(
-    predictor: Answering,
+    predictor: ImagePredictor,
     manifest: Manifest,
     *,
     out: Path,
@@ -61,18 +61,20 @@ def evaluate(
         BadManifest: nothing to evaluate, labels that the network does not know, or baselines of something else.
         InputRefused: no image could be scored.
     """
-    yardstick = compared(baselines, predictor.classes)
-    predictions = _answered(predictor, manifest, out / "predictions.csv", progress=progress)
+    yardstick = check_baselines(baselines, predictor.classes)
+    predictions = _predict_and_write(predictor, manifest, out / "predictions.csv", progress=progress)
     found = measure(predictions, manifest, predictor.bundle, rounds=rounds, seed=seed, prevalence=prevalence)
     told = {"title": title, "banner": banner, "part": part}
     metrics = {**told, **found, "baselines": yardstick, "run": dict(run) if run else None}
     drawings = [*charts(predictions, metrics, read_history(history)), *decision_charts(metrics)]
-    cases = draw(predictor, predictions, manifest, limits=Limits())
+    cases = render_cases(predictor, predictions, manifest, limits=Limits())
     _write(out, metrics, drawings, cases, predictions=predictions, facts=predictor.bundle.facts, pdf=pdf)
     return metrics
 
 
-def _answered(predictor: Answering, manifest: Manifest, path: Path, *, progress: Progress | None) -> Predictions:
+def _predict_and_write(
+    predictor: ImagePredictor, manifest: Manifest, path: Path, *, progress: Progress | None
+) -> Predictions:
     """Predict the manifest and write the predictions to `path`, even where none is usable."""
     predictions = predict_manifest(predictor, manifest, progress=progress)
     write_predictions(path, predictions)
@@ -96,11 +98,11 @@ def _write(
     pdf: bool,
 ) -> None:
     text = classification_report(predictions.labels, predictions.predicted, predictions.classes)
-    drawn = [Drawn(chart, render(chart, LIGHT), render(chart, DARK)) for chart in drawings]
+    drawn = [RenderedChart(chart, render(chart, LIGHT), render(chart, DARK)) for chart in drawings]
     for picture in drawn:
         write_bytes(out / "figures" / f"{picture.chart.name}.png", picture.light)
     if cases:
-        write_bytes(out / "figures" / "cases.png", sheet(cases))
+        write_bytes(out / "figures" / "cases.png", render_sheet(cases))
     write_text(out / "classification_report.txt", text)
     write_json(out / "metrics.json", metrics)
     write_text(out / "model_card.md", model_card(metrics, facts=facts))

@@ -8,15 +8,22 @@ from numpy.typing import NDArray
 
 from covid_xray.data.doctor.pitfall import cramers_v
 from covid_xray.data.manifest.manifest import Manifest
-from covid_xray.evaluation.metrics.abstention import abstention
-from covid_xray.evaluation.metrics.calibration import before_and_after
-from covid_xray.evaluation.metrics.conformal import coverage_facts
-from covid_xray.evaluation.metrics.decisions import decisions
+from covid_xray.evaluation.metrics.abstention import measure_abstention
+from covid_xray.evaluation.metrics.calibration import compare_calibration
+from covid_xray.evaluation.metrics.conformal import measure_coverage
+from covid_xray.evaluation.metrics.decisions import evaluate_decisions
 from covid_xray.evaluation.metrics.intervals import bootstrap
 from covid_xray.evaluation.metrics.metrics import ECE_BINS, confusion
-from covid_xray.evaluation.metrics.subgroup_gaps import by_attribute
-from covid_xray.evaluation.metrics.subgroups import CONFOUNDED, NOT_STATED, SMALLEST, by_column, patients, worst
-from covid_xray.evaluation.predictions import Identity, Predictions
+from covid_xray.evaluation.metrics.subgroup_gaps import measure_subgroups
+from covid_xray.evaluation.metrics.subgroups import (
+    CONFOUNDED,
+    NOT_STATED,
+    SMALLEST,
+    by_column,
+    patient_groups,
+    worst_group,
+)
+from covid_xray.evaluation.predictions import ModelIdentity, Predictions
 from covid_xray.files import shown
 
 LEVEL = 0.95
@@ -30,7 +37,7 @@ Facts = dict[str, Any]
 def measure(
     predictions: Predictions,
     manifest: Manifest,
-    model: Identity,
+    model: ModelIdentity,
     *,
     rounds: int,
     seed: int,
@@ -48,7 +55,7 @@ def measure(
     Raises:
         UsageError: an invalid prevalence.
     """
-    groups = patients(predictions, manifest)
+    groups = patient_groups(predictions, manifest)
     labels, p = predictions.labels, predictions.probabilities
     found = bootstrap(labels, p, predictions.classes, groups=groups, rounds=rounds, seed=seed, level=LEVEL)
     table = predictions.table
@@ -62,16 +69,18 @@ def measure(
         "labels": _labels(predictions, groups),
         "trained_sources": _trained_sources(model),
         "figures": {name: interval.as_dict() for name, interval in found.items()},
-        "calibration": before_and_after(predictions, temperature=float(model.facts.get("temperature", 1.0))),
+        "calibration": compare_calibration(predictions, temperature=float(model.facts.get("temperature", 1.0))),
         "conformal": _conformal(predictions, model, sources),
-        **decisions(predictions, model, groups=groups, sources=sources, stated=prevalence, rounds=rounds, seed=seed),
+        **evaluate_decisions(
+            predictions, model, groups=groups, sources=sources, stated=prevalence, rounds=rounds, seed=seed
+        ),
         "confusion_matrix": _confusion(predictions),
         "by_source": by_source,
-        "worst_source": worst(by_source, WORST_BY),
-        "subgroups": by_attribute(predictions, groups=groups, rounds=rounds, seed=seed, level=LEVEL),
+        "worst_source": worst_group(by_source, WORST_BY),
+        "subgroups": measure_subgroups(predictions, groups=groups, rounds=rounds, seed=seed, level=LEVEL),
         "confounding": {"cramers_v": _cramers_v(table) if sources else None},
         "cannot_say": int((table["reasons"] != "").sum()),
-        "abstention": abstention(predictions, groups=groups, rounds=rounds, seed=seed),
+        "abstention": measure_abstention(predictions, groups=groups, rounds=rounds, seed=seed),
         "failures": _records(predictions.failures),
         "quarantined": _records(manifest.quarantine),
         "settings": {"rounds": rounds, "seed": seed, "level": LEVEL, "ece_bins": ECE_BINS},
@@ -84,7 +93,7 @@ def images(count: int) -> str:
     return "1 image" if count == 1 else f"{count:,} images"
 
 
-def _trained_sources(model: Identity) -> list[str]:
+def _trained_sources(model: ModelIdentity) -> list[str]:
     told = (model.facts.get("training_data") or {}).get("source") or {}
     return sorted(name for name in told if name and name != NOT_STATED)
 
@@ -110,12 +119,12 @@ def _confusion(predictions: Predictions) -> Facts:
     return {"rows": "true class", "columns": "predicted class", "counts": counts.tolist()}
 
 
-def _conformal(predictions: Predictions, model: Identity, sources: list[str] | None) -> Facts | None:
+def _conformal(predictions: Predictions, model: ModelIdentity, sources: list[str] | None) -> Facts | None:
     stored = model.facts.get("conformal")
     if not stored:
         return None
     used = {key: stored[key] for key in ("method", "coverage", "images", "part")}
-    return {**used, "rows": coverage_facts(predictions, stored, sources=sources)}
+    return {**used, "rows": measure_coverage(predictions, stored, sources=sources)}
 
 
 def _records(table: Any) -> list[dict[str, str]]:
@@ -134,7 +143,7 @@ def _confounded(facts: Facts) -> str:
         return ""
     return (
         f"Class and source are confounded (Cramer's V = {v:.2f}, above {CONFOUNDED}): a network that only recognises "
-        "where an image comes from would score high here. These figures are no evidence that it recognises disease."
+        "the source of an image would score high here. These figures are no evidence that it recognises disease."
     )
 
 
@@ -145,7 +154,7 @@ def _trained_on(manifest: Manifest) -> str:
 
 def _absent(facts: Facts) -> str:
     absent = [name for name, counts in facts["labels"].items() if counts["images"] == 0]
-    return f"No image of {', '.join(absent)} was tested, so nothing is known of that class here." if absent else ""
+    return f"No image of {', '.join(absent)} was tested, so the figures say nothing about it." if absent else ""
 
 
 def _small(facts: Facts) -> str:

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.split.groups import JOINING
 from covid_xray.errors import InputRefused
-from covid_xray.evaluation.metrics.intervals import ENOUGH, group_codes, resamples
+from covid_xray.evaluation.metrics.intervals import MIN_DEFINED, group_codes, resample_weights
 from covid_xray.evaluation.metrics.metrics import Floats, prepare, weighted
 from covid_xray.evaluation.metrics.paired_tests import delong, holm, mcnemar
-from covid_xray.evaluation.metrics.subgroups import SMALLEST, patients
+from covid_xray.evaluation.metrics.subgroups import SMALLEST, patient_groups
 from covid_xray.evaluation.predictions import Predictions, read_predictions
 
 FILE = "predictions.csv"
@@ -113,7 +113,7 @@ def _patients(predictions: Predictions, other: pd.DataFrame) -> NDArray[np.str_]
         if column in other and (column not in table or (table[column] == "").all()):
             table = table.assign(**{column: other[column]})
     nothing = pd.DataFrame(columns=["image", "code", "reason"], dtype=str)
-    return patients(predictions, Manifest(table, Path(), nothing))
+    return patient_groups(predictions, Manifest(table, Path(), nothing))
 
 
 def _differences(pair: Pair, codes: NDArray[np.int64], *, rounds: int, seed: int, level: float) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _differences(pair: Pair, codes: NDArray[np.int64], *, rounds: int, seed: int
     everyone = np.ones((1, len(codes)))
     values, others = weighted(first, everyone), weighted(second, everyone)
     blocks = []
-    for weights in resamples(codes, rounds=rounds, seed=seed):
+    for weights in resample_weights(codes, rounds=rounds, seed=seed):
         a, b = weighted(first, weights), weighted(second, weights)
         blocks.append({name: b[name] - a[name] for name in a})
     found = {}
@@ -136,7 +136,7 @@ def _differences(pair: Pair, codes: NDArray[np.int64], *, rounds: int, seed: int
 
 def _ends(drawn: Floats, level: float) -> tuple[float | None, float | None]:
     defined = drawn[np.isfinite(drawn)]
-    if len(defined) < ENOUGH * len(drawn):
+    if len(defined) < MIN_DEFINED * len(drawn):
         return None, None
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -23,7 +23,7 @@ REASONS, ERROR, MESSAGE = "reasons", "error", "error_message"
 Progress = Callable[[int, int], None]
 
 
-class Identity(Protocol):
+class ModelIdentity(Protocol):
     """What the report says about the network."""
 
     @property
@@ -39,14 +39,14 @@ class Identity(Protocol):
     def facts(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
-class Answering(Protocol):
+class ImagePredictor(Protocol):
     """The part of `inference.predictor.Predictor` that evaluation needs."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...  # noqa: D102
 
     @property
-    def bundle(self) -> Identity: ...  # noqa: D102
+    def bundle(self) -> ModelIdentity: ...  # noqa: D102
 
     def predict_many(  # noqa: D102
         self, sources: Iterable[Path], *, class_maps: bool = False
@@ -88,7 +88,7 @@ def probability_columns(classes: Sequence[str]) -> list[str]:
     return [f"p_{name}" for name in classes]
 
 
-def predict_manifest(predictor: Answering, manifest: Manifest, *, progress: Progress | None = None) -> Predictions:
+def predict_manifest(predictor: ImagePredictor, manifest: Manifest, *, progress: Progress | None = None) -> Predictions:
     """Predict every image of `manifest`, in one pass.
 
     Args:

@@ -12,7 +12,7 @@ from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.manifest.tables import number_column
 from covid_xray.data.split.groups import groups
 from covid_xray.data.split.split import PARTS, overlaps
-from covid_xray.evaluation.metrics.attributes import attributes
+from covid_xray.evaluation.metrics.attributes import read_attributes
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
 
 KEPT = ("packages", "machine", "precision", "seconds", "ended", "parity", "python", "keras_backend")
@@ -71,7 +71,7 @@ def _parts(manifest: Manifest, split: pd.Series) -> dict[str, Facts]:
 
 
 def _part(rows: pd.DataFrame, people: Any) -> Facts:
-    sex = next(a for a in attributes(rows) if a.name == "sex")
+    sex = next(a for a in read_attributes(rows) if a.name == "sex")
     return {
         "images": len(rows),
         "patients": None if people is None else len(set(people)),

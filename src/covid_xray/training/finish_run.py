@@ -12,8 +12,8 @@ import keras
 import pandas as pd
 
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
-from covid_xray.evaluation.calibrate import fit_or_say
-from covid_xray.evaluation.gate.fit import store_gate, summary
+from covid_xray.evaluation.calibrate import fit_or_explain
+from covid_xray.evaluation.gate.fit import describe_gate, store_gate
 from covid_xray.files import write_json
 from covid_xray.training import precision
 
@@ -56,15 +56,15 @@ def calibrate_bundle(
     if not rows.any():
         return "not calibrated: the split has no calibration part"
     held = manifest.take(rows)
-    said = fit_or_say(
+    said = fit_or_explain(
         folder, held, part="calibration", progress=lambda done, total: progress("calibrate", done, total, "")
     )
     progress("calibrate", len(held.table), len(held.table), said)
     gate = store_gate(
         folder, manifest, split, part="calibration", progress=lambda done, total: progress("gate", done, total, "")
     )
-    progress("gate", len(held.table), len(held.table), summary(gate))
-    return f"{said}; {summary(gate)}"
+    progress("gate", len(held.table), len(held.table), describe_gate(gate))
+    return f"{said}; {describe_gate(gate)}"
 
 
 def write_run_manifest(

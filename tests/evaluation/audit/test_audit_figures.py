@@ -14,7 +14,7 @@ from covid_xray.evaluation.audit.audit_figures import (
     examples,
     survival_bars,
 )
-from covid_xray.evaluation.audit.interventions import INTERVENTIONS, whole_input
+from covid_xray.evaluation.audit.interventions import INTERVENTIONS, prepare_input
 from covid_xray.evaluation.report.figures import DARK, LIGHT, render
 from support.watching import chest
 
@@ -65,6 +65,6 @@ def test_cascade_and_curves_show_the_figures():
 
 def test_the_sheet_has_a_row_for_each_picture():
     pairs = [chest("covid", seed) for seed in range(3)]
-    x = whole_input(np.stack([pixels for pixels, _ in pairs]), np.stack([lungs for _, lungs in pairs]))
+    x = prepare_input(np.stack([pixels for pixels, _ in pairs]), np.stack([lungs for _, lungs in pairs]))
     heights = [Image.open(io.BytesIO(examples(x.take(slice(0, n)), LIGHT))).height for n in (1, 2, 3)]
     assert heights[2] - heights[1] == heights[1] - heights[0] > 100

@@ -2,8 +2,8 @@
 
 import pytest
 
-from covid_xray.evaluation.audit.audit_page import interval, page
-from covid_xray.evaluation.audit.shortcut_verdict import verdict
+from covid_xray.evaluation.audit.audit_page import audit_page, format_interval
+from covid_xray.evaluation.audit.shortcut_verdict import judge_survival
 
 FIGURE = {"value": 0.812, "ci_low": 0.7604, "ci_high": 0.851}
 
@@ -21,7 +21,9 @@ def facts(**others):
         "labels": {"covid": 600, "normal": 604},
         "masks": {"says": "mask files", "area": 0.31, "dice_with_files": None},
         "chance": {"auroc_macro": 0.5, "macro_f1": 0.5, "balanced_accuracy": 0.5},
-        "verdict": verdict({"auroc_macro": {"only": kept, "without": kept}}, headline="auroc_macro", masks="files"),
+        "verdict": judge_survival(
+            {"auroc_macro": {"only": kept, "without": kept}}, headline="auroc_macro", masks="files"
+        ),
         "conditions": [row],
         "source_from_embedding": {"classes": {"covid": {"sources": {"a": 3, "b": 4}, "images": 7, "chance": 0.5,
                                   "balanced_accuracy": FIGURE}}, "skipped": {"normal": "all images are of one source"}},
@@ -30,18 +32,18 @@ def facts(**others):
 
 
 def test_the_verdict_comes_first():
-    lines = page(facts()).splitlines()
+    lines = audit_page(facts()).splitlines()
     assert lines[0] == "# Shortcut audit of vgg"
     assert lines[2].startswith("**Of the score above chance (AUROC), 81 % (76 to 85) survives")
 
 
 def test_tables_hold_figures_with_intervals_and_say_what_is_too_few():
-    text = page(facts())
+    text = audit_page(facts())
     assert "1,204 images of 900 patients (test part): covid 600, normal 604" in text
     assert "| the whole picture | 0.812 (0.760 to 0.851) |" in text
     assert "| the whole picture | 0.812 | too few | north |" in text
     assert "| covid | a 3, b 4 | 7 | 0.812 (0.760 to 0.851) | 0.500 |" in text
-    assert "normal: not asked; all images are of one source." in text
+    assert "normal: not measured; all images are of one source." in text
     assert text.rstrip().endswith("- A note.")
     assert "## Heat maps" not in text
 
@@ -49,7 +51,7 @@ def test_tables_hold_figures_with_intervals_and_say_what_is_too_few():
 def test_sources_left_out_and_baselines_stand_beside_it():
     held = {"images": 60, "figures": {"macro_f1": FIGURE}, "rows": [{"source": "a", "images": 9, "accuracy": None}]}
     best = {"sees": "the frame", "figures": {"macro_f1": FIGURE}}
-    text = page(facts(sources_left_out=held, baselines={"best": best, "images": 3736}))
+    text = audit_page(facts(sources_left_out=held, baselines={"best": best, "images": 3736}))
     assert "sees no lung (the frame): macro-F1 0.812" in text
     assert "| a | 9 | too few |" in text
     assert "macro-F1 over all 60 images 0.812" in text
@@ -57,4 +59,4 @@ def test_sources_left_out_and_baselines_stand_beside_it():
 
 @pytest.mark.parametrize(("figure", "words"), [(None, ""), ({"value": 0.5, "ci_low": None}, "0.500 (too few)")])
 def test_figures_without_an_interval(figure, words):
-    assert interval(figure) == words
+    assert format_interval(figure) == words

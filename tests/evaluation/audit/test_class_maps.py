@@ -5,7 +5,14 @@ import pytest
 
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.errors import InputRefused
-from covid_xray.evaluation.audit.class_maps import GRID, gradcam, gradcam_plus_plus, occlusion, random_maps, taken_apart
+from covid_xray.evaluation.audit.class_maps import (
+    GRID,
+    gradcam,
+    gradcam_plus_plus,
+    occlusion,
+    random_maps,
+    split_network,
+)
 from covid_xray.inference.predictor import Predictor
 from support.watching import CORNER, LUNGS, chest, make_bundle, network
 
@@ -20,7 +27,7 @@ def watched(request, tmp_path_factory):
 
 def test_grad_cam_is_the_bundles_own_class_map(watched):
     _, predictor, model = watched
-    parts, features = taken_apart(predictor, model, PICTURES)
+    parts, features = split_network(predictor, model, PICTURES)
     codes = np.zeros(3, dtype=np.int64)
     maps = parts.maps(features, codes)
     own = predictor.run(PICTURES, class_maps=True)["class_maps"][:, 0]
@@ -31,7 +38,7 @@ def test_grad_cam_is_the_bundles_own_class_map(watched):
 
 def test_maps_lie_where_the_network_looks(watched):
     region, predictor, model = watched
-    parts, features = taken_apart(predictor, model, PICTURES)
+    parts, features = split_network(predictor, model, PICTURES)
     codes = np.zeros(3, dtype=np.int64)
     for heat in (*parts.maps(features, codes), *parts.maps(features, codes, plus_plus=True)):
         assert heat[region > 0].sum() > 0.999 * heat.sum() > 0
@@ -82,4 +89,4 @@ def test_random_maps_are_the_same_each_time():
 def test_another_networks_map_is_noticed(tmp_path):
     predictor = Predictor(make_bundle(tmp_path / "bundle", CORNER))
     with pytest.raises(InputRefused, match="cannot be reproduced"):
-        taken_apart(predictor, network(LUNGS), PICTURES)
+        split_network(predictor, network(LUNGS), PICTURES)

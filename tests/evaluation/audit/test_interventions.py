@@ -7,10 +7,10 @@ from covid_xray.evaluation.audit.interventions import (
     INTERVENTIONS,
     Input,
     corners,
+    dilate,
     fixed_box,
     frame,
-    whole_input,
-    widened,
+    prepare_input,
 )
 from support.watching import SIZE, chest
 
@@ -20,7 +20,7 @@ WAYS = {way.name: way for way in INTERVENTIONS}
 @pytest.fixture(scope="module")
 def x() -> Input:
     pairs = [chest(label, seed) for label in ("covid", "normal") for seed in range(6)]
-    return whole_input(np.stack([pixels for pixels, _ in pairs]), np.stack([lungs for _, lungs in pairs]))
+    return prepare_input(np.stack([pixels for pixels, _ in pairs]), np.stack([lungs for _, lungs in pairs]))
 
 
 def changed_lungs(x: Input) -> Input:
@@ -42,7 +42,7 @@ def test_hidden_lungs_leave_no_trace(way, x):
     if way.name.startswith("box"):  # the fixed box holds 99.8 % by rows and columns: a rim of lung may stay outside
         outside = x.lungs & ~x.inside_box
         assert outside.sum() < 0.01 * x.lungs.sum()
-        assert (before != after)[~widened(outside, share=0.03)].sum() == 0
+        assert (before != after)[~dilate(outside, share=0.03)].sum() == 0
     else:
         assert np.array_equal(before, after)
 
@@ -90,7 +90,7 @@ def test_what_replaces_the_lungs_is_the_same_in_every_image(x):
 def test_margins_grow_with_the_picture():
     mask = np.zeros((1, 100, 100), bool)
     mask[0, 50, 50] = True
-    assert widened(mask, share=0.03).sum(axis=(1, 2)) == pytest.approx(np.pi * 3**2, rel=0.4)
+    assert dilate(mask, share=0.03).sum(axis=(1, 2)) == pytest.approx(np.pi * 3**2, rel=0.4)
 
 
 def test_taking_some_images_keeps_box_and_mean(x):

@@ -10,7 +10,7 @@ from PIL import Image
 from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.audit.lung_masks import MaskFiles, choose_masks, mask_files
-from covid_xray.evaluation.audit.masked_images import facts, read_scenes, sample
+from covid_xray.evaluation.audit.masked_images import describe_masks, read_masked_images, sample_images
 from covid_xray.inference.predictor import Predictor
 from support.watching import CORNER, SIZE, draw_chests, make_bundle
 
@@ -39,8 +39,8 @@ def test_pixels_are_the_networks_input_and_masks_lie_on_them(chests, predictor, 
             Image.open(path).resize((150, 90)).save(tmp_path / folder.name / path.name)
     (tmp_path / "scans" / "manifest.csv").write_text((data / "manifest.csv").read_text())
     wide = read_manifest(tmp_path / "scans")
-    scenes = read_scenes(predictor, wide, files(wide, tmp_path / "masks"))
-    square = read_scenes(predictor, manifest, files(manifest, masks))
+    scenes = read_masked_images(predictor, wide, files(wide, tmp_path / "masks"))
+    square = read_masked_images(predictor, manifest, files(manifest, masks))
     assert scenes.pixels.shape == scenes.lungs.shape == (12, SIZE, SIZE)
     assert np.array_equal(scenes.pixels[3], predictor.read(wide.path(wide.table["image"][3])))
     overlap = (scenes.lungs & square.lungs).sum() / (scenes.lungs | square.lungs).sum()
@@ -62,7 +62,7 @@ def test_what_cannot_be_used_is_named_with_its_reason(chests, predictor, tmp_pat
             return paths[image]
 
     moved = Elsewhere(manifest.table, manifest.root, manifest.quarantine)
-    scenes = read_scenes(predictor, moved, use)
+    scenes = read_masked_images(predictor, moved, use)
     assert set(scenes.left_out) == {empty, gone, broken}
     assert "too little" in scenes.left_out[empty]
     assert "not known" in scenes.left_out[gone]
@@ -75,8 +75,8 @@ def test_masks_are_held_against_files(chests, predictor):
     manifest = read_manifest(data)
     images = manifest.table["image"].tolist()
     box = choose_masks(images, wish="box")
-    scenes = read_scenes(predictor, manifest, box, files=MaskFiles(mask_files(images, masks)))
-    said = facts(scenes, box)
+    scenes = read_masked_images(predictor, manifest, box, files=MaskFiles(mask_files(images, masks)))
+    said = describe_masks(scenes, box)
     assert said["dice_with_files"]["images"] == 12
     assert 0.3 < said["dice_with_files"]["median"] < 0.8  # a box is no pair of lungs
     assert said["area"] == pytest.approx(0.765, abs=0.03)
@@ -84,7 +84,7 @@ def test_masks_are_held_against_files(chests, predictor):
 
 def test_what_a_cropping_network_sees_is_decided_on_the_untouched_radiograph(tmp_path):
     from covid_xray.bundle.bundle import write_bundle
-    from covid_xray.evaluation.audit.interventions import INTERVENTIONS, whole_input
+    from covid_xray.evaluation.audit.interventions import INTERVENTIONS, prepare_input
     from covid_xray.inference.lungs import WHOLE
     from support.bundles import facts as about
     from support.chests import chest, lung_facts, lung_network
@@ -98,20 +98,20 @@ def test_what_a_cropping_network_sees_is_decided_on_the_untouched_radiograph(tmp
     manifest = Manifest(pd.DataFrame({"image": ["a.png"], "label": ["covid"]}), tmp_path, pd.DataFrame())
     seen = predictor.view(tmp_path / "a.png")
     assert seen.region != WHOLE
-    scenes = read_scenes(predictor, manifest, choose_masks(["a.png"], network=True))
+    scenes = read_masked_images(predictor, manifest, choose_masks(["a.png"], network=True))
     assert np.array_equal(scenes.pixels[0], seen.pixels)
     # Dark is lung in this picture: in the crop the mask lies on the dark pixels, and they fill most of it.
     assert scenes.pixels[0][scenes.lungs[0]].max() < 120 < scenes.pixels[0][~scenes.lungs[0]].max()
     assert scenes.lungs.mean() > 0.5
     black = next(way for way in INTERVENTIONS if way.name == "lungs_black")
-    assert black.change(whole_input(scenes.pixels, scenes.lungs))[0].shape == (SIZE, SIZE)
+    assert black.change(prepare_input(scenes.pixels, scenes.lungs))[0].shape == (SIZE, SIZE)
     assert predictor.view(tmp_path / "a.png").region == seen.region
 
 
 def test_no_lungs_at_all_is_refused(chests, predictor, tmp_path):
     manifest = read_manifest(chests[0])
     with pytest.raises(InputRefused, match="known lungs"):
-        read_scenes(predictor, manifest, MaskFiles({}))
+        read_masked_images(predictor, manifest, MaskFiles({}))
 
 
 def table(**counts):
@@ -125,11 +125,11 @@ def table(**counts):
 
 def test_a_sample_keeps_the_shares_and_is_the_same_each_time():
     manifest = table(covid_north=400, covid_south=100, normal_north=300, normal_east=200)
-    chosen = sample(manifest, count=100, seed=3)
+    chosen = sample_images(manifest, count=100, seed=3)
     counts = chosen.table.groupby(["label", "source"]).size()
     assert len(chosen.table) == 100
     assert np.abs(counts.to_numpy() - [40, 10, 20, 30]).max() <= 1
     assert chosen.table["image"].is_monotonic_increasing == manifest.table["image"].is_monotonic_increasing
-    assert sample(manifest, count=100, seed=3).table["image"].tolist() == chosen.table["image"].tolist()
-    assert sample(manifest, count=100, seed=4).table["image"].tolist() != chosen.table["image"].tolist()
-    assert sample(manifest, count=1000, seed=3) is manifest
+    assert sample_images(manifest, count=100, seed=3).table["image"].tolist() == chosen.table["image"].tolist()
+    assert sample_images(manifest, count=100, seed=4).table["image"].tolist() != chosen.table["image"].tolist()
+    assert sample_images(manifest, count=1000, seed=3) is manifest

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from covid_xray.errors import InputRefused
-from covid_xray.evaluation.audit.network_graph import Layer, NetworkGraph, _short, grouped
+from covid_xray.evaluation.audit.network_graph import Layer, NetworkGraph, _short, group_layers
 from support.bundles import network as small
 from support.watching import LUNGS, SIZE, chest, network
 
@@ -60,12 +60,12 @@ def test_the_file_itself_is_left_as_it_was(graph):
 
 def test_deep_networks_are_grouped_with_the_last_layer_apart():
     layers = [Layer(str(i), (str(i),)) for i in range(50)]
-    groups = grouped(layers, count=12)
+    groups = group_layers(layers, count=12)
     assert len(groups) == 12
     assert groups[-1] == (layers[-1],)
     assert [layer for group in groups for layer in group] == layers
     assert max(map(len, groups)) - min(map(len, groups[:-1])) <= 1
-    assert grouped(layers[:5], count=12) == [(layer,) for layer in layers[:5]]
+    assert group_layers(layers[:5], count=12) == [(layer,) for layer in layers[:5]]
 
 
 def test_a_head_of_another_form_is_refused():

@@ -9,11 +9,11 @@ from covid_xray.bundle.bundle import load_bundle, write_bundle
 from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.audit import saliency
-from covid_xray.evaluation.audit.interventions import whole_input
+from covid_xray.evaluation.audit.interventions import prepare_input
 from covid_xray.evaluation.audit.lung_masks import choose_masks
-from covid_xray.evaluation.audit.masked_images import read_scenes
+from covid_xray.evaluation.audit.masked_images import read_masked_images
 from covid_xray.evaluation.audit.network_graph import NetworkGraph
-from covid_xray.evaluation.audit.saliency import Looked, heatmap_study
+from covid_xray.evaluation.audit.saliency import MapStudy, heatmap_study
 from covid_xray.inference.predictor import Predictor
 from support.bundles import facts
 from support.watching import CLASSES, CORNER, LUNGS, SIZE, draw_chests, make_bundle
@@ -29,9 +29,9 @@ def study(chests, folder, region, **options):
     manifest = read_manifest(data)
     bundle = make_bundle(folder, region)
     predictor = Predictor(bundle)
-    scenes = read_scenes(predictor, manifest, choose_masks(manifest.table["image"].tolist(), folder=masks))
-    mean = whole_input(scenes.pixels, scenes.lungs).mean
-    return heatmap_study(predictor, load_bundle(bundle).model, Looked(scenes, mean, None, rounds=50), **options)
+    scenes = read_masked_images(predictor, manifest, choose_masks(manifest.table["image"].tolist(), folder=masks))
+    mean = prepare_input(scenes.pixels, scenes.lungs).mean
+    return heatmap_study(predictor, load_bundle(bundle).model, MapStudy(scenes, mean, None, rounds=50), **options)
 
 
 def rows(found):

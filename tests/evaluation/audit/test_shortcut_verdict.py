@@ -2,7 +2,7 @@
 
 import pytest
 
-from covid_xray.evaluation.audit.shortcut_verdict import share, verdict
+from covid_xray.evaluation.audit.shortcut_verdict import format_share, judge_survival
 
 
 def figure(value, low=None, high=None):
@@ -11,7 +11,7 @@ def figure(value, low=None, high=None):
 
 def judged(only, without, *, masks="network"):
     survival = {"auroc_macro": {"only": only, "without": without}, "macro_f1": {"only": only, "without": without}}
-    return verdict(survival, headline="auroc_macro", masks=masks)
+    return judge_survival(survival, headline="auroc_macro", masks=masks)
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_a_box_is_not_called_lungs():
 
 
 def test_nothing_survives_where_nothing_was():
-    found = verdict(None, headline="auroc_macro", masks="network")
+    found = judge_survival(None, headline="auroc_macro", masks="network")
     assert found["kind"] == "chance"
     assert "not above chance" in found["line"]
 
 
 def test_shares_read_well():
-    assert share(figure(0.784, 0.721, 0.84)) == "78 % (72 to 84)"
-    assert share(figure(-0.001, -0.2, 0.1)) == "0 % (-20 to 10)"
-    assert "too few" in share(figure(0.5))
+    assert format_share(figure(0.784, 0.721, 0.84)) == "78 % (72 to 84)"
+    assert format_share(figure(-0.001, -0.2, 0.1)) == "0 % (-20 to 10)"
+    assert "too few" in format_share(figure(0.5))

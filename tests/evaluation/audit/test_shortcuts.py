@@ -10,8 +10,15 @@ from sklearn.metrics import roc_auc_score
 from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.evaluation.audit.interventions import INTERVENTIONS
 from covid_xray.evaluation.audit.lung_masks import choose_masks
-from covid_xray.evaluation.audit.masked_images import Scenes, read_scenes
-from covid_xray.evaluation.audit.shortcuts import HEADLINE, Answers, Settings, ask, chance_levels, scored
+from covid_xray.evaluation.audit.masked_images import MaskedImages, read_masked_images
+from covid_xray.evaluation.audit.shortcuts import (
+    HEADLINE,
+    Outputs,
+    Settings,
+    chance_levels,
+    run_interventions,
+    score_interventions,
+)
 from covid_xray.evaluation.metrics.metrics import compute
 from covid_xray.inference.predictor import Predictor
 from support.watching import CLASSES, CORNER, LUNGS, draw_chests, make_bundle
@@ -28,13 +35,13 @@ def look(chests, tmp_path, region):
     data, masks = chests
     manifest = read_manifest(data)
     predictor = Predictor(make_bundle(tmp_path / "bundle", region))
-    scenes = read_scenes(predictor, manifest, choose_masks(manifest.table["image"].tolist(), folder=masks))
-    return scenes, ask(predictor, scenes)
+    scenes = read_masked_images(predictor, manifest, choose_masks(manifest.table["image"].tolist(), folder=masks))
+    return scenes, run_interventions(predictor, scenes)
 
 
 def test_a_network_that_reads_the_corner_keeps_its_score_without_the_lungs(chests, tmp_path):
     scenes, answers = look(chests, tmp_path, CORNER)
-    rows, survives = scored(answers, scenes, CLASSES, groups=None, settings=FEW)
+    rows, survives = score_interventions(answers, scenes, CLASSES, groups=None, settings=FEW)
     by_name = {row["name"]: row["figures"] for row in rows}
     assert by_name["whole"]["macro_f1"]["value"] == 1
     assert by_name["lungs_mean"]["macro_f1"]["value"] == 1
@@ -45,7 +52,7 @@ def test_a_network_that_reads_the_corner_keeps_its_score_without_the_lungs(chest
 
 def test_a_network_that_reads_the_lungs_loses_it_without_them(chests, tmp_path):
     scenes, answers = look(chests, tmp_path, LUNGS)
-    rows, survives = scored(answers, scenes, CLASSES, groups=None, settings=FEW)
+    rows, survives = score_interventions(answers, scenes, CLASSES, groups=None, settings=FEW)
     by_name = {row["name"]: row["figures"] for row in rows}
     assert by_name["whole"]["macro_f1"]["value"] == by_name["corners_black"]["macro_f1"]["value"] == 1
     assert survives[HEADLINE]["only"]["value"] == 1
@@ -64,19 +71,19 @@ def made_up(count=400, *, seed=0, sharp=1.0):
             "source": ["north" if i % 4 < 2 else "south" for i in range(count)],
         }
     )
-    scenes = Scenes(table, blank, blank > 0, (), {})
+    scenes = MaskedImages(table, blank, blank > 0, (), {})
 
     def p(strength):
         first = 1 / (1 + np.exp(strength * (2 * labels - 1) + random.normal(size=count)))
         return np.stack([first, 1 - first], axis=1)
 
     strengths = {way.name: sharp * (2.0 if way.lungs == "seen" else 0.7) for way in INTERVENTIONS}
-    return scenes, Answers({name: p(s) for name, s in strengths.items()}, np.zeros((count, 3), np.float32)), labels
+    return scenes, Outputs({name: p(s) for name, s in strengths.items()}, np.zeros((count, 3), np.float32)), labels
 
 
 def test_figures_are_those_of_the_metrics_and_retention_is_their_ratio():
     scenes, answers, labels = made_up()
-    rows, survives = scored(answers, scenes, CLASSES, groups=None, settings=FEW)
+    rows, survives = score_interventions(answers, scenes, CLASSES, groups=None, settings=FEW)
     whole = compute(labels, answers.probabilities["whole"], CLASSES)
     for row in rows:
         own = compute(labels, answers.probabilities[row["name"]], CLASSES)
@@ -94,22 +101,22 @@ def test_figures_are_those_of_the_metrics_and_retention_is_their_ratio():
 
 def test_the_whole_picture_keeps_all_of_its_score_in_every_draw():
     scenes, answers, _ = made_up()
-    kept = scored(answers, scenes, CLASSES, groups=None, settings=FEW)[0][0]["retained"][HEADLINE]
+    kept = score_interventions(answers, scenes, CLASSES, groups=None, settings=FEW)[0][0]["retained"][HEADLINE]
     assert (kept["value"], kept["ci_low"], kept["ci_high"]) == (1, 1, 1)
 
 
 def test_a_network_at_chance_has_nothing_to_lose():
     scenes, answers, _ = made_up(sharp=0.0)
-    rows, survives = scored(answers, scenes, CLASSES, groups=None, settings=FEW)
+    rows, survives = score_interventions(answers, scenes, CLASSES, groups=None, settings=FEW)
     assert survives is None
     assert all(row["retained"].get(HEADLINE) is None for row in rows)
 
 
 def test_patients_are_drawn_and_not_images():
     scenes, answers, _ = made_up(sharp=0.5)
-    apart = scored(answers, scenes, CLASSES, groups=None, settings=FEW)[0][0]["figures"][HEADLINE]
+    apart = score_interventions(answers, scenes, CLASSES, groups=None, settings=FEW)[0][0]["figures"][HEADLINE]
     people = np.array([str(i // 20) for i in range(400)])
-    together = scored(answers, scenes, CLASSES, groups=people, settings=FEW)[0][0]["figures"][HEADLINE]
+    together = score_interventions(answers, scenes, CLASSES, groups=people, settings=FEW)[0][0]["figures"][HEADLINE]
     assert (apart["unit"], apart["n"], together["unit"], together["n"]) == ("images", 400, "patients", 20)
     assert together["value"] == apart["value"]
 
@@ -120,7 +127,7 @@ def test_the_worst_source_is_named():
     p = answers.probabilities["whole"].copy()
     p[wrong] = 1 - np.eye(2)[labels[wrong]]
     answers = replace(answers, probabilities={**answers.probabilities, "whole": p})
-    row = scored(answers, scenes, CLASSES, groups=None, settings=FEW)[0][0]
+    row = score_interventions(answers, scenes, CLASSES, groups=None, settings=FEW)[0][0]
     assert row["worst_source"]["name"] == "south"
     assert row["by_source"]["south"]["accuracy"]["value"] == 0
     assert row["by_source"]["north"]["accuracy"]["value"] > 0.9

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from covid_xray.data.manifest.manifest import Manifest
-from covid_xray.evaluation.clinical.added_value import Variant, worth
+from covid_xray.evaluation.clinical.added_value import Variant, measure_added_value
 from covid_xray.evaluation.metrics.metrics import compute
 
 CLASSES = ("covid", "normal", "virus")
@@ -25,7 +25,11 @@ def found() -> tuple[dict, np.ndarray, np.ndarray]:
     people = np.array([f"p{k // 2}" for k in range(200)])
     variants = [Variant("image", "i", image), Variant("joint", "j", better, (better, image))]
     nothing = pd.DataFrame(columns=["image", "code", "reason"])
-    return worth(variants, Manifest(table, Path(), nothing), labels, people, CLASSES, rounds=50), image, labels
+    return (
+        measure_added_value(variants, Manifest(table, Path(), nothing), labels, people, CLASSES, rounds=50),
+        image,
+        labels,
+    )
 
 
 def test_figures_are_those_of_the_house_with_intervals_over_patients(found) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from covid_xray.data.manifest.manifest import Manifest
-from covid_xray.evaluation.clinical.bias import bias
+from covid_xray.evaluation.clinical.bias import measure_bias
 from covid_xray.evaluation.clinical.bias_page import bias_parts
 
 CLASSES = ("covid", "normal", "virus")
@@ -33,7 +33,7 @@ def drawn(count: int = 900) -> tuple[Manifest, np.ndarray]:
 def test_groups_and_repair_of_both_answers() -> None:
     manifest, p = drawn()
     people = manifest.table["image"].to_numpy(dtype=str)
-    found = bias({"image": p, "joint": p}, manifest, people, CLASSES, rounds=100)
+    found = measure_bias({"image": p, "joint": p}, manifest, people, CLASSES, rounds=100)
     assert found is not None
     groups = found["image"]["groups"]["age"]["groups"]
     assert groups["18 to 39"]["figures"]["sensitivity/covid"]["value"] < 0.8
@@ -50,5 +50,5 @@ def test_groups_and_repair_of_both_answers() -> None:
 
 def test_without_the_class_nothing_is_said() -> None:
     manifest, p = drawn(90)
-    assert bias({"image": p}, manifest, manifest.table["image"].to_numpy(dtype=str), ("a", "b", "c")) is None
+    assert measure_bias({"image": p}, manifest, manifest.table["image"].to_numpy(dtype=str), ("a", "b", "c")) is None
     assert bias_parts(None) == []

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from covid_xray.cli import app
 from covid_xray.data.manifest.clinical_table import NAMES
 from covid_xray.evaluation.clinical import outcomes as module
-from covid_xray.evaluation.clinical.outcomes import Patients, auroc, first_images, outcomes, slope
+from covid_xray.evaluation.clinical.outcomes import Patients, auroc, first_images, measure_outcomes, slope
 from covid_xray.evaluation.clinical.outcomes_page import outcomes_page
 from support.bundles import grey, make_bundle
 from support.drawing import png
@@ -36,7 +36,7 @@ def drawn(count: int = 160, *, seed: int = 0, tells: bool = True) -> Patients:
 
 @pytest.fixture(scope="module")
 def found() -> dict:
-    return outcomes(drawn(), rounds=100)["survival"]
+    return measure_outcomes(drawn(), rounds=100)["survival"]
 
 
 def test_a_value_that_tells_is_found_and_one_source_that_has_one_end_is_left_out(found: dict) -> None:
@@ -49,7 +49,7 @@ def test_a_value_that_tells_is_found_and_one_source_that_has_one_end_is_left_out
 
 
 def test_chance_tells_nothing() -> None:
-    chance = outcomes(drawn(tells=False, seed=3), rounds=100)["survival"]["models"]
+    chance = measure_outcomes(drawn(tells=False, seed=3), rounds=100)["survival"]["models"]
     assert all(figures["auroc"]["ci_low"] < 0.55 for figures in chance.values())
 
 
@@ -67,7 +67,7 @@ def test_one_image_of_each_patient_the_earliest() -> None:
 
 
 def test_too_few_are_counted_and_not_measured() -> None:
-    few = outcomes(drawn(30), rounds=20)["survival"]
+    few = measure_outcomes(drawn(30), rounds=20)["survival"]
     assert few["too_few"]
     assert "models" not in few
 
@@ -88,10 +88,10 @@ def test_the_page_says_exploratory_and_when_missingness_tells(found: dict) -> No
     page = outcomes_page(told)
     assert "Exploratory" in page
     assert "all died 20 with, 0 without" in page
-    assert "collection talking" not in page
+    assert "Missingness alone predicts" not in page
     loud = json.loads(json.dumps(found))
     loud["models"]["missingness"]["auroc"] |= {"ci_low": 0.6, "ci_high": 0.8}
-    assert "collection talking" in outcomes_page({**told, "outcomes": {"survival": loud}})
+    assert "Missingness alone predicts" in outcomes_page({**told, "outcomes": {"survival": loud}})
 
 
 def test_the_command_writes_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

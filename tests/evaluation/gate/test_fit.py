@@ -7,13 +7,13 @@ from covid_xray.errors import InputRefused
 from covid_xray.evaluation.gate.fit import (
     LEAST,
     Values,
-    choose,
+    choose_thresholds,
+    describe_gate,
     fit_gate,
-    held_out,
-    left_out,
     objections,
     statistics,
-    summary,
+    values_held_out,
+    values_left_out,
     values_of,
 )
 from covid_xray.inference.gate import Gaussian, open_gate, unpacked
@@ -43,7 +43,7 @@ def drawn(count: int, *, seed: int = 0) -> Values:
 
 @pytest.mark.parametrize("rate", [0.02, 0.05, 0.2])
 def test_all_checks_together_refuse_the_stated_share_of_images_like_these(rate):
-    thresholds, tail = choose([drawn(2000), drawn(2000, seed=1)], rate=rate)
+    thresholds, tail = choose_thresholds([drawn(2000), drawn(2000, seed=1)], rate=rate)
     refused = [objections(drawn(2000, seed=seed), thresholds).mean() for seed in range(2, 12)]
     assert np.mean(refused) == pytest.approx(rate, rel=0.35)
     assert 0 < tail < rate
@@ -52,8 +52,8 @@ def test_all_checks_together_refuse_the_stated_share_of_images_like_these(rate):
 def test_the_set_with_the_longer_tail_decides():
     usual, wide = drawn(1000), drawn(1000, seed=1)
     wide.checks["layout"] *= 1.5
-    alone, _ = choose([usual], rate=0.05)
-    both, _ = choose([usual, wide], rate=0.05)
+    alone, _ = choose_thresholds([usual], rate=0.05)
+    both, _ = choose_thresholds([usual, wide], rate=0.05)
     assert both["layout"] > 1.3 * alone["layout"]
     assert objections(wide, both).mean() <= 0.05 < objections(wide, alone).mean()
 
@@ -75,7 +75,7 @@ def test_fitting_twice_gives_the_same_gate(known, fresh):
 
 def test_held_out_images_lie_further_away_than_fitted_ones(known):
     inside = values_of(open_gate({"version": 1, **statistics(known), "thresholds": dict.fromkeys(CHECKS, 0)}), known)
-    outside = held_out(known)
+    outside = values_held_out(known)
     assert outside.checks["layout"].mean() > 1.1 * inside.checks["layout"].mean()
     assert np.median(outside.checks["layout"]) > np.median(inside.checks["layout"])
 
@@ -88,7 +88,7 @@ def test_one_patient_is_never_on_both_sides(known, monkeypatch):
     seen = []
     monkeypatch.setattr(fit, "statistics", lambda part, pieces: seen.append(set(part.members)) or statistics(part))
     monkeypatch.setattr(fit, "values_of", lambda gate, part: seen.append(set(part.members)) or values_of(gate, part))
-    held_out(grouped)
+    values_held_out(grouped)
     assert len(seen) == 10
     for learnt, judged in zip(seen[::2], seen[1::2], strict=True):
         assert not learnt & judged
@@ -137,9 +137,9 @@ def test_the_covariance_is_that_of_scikit_learn(known):
 def test_a_source_that_is_left_out_may_be_refused_twice_as_often_and_no_more():
     usual, far = drawn(1000), drawn(1000, seed=1)
     far.checks["layout"] *= 1.5
-    thresholds, _ = choose([usual], [far], rate=0.05)
-    both, _ = choose([usual, far], rate=0.05)
-    alone, _ = choose([usual], rate=0.05)
+    thresholds, _ = choose_thresholds([usual], [far], rate=0.05)
+    both, _ = choose_thresholds([usual, far], rate=0.05)
+    alone, _ = choose_thresholds([usual], rate=0.05)
     assert alone["layout"] < thresholds["layout"] < both["layout"]
     assert objections(usual, thresholds).mean() <= 0.05 < objections(far, thresholds).mean() <= 0.1
 
@@ -153,25 +153,25 @@ def test_a_source_is_judged_by_statistics_that_hold_none_of_its_patients_or_copi
     named = type(large)(large.looks, large.embeddings, large.labels, members, sources)
     learnt = []
     monkeypatch.setattr(fit, "statistics", lambda part, pieces: learnt.append(part) or statistics(part))
-    found = left_out(named)
+    found = values_left_out(named)
     assert {name: len(one.restored) for name, one in found.items()} == {"source north": 105, "source south": 115}
     for part, one in zip(learnt, ("north", "south"), strict=True):
         assert not set(part.members) & set(members[sources == one])
-    assert left_out(known) == {}  # nobody says where the images are from
+    assert values_left_out(known) == {}  # nobody says where the images are from
     few = type(large)(
         large.looks, large.embeddings, large.labels, members, np.where(np.arange(220) < 90, "north", "south")
     )
-    assert left_out(few) == {}
+    assert values_left_out(few) == {}
 
 
 def test_the_summary_names_both_shares_and_the_wish():
     told = {"rate": 0.05, "images": {"train": 1234}, "refused": {"train, held out": 0.049, "fresh": 0.04}}
-    assert summary(told) == (
+    assert describe_gate(told) == (
         "gate from 1,234 training images: refuses 4.9% (train, held out) and 4.0% (fresh) of good images, "
         "at most 5.0% asked for"
     )
-    assert "fresh" not in summary({**told, "refused": {"train, held out": 0.049, "fresh": None}})
+    assert "fresh" not in describe_gate({**told, "refused": {"train, held out": 0.049, "fresh": None}})
 
 
 def test_what_was_not_made_is_said():
-    assert summary({"note": "no gate was stored: too few"}) == "no gate was stored: too few"
+    assert describe_gate({"note": "no gate was stored: too few"}) == "no gate was stored: too few"

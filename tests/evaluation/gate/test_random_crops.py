@@ -8,8 +8,15 @@ import pytest
 from covid_xray.bundle.bundle import write_bundle
 from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.evaluation.gate.fit import fit_gate, objections, values_of
-from covid_xray.evaluation.gate.random_crops import AREA, SIDE, of_sample, part_statistics, piece, pieces_of
-from covid_xray.evaluation.gate.sample import Sample, sample_of
+from covid_xray.evaluation.gate.random_crops import (
+    AREA,
+    SIDE,
+    crop_features,
+    crop_images,
+    fit_crop_classifier,
+    random_crop,
+)
+from covid_xray.evaluation.gate.sample import Sample, measure_sample
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.crop_detector import EXTENT, extent, features
 from covid_xray.inference.gate import PART, open_gate, reasons, unpacked
@@ -24,7 +31,7 @@ from support.gate_samples import chest, embedding, sample
 
 def cut(seeds: range) -> Sample:
     random = np.random.default_rng(7)
-    films = [piece(chest(seed), random) for seed in seeds]
+    films = [random_crop(chest(seed), random) for seed in seeds]
     members = np.array([f"p{seed:04}" for seed in seeds])
     return Sample([look(film) for film in films], np.empty((len(films), 0)), members, members)
 
@@ -34,7 +41,7 @@ def test_pieces_are_parts_of_the_picture_and_small_enough() -> None:
     pixels = np.arange(100 * 80, dtype=np.uint16).reshape(100, 80)
     shapes = []
     for _ in range(300):
-        part = piece(Radiograph(pixels, bits=14), random)
+        part = random_crop(Radiograph(pixels, bits=14), random)
         top, left = divmod(int(part.pixels[0, 0]), 80)
         rows, columns = part.pixels.shape
         np.testing.assert_array_equal(part.pixels, pixels[top : top + rows, left : left + columns])
@@ -48,10 +55,10 @@ def test_pieces_are_parts_of_the_picture_and_small_enough() -> None:
 
 
 def test_parts_are_told_from_whole_chests_that_the_classifier_never_saw() -> None:
-    weights = unpacked(part_statistics(sample(range(110)), cut(range(110))))
+    weights = unpacked(fit_crop_classifier(sample(range(110)), cut(range(110))))
     assert weights.shape == (1, LAYOUT + 1)
     whole, parts = (
-        of_sample(one) @ weights[0, :-1] + weights[0, -1] for one in (sample(range(300, 340)), cut(range(300, 340)))
+        crop_features(one) @ weights[0, :-1] + weights[0, -1] for one in (sample(range(300, 340)), cut(range(300, 340)))
     )
     assert (parts[:, None] > whole).mean() > 0.95  # the AUROC
 
@@ -94,12 +101,12 @@ def test_with_a_lung_network_the_lungs_are_seen_and_without_them_nothing_is_said
     write_bundle(tmp_path / "bundle", model=network(), facts=about, lungs=lung_network())
     predictor = Predictor(tmp_path / "bundle", threads=1)
     manifest = read_manifest(tmp_path / "data", check=False)
-    known, pieces = sample_of(predictor, manifest), pieces_of(predictor, manifest)
+    known, pieces = measure_sample(predictor, manifest), crop_images(predictor, manifest)
     assert known.lungs.shape == pieces.lungs.shape == (24, EXTENT)
-    weights = part_statistics(known, pieces)
+    weights = fit_crop_classifier(known, pieces)
     assert weights["shape"] == [1, LAYOUT + EXTENT + 1]
     gate = open_gate({**fit_gate(sample(range(110)), sample(range(300, 330)), cut(range(110))), PART: weights})
-    film = piece(Radiograph(boxes()), np.random.default_rng(3))
+    film = random_crop(Radiograph(boxes()), np.random.default_rng(3))
     value = gate.judge(look(film), embedding(film), predictor.view(film).lungs)[PART]["value"]
     row = features(look(film).thumbnail[None], extent(predictor.view(film).lungs)[None])[0]
     stored = unpacked(weights)[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from covid_xray.data.manifest.manifest import read_manifest
-from covid_xray.evaluation.gate.sample import sample_of
+from covid_xray.evaluation.gate.sample import measure_sample
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.gate_features import look
 from covid_xray.inference.predictor import Predictor
@@ -25,7 +25,9 @@ def test_looks_embeddings_labels_and_groups_belong_together(tmp_path: Path) -> N
     manifest = read_manifest(tmp_path / "data", check=False)
     predictor = Predictor(make_bundle(tmp_path / "bundle"), threads=1)
     steps: list[tuple[int, int]] = []
-    seen = sample_of(predictor, manifest, done=2, total=40, progress=lambda done, total: steps.append((done, total)))
+    seen = measure_sample(
+        predictor, manifest, done=2, total=40, progress=lambda done, total: steps.append((done, total))
+    )
     names = [name for name in manifest.table["image"] if name != "covid/3.png"]
     assert len(seen) == len(names) == 23
     for name, one, features, label in zip(names, seen.looks, seen.embeddings, seen.labels, strict=True):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from covid_xray.evaluation.gate.statistics import COMPONENTS, statistics
+from covid_xray.evaluation.gate.statistics import COMPONENTS, fit_statistics
 from covid_xray.inference.gate import PART, unpacked
 from covid_xray.inference.gate_features import LAYOUT, WAYS
 from support.gate_samples import sample
@@ -12,7 +12,7 @@ from support.gate_samples import sample
 
 def test_statistics_are_plain_json_and_of_the_stated_shapes() -> None:
     known = sample(range(110))
-    facts = json.loads(json.dumps(statistics(known)))
+    facts = json.loads(json.dumps(fit_statistics(known)))
     assert set(facts) == {"layout", "turns", "likeness"}
     assert unpacked(facts["layout"]["precision"]).shape == (LAYOUT, LAYOUT)
     assert unpacked(facts["turns"]).shape == (len(WAYS), 65)
@@ -26,10 +26,10 @@ def test_statistics_are_plain_json_and_of_the_stated_shapes() -> None:
 def test_a_class_of_a_few_images_gets_no_mean_of_its_own() -> None:
     known = sample(range(110))
     labels = np.where(np.arange(110) < 5, "rare", "often")
-    facts = statistics(type(known)(known.looks, known.embeddings, labels, known.members))
+    facts = fit_statistics(type(known)(known.looks, known.embeddings, labels, known.members))
     assert unpacked(facts["likeness"]["means"]).shape[0] == 1
 
 
 def test_with_pieces_there_is_what_tells_parts() -> None:
     known = sample(range(110))
-    assert unpacked(statistics(known, known.take(slice(0, 50)))[PART]).shape == (1, LAYOUT + 1)
+    assert unpacked(fit_statistics(known, known.take(slice(0, 50)))[PART]).shape == (1, LAYOUT + 1)

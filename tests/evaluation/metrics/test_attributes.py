@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 
 from covid_xray.data.manifest.manifest import read_manifest
-from covid_xray.evaluation.metrics.attributes import attributes
+from covid_xray.evaluation.metrics.attributes import read_attributes
 from support.drawing import picture, png
 
 
 def of(name: str, **columns: list[str]) -> list[str]:
     table = pd.DataFrame(columns, dtype=str)
-    return list(next(a for a in attributes(table) if a.name == name).groups)
+    return list(next(a for a in read_attributes(table) if a.name == name).groups)
 
 
 def test_sexes_are_told_apart_in_any_spelling():
@@ -45,7 +45,7 @@ def test_sizes_are_those_of_the_source_file_where_the_table_has_them():
 
 
 def test_groups_are_listed_in_their_natural_order_and_absent_columns_have_none():
-    found = {a.name: a for a in attributes(pd.DataFrame({"age": ["80", "3", "20"]}, dtype=str))}
+    found = {a.name: a for a in read_attributes(pd.DataFrame({"age": ["80", "3", "20"]}, dtype=str))}
     assert found["age"].order == ("0 to 5", "18 to 39", "75 and over")
     assert found["vendor"].order == found["size"].order == ()
     assert list(found["sex"].groups) == ["", "", ""]
@@ -59,7 +59,7 @@ def test_sex_age_and_view_come_through_an_indexed_table(tmp_path):
         "b.png,normal,M,004Y,AP,,,\n"
     )
     table = read_manifest(tmp_path).table
-    assert {a.name: list(a.groups) for a in attributes(table)} == {
+    assert {a.name: list(a.groups) for a in read_attributes(table)} == {
         "sex": ["female", "male"], "age": ["60 to 74", "0 to 5"], "view": ["PA", "AP"], "source": ["", ""],
         "vendor": ["AGFA", ""], "size": ["2048 x 2048 and more", ""],
     }  # fmt: skip

@@ -9,7 +9,13 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from covid_xray.errors import InputRefused
-from covid_xray.evaluation.metrics.conformal import band, conformal_facts, conformal_quantile, coverage_facts, rank
+from covid_xray.evaluation.metrics.conformal import (
+    conformal_quantile,
+    coverage_band,
+    fit_conformal,
+    measure_coverage,
+    quantile_rank,
+)
 from covid_xray.inference.prediction_sets import FREE_RANKS, METHODS, PENALTY, nonconformity, prediction_sets
 from support.scored import CLASSES, answers
 
@@ -23,11 +29,11 @@ def drawn(random: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarr
 
 
 def test_the_rank_and_what_is_too_few():
-    assert [rank(n, coverage=0.9) for n in (9, 10, 19, 100, 1000)] == [9, 10, 18, 91, 901]
-    assert rank(19, coverage=0.95) == 19
+    assert [quantile_rank(n, coverage=0.9) for n in (9, 10, 19, 100, 1000)] == [9, 10, 18, 91, 901]
+    assert quantile_rank(19, coverage=0.95) == 19
     for count, coverage, least in ((8, 0.9, 9), (18, 0.95, 19), (98, 0.99, 99)):
         with pytest.raises(InputRefused, match=f"at least {least}[.]"):
-            rank(count, coverage=coverage)
+            quantile_rank(count, coverage=coverage)
 
 
 def test_quantiles_by_hand():
@@ -55,11 +61,11 @@ def test_the_coverage_is_at_least_what_was_promised_over_many_calibrations(metho
 
 def test_the_band_holds_19_of_20_coverages():
     random = np.random.default_rng(2)
-    low, high = band(150, calibration=80, coverage=0.9)
+    low, high = coverage_band(150, calibration=80, coverage=0.9)
     inside = 0
     for _ in range(1000):
         scores = random.random(80)
-        q = np.sort(scores)[rank(80, coverage=0.9) - 1]
+        q = np.sort(scores)[quantile_rank(80, coverage=0.9) - 1]
         inside += low <= (random.random(150) <= q).mean() <= high
     assert 0.935 <= inside / 1000 <= 0.98
 
@@ -68,9 +74,9 @@ def test_facts_count_each_class_and_source():
     labels = np.arange(90) % 3
     right = np.random.default_rng(0).random(90) < 0.8
     calibration, tested = answers(labels, right), answers(labels, right, seed=4)
-    facts = conformal_facts(calibration, coverage=0.8)
+    facts = fit_conformal(calibration, coverage=0.8)
     assert set(facts["quantiles"]["lac"]) == {"0.8", "0.9", "0.95"}
-    rows = coverage_facts(tested, facts, sources=["a", "b"] * 45)
+    rows = measure_coverage(tested, facts, sources=["a", "b"] * 45)
     assert len(rows) == 9
     for row in rows:
         for table in (row["by_class"], row["by_source"]):
@@ -85,7 +91,7 @@ def test_facts_count_each_class_and_source():
 
 def test_sets_are_never_promised_from_too_few_images():
     with pytest.raises(InputRefused):
-        conformal_facts(answers(np.arange(15) % 3, np.ones(15, dtype=bool)))
+        fit_conformal(answers(np.arange(15) % 3, np.ones(15, dtype=bool)))
 
 
 class Given(ClassifierMixin, BaseEstimator):

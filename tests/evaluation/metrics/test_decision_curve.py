@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from covid_xray.evaluation.metrics.decision_curve import THRESHOLDS, decision_curve
-from covid_xray.evaluation.metrics.operating_points import Side
+from covid_xray.evaluation.metrics.operating_points import OneVsRest
 from support.scored import drawn
 
 
@@ -26,10 +26,10 @@ def test_the_net_benefit_is_the_formula_of_vickers_and_elkin():
 
 def test_knowing_everything_is_worth_the_prevalence_and_is_useful_everywhere():
     positive = np.arange(100) < 30
-    found = decision_curve(Side(np.where(positive, 1.0, 0.0), positive), rounds=50)
+    found = decision_curve(OneVsRest(np.where(positive, 1.0, 0.0), positive), rounds=50)
     assert found["model"]["value"] == pytest.approx([0.3] * 99)
     assert found["useful"] == [[0.01, 0.99]]
-    worthless = decision_curve(Side(np.full(100, 0.0), positive), rounds=50)
+    worthless = decision_curve(OneVsRest(np.full(100, 0.0), positive), rounds=50)
     assert worthless["model"]["value"] == [0.0] * 99
     assert worthless["useful"] == []
 
@@ -39,12 +39,12 @@ def test_at_a_stated_prevalence_the_curve_is_that_of_a_population_with_it():
     positive = np.arange(120) < 40
     scores = np.random.default_rng(2).beta(1 + 2 * positive, 3 - 2 * positive)
     copies = np.repeat(np.arange(120), np.where(positive, 1, 6))
-    whole = decision_curve(Side(scores[copies], positive[copies]), rounds=10)
-    stated = decision_curve(Side(scores, positive), prevalence=40 / 520, rounds=10)
+    whole = decision_curve(OneVsRest(scores[copies], positive[copies]), rounds=10)
+    stated = decision_curve(OneVsRest(scores, positive), prevalence=40 / 520, rounds=10)
     assert stated["model"]["value"] == pytest.approx(whole["model"]["value"], abs=2e-6)
     assert stated["treat_all"]["value"] == pytest.approx(whole["treat_all"]["value"], abs=2e-6)
     weights = np.where(positive, 1.0, 6.0)
-    weighted = decision_curve(Side(scores, positive), weights=weights, rounds=10)
+    weighted = decision_curve(OneVsRest(scores, positive), weights=weights, rounds=10)
     assert weighted["model"]["value"] == pytest.approx(whole["model"]["value"], abs=2e-6)
     assert weighted["prevalence"] == pytest.approx(40 / 520)
 
@@ -60,5 +60,5 @@ def test_the_band_holds_the_true_net_benefit_as_often_as_it_says():
 
 
 def test_one_side_alone_has_no_curve():
-    assert decision_curve(Side(np.array([0.1, 0.9]), np.array([True, True]))) is None
-    assert decision_curve(Side(np.array([0.1, 0.9]), np.array([False, False]))) is None
+    assert decision_curve(OneVsRest(np.array([0.1, 0.9]), np.array([True, True]))) is None
+    assert decision_curve(OneVsRest(np.array([0.1, 0.9]), np.array([False, False]))) is None

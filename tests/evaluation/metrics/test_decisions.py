@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from covid_xray.errors import UsageError
-from covid_xray.evaluation.metrics.decisions import decisions
-from covid_xray.evaluation.metrics.operating_points import operating_points, side
+from covid_xray.evaluation.metrics.decisions import evaluate_decisions
+from covid_xray.evaluation.metrics.operating_points import fit_operating_points, one_vs_rest
 from support.brightness import Described
 from support.scored import answers
 
@@ -20,12 +20,14 @@ def some(seed: int):
 
 
 def model(**facts):
-    points = operating_points(side(some(0), "covid"), sha256="ab" * 32, temperature=1.0, part="val", rounds=20)
+    points = fit_operating_points(
+        one_vs_rest(some(0), "covid"), sha256="ab" * 32, temperature=1.0, part="val", rounds=20
+    )
     return Described(facts={"calibration": CALIBRATION, "operating_points": {"covid": points}, **facts})
 
 
 def test_everything_is_there_and_plain_data():
-    found = decisions(some(1), model(), stated="covid=0.02", rounds=30)
+    found = evaluate_decisions(some(1), model(), stated="covid=0.02", rounds=30)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     points = found["operating_points"]["covid"]["points"]
     assert [row["prevalence"] for row in points["balanced"]["by_prevalence"]] == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
@@ -37,17 +39,17 @@ def test_everything_is_there_and_plain_data():
 
 
 def test_without_a_stated_mix_nothing_is_said_of_one():
-    found = decisions(some(1), model(), rounds=30)
+    found = evaluate_decisions(some(1), model(), rounds=30)
     assert found["prevalence"] is None
     assert found["decision_curve"]["covid"]["stated"] is None
 
 
 def test_points_of_another_network_are_left_out_and_the_curve_stays():
-    found = decisions(some(1), model(model={"sha256": "cd" * 32}), rounds=30)
+    found = evaluate_decisions(some(1), model(model={"sha256": "cd" * 32}), rounds=30)
     assert found["operating_points"] == {}
     assert set(found["decision_curve"]) == {"covid"}
 
 
 def test_a_mix_that_is_none_is_refused():
     with pytest.raises(UsageError, match="flu"):
-        decisions(some(1), model(), stated="flu=0.1", rounds=30)
+        evaluate_decisions(some(1), model(), stated="flu=0.1", rounds=30)

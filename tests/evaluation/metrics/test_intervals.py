@@ -9,13 +9,13 @@ from sklearn import metrics as sk
 
 from covid_xray.evaluation.metrics.intervals import (
     bootstrap,
-    expanded,
+    expanded_level,
     group_codes,
     percentiles,
     proportions,
     quantiles,
+    resample_weights,
     resampled_sums,
-    resamples,
 )
 from covid_xray.evaluation.metrics.metrics import compute, prepare, weighted
 
@@ -34,7 +34,7 @@ def patients(random: np.random.Generator, count: int):
 
 def test_a_round_equals_copying_the_drawn_patients():
     labels, p, groups = patients(np.random.default_rng(0), 60)
-    weights = next(resamples(group_codes(groups, count=len(groups)), rounds=5, seed=3))
+    weights = next(resample_weights(group_codes(groups, count=len(groups)), rounds=5, seed=3))
     found = weighted(prepare(labels, p, CLASSES), weights)
     for number, row in enumerate(weights.astype(int)):
         copies = np.repeat(np.arange(len(labels)), row)
@@ -46,7 +46,7 @@ def test_a_round_equals_copying_the_drawn_patients():
 
 def test_images_of_a_patient_are_drawn_together_and_as_many_patients_as_there_are():
     groups = np.array(["b", "a", "b", "c"])
-    weights = np.concatenate(list(resamples(group_codes(groups, count=4), rounds=300, seed=0)))
+    weights = np.concatenate(list(resample_weights(group_codes(groups, count=4), rounds=300, seed=0)))
     assert (weights[:, 0] == weights[:, 2]).all()
     assert (weights[:, [0, 1, 3]].sum(axis=1) == 3).all()
     assert weights[:, 0].mean() == pytest.approx(1.0, abs=0.15)
@@ -54,9 +54,9 @@ def test_images_of_a_patient_are_drawn_together_and_as_many_patients_as_there_ar
 
 def test_blocks_do_not_change_the_draws(monkeypatch):
     codes = np.arange(50)
-    whole = np.concatenate(list(resamples(codes, rounds=40, seed=1)))
+    whole = np.concatenate(list(resample_weights(codes, rounds=40, seed=1)))
     monkeypatch.setattr("covid_xray.evaluation.metrics.intervals.CHUNK", 50 * 7)
-    blocks = list(resamples(codes, rounds=40, seed=1))
+    blocks = list(resample_weights(codes, rounds=40, seed=1))
     assert len(blocks) > 1
     assert (np.concatenate(blocks) == whole).all()
 
@@ -187,7 +187,7 @@ def test_few_units_widen_the_interval_to_what_student_would_give():
             held, plain = (held + inside, plain) if name == "held" else (held, plain + inside)
     assert 0.93 <= held / 1500 <= 0.97
     assert plain / 1500 < 0.93
-    assert expanded(0.95, 10**6) == pytest.approx(0.95, abs=1e-5)
+    assert expanded_level(0.95, 10**6) == pytest.approx(0.95, abs=1e-5)
 
 
 def test_between_the_ends_lies_the_share_that_they_promise():

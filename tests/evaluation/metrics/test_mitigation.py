@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from covid_xray.evaluation.metrics.mitigation import Scores, mitigated
+from covid_xray.evaluation.metrics.mitigation import Scores, compare_thresholds
 
 
 def scores(seed: int, *, shift: float, count: int = 1200, groups: tuple[str, ...] = ("F", "M")) -> Scores:
@@ -17,7 +17,7 @@ def scores(seed: int, *, shift: float, count: int = 1200, groups: tuple[str, ...
 
 @pytest.fixture(scope="module")
 def found() -> dict:
-    return mitigated(scores(1, shift=1.0), scores(2, shift=1.0), rounds=200)
+    return compare_thresholds(scores(1, shift=1.0), scores(2, shift=1.0), rounds=200)
 
 
 def test_one_threshold_treats_the_groups_differently(found: dict) -> None:
@@ -34,7 +34,7 @@ def test_thresholds_of_each_group_close_the_gap_on_other_patients(found: dict) -
 
 
 def test_equal_groups_gain_nothing() -> None:
-    found = mitigated(scores(1, shift=0.0), scores(2, shift=0.0), rounds=200)
+    found = compare_thresholds(scores(1, shift=0.0), scores(2, shift=0.0), rounds=200)
     difference = found["difference"]["balanced_accuracy"]
     assert difference["ci_low"] <= 0.01
     assert abs(difference["value"]) < 0.03
@@ -50,7 +50,7 @@ def test_figures_are_those_of_the_groups(found: dict) -> None:
 
 def test_groups_that_are_too_small_are_left_out_and_named() -> None:
     small = scores(1, shift=1.0, count=60, groups=("F", "M", "other"))
-    assert mitigated(small.take(small.group == "F"), small, rounds=20) is None
+    assert compare_thresholds(small.take(small.group == "F"), small, rounds=20) is None
     many = scores(1, shift=0.5, groups=("F", "M"))
     rare = Scores(
         np.append(many.positive, True),
@@ -58,4 +58,4 @@ def test_groups_that_are_too_small_are_left_out_and_named() -> None:
         np.append(many.group, "x"),
         np.append(many.people, "q"),
     )
-    assert mitigated(rare, many, rounds=20)["left_out"] == ["x"]
+    assert compare_thresholds(rare, many, rounds=20)["left_out"] == ["x"]

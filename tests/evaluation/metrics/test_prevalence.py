@@ -6,14 +6,14 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, log_loss, precision_score
 
 from covid_xray.errors import UsageError
-from covid_xray.evaluation.metrics.operating_points import Side, reached
+from covid_xray.evaluation.metrics.operating_points import OneVsRest, achieved_rates
 from covid_xray.evaluation.metrics.prevalence import (
     PREVALENCES,
-    at_prevalences,
-    calibrated_for,
+    calibrated_prevalences,
+    evaluate_at_prevalence,
     image_weights,
     predictive_values,
-    stated_facts,
+    predictive_values_at,
 )
 from support.scored import CLASSES, answers, drawn
 
@@ -30,8 +30,8 @@ def test_predictive_values_are_those_of_a_drawn_population():
 def test_at_the_share_tested_they_are_those_of_the_images_themselves():
     about = drawn(200, seed=3)
     share = about.positive.mean()
-    (row,) = at_prevalences(about, 0.5, prevalences=[share], rounds=200)
-    plain = reached(about, 0.5, rounds=200)
+    (row,) = predictive_values_at(about, 0.5, prevalences=[share], rounds=200)
+    plain = achieved_rates(about, 0.5, rounds=200)
     for name in ("ppv", "npv"):
         assert row[name]["value"] == pytest.approx(plain[name]["value"])
         assert row[name]["ci_low"] < row[name]["value"] < row[name]["ci_high"]
@@ -39,7 +39,7 @@ def test_at_the_share_tested_they_are_those_of_the_images_themselves():
 
 
 def test_ppv_rises_and_npv_falls_with_the_prevalence():
-    rows = at_prevalences(drawn(200, seed=3), 0.5, rounds=100)
+    rows = predictive_values_at(drawn(200, seed=3), 0.5, rounds=100)
     assert [row["prevalence"] for row in rows] == list(PREVALENCES)
     ppv, npv = ([row[name]["value"] for row in rows] for name in ("ppv", "npv"))
     assert ppv == sorted(ppv)
@@ -48,8 +48,8 @@ def test_ppv_rises_and_npv_falls_with_the_prevalence():
 
 def test_a_specificity_of_one_is_no_certainty():
     positive = np.arange(60) < 30
-    about = Side(np.where(positive, 0.9, 0.1) - (np.arange(60) == 0) * 0.7, positive)
-    (row,) = at_prevalences(about, 0.5, prevalences=[0.01], rounds=100)
+    about = OneVsRest(np.where(positive, 0.9, 0.1) - (np.arange(60) == 0) * 0.7, positive)
+    (row,) = predictive_values_at(about, 0.5, prevalences=[0.01], rounds=100)
     assert row["ppv"]["value"] == 1.0
     assert row["ppv"]["method"] == "ends"
     assert row["ppv"]["ci_low"] < 0.1  # 30 of 30 right negatives may be 88 %, and then almost every alarm is false
@@ -62,8 +62,8 @@ def test_the_interval_of_a_ppv_holds_the_truth_as_often_as_it_says():
     for seed in range(300):
         positive = np.arange(300) < 100
         right = random.random(300) < np.where(positive, sensitivity, specificity)
-        about = Side(np.where(right == positive, 0.9, 0.1), positive)
-        (row,) = at_prevalences(about, 0.5, prevalences=[0.1], rounds=200, seed=seed)
+        about = OneVsRest(np.where(right == positive, 0.9, 0.1), positive)
+        (row,) = predictive_values_at(about, 0.5, prevalences=[0.1], rounds=200, seed=seed)
         held += row["ppv"]["ci_low"] <= truth <= row["ppv"]["ci_high"]
     assert 0.90 <= held / 300 <= 0.98
 
@@ -84,7 +84,7 @@ def predictions_of(labels, p):
 
 def test_figures_of_a_stated_mix_are_those_of_a_population_with_that_mix():
     mix = [0.1, 0.75, 0.15]
-    stated = stated_facts(
+    stated = evaluate_at_prevalence(
         predictions_of(*shifted(60_000, [1 / 3] * 3, seed=1)),
         np.array(mix),
         facts={"calibration": {"labels": dict.fromkeys(CLASSES, 100)}},
@@ -103,7 +103,7 @@ def test_figures_of_a_stated_mix_are_those_of_a_population_with_that_mix():
 
 def test_without_a_calibration_the_tested_mix_stands_for_it():
     predictions = answers(np.repeat([0, 1, 2], [10, 20, 30]), np.ones(60, dtype=bool))
-    shares, words = calibrated_for({}, predictions)
+    shares, words = calibrated_prevalences({}, predictions)
     assert shares == pytest.approx([1 / 6, 1 / 3, 1 / 2])
     assert "no calibration is stored" in words
     assert image_weights(predictions, np.array([0.5, 0.25, 0.25])).mean() == pytest.approx(1)
@@ -112,7 +112,7 @@ def test_without_a_calibration_the_tested_mix_stands_for_it():
 def test_a_class_that_was_never_seen_cannot_be_weighted():
     predictions = answers(np.arange(40) % 2, np.ones(40, dtype=bool))
     with pytest.raises(UsageError, match="No image of virus among"):
-        calibrated_for({}, predictions)
+        calibrated_prevalences({}, predictions)
     with pytest.raises(UsageError, match="No image of virus was tested"):
         image_weights(predictions, np.array([0.5, 0.25, 0.25]))
     assert image_weights(predictions, np.array([0.2, 0.8, 0.0])).sum() == pytest.approx(40)

@@ -8,7 +8,7 @@ from fairlearn.metrics import MetricFrame
 from sklearn.metrics import recall_score, roc_auc_score
 
 from covid_xray.evaluation.metrics.intervals import bootstrap
-from covid_xray.evaluation.metrics.subgroup_gaps import by_attribute, frame
+from covid_xray.evaluation.metrics.subgroup_gaps import measure_subgroups, metric_frame
 from covid_xray.evaluation.predictions import Predictions
 from support.brightness import CLASSES
 from support.scored import predictions, worse
@@ -23,7 +23,7 @@ def study(count: int = 300, *, seed: int = 0, **columns) -> Predictions:
 def test_values_are_those_of_scikit_learn_on_the_images_of_the_group():
     sex = np.array(["M", "F"] * 150)
     found = worse(study(sex=sex), np.arange(0, 60))
-    women = by_attribute(found, groups=None, rounds=20)["attributes"]["sex"]["groups"]["female"]
+    women = measure_subgroups(found, groups=None, rounds=20)["attributes"]["sex"]["groups"]["female"]
     mask = sex == "F"
     labels, p = found.labels[mask], found.probabilities[mask]
     right = recall_score(labels, found.predicted[mask], average=None)
@@ -41,7 +41,7 @@ def test_values_are_those_of_scikit_learn_on_the_images_of_the_group():
 def test_the_gap_is_that_of_fairlearn_between_the_groups_that_differ_most():
     view = np.array(["PA", "AP", "AP supine"])[np.random.default_rng(3).integers(0, 3, 300)]
     found = worse(study(view=view), np.flatnonzero(view == "AP")[:60])
-    gap = by_attribute(found, groups=None, rounds=50)["attributes"]["view"]["gap"]
+    gap = measure_subgroups(found, groups=None, rounds=50)["attributes"]["view"]["gap"]
     recall = MetricFrame(
         metrics=recall_score, y_true=found.labels == 0, y_pred=found.predicted == 0, sensitive_features=view
     )
@@ -50,7 +50,7 @@ def test_the_gap_is_that_of_fairlearn_between_the_groups_that_differ_most():
     assert gap["lowest"]["group"] == "AP"
     assert gap["value"] == pytest.approx(gap["highest"]["value"] - gap["lowest"]["value"])
     assert 0 < gap["ci_low"] < gap["value"] < gap["ci_high"] < 1
-    assert frame(found, view.astype(object)).by_group.loc["AP", gap["figure"]] == gap["lowest"]["value"]
+    assert metric_frame(found, view.astype(object)).by_group.loc["AP", gap["figure"]] == gap["lowest"]["value"]
 
 
 def test_groups_alike_have_a_gap_whose_interval_holds_zero():
@@ -60,7 +60,7 @@ def test_groups_alike_have_a_gap_whose_interval_holds_zero():
         random = np.random.default_rng(seed)
         sex = np.array(["M", "F"])[random.integers(0, 2, 300)]
         found = worse(study(seed=seed, sex=sex), np.flatnonzero(random.random(300) < 0.3))
-        gap = by_attribute(found, groups=None, rounds=200)["attributes"]["sex"]["gap"]
+        gap = measure_subgroups(found, groups=None, rounds=200)["attributes"]["sex"]["gap"]
         assert gap["figures"]["auroc_macro"] < 0.2
         holds += gap["ci_low"] < 0
     assert holds >= 17  # 19 of 20 on average
@@ -68,7 +68,7 @@ def test_groups_alike_have_a_gap_whose_interval_holds_zero():
 
 def test_a_group_under_20_images_says_nothing_but_that_and_takes_no_part_in_the_gap():
     sex = ["M"] * 150 + ["F"] * 131 + ["O"] * 19
-    found = by_attribute(worse(study(sex=sex), np.arange(281, 300)), groups=None, rounds=20)["attributes"]["sex"]
+    found = measure_subgroups(worse(study(sex=sex), np.arange(281, 300)), groups=None, rounds=20)["attributes"]["sex"]
     assert found["groups"]["other"] == {"hidden": "n < 20, hidden"}
     assert "other" not in (found["gap"]["lowest"]["group"], found["gap"]["highest"]["group"])
 
@@ -77,7 +77,7 @@ def test_a_rare_class_inside_a_group_has_no_figure_and_no_part_in_the_gap():
     codes = np.array([i % 3 for i in range(300)])
     sex = np.where(codes == 0, "M", np.array(["M", "F"])[np.arange(300) % 2])
     sex[np.flatnonzero(codes == 0)[:5]] = "F"
-    found = by_attribute(study(sex=sex), groups=None, rounds=20)["attributes"]["sex"]
+    found = measure_subgroups(study(sex=sex), groups=None, rounds=20)["attributes"]["sex"]
     women = found["groups"]["female"]
     assert women["labels"]["covid"] == 5
     assert {"sensitivity/covid", "auroc/covid", "auroc_macro"}.isdisjoint(women["figures"])
@@ -86,14 +86,14 @@ def test_a_rare_class_inside_a_group_has_no_figure_and_no_part_in_the_gap():
 
 
 def test_rows_without_the_attribute_are_counted():
-    found = by_attribute(study(sex=["M", "", "F"] * 100), groups=None, rounds=10)["attributes"]
+    found = measure_subgroups(study(sex=["M", "", "F"] * 100), groups=None, rounds=10)["attributes"]
     assert found["sex"]["not_stated"] == 100
     assert found["vendor"] == {"title": "vendor", "not_stated": 300, "groups": {}, "gap": None}
 
 
 def test_patients_are_drawn_and_counted():
     people = np.array([f"p{i // 3}" for i in range(300)])
-    found = by_attribute(study(sex=["M", "M", "F"] * 100), groups=people, rounds=50)["attributes"]["sex"]["groups"]
+    found = measure_subgroups(study(sex=["M", "M", "F"] * 100), groups=people, rounds=50)["attributes"]["sex"]["groups"]
     assert (found["male"]["n_images"], found["male"]["n_patients"]) == (200, 100)
     auroc = found["male"]["figures"]["auroc_macro"]
     assert (auroc["n"], auroc["unit"]) == (100, "patients")
@@ -101,7 +101,7 @@ def test_patients_are_drawn_and_counted():
 
 def test_intervals_agree_with_a_bootstrap_of_the_group_alone():
     found = worse(study(900, sex=["M", "F"] * 450), np.arange(0, 300))
-    shared = by_attribute(found, groups=None, rounds=2000)["attributes"]["sex"]["groups"]["male"]["figures"]
+    shared = measure_subgroups(found, groups=None, rounds=2000)["attributes"]["sex"]["groups"]["male"]["figures"]
     mask = np.arange(900) % 2 == 0
     alone = bootstrap(found.labels[mask], found.probabilities[mask], CLASSES, rounds=2000, seed=1)
     for name, figure in shared.items():
@@ -110,5 +110,5 @@ def test_intervals_agree_with_a_bootstrap_of_the_group_alone():
 
 
 def test_the_result_is_valid_json_and_repeats():
-    once, twice = (by_attribute(study(sex=["M", "F"] * 150), groups=None, rounds=20, seed=4) for _ in range(2))
+    once, twice = (measure_subgroups(study(sex=["M", "F"] * 150), groups=None, rounds=20, seed=4) for _ in range(2))
     assert json.dumps(once, allow_nan=False) == json.dumps(twice, allow_nan=False)

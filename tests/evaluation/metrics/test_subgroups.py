@@ -6,7 +6,7 @@ import pytest
 
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.evaluation.metrics.metrics import compute
-from covid_xray.evaluation.metrics.subgroups import by_column, patients, worst
+from covid_xray.evaluation.metrics.subgroups import by_column, patient_groups, worst_group
 from support.brightness import CLASSES
 from support.scored import predictions
 
@@ -55,20 +55,20 @@ def manifest_of(**columns: list[str]) -> Manifest:
 
 def test_patients_and_duplicates_are_one_group():
     manifest = manifest_of(patient_id=["a", "a", "b", ""], group=["", "d1", "d1", ""])
-    found = patients(predictions([0, 0, 0, 0]), manifest)
+    found = patient_groups(predictions([0, 0, 0, 0]), manifest)
     assert found[0] == found[1] == found[2] != found[3]
 
 
 def test_without_any_patient_there_are_no_groups():
-    assert patients(predictions([0] * 4), manifest_of()) is None
-    assert patients(predictions([0] * 4), manifest_of(patient_id=[""] * 4)) is None
+    assert patient_groups(predictions([0] * 4), manifest_of()) is None
+    assert patient_groups(predictions([0] * 4), manifest_of(patient_id=[""] * 4)) is None
 
 
 def test_worst_is_the_lowest_beside_the_mean_of_all():
     def facts(value):
         return {"figures": {"accuracy": {"value": value, "ci_low": value - 0.1, "ci_high": value + 0.1}}}
 
-    found = worst({"a": facts(0.9), "b": facts(0.5), "c": facts(0.7), "d": {"figures": None}}, "accuracy")
+    found = worst_group({"a": facts(0.9), "b": facts(0.5), "c": facts(0.7), "d": {"figures": None}}, "accuracy")
     assert (found["name"], found["value"], found["groups"]) == ("b", 0.5, 3)
     assert found["mean"] == pytest.approx(0.7)
-    assert worst({"a": facts(0.9), "d": {"figures": None}}, "accuracy") is None
+    assert worst_group({"a": facts(0.9), "d": {"figures": None}}, "accuracy") is None

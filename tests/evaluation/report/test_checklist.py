@@ -11,7 +11,7 @@ from covid_xray.evaluation.report.checklist import (
     assess,
     checklist_markdown,
     checklist_section,
-    counted,
+    count_verdicts,
     items,
 )
 from covid_xray.evaluation.report.sections import Fold, Table
@@ -133,7 +133,7 @@ def test_the_markdown_holds_a_row_for_each_item_and_no_open_markup(known):
     assert len(rows) == len(items())
     assert all(len(re.findall(r"(?<!\\)\|", row)) == 5 for row in rows)
     for source in SOURCES:
-        assert f"## {source}: {counted([item for item in judged if item.source == source])}" in text
+        assert f"## {source}: {count_verdicts([item for item in judged if item.source == source])}" in text
 
 
 def test_what_fails_stands_in_the_open_and_the_rest_is_folded(known):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from covid_xray.evaluation.calibrate import Wishes, fitted
+from covid_xray.evaluation.calibrate import CalibrationSettings, fit_predictions
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.predictions import predict_manifest
 from covid_xray.evaluation.report.evidence_sections import audit, decision, operating_points, prevalence, saliency
@@ -36,7 +36,7 @@ def metrics(tmp_path_factory):
     ]  # fmt: skip
     data = manifest(tmp_path_factory.mktemp("study"), rows)
     predictions = predict_manifest(Brightness(), data)
-    facts = fitted(predictions, data, sha256="ab" * 32, part="val", wishes=Wishes(rounds=20))
+    facts = fit_predictions(predictions, data, sha256="ab" * 32, part="val", wishes=CalibrationSettings(rounds=20))
     stated = "covid=0.05,virus=0.1"
     found = measure(predictions, data, Described(facts=facts), rounds=20, seed=0, prevalence=stated)
     return {**BARE, "title": "A study", **found}
@@ -105,7 +105,7 @@ def test_the_audit_is_shown_when_it_is_of_this_network(metrics):
     assert "some were left out" in words(section)
     found = tables(section)
     assert [row[0].text for row in found["What survives when parts are hidden"].rows] == ["only the lungs", "chance"]
-    assert found["Sources that it never saw"].rows[0][2].text == "too few"
+    assert found["Sources left out of training"].rows[0][2].text == "too few"
     other = {**AUDIT, "model": {"sha256": "00"}}
     assert "covid-xray audit" in words(audit({**metrics, "run": {"audit": other}}))
 

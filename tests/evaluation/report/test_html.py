@@ -12,8 +12,8 @@ from covid_xray.evaluation.report import html
 from covid_xray.evaluation.report.cases import Case
 from covid_xray.evaluation.report.html import model_card, report_html, sections
 from covid_xray.evaluation.report.markdown import markdown
-from covid_xray.evaluation.report.sections import percent, plain, span, with_span
-from covid_xray.evaluation.report.summary_section import cannot, external, sentences
+from covid_xray.evaluation.report.sections import decimal, percent, span, with_span
+from covid_xray.evaluation.report.summary_section import external_test, limitations, sentences
 from support.brightness import Brightness, Described, manifest
 from support.reports import BARE, EVIL, Page, results
 
@@ -155,8 +155,8 @@ def test_the_model_card_holds_every_figure_and_escapes_markup(results):
 
 def test_numbers_as_words():
     assert percent(0.8434) == "84.3\u00a0%"
-    assert percent(None) == plain(None) == "–"
-    assert plain(0.84349) == "0.843"
+    assert percent(None) == decimal(None) == "–"
+    assert decimal(0.84349) == "0.843"
     assert span({"ci_low": 0.1, "ci_high": 0.25}) == "0.100 to 0.250"
     assert span({"ci_low": 0.1, "ci_high": 0.25}, as_percent=True) == "10.0 to 25.0\u00a0%"
     assert span({"ci_low": None, "ci_high": None}) == span(None) == ""
@@ -207,12 +207,12 @@ def contrast(one: str, other: str) -> float:
 
 def test_a_test_on_the_sources_trained_on_is_not_called_external(results):
     metrics, _ = results
-    assert external({**metrics, "trained_sources": ["site 1"]})[0] is False
-    assert "site 1" in " ".join(cannot({**metrics, "trained_sources": ["site 1"]}))
+    assert external_test({**metrics, "trained_sources": ["site 1"]})[0] is False
+    assert "site 1" in " ".join(limitations({**metrics, "trained_sources": ["site 1"]}))
     apart = {**metrics, "trained_sources": ["elsewhere"], "confounded": ""}
-    assert external(apart) == (True, "none of the sources tested (site 0, site 1) was trained on")
-    assert external({**apart, "confounded": "V"})[0] is False
-    assert external({**apart, "trained_sources": []})[0] is False
+    assert external_test(apart) == (True, "none of the sources tested (site 0, site 1) was trained on")
+    assert external_test({**apart, "confounded": "V"})[0] is False
+    assert external_test({**apart, "trained_sources": []})[0] is False
 
 
 def test_a_class_that_comes_from_one_source_is_said(results):
@@ -220,6 +220,6 @@ def test_a_class_that_comes_from_one_source_is_said(results):
     labels = {"covid": 20, "normal": 20, "virus": 1}
     by_source = {name: {**row, "labels": labels} for name, row in metrics["by_source"].items()}
     by_source["site 1"] = {**by_source["site 1"], "labels": {"covid": 20, "normal": 20, "virus": 19}}
-    told = " ".join(cannot({**metrics, "by_source": by_source}))
+    told = " ".join(limitations({**metrics, "by_source": by_source}))
     assert "95 % of the virus images come from one source (site 1)" in told
     assert "of the covid images" not in told

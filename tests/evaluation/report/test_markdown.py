@@ -12,7 +12,7 @@ from covid_xray.evaluation.report.cases import Case
 from covid_xray.evaluation.report.charts import charts
 from covid_xray.evaluation.report.html import sections
 from covid_xray.evaluation.report.markdown import report_markdown
-from covid_xray.evaluation.report.sections import Bullets, Cell, Code, Drawn, Fold, Section, Table, Text
+from covid_xray.evaluation.report.sections import Bullets, Cell, Code, Fold, RenderedChart, Section, Table, Text
 from support.brightness import CLASSES, Brightness, Described, manifest
 
 EVIL = "a|b\n<script>alert(1)</script> [x](y)"
@@ -31,7 +31,7 @@ def study(tmp_path_factory):
         **{"banner": None, "baselines": None, "run": None, "part": "test", "title": "A study"},
         **measure(predictions, data, Described(), rounds=20, seed=0),
     }
-    shown = [Drawn(chart, b"", b"") for chart in charts(predictions, metrics, None)[:2]]
+    shown = [RenderedChart(chart, b"", b"") for chart in charts(predictions, metrics, None)[:2]]
     case = Case("secret.png", "covid", "normal", 0.91, np.zeros((8, 16, 3), dtype=np.uint8), evidence=False)
     parts = sections(metrics, drawn=shown, cases=[case], text="report", facts={})
     return metrics, parts, shown

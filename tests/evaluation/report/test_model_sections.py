@@ -34,7 +34,7 @@ def test_fields_are_told_with_their_patients_and_use() -> None:
     worth, fields = (block for block in section.blocks if isinstance(block, Table))
     assert "200 images of 100 patients" in worth.caption
     assert [[cell.text for cell in row] for row in fields.rows] == [
-        ["age", "48 covid, 84 normal", "speaks about covid, normal"],
+        ["age", "48 covid, 84 normal", "used for covid, normal"],
         ["SpO2", "8 covid, 0 normal", "cannot change an answer"],
     ]
 

@@ -94,12 +94,12 @@ def _json(path: Path | None, command: str) -> dict[str, Any] | None:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    from covid_xray.evaluation.audit.audit_page import NO_LOCALISATION, interval
+    from covid_xray.evaluation.audit.audit_page import NO_LOCALISATION, format_interval
     from covid_xray.evaluation.audit.shortcut_verdict import NAMES
     from covid_xray.evaluation.audit.shortcuts import HEADLINE
 
     for row in facts["conditions"]:
-        figure = interval(row["figures"][HEADLINE])
+        figure = format_interval(row["figures"][HEADLINE])
         out.print(f"{NAMES[HEADLINE]} {figure}  {row['shows']}", highlight=False, markup=False, soft_wrap=True)
     verdict, maps = facts["verdict"], facts["heatmaps"]
     said = [verdict["line"], *([verdict["means"]] if verdict["means"] != verdict["line"] else [])]

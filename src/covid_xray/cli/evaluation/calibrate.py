@@ -45,13 +45,13 @@ def calibrate(
     """Fit temperature, sets, operating points and the input gate on a run's own images; store them in its bundle."""
     from covid_xray.bundle.bundle import read_facts
     from covid_xray.cli.evaluation.calibrate_gate import fit_gate
-    from covid_xray.evaluation.calibrate import Wishes, fit
-    from covid_xray.evaluation.gate.fit import summary
+    from covid_xray.evaluation.calibrate import CalibrationSettings, fit
+    from covid_xray.evaluation.gate.fit import describe_gate
 
     part = _part(run, part)
     before = read_facts(run / "bundle")
     manifest = _images(run, data, images=images, part=part)
-    wishes = Wishes(coverage=coverage, method=method, positive=tuple(positive or ()))
+    wishes = CalibrationSettings(coverage=coverage, method=method, positive=tuple(positive or ()))
     with bar("calibrate") as progress:
         facts = fit(run / "bundle", manifest, part=part, wishes=wishes, progress=progress)
     gate = fit_gate(run, data, images=images, part=part, rate=gate_rate) if gate_rate else None
@@ -62,7 +62,7 @@ def calibrate(
     else:
         _print(facts)
         if gate:
-            out.print(summary(gate), highlight=False, markup=False, soft_wrap=True)
+            out.print(describe_gate(gate), highlight=False, markup=False, soft_wrap=True)
     if before.get("metrics"):
         err.print(f"the stored figures are of before; next: covid-xray evaluate {run} --data {data}", soft_wrap=True)
 

@@ -10,7 +10,7 @@ from covid_xray.cli.console import bar, err, out
 from covid_xray.data.split.split import read_split
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.evaluate import evaluate
-from covid_xray.evaluation.metrics.calibration import read_prevalence
+from covid_xray.evaluation.metrics.calibration import parse_prevalence
 from covid_xray.evaluation.run_facts import read_run
 from covid_xray.inference.predictor import Predictor
 
@@ -43,7 +43,7 @@ def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
         err.print(f"the {part} part: {len(chosen.table):,} of {len(manifest.table):,} images", highlight=False)
     _check_labels(chosen, predictor)
     if study.prevalence is not None:  # a slip of the pen is told before the long part
-        read_prevalence(study.prevalence, predictor.classes, old=dict.fromkeys(predictor.classes, 1.0))
+        parse_prevalence(study.prevalence, predictor.classes, old=dict.fromkeys(predictor.classes, 1.0))
     target = study.output or study.run
     with bar("evaluate") as progress:
         metrics = evaluate(

@@ -33,9 +33,9 @@ def outcomes(
 
     from covid_xray.bundle.bundle import DEFAULT, load_bundle
     from covid_xray.data.manifest.clinical_table import clinical_table
-    from covid_xray.evaluation.clinical.clinical_predictions import answered
+    from covid_xray.evaluation.clinical.clinical_predictions import predict_with_clinical
     from covid_xray.evaluation.clinical.outcomes import Patients
-    from covid_xray.evaluation.clinical.outcomes import outcomes as measured
+    from covid_xray.evaluation.clinical.outcomes import measure_outcomes as measured
     from covid_xray.evaluation.clinical.outcomes_page import outcomes_page
     from covid_xray.files import write_json, write_text
 
@@ -44,7 +44,7 @@ def outcomes(
     )
     folder = bundle or DEFAULT
     with bar("answer") as progress:
-        found = answered(folder, selection.checked(manifest), progress=progress)
+        found = predict_with_clinical(folder, selection.checked(manifest), progress=progress)
     table = found.manifest.table
     values = clinical_table(table).values.astype(float)
     with threadpool_limits(1):

@@ -43,7 +43,7 @@ def fuse(
     if study and output is None and source == run:
         raise UsageError("expected -o FOLDER for the study of a bundle without a run folder, or --no-study")
     quiet_tensorflow()
-    from covid_xray.evaluation.clinical.clinical_predictions import answered
+    from covid_xray.evaluation.clinical.clinical_predictions import predict_with_clinical
     from covid_xray.training.clinical.fuse import fuse as fused
     from covid_xray.training.clinical.fusion_training import Recipe
 
@@ -51,7 +51,9 @@ def fuse(
         data, images=images, labels=label, where=where, duplicates=duplicates, show=False, check=False,
     ))  # fmt: skip
     with stages() as progress:
-        answers = answered(source, selection.checked(manifest), progress=lambda d, n: progress("answer", d, n, ""))
+        answers = predict_with_clinical(
+            source, selection.checked(manifest), progress=lambda d, n: progress("answer", d, n, "")
+        )
         progress("fuse", 0, 1, "")
         facts = fused(source, answers, out=bundle, recipe=Recipe(seed=seed))
         progress("fuse", 1, 1, "")

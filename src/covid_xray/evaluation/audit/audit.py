@@ -17,16 +17,24 @@ from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.split.groups import groups as joined_groups
 from covid_xray.errors import BadManifest, InputRefused
 from covid_xray.evaluation.audit.audit_figures import audit_charts, examples
-from covid_xray.evaluation.audit.audit_page import page
-from covid_xray.evaluation.audit.interventions import whole_input
+from covid_xray.evaluation.audit.audit_page import audit_page
+from covid_xray.evaluation.audit.interventions import prepare_input
 from covid_xray.evaluation.audit.lung_masks import MaskFiles, choose_masks, mask_files
-from covid_xray.evaluation.audit.masked_images import Scenes, facts, read_scenes, sample
-from covid_xray.evaluation.audit.saliency import Looked, heatmap_study
-from covid_xray.evaluation.audit.shortcut_verdict import verdict
-from covid_xray.evaluation.audit.shortcuts import HEADLINE, Groups, Settings, ask, chance_levels, codes_of, scored
+from covid_xray.evaluation.audit.masked_images import MaskedImages, describe_masks, read_masked_images, sample_images
+from covid_xray.evaluation.audit.saliency import MapStudy, heatmap_study
+from covid_xray.evaluation.audit.shortcut_verdict import judge_survival
+from covid_xray.evaluation.audit.shortcuts import (
+    HEADLINE,
+    Groups,
+    Settings,
+    chance_levels,
+    class_codes,
+    run_interventions,
+    score_interventions,
+)
 from covid_xray.evaluation.audit.source_generalisation import sources_left_out
 from covid_xray.evaluation.audit.source_probe import source_from_embedding
-from covid_xray.evaluation.baseline_comparison import compared
+from covid_xray.evaluation.baseline_comparison import check_baselines
 from covid_xray.evaluation.evaluate import write_bytes
 from covid_xray.evaluation.report.figures import LIGHT, render
 from covid_xray.files import write_json, write_text
@@ -45,7 +53,7 @@ class Plan:
     part: str = "all"  # name of the part of the data, for the page
     masks: Path | None = None  # folder of mask files
     lungs: str = "auto"  # kind of masks, of `lung_masks.KINDS`
-    images: int = 800  # at most so many are looked at; more are sampled
+    images: int = 800  # number of images at most; of more a sample is drawn
     rounds: int = 1000  # of the bootstrap and of the sampling
     seed: int = 0
     baselines: Mapping[str, Any] | None = None  # content of baselines.json
@@ -59,7 +67,7 @@ class Audited:
     """The content of audit.json and the images that it was measured on."""
 
     facts: dict[str, Any]
-    scenes: Scenes
+    scenes: MaskedImages
 
 
 def audit(
@@ -84,25 +92,25 @@ def audit(
     """
     _check_labels(manifest, predictor.classes)
     beside = {
-        "baselines": compared(plan.baselines, predictor.classes),
+        "baselines": check_baselines(plan.baselines, predictor.classes),
         "sources_left_out": sources_left_out(plan.crossval, predictor.classes),
     }
-    chosen = sample(manifest, count=plan.images, seed=plan.seed)
+    chosen = sample_images(manifest, count=plan.images, seed=plan.seed)
     images = chosen.table["image"].tolist()
     masks = choose_masks(images, folder=plan.masks, network=predictor.bundle.lungs is not None, wish=plan.lungs)
     files = MaskFiles(mask_files(images, plan.masks)) if plan.masks else None
-    scenes = read_scenes(predictor, chosen, masks, files=files, progress=_stage(progress, "read"))
+    scenes = read_masked_images(predictor, chosen, masks, files=files, progress=_stage(progress, "read"))
     left = chosen.take(scenes.table["image"].tolist())
     _check_labels(left, predictor.classes)
-    answers = ask(predictor, scenes, progress=_stage(progress, "hide"))
+    answers = run_interventions(predictor, scenes, progress=_stage(progress, "hide"))
     patients, settings = patients_of(manifest, scenes), Settings(rounds=plan.rounds, seed=plan.seed)
-    rows, survives = scored(answers, scenes, predictor.classes, groups=patients, settings=settings)
+    rows, survives = score_interventions(answers, scenes, predictor.classes, groups=patients, settings=settings)
     found = {
         **_about(predictor, scenes, plan, patients),
         "sampled_from": len(manifest.table),
         "left_out": _left_out(chosen, scenes),
-        "masks": facts(scenes, masks),
-        "verdict": verdict(survives, headline=HEADLINE, masks=masks.kind),
+        "masks": describe_masks(scenes, masks),
+        "verdict": judge_survival(survives, headline=HEADLINE, masks=masks.kind),
         "conditions": rows,
         "source_from_embedding": source_from_embedding(answers.embedding, left, seed=plan.seed),
         **beside,
@@ -122,14 +130,14 @@ def write_audit(audited: Audited, out: Path) -> None:
         write_bytes(out / "figures" / f"{chart.name}.png", render(chart, LIGHT))
     labels = audited.scenes.table["label"].tolist()
     first = [labels.index(name) for name in facts["classes"] if name in labels]
-    everything = whole_input(audited.scenes.pixels, audited.scenes.lungs)
+    everything = prepare_input(audited.scenes.pixels, audited.scenes.lungs)
     shown = examples(everything.take(np.array(first, dtype=np.int64)), LIGHT)
     write_bytes(out / "figures" / "audit_examples.png", shown)
-    write_text(out / "audit.md", page(facts))
+    write_text(out / "audit.md", audit_page(facts))
     write_json(out / FILE, facts)
 
 
-def patients_of(manifest: Manifest, scenes: Scenes) -> Groups:
+def patients_of(manifest: Manifest, scenes: MaskedImages) -> Groups:
     """Return the patient of each image, or `None` where the manifest names none; as `subgroups.patients`."""
     if "patient_id" not in manifest.table or (manifest.table["patient_id"] == "").all():
         return None
@@ -137,15 +145,19 @@ def patients_of(manifest: Manifest, scenes: Scenes) -> Groups:
 
 
 def _heatmaps(
-    predictor: Predictor, scenes: Scenes, plan: Plan, patients: Groups, progress: Callable[[int, int], None] | None
+    predictor: Predictor,
+    scenes: MaskedImages,
+    plan: Plan,
+    patients: Groups,
+    progress: Callable[[int, int], None] | None,
 ) -> dict[str, Any] | None:
     """Test the heat maps on a few images of each class; `None` where none was requested or the head is unknown."""
     if plan.heatmaps == 0:
         return None
     rows = _few(scenes, predictor.classes, count=plan.heatmaps, seed=plan.seed)
-    mean = whole_input(scenes.pixels, scenes.lungs).mean
+    mean = prepare_input(scenes.pixels, scenes.lungs).mean
     groups = None if patients is None else patients[rows]
-    looked = Looked(scenes.take(rows), mean, groups, rounds=plan.rounds, seed=plan.seed)
+    looked = MapStudy(scenes.take(rows), mean, groups, rounds=plan.rounds, seed=plan.seed)
     model = load_bundle(predictor.bundle.folder).model
     try:
         return heatmap_study(predictor, model, looked, others=plan.others, progress=progress)
@@ -155,10 +167,10 @@ def _heatmaps(
         return None
 
 
-def _few(scenes: Scenes, classes: Sequence[str], *, count: int, seed: int) -> NDArray[np.int64]:
+def _few(scenes: MaskedImages, classes: Sequence[str], *, count: int, seed: int) -> NDArray[np.int64]:
     """Return the positions of `count` random images, balanced over the classes."""
     random = np.random.default_rng(seed)
-    codes = codes_of(scenes, tuple(classes))
+    codes = class_codes(scenes, tuple(classes))
     drawn = random.permutation(len(codes))
     # Rank of each image within its class: all firsts come before all seconds.
     within = np.zeros(len(codes), dtype=np.int64)
@@ -173,7 +185,7 @@ def _settings(plan: Plan, bootstrap: Settings) -> dict[str, Any]:
     return {"rounds": bootstrap.rounds, "seed": bootstrap.seed, "level": bootstrap.level, **asked}
 
 
-def _about(predictor: Predictor, scenes: Scenes, plan: Plan, patients: Groups) -> dict[str, Any]:
+def _about(predictor: Predictor, scenes: MaskedImages, plan: Plan, patients: Groups) -> dict[str, Any]:
     model = predictor.identity
     return {
         "format": FORMAT,
@@ -184,7 +196,7 @@ def _about(predictor: Predictor, scenes: Scenes, plan: Plan, patients: Groups) -
         "images": len(scenes.table),
         "patients": None if patients is None else len(set(patients)),
         "labels": {name: int((scenes.table["label"] == name).sum()) for name in predictor.classes},
-        "chance": chance_levels(codes_of(scenes, predictor.classes)),
+        "chance": chance_levels(class_codes(scenes, predictor.classes)),
     }
 
 
@@ -197,7 +209,7 @@ def _check_labels(manifest: Manifest, classes: Sequence[str]) -> None:
         raise BadManifest(f"Images of {', '.join(labels) or 'no class'} only. Give images of two or more classes.")
 
 
-def _left_out(chosen: Manifest, scenes: Scenes) -> dict[str, Any]:
+def _left_out(chosen: Manifest, scenes: MaskedImages) -> dict[str, Any]:
     """Count the images of each class that are in no figure, and the reasons."""
     labels = chosen.table.set_index("image")["label"]
     by_class = labels.loc[list(scenes.left_out)].value_counts()

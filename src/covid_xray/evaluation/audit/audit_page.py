@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from covid_xray.evaluation.audit.shortcut_verdict import NAMES, share
+from covid_xray.evaluation.audit.shortcut_verdict import NAMES, format_share
 from covid_xray.evaluation.audit.shortcuts import HEADLINE, SCORES
 
 DISCLAIMER = "Research use, not for diagnosis."
@@ -11,7 +11,7 @@ NO_LOCALISATION = "A heat map is not a localisation: it shows what moved the sco
 Facts = Mapping[str, Any]
 
 
-def page(facts: Facts) -> str:
+def audit_page(facts: Facts) -> str:
     """Return `audit.md`; its figures lie in `figures/`."""
     parts = [_head(facts), _conditions(facts), _sources(facts), _embedding(facts), _beside(facts)]
     parts += [_heatmaps(facts["heatmaps"])] if facts["heatmaps"] else []
@@ -19,7 +19,7 @@ def page(facts: Facts) -> str:
     return "\n".join("\n".join(part) + "\n" for part in map(list, parts) if part)
 
 
-def interval(figure: Facts | None) -> str:
+def format_interval(figure: Facts | None) -> str:
     """Format a figure as `0.812 (0.760 to 0.851)`."""
     if figure is None:
         return ""
@@ -54,8 +54,8 @@ def _conditions(facts: Facts) -> Iterator[str]:
     yield "|---|" + "---|" * (len(SCORES) + 1)
     for row in facts["conditions"]:
         kept = row["retained"].get(HEADLINE)
-        cells = [interval(row["figures"].get(score)) for score in SCORES]
-        yield f"| {row['shows']} | " + " | ".join([*cells, share(kept) if kept else ""]) + " |"
+        cells = [format_interval(row["figures"].get(score)) for score in SCORES]
+        yield f"| {row['shows']} | " + " | ".join([*cells, format_share(kept) if kept else ""]) + " |"
     chance = facts["chance"]
     yield "| chance | " + " | ".join(f"{chance[score]:.3f}" for score in SCORES) + " | 0 % |"
     yield "\n![what survives](figures/audit_conditions.png)"
@@ -81,17 +81,18 @@ def _embedding(facts: Facts) -> Iterator[str]:
     probe = facts["source_from_embedding"]
     yield "## The source, read from the network's embedding\n"
     yield (
-        "Inside one class the disease is the same. What tells the sources apart there is not disease, and a network "
-        "that keeps it in its last layer can use it.\n"
+        "Within one class the disease is the same. What distinguishes the sources there is not disease, and a network "
+        "whose last layer contains it can use it.\n"
     )
     if probe["classes"]:
         yield "| class | sources | images | balanced accuracy | chance |"
         yield "|---|---|---|---|---|"
     for label, row in probe["classes"].items():
         names = ", ".join(f"{name} {count}" for name, count in row["sources"].items())
-        yield f"| {label} | {names} | {row['images']} | {interval(row['balanced_accuracy'])} | {row['chance']:.3f} |"
+        score = format_interval(row["balanced_accuracy"])
+        yield f"| {label} | {names} | {row['images']} | {score} | {row['chance']:.3f} |"
     for label, why in probe["skipped"].items():
-        yield f"\n{label}: not asked; {why}."
+        yield f"\n{label}: not measured; {why}."
 
 
 def _beside(facts: Facts) -> Iterator[str]:
@@ -100,58 +101,57 @@ def _beside(facts: Facts) -> Iterator[str]:
         best = baselines["best"]
         yield "## Without any network\n"
         yield (
-            f"The best baseline that sees no lung ({best['sees']}): macro-F1 {interval(best['figures']['macro_f1'])}, "
-            f"in grouped folds of {baselines['images']:,} images."
+            f"Macro-F1 of the best baseline without lungs ({best['sees']}): "
+            f"{format_interval(best['figures']['macro_f1'])}, in grouped folds of {baselines['images']:,} images."
         )
     if held:
-        yield "\n## Sources that it never saw\n"
+        yield "\n## Sources left out of training\n"
         yield (
             f"The same recipe, trained without the source and tested on it; macro-F1 over all {held['images']:,} "
-            f"images {interval(held['figures'].get('macro_f1'))}.\n"
+            f"images {format_interval(held['figures'].get('macro_f1'))}.\n"
         )
         yield "| source left out | images | share of right answers |"
         yield "|---|---|---|"
         for row in held["rows"]:
-            yield f"| {row['source']} | {row['images']:,} | {interval(row['accuracy']) or 'too few'} |"
+            yield f"| {row['source']} | {row['images']:,} | {format_interval(row['accuracy']) or 'too few'} |"
 
 
 def _heatmaps(found: Facts) -> Iterator[str]:
     yield "## Heat maps\n"
-    yield f"**{NO_LOCALISATION}** {found['images']} images, the map of the class that was named.\n"
+    yield f"**{NO_LOCALISATION}** {found['images']} images, the map of the predicted class.\n"
     cascade = found["cascade"]
     yield f"Layers made random from the output down: {cascade['line']}\n"
     yield "| made random down to | Spearman | SSIM |"
     yield "|---|---|---|"
     for row in cascade["steps"]:
-        yield f"| {row['layer']} | {interval(row['spearman'])} | {interval(row['ssim'])} |"
+        yield f"| {row['layer']} | {format_interval(row['spearman'])} | {format_interval(row['ssim'])} |"
     floor = cascade["unrelated"]
-    yield f"| (maps of two different images) | {interval(floor['spearman'])} | {interval(floor['ssim'])} |"
+    yield f"| (two different images) | {format_interval(floor['spearman'])} | {format_interval(floor['ssim'])} |"
     yield "\n![cascading randomisation](figures/audit_cascade.png)\n"
     heads = ("map", "mass in the lungs / their share of the picture", "insertion AUC (high)", "deletion AUC (low)")
     yield "| " + " | ".join(heads) + " |"
     yield "|---|---|---|---|"
     for row in found["methods"]:
-        cells = [interval(row[key]) for key in ("lung_ratio", "insertion", "deletion")]
+        cells = [format_interval(row[key]) for key in ("lung_ratio", "insertion", "deletion")]
         yield f"| {row['shows']} | " + " | ".join(cells) + " |"
     yield f"\n{found['faithful']}"
     if found["seeds"]:
         seeds = found["seeds"]
         yield (
-            f"\nAgreement of {seeds['networks']} networks: Spearman {interval(seeds['spearman'])}, "
-            f"SSIM {interval(seeds['ssim'])} over pairs of maps of one image."
+            f"\nAgreement of {seeds['networks']} networks: Spearman {format_interval(seeds['spearman'])}, "
+            f"SSIM {format_interval(seeds['ssim'])} over pairs of maps of one image."
         )
 
 
 def _limits(facts: Facts) -> Iterator[str]:
     yield "## Limits\n"
     yield (
-        "- A score that survives proves that the hidden part was not needed. A score that falls proves less: the "
-        "picture has also become a stranger one. What survives is a lower bound, and the best of the ways of hiding "
-        "counts in the verdict."
+        "- A score that survives proves that the hidden part was not needed. A lower score proves less, because the "
+        "picture also becomes less familiar. What survives is a lower bound, and the verdict uses the best way of hiding."
     )
     yield (
-        "- Where the mean picture stands in for the lungs, their outline still shows faintly; outside the fixed box "
-        "nothing of it shows."
+        "- Where the mean picture replaces the lungs, their outline remains faintly visible; outside the fixed box it "
+        "does not."
     )
     yield "- Heart, spine, devices and letters over the lungs count as lungs where a mask covers them."
     for note in facts["notes"]:

@@ -85,7 +85,7 @@ def probabilities(predictor: Predictor, pixels: NDArray[np.uint8]) -> NDArray[np
     return np.concatenate(parts)
 
 
-def taken_apart(predictor: Predictor, model: bytes, pixels: NDArray[np.uint8]) -> tuple[Network, Floats]:
+def split_network(predictor: Predictor, model: bytes, pixels: NDArray[np.uint8]) -> tuple[Network, Floats]:
     """Return the network and the feature maps of N inputs, after checking that they reproduce the bundle's class maps.
 
     Raises:

@@ -40,7 +40,7 @@ class Input:
     @cached_property
     def around(self) -> Masks:
         """The lungs with the margin that is hidden with them."""
-        return widened(self.lungs, share=MARGIN)
+        return dilate(self.lungs, share=MARGIN)
 
     @cached_property
     def inside_box(self) -> Masks:
@@ -65,25 +65,25 @@ class Intervention:
 INTERVENTIONS = (
     Intervention("whole", "the whole picture", "seen", lambda x: x.pixels),
     Intervention("corners_black", "all but the four corners, where letters are", "seen",
-                 lambda x: hidden(x.pixels, corners(x))),
-    Intervention("lungs_only", "only the lungs, black around them", "only", lambda x: hidden(x.pixels, ~x.lungs)),
+                 lambda x: blacken(x.pixels, corners(x))),
+    Intervention("lungs_only", "only the lungs, black around them", "only", lambda x: blacken(x.pixels, ~x.lungs)),
     Intervention("lungs_only_mean", "only the lungs, the mean picture around them", "only",
-                 lambda x: replaced(x, ~x.lungs)),
+                 lambda x: replace_by_mean(x, ~x.lungs)),
     Intervention("lungs_black", "all but the lungs, which are black: their outline shows", "outline",
-                 lambda x: hidden(x.pixels, x.around)),
+                 lambda x: blacken(x.pixels, x.around)),
     Intervention("lungs_mean", "all but the lungs, where the mean picture is", "hidden",
-                 lambda x: replaced(x, x.around)),
+                 lambda x: replace_by_mean(x, x.around)),
     Intervention("box_black", "what lies outside one fixed box over the lungs", "hidden",
-                 lambda x: hidden(x.pixels, x.inside_box)),
+                 lambda x: blacken(x.pixels, x.inside_box)),
     Intervention("box_mean", "what lies outside the fixed box, where the mean picture is", "hidden",
-                 lambda x: replaced(x, x.inside_box)),
+                 lambda x: replace_by_mean(x, x.inside_box)),
     Intervention("frame_only", f"only the outer {BORDER:.0%} on each side, which may hold an edge of the lungs", "edge",
-                 lambda x: hidden(x.pixels, ~frame(x))),
+                 lambda x: blacken(x.pixels, ~frame(x))),
 )  # fmt: skip
 WHOLE = INTERVENTIONS[0]
 
 
-def whole_input(pixels: Pixels, lungs: Masks) -> Input:
+def prepare_input(pixels: Pixels, lungs: Masks) -> Input:
     """Return all images of a study with their common box and mean picture."""
     mean = np.rint(pixels.mean(axis=0, dtype=np.float64)).astype(np.uint8)
     return Input(pixels, lungs, fixed_box(lungs), mean)
@@ -99,19 +99,19 @@ def fixed_box(lungs: Masks) -> tuple[int, int, int, int]:
     return ends[0], ends[1], ends[2], ends[3]
 
 
-def widened(masks: Masks, *, share: float) -> Masks:
+def dilate(masks: Masks, *, share: float) -> Masks:
     """Dilate each mask by `share` of the longer side."""
     reach = max(1, round(share * max(masks.shape[1:])))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return np.stack([cv2.dilate(mask.astype(np.uint8), kernel) > 0 for mask in masks])
 
 
-def hidden(pixels: Pixels, masks: Masks) -> Pixels:
+def blacken(pixels: Pixels, masks: Masks) -> Pixels:
     """Set pixels to black where the masks are true."""
     return np.where(masks, np.uint8(0), pixels)
 
 
-def replaced(x: Input, masks: Masks) -> Pixels:
+def replace_by_mean(x: Input, masks: Masks) -> Pixels:
     """Set pixels to the mean picture where the masks are true."""
     return np.where(masks, x.mean, x.pixels)
 

@@ -25,7 +25,7 @@ RATIO = 0.02  # how far width/height of mask and picture may differ: another cro
 Mask = NDArray[np.bool_]
 
 
-class Found(Protocol):
+class LungOutline(Protocol):
     """The lungs that a network found; `inference.lungs.Lungs` is one."""
 
     @property
@@ -47,7 +47,7 @@ class LungMasks(Protocol):
         """Description of the masks, as the end of a sentence."""
         ...
 
-    def mask(self, image: str, radiograph: Radiograph, found: Found | None) -> Mask | None:
+    def mask(self, image: str, radiograph: Radiograph, found: LungOutline | None) -> Mask | None:
         """Return H x W at the radiograph's size, or `None` where the lungs of this image are not known.
 
         `found` is the result of the bundle's lung network, where it has one.
@@ -64,7 +64,7 @@ class MaskFiles:
     kind: str = "files"
     says: str = "mask files"
 
-    def mask(self, image: str, radiograph: Radiograph, found: Found | None = None) -> Mask | None:
+    def mask(self, image: str, radiograph: Radiograph, found: LungOutline | None = None) -> Mask | None:
         """Read the mask file; `None` where there is none or its shape differs from the radiograph's."""
         path = self.files.get(image)
         if path is None:
@@ -86,7 +86,7 @@ class NetworkMasks:
     kind: str = "network"
     says: str = "the outlines that the lung network of the bundle draws"
 
-    def mask(self, image: str, radiograph: Radiograph, found: Found | None = None) -> Mask | None:
+    def mask(self, image: str, radiograph: Radiograph, found: LungOutline | None = None) -> Mask | None:
         """Return what the network found; `None` where it cannot be a pair of lungs."""
         return found.at_size(*radiograph.pixels.shape) if found is not None and found.plausible else None
 
@@ -101,7 +101,7 @@ class BoxMasks:
         "which holds the heart and spine as well"
     )
 
-    def mask(self, image: str, radiograph: Radiograph, found: Found | None = None) -> Mask | None:
+    def mask(self, image: str, radiograph: Radiograph, found: LungOutline | None = None) -> Mask | None:
         """Return the box; never `None`."""
         height, width = radiograph.pixels.shape
         top, bottom, left, right = BOX

@@ -28,7 +28,7 @@ SMALLEST_LUNGS = 0.02  # share of the network's input; below that the lungs cann
 
 
 @dataclass(frozen=True, eq=False)
-class Scenes:
+class MaskedImages:
     """N images as the network sees them."""
 
     table: pd.DataFrame  # rows of the manifest, in order
@@ -37,7 +37,7 @@ class Scenes:
     dice: tuple[float, ...]  # overlap of the masks in use with mask files, for the images that have both; 0..1 each
     left_out: Mapping[str, str]  # image to the reason why it is not here
 
-    def take(self, rows: NDArray[np.int64]) -> "Scenes":
+    def take(self, rows: NDArray[np.int64]) -> "MaskedImages":
         """Select the images at these positions."""
         table = self.table.iloc[rows].reset_index(drop=True)
         return replace(self, table=table, pixels=self.pixels[rows], lungs=self.lungs[rows])
@@ -50,7 +50,7 @@ class _Seen:
     dice: float | None
 
 
-def read_scenes(
+def read_masked_images(
     predictor: Predictor,
     manifest: Manifest,
     masks: LungMasks,
@@ -58,7 +58,7 @@ def read_scenes(
     files: MaskFiles | None = None,
     workers: int = 2,
     progress: Progress | None = None,
-) -> Scenes:
+) -> MaskedImages:
     """Read every image once; images that cannot be read or without known lungs are left out, with the reason.
 
     Args:
@@ -89,7 +89,7 @@ def read_scenes(
                 progress(number + 1, len(images))
     if not found:
         raise InputRefused(f"No image with known lungs: {len(left_out)} images without. Give masks or --lungs box.")
-    return Scenes(
+    return MaskedImages(
         table=manifest.take(list(found)).table,
         pixels=np.stack([seen.pixels for seen in found.values()]),
         lungs=np.stack([seen.lungs for seen in found.values()]),
@@ -98,7 +98,7 @@ def read_scenes(
     )
 
 
-def sample(manifest: Manifest, *, count: int, seed: int) -> Manifest:
+def sample_images(manifest: Manifest, *, count: int, seed: int) -> Manifest:
     """Draw at most `count` images, stratified by label and source; the same seed draws the same images, in order."""
     table = manifest.table
     if len(table) <= count:
@@ -114,7 +114,7 @@ def sample(manifest: Manifest, *, count: int, seed: int) -> Manifest:
     return manifest.take(table["image"].to_numpy()[chosen].tolist())
 
 
-def facts(scenes: Scenes, masks: LungMasks) -> dict[str, Any]:
+def describe_masks(scenes: MaskedImages, masks: LungMasks) -> dict[str, Any]:
     """Return what audit.json says of the masks; `area` is their share of the input."""
     agreement = None
     if scenes.dice:

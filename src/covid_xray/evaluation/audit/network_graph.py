@@ -183,7 +183,7 @@ class Runner:
         return np.concatenate([part[0] for part in parts])
 
 
-def grouped(layers: Sequence[Layer], *, count: int) -> list[tuple[Layer, ...]]:
+def group_layers(layers: Sequence[Layer], *, count: int) -> list[tuple[Layer, ...]]:
     """Split the layers into at most `count` even groups of neighbours; the last layer is a group by itself."""
     if len(layers) <= count:
         return [(layer,) for layer in layers]

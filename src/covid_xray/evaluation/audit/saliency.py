@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from covid_xray.bundle.bundle import Bundle
 from covid_xray.errors import InputRefused
-from covid_xray.evaluation.audit.class_maps import Network, occlusion, probabilities, random_maps, taken_apart
+from covid_xray.evaluation.audit.class_maps import Network, occlusion, probabilities, random_maps, split_network
 from covid_xray.evaluation.audit.faithfulness import curves, inside
 from covid_xray.evaluation.audit.map_similarity import mean_of, spearman, ssim
-from covid_xray.evaluation.audit.masked_images import Scenes
-from covid_xray.evaluation.audit.network_graph import Layer, grouped
+from covid_xray.evaluation.audit.masked_images import MaskedImages
+from covid_xray.evaluation.audit.network_graph import Layer, group_layers
 from covid_xray.evaluation.metrics.metrics import mean_of_defined
 from covid_xray.inference.predictor import Predictor
 
@@ -33,10 +33,10 @@ SHOWN = {
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
+class MapStudy:
     """Images, patients and bootstrap settings of the heat map study."""
 
-    scenes: Scenes  # N images
+    scenes: MaskedImages  # N images
     mean: NDArray[np.uint8]  # h x w uint8, the mean picture of the study
     groups: Groups  # N patients, or `None`
     rounds: int = 1000  # of the bootstrap, and the seed of random weights
@@ -49,7 +49,7 @@ class Looked:
 
 
 def heatmap_study(
-    predictor: Predictor, model: bytes, looked: Looked, *, others: Sequence[Bundle] = (),
+    predictor: Predictor, model: bytes, looked: MapStudy, *, others: Sequence[Bundle] = (),
     progress: Progress | None = None,
 ) -> Facts:  # fmt: skip
     """Return the content of audit.json under `heatmaps`.
@@ -64,10 +64,10 @@ def heatmap_study(
         InputRefused: an unknown head (code `unknown-head`), or `others` that do not fit.
     """
     pixels = looked.scenes.pixels
-    network, features = taken_apart(predictor, model, pixels)
+    network, features = split_network(predictor, model, pixels)
     codes = probabilities(predictor, pixels).argmax(axis=1)
     own = network.maps(features, codes)
-    steps = grouped(network.graph.layers, count=DEEP)[::-1]
+    steps = group_layers(network.graph.layers, count=DEEP)[::-1]
     tell = _counter(progress, len(steps) + len(SHOWN))
     cascade = _cascade(network, own, features, codes, looked, steps, tell)
     maps = {
@@ -84,13 +84,13 @@ def heatmap_study(
         "without_evidence": int((own.max(axis=(1, 2)) <= 0).sum()),
         "cascade": cascade,
         "methods": methods,
-        "faithful": _in_words(methods),
+        "faithful": _describe_methods(methods),
         "seeds": _seeds(predictor, own, codes, others, looked) if others else None,
     }
 
 
 def _cascade(
-    network: Network, own: Floats, features: Floats, codes: NDArray[np.int64], looked: Looked,
+    network: Network, own: Floats, features: Floats, codes: NDArray[np.int64], looked: MapStudy,
     steps: Sequence[tuple[Layer, ...]], tell: Callable[[], None],
 ) -> Facts:  # fmt: skip
     """Run the cascading randomisation (Adebayo and others 2018): from the output down, each layer stays random."""
@@ -102,12 +102,12 @@ def _cascade(
         if any(network.graph.below_head(layer) for layer in group):
             features = network.graph.runner(weights).features(looked.scenes.pixels)
         maps = network.maps(features, codes, weights=weights)
-        rows.append({"layer": group[0].name, **_alike(own, maps, looked)})
+        rows.append({"layer": group[0].name, **_map_agreement(own, maps, looked)})
         tell()
-    unrelated = _alike(own, np.roll(own, 1, axis=0), looked)
+    unrelated = _map_agreement(own, np.roll(own, 1, axis=0), looked)
     last = rows[-1]["spearman"]
     changes = last["ci_high"] is not None and last["ci_high"] < HALF
-    words = "the map changes, as it should" if changes else "THE MAP HARDLY CHANGES: it does not show what was learnt"
+    words = "the map changes, as it should" if changes else "THE MAP HARDLY CHANGES: it does not depend on training"
     return {
         "steps": rows,
         "unrelated": unrelated,
@@ -117,7 +117,7 @@ def _cascade(
     }
 
 
-def _alike(first: Floats, second: Floats, looked: Looked) -> Facts:
+def _map_agreement(first: Floats, second: Floats, looked: MapStudy) -> Facts:
     """Return the agreement of N pairs of maps; a pair whose first map has no evidence is left out."""
     evidence = first.max(axis=(1, 2)) > 0
     found = {}
@@ -128,7 +128,7 @@ def _alike(first: Floats, second: Floats, looked: Looked) -> Facts:
 
 
 def _methods(
-    predictor: Predictor, maps: dict[str, Floats], codes: NDArray[np.int64], looked: Looked, tell: Callable[[], None]
+    predictor: Predictor, maps: dict[str, Floats], codes: NDArray[np.int64], looked: MapStudy, tell: Callable[[], None]
 ) -> list[Facts]:
     """Measure each kind of map: mass in the lungs, insertion, deletion, and the gain over a random map."""
     areas, rows = {}, []
@@ -160,7 +160,7 @@ def _methods(
     return rows[::-1]
 
 
-def _in_words(methods: Sequence[Facts]) -> str:
+def _describe_methods(methods: Sequence[Facts]) -> str:
     """Say which maps are more faithful than a random map."""
     said = []
     for row in methods:
@@ -172,7 +172,7 @@ def _in_words(methods: Sequence[Facts]) -> str:
 
 
 def _seeds(
-    predictor: Predictor, own: Floats, codes: NDArray[np.int64], others: Sequence[Bundle], looked: Looked
+    predictor: Predictor, own: Floats, codes: NDArray[np.int64], others: Sequence[Bundle], looked: MapStudy
 ) -> Facts:
     """Return the agreement of the Grad-CAM maps of several networks for the class that the first one predicts."""
     maps = [own]

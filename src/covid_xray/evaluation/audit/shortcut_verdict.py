@@ -5,31 +5,31 @@ from typing import Any
 
 HALF = 0.5  # of the score above chance: above it, a part is enough by itself for most of the score
 
-CHANCE = "On the whole pictures the network is not above chance, so there is nothing to survive."
+CHANCE = "On the whole pictures the network is not above chance, so nothing can survive."
 MEANS = {
     "shortcut": (
-        "The network scores without the lungs and not with them alone: what it reads lies outside them, and its score "
-        "is no evidence that it recognises disease."
+        "The network scores without the lungs and not with the lungs alone: it uses what lies outside them, and its "
+        "score is no evidence that it recognises disease."
     ),
     "either": (
-        "Either part is enough by itself: the lungs may be read, but the score can be had without them and cannot be "
-        "credited to them."
+        "Either part alone is enough: the network may use the lungs, but the score can be reached without them and "
+        "cannot be credited to them."
     ),
-    "lungs": "The score rests on what is visible in the lungs; the rest of the picture alone does not carry it.",
+    "lungs": "The score depends on the lungs; the rest of the picture alone is not enough.",
     "neither": (
-        "Neither part alone carries the score: the network needs both, or pictures with a part hidden are too strange "
-        "for it. This neither supports nor refutes that it reads the lungs."
+        "Neither part alone is enough: the network needs both, or pictures with a hidden part are too unfamiliar to "
+        "it. This neither supports nor refutes that it uses the lungs."
     ),
 }
-UNCERTAIN = "An interval reaches across one half, so more images could change this sentence."
+UNCERTAIN = "An interval includes one half, so more images could change this conclusion."
 BOX = (
-    "A box is not the lungs: heart, spine and neck are in it, so this says nothing for the lungs. Give masks of all "
-    "images, or a bundle with a lung network."
+    "A box is not the lungs: it also holds heart, spine and neck, so this says nothing about the lungs. Give masks of "
+    "all images, or a bundle with a lung network."
 )
 NAMES = {"auroc_macro": "AUROC", "macro_f1": "macro-F1", "balanced_accuracy": "balanced accuracy"}
 
 
-def verdict(survival: Mapping[str, Any] | None, *, headline: str, masks: str) -> dict[str, Any]:
+def judge_survival(survival: Mapping[str, Any] | None, *, headline: str, masks: str) -> dict[str, Any]:
     """Return the verdict on one network, as `schema.Verdict`.
 
     Args:
@@ -66,12 +66,12 @@ def _line(survival: Mapping[str, Any], *, headline: str, masks: str) -> str:
         if name in survival and name != headline
     ]
     return (
-        f"Of the score above chance ({NAMES[headline]}), {share(only)} survives when {shown}, and {share(without)} "
-        f"when {hidden}" + (f" ({', '.join(others)})." if others else ".")
+        f"Of the score above chance ({NAMES[headline]}), {format_share(only)} survives when {shown}, and "
+        f"{format_share(without)} when {hidden}" + (f" ({', '.join(others)})." if others else ".")
     )
 
 
-def share(figure: Mapping[str, Any]) -> str:
+def format_share(figure: Mapping[str, Any]) -> str:
     """Format a share as `78 % (72 to 84)`."""
     if figure["ci_low"] is None:
         return f"{_percent(figure['value'])} % (too few for an interval)"

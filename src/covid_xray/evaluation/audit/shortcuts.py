@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.evaluation.audit.interventions import INTERVENTIONS, WHOLE, Intervention, whole_input
-from covid_xray.evaluation.audit.masked_images import Scenes
-from covid_xray.evaluation.metrics.intervals import group_codes, percentiles, resamples
+from covid_xray.evaluation.audit.interventions import INTERVENTIONS, WHOLE, Intervention, prepare_input
+from covid_xray.evaluation.audit.masked_images import MaskedImages
+from covid_xray.evaluation.metrics.intervals import group_codes, percentiles, resample_weights
 from covid_xray.evaluation.metrics.metrics import Floats, prepare, weighted
-from covid_xray.evaluation.metrics.subgroups import by_column, worst
+from covid_xray.evaluation.metrics.subgroups import by_column, worst_group
 from covid_xray.evaluation.predictions import Predictions, probability_columns
 from covid_xray.inference.predictor import Predictor
 
@@ -32,7 +32,7 @@ Facts = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Outputs:
     """Probabilities (N x C) of every intervention by name, and the embedding (N x D) of the whole pictures."""
 
     probabilities: Mapping[str, Floats]
@@ -48,10 +48,12 @@ class Settings:
     level: float = 0.95
 
 
-def ask(predictor: Predictor, scenes: Scenes, *, progress: Callable[[int, int], None] | None = None) -> Answers:
+def run_interventions(
+    predictor: Predictor, scenes: MaskedImages, *, progress: Callable[[int, int], None] | None = None
+) -> Outputs:
     """Run the network on every intervention; `progress` is called with (runs done, runs in all)."""
     total, done = len(scenes.table), 0
-    everything = whole_input(scenes.pixels, scenes.lungs)
+    everything = prepare_input(scenes.pixels, scenes.lungs)
     found: dict[str, list[Floats]] = {way.name: [] for way in INTERVENTIONS}
     embedding = []
     for first in range(0, total, BATCH):
@@ -64,7 +66,7 @@ def ask(predictor: Predictor, scenes: Scenes, *, progress: Callable[[int, int], 
             done += len(x.pixels)
             if progress:
                 progress(done, total * len(INTERVENTIONS))
-    return Answers({name: np.concatenate(parts) for name, parts in found.items()}, np.concatenate(embedding))
+    return Outputs({name: np.concatenate(parts) for name, parts in found.items()}, np.concatenate(embedding))
 
 
 def chance_levels(labels: NDArray[np.int64]) -> dict[str, float]:
@@ -76,8 +78,8 @@ def chance_levels(labels: NDArray[np.int64]) -> dict[str, float]:
     return {"macro_f1": share, "balanced_accuracy": share, "auroc_macro": 0.5}
 
 
-def scored(
-    answers: Answers, scenes: Scenes, classes: tuple[str, ...], *, groups: Groups, settings: Settings
+def score_interventions(
+    answers: Outputs, scenes: MaskedImages, classes: tuple[str, ...], *, groups: Groups, settings: Settings
 ) -> tuple[list[Facts], Facts | None]:
     """Score each intervention and what survives, all on the same images and bootstrap draws.
 
@@ -110,9 +112,9 @@ class _Draws:
     """Every score of every intervention under the same resamples of patients."""
 
     def __init__(
-        self, answers: Answers, scenes: Scenes, classes: tuple[str, ...], *, groups: Groups, settings: Settings
+        self, answers: Outputs, scenes: MaskedImages, classes: tuple[str, ...], *, groups: Groups, settings: Settings
     ) -> None:
-        labels = codes_of(scenes, classes)
+        labels = class_codes(scenes, classes)
         self.codes = group_codes(groups, count=len(labels))
         self.unit = "images" if groups is None else "patients"
         self.level = settings.level
@@ -122,7 +124,7 @@ class _Draws:
         self.values = {name: _scores(weighted(item, everyone)) for name, item in prepared.items()}
         self.scores = [score for score in SCORES if np.isfinite(self.values[WHOLE.name][score][0])]
         blocks: dict[str, list[dict[str, Floats]]] = {name: [] for name in prepared}
-        for weights in resamples(self.codes, rounds=settings.rounds, seed=settings.seed):
+        for weights in resample_weights(self.codes, rounds=settings.rounds, seed=settings.seed):
             for name, item in prepared.items():
                 blocks[name].append(_scores(weighted(item, weights)))
         self.drawn = {
@@ -154,7 +156,7 @@ class _Draws:
         return {"ci_low": low, "ci_high": high}
 
 
-def codes_of(scenes: Scenes, classes: tuple[str, ...]) -> NDArray[np.int64]:
+def class_codes(scenes: MaskedImages, classes: tuple[str, ...]) -> NDArray[np.int64]:
     """Return the N class codes."""
     return np.array([classes.index(label) for label in scenes.table["label"]], dtype=np.int64)
 
@@ -168,7 +170,7 @@ def _answers(probabilities: Floats, classes: tuple[str, ...]) -> dict[str, float
     return {name: float(count / len(probabilities)) for name, count in zip(classes, counts, strict=True)}
 
 
-def _predictions(way: Intervention, answers: Answers, scenes: Scenes, classes: tuple[str, ...]) -> Predictions:
+def _predictions(way: Intervention, answers: Outputs, scenes: MaskedImages, classes: tuple[str, ...]) -> Predictions:
     p = answers.probabilities[way.name]
     table = scenes.table[["image", "label"]].assign(predicted=np.array(classes, dtype=object)[p.argmax(axis=1)])
     table = table.assign(**dict(zip(probability_columns(classes), p.T, strict=True)), reasons="")
@@ -187,4 +189,4 @@ def _by_source(predictions: Predictions, groups: Groups, settings: Settings) -> 
         name: {"n_images": facts["n_images"], "accuracy": (facts["figures"] or {}).get("accuracy")}
         for name, facts in found.items()
     }
-    return {"by_source": accuracy, "worst_source": worst(found, "accuracy")}
+    return {"by_source": accuracy, "worst_source": worst_group(found, "accuracy")}

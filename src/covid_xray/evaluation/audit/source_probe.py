@@ -42,13 +42,13 @@ def source_from_embedding(
             skipped[str(label)] = "all images are of one source"
             continue
         try:
-            told[str(label)] = _told(embedding, manifest, rows.index.to_numpy(), folds=folds, seed=seed)
+            told[str(label)] = _probe_class(embedding, manifest, rows.index.to_numpy(), folds=folds, seed=seed)
         except BadSplit as error:
             skipped[str(label)] = error.message
     return {"classes": told, "skipped": skipped}
 
 
-def _told(
+def _probe_class(
     embedding: NDArray[np.float32], manifest: Manifest, rows: NDArray[np.int64], *, folds: int, seed: int
 ) -> Mapping[str, Any]:
     """Measure one class; sources with fewer people than folds are left out."""

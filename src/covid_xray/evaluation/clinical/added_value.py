@@ -33,7 +33,7 @@ class Variant:
         return replace(self, probabilities=self.probabilities[mask], draws=tuple(draw[mask] for draw in self.draws))
 
 
-def worth(
+def measure_added_value(
     variants: Sequence[Variant], manifest: Manifest, labels: NDArray[np.int64], people: NDArray[np.str_],
     classes: tuple[str, ...], *, rounds: int = 1000, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.manifest.tables import number_column
 from covid_xray.evaluation.clinical.added_value import predictions_of
-from covid_xray.evaluation.metrics.attributes import attributes
-from covid_xray.evaluation.metrics.mitigation import Scores, mitigated
-from covid_xray.evaluation.metrics.subgroup_gaps import by_attribute
+from covid_xray.evaluation.metrics.attributes import read_attributes
+from covid_xray.evaluation.metrics.mitigation import Scores, compare_thresholds
+from covid_xray.evaluation.metrics.subgroup_gaps import measure_subgroups
 
 ASKED = ("sex", "age")
 MIDDLE = 50  # years; bands as narrow as those of the tables hold too few patients to choose thresholds on
@@ -20,7 +20,7 @@ POSITIVE = "covid"
 Facts = dict[str, Any]
 
 
-def bias(
+def measure_bias(
     answers: Mapping[str, NDArray[np.floating]], manifest: Manifest, people: NDArray[np.str_],
     classes: tuple[str, ...], *, positive: str = POSITIVE, rounds: int = 1000, seed: int = 0,
 ) -> Facts | None:  # fmt: skip
@@ -42,17 +42,17 @@ def bias(
     told: Facts = {"positive": positive}
     table = manifest.table
     test = (table["split"] == "test").to_numpy()
-    columns = {"sex": next(a.groups for a in attributes(table) if a.name == "sex"), "age": _halves(table)}
+    columns = {"sex": next(a.groups for a in read_attributes(table) if a.name == "sex"), "age": _halves(table)}
     for name, p in answers.items():
         predictions = predictions_of(manifest, p, classes, keep=ASKED)
-        found = by_attribute(predictions, groups=people, rounds=rounds, seed=seed)["attributes"]
+        found = measure_subgroups(predictions, groups=people, rounds=rounds, seed=seed)["attributes"]
         repaired = {}
         for asked in ASKED:
             scores = Scores(
                 (table["label"] == positive).to_numpy(), np.asarray(p, np.float64)[:, classes.index(positive)],
                 columns[asked], people,
             )  # fmt: skip
-            repaired[asked] = mitigated(scores.take(~test), scores.take(test), rounds=rounds, seed=seed)
+            repaired[asked] = compare_thresholds(scores.take(~test), scores.take(test), rounds=rounds, seed=seed)
         told[name] = {"groups": {asked: found[asked] for asked in ASKED}, "mitigation": repaired}
     return told
 

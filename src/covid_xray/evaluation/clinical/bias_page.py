@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from covid_xray.evaluation.audit.audit_page import interval
+from covid_xray.evaluation.audit.audit_page import format_interval
 
 TITLES = {"image": "image alone", "joint": "image and values"}
 Facts = Mapping[str, Any]
@@ -17,7 +17,7 @@ def bias_parts(facts: Facts | None) -> list[Iterator[str]]:
     return [_groups(facts, names), _repair(facts, names)]
 
 
-def signed(figure: Facts, *, key: str = "value") -> str:
+def format_signed(figure: Facts, *, key: str = "value") -> str:
     """Format a difference as `-0.037 (-0.062 to -0.011)`."""
     if figure["ci_low"] is None:
         return f"{figure[key]:+.3f} (too few)"
@@ -40,7 +40,7 @@ def _groups(facts: Facts, names: list[str]) -> Iterator[str]:
                 for side in ("sensitivity", "specificity")
                 for name in names
             ]
-            cells = [interval(figure) or "too few" for figure in figures]
+            cells = [format_interval(figure) or "too few" for figure in figures]
             yield f"| {asked}: {group} | {one['n_images']:,} | {one['n_patients']:,} | " + " | ".join(cells) + " |"
         yield f"| {asked}: not stated | {found['not_stated']:,} | |" + " |" * len(heads)
 
@@ -61,8 +61,8 @@ def _repair(facts: Facts, names: list[str]) -> Iterator[str]:
                 yield f"| {asked} | {TITLES[name]} | too few patients | | | | |"
                 continue
             groups = ", ".join(f"{key} {n['images']:,} ({n['patients']:,})" for key, n in found["groups"].items())
-            gaps = [", ".join(interval(found[way]["gap"][side]) for way in ("one", "each"))
+            gaps = [", ".join(format_interval(found[way]["gap"][side]) for way in ("one", "each"))
                     for side in ("sensitivity", "specificity")]  # fmt: skip
-            whole = ", ".join(interval(found[way]["balanced_accuracy"]) for way in ("one", "each"))
-            cost = signed(found["difference"]["balanced_accuracy"])
+            whole = ", ".join(format_interval(found[way]["balanced_accuracy"]) for way in ("one", "each"))
+            cost = format_signed(found["difference"]["balanced_accuracy"])
             yield f"| {asked} | {TITLES[name]} | {groups} | {' | '.join(gaps)} | {whole} | {cost} |"

@@ -45,7 +45,7 @@ class Rows:
 
 
 @dataclass(frozen=True, eq=False)
-class Answered:
+class ClinicalPredictions:
     """Images with the network's output and their clinical values."""
 
     manifest: Manifest  # those that could be answered, in order
@@ -53,12 +53,12 @@ class Answered:
     refused: list[dict[str, str]]  # clinical cells that were left out, with reasons
     failed: int  # how many images could not be answered
 
-    def take(self, mask: NDArray[np.bool_]) -> "Answered":
+    def take(self, mask: NDArray[np.bool_]) -> "ClinicalPredictions":
         """Select the images where `mask` is true."""
         return replace(self, manifest=self.manifest.take(mask), rows=self.rows.take(mask))
 
 
-def answered(folder: Path, manifest: Manifest, *, progress: Progress | None = None) -> Answered:
+def predict_with_clinical(folder: Path, manifest: Manifest, *, progress: Progress | None = None) -> ClinicalPredictions:
     """Predict the images of a manifest with the bundle in `folder`.
 
     Raises:
@@ -87,7 +87,7 @@ def answered(folder: Path, manifest: Manifest, *, progress: Progress | None = No
         labels=kept.table["label"].map(codes).to_numpy().astype(np.int64),
         people=groups(kept).to_numpy(dtype=str),
     )
-    return Answered(
+    return ClinicalPredictions(
         kept,
         rows,
         [{str(k): str(v) for k, v in row.items()} for row in table.refused.to_dict("records")],

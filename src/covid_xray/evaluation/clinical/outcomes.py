@@ -44,7 +44,7 @@ class Patients:
         return Patients(table, self.embedding[rows], self.clinical[rows], self.people[rows])
 
 
-def outcomes(patients: Patients, *, rounds: int = 1000, seed: int = 0) -> dict[str, Facts]:
+def measure_outcomes(patients: Patients, *, rounds: int = 1000, seed: int = 0) -> dict[str, Facts]:
     """Measure each outcome; one with too few patients has only `too_few` and its counts.
 
     Returns:
@@ -75,7 +75,7 @@ def first_images(patients: Patients, outcome: str) -> tuple[Patients, NDArray[np
     return known.take(chosen), has[chosen], counts
 
 
-def models(patients: Patients) -> dict[str, Floats]:
+def model_features(patients: Patients) -> dict[str, Floats]:
     """Return the features of each model, N x P, NaN where a value is absent."""
     kept = [k for k, name in enumerate(NAMES) if name not in LEFT_OUT and (~np.isnan(patients.clinical[:, k])).any()]
     values = patients.clinical[:, kept]
@@ -149,7 +149,7 @@ def _outcome(patients: Patients, name: str, *, rounds: int, seed: int) -> Facts:
     width = one.embedding.shape[1]
     answers = {
         model: cross_predicted(x, has, images=width if model in ("image", "both") else 0, seed=seed)
-        for model, x in models(one).items()
+        for model, x in model_features(one).items()
     }
     rows = np.random.default_rng(seed).integers(len(has), size=(rounds, len(has)))
     told = {

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from covid_xray.evaluation.audit.audit_page import DISCLAIMER, interval
-from covid_xray.evaluation.clinical.bias_page import signed
+from covid_xray.evaluation.audit.audit_page import DISCLAIMER, format_interval
+from covid_xray.evaluation.clinical.bias_page import format_signed
 
 SEES = {"image": "the image alone", "clinical": "clinical values", "both": "image and clinical values",
         "missingness": "which values are stated"}  # fmt: skip
@@ -17,12 +17,12 @@ def outcomes_page(facts: Facts) -> str:
 
 
 def _head(facts: Facts) -> Iterator[str]:
-    yield f"# What became of covid patients, told from the embedding of {facts['model']['name']}\n"
+    yield f"# Outcomes of covid patients predicted from the embedding of {facts['model']['name']}\n"
     yield (
         "Exploratory. One image of each patient, the earliest; only sources that record patients with and without the "
         "outcome; logistic regression, everything fitted inside five folds over patients. Intervals: 95 %, bootstrap "
-        "over patients. Slope: 1 means neither too sure nor too timid. No outcome predicts another, and supplemental "
-        f"oxygen is no predictor. {facts['images']:,} images of covid. {DISCLAIMER}\n"
+        "over patients. Slope: below 1 overconfident, above 1 underconfident. No outcome predicts another, and "
+        f"supplemental oxygen is no predictor. {facts['images']:,} images of covid. {DISCLAIMER}\n"
     )
     yield f"{facts['severity']}\n"
 
@@ -32,19 +32,19 @@ def _one(found: Facts) -> Iterator[str]:
     yield f"## {found['title'][0].upper()}{found['title'][1:]}\n"
     yield f"Patients by source: {sources}."
     if "models" not in found:
-        yield f"\nToo few for anything: {found['events']} of {found['patients']} patients in sources with both.\n"
+        yield f"\nToo few to measure: {found['events']} of {found['patients']} patients in sources with both.\n"
         return
     yield f"\nUsed: {found['patients']} patients, {found['events']} with the outcome.\n"
     yield "| sees | AUROC | Brier | slope | mean probability |"
     yield "|---|---|---|---|---|"
     for name, figures in found["models"].items():
-        cells = [interval(figures[key]) for key in ("auroc", "brier", "slope", "mean_predicted")]
+        cells = [format_interval(figures[key]) for key in ("auroc", "brier", "slope", "mean_predicted")]
         yield f"| {SEES[name]} | " + " | ".join(cells) + " |"
     share = found["events"] / found["patients"]
     yield f"| nothing: {share:.3f} for everybody | 0.500 | {found['base_brier']:.3f} | | {share:.3f} |"
-    yield f"\nBoth minus {SEES[found['gain']['over']]}: AUROC {signed(found['gain'])}.\n"
+    yield f"\nBoth minus {SEES[found['gain']['over']]}: AUROC {format_signed(found['gain'])}.\n"
     if _tells(found["models"]["missingness"]["auroc"]):
-        yield "**Which values are stated tells this outcome by itself: that is the collection talking.**\n"
+        yield "**Missingness alone predicts this outcome, which reflects how the data were collected.**\n"
 
 
 def _tells(figure: Facts) -> bool:

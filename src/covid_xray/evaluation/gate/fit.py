@@ -19,9 +19,9 @@ from covid_xray.bundle.bundle import record
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.gate.random_crops import MOST as MOST_PIECES
-from covid_xray.evaluation.gate.random_crops import pieces_of
-from covid_xray.evaluation.gate.sample import Array, Progress, Sample, sample_of
-from covid_xray.evaluation.gate.statistics import statistics
+from covid_xray.evaluation.gate.random_crops import crop_images
+from covid_xray.evaluation.gate.sample import Array, Progress, Sample, measure_sample
+from covid_xray.evaluation.gate.statistics import fit_statistics
 from covid_xray.inference import gate as gates
 from covid_xray.inference.gate import PART, Gate, open_gate
 from covid_xray.inference.predictor import Predictor
@@ -79,9 +79,9 @@ def gate_of_run(
     cut = train[:: -(-len(train) // MOST_PIECES) or 1]
     total = len(train) + len(held) + len(cut)
     of_train, of_held, of_cut = (manifest.take(_images(manifest, rows)) for rows in (train, held, cut))
-    known = sample_of(predictor, of_train, done=0, total=total, progress=progress)
-    fresh = sample_of(predictor, of_held, done=len(train), total=total, progress=progress)
-    pieces = pieces_of(predictor, of_cut, seed=seed, done=len(train) + len(held), total=total, progress=progress)
+    known = measure_sample(predictor, of_train, done=0, total=total, progress=progress)
+    fresh = measure_sample(predictor, of_held, done=len(train), total=total, progress=progress)
+    pieces = crop_images(predictor, of_cut, seed=seed, done=len(train) + len(held), total=total, progress=progress)
     return fit_gate(known, fresh, pieces, rate=rate, seed=seed)
 
 
@@ -105,14 +105,14 @@ def fit_gate(known: Sample, fresh: Sample, pieces: Sample | None = None, *, rate
             f"Too few training images for the gate: {len(known)}. Give at least {LEAST}.", code="gate-too-few"
         )
     with threadpool_limits(1):  # the matrices are small: more threads only get into each other's way
-        facts = statistics(known, pieces)
-        sets = {"train, held out": held_out(known, pieces, seed=seed)}
+        facts = fit_statistics(known, pieces)
+        sets = {"train, held out": values_held_out(known, pieces, seed=seed)}
         sets |= {"fresh": values_of(_gate(facts), fresh)} if len(fresh) else {}
-        sources = left_out(known, pieces)
+        sources = values_left_out(known, pieces)
     usual = [np.quantile(one.distances, _USUAL, axis=0) for one in (*sets.values(), *sources.values())]
     facts["likeness"]["usual"] = [float(value) for value in np.maximum(np.max(usual, axis=0), 1e-9)]
     sets, sources = (_with_likeness(some, facts["likeness"]["usual"]) for some in (sets, sources))
-    thresholds, tail = choose([*sets.values()], [*sources.values()], rate=rate)
+    thresholds, tail = choose_thresholds([*sets.values()], [*sources.values()], rate=rate)
     share = {name: float(objections(one, thresholds).mean()) for name, one in (sets | sources).items()}
     return {
         "version": gates.VERSION,
@@ -126,7 +126,7 @@ def fit_gate(known: Sample, fresh: Sample, pieces: Sample | None = None, *, rate
     }
 
 
-def held_out(known: Sample, pieces: Sample | None = None, *, seed: int = 0) -> Values:
+def values_held_out(known: Sample, pieces: Sample | None = None, *, seed: int = 0) -> Values:
     """Measure the training images, each with the statistics of the four folds it is not in."""
     names, members = np.unique(known.members, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(names))[members] % FOLDS
@@ -140,7 +140,7 @@ def held_out(known: Sample, pieces: Sample | None = None, *, seed: int = 0) -> V
     )
 
 
-def left_out(known: Sample, pieces: Sample | None = None) -> dict[str, Values]:
+def values_left_out(known: Sample, pieces: Sample | None = None) -> dict[str, Values]:
     """Measure each source's training images with the statistics of the other sources, as for a new hospital.
 
     Sources of fewer than 100 images, or with fewer than 100 others, are skipped.
@@ -174,10 +174,10 @@ def _unseen(known: Sample, pieces: Sample | None, inside: NDArray[np.bool_]) -> 
     gone = known.members[inside]
     learnt = known.take(~np.isin(known.members, gone))
     cut = None if pieces is None else pieces.take(~np.isin(pieces.members, gone))
-    return values_of(_gate(statistics(learnt, cut)), known.take(inside))
+    return values_of(_gate(fit_statistics(learnt, cut)), known.take(inside))
 
 
-def choose(sets: Sequence[Values], elsewhere: Sequence[Values] = (), *, rate: float) -> tuple[Facts, float]:
+def choose_thresholds(sets: Sequence[Values], elsewhere: Sequence[Values] = (), *, rate: float) -> tuple[Facts, float]:
     """Choose the thresholds, and the tail that each fitted check cuts off.
 
     The tail is the largest with which no set is refused above `rate`, and none of `elsewhere` (sources left out) above
@@ -272,7 +272,7 @@ def store_gate(
     return {name: facts[name] for name in ("rate", "images", "refused")}
 
 
-def summary(told: Facts) -> str:
+def describe_gate(told: Facts) -> str:
     """Describe the stored gate in one sentence."""
     if "note" in told:
         return str(told["note"])

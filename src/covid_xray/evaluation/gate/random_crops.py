@@ -28,7 +28,7 @@ AREA = 0.65
 _C = 0.03  # of the logistic regression: 149 values, a few thousand images
 
 
-def pieces_of(
+def crop_images(
     predictor: Predictor, manifest: Manifest, *, seed: int = 0, done: int = 0, total: int = 0,
     progress: Progress | None = None,
 ) -> Sample:  # fmt: skip
@@ -40,7 +40,7 @@ def pieces_of(
             radiograph = open_source(manifest.path(image), limits=predictor.limits)
         except BadImage:
             continue
-        cut = piece(radiograph, random)
+        cut = random_crop(radiograph, random)
         looks.append(look(cut))
         extents.append(extent_of(predictor.viewer.view(cut).lungs))
         rows.append(row)
@@ -55,7 +55,7 @@ def pieces_of(
     )
 
 
-def piece(radiograph: Radiograph, random: np.random.Generator) -> Radiograph:
+def random_crop(radiograph: Radiograph, random: np.random.Generator) -> Radiograph:
     """Cut a random crop of the size that the constants allow."""
     height, width = radiograph.pixels.shape
     while True:
@@ -68,16 +68,16 @@ def piece(radiograph: Radiograph, random: np.random.Generator) -> Radiograph:
     return Radiograph(cropped(radiograph, box).pixels, bits=radiograph.bits)  # nothing is said of its file
 
 
-def part_statistics(known: Sample, pieces: Sample) -> dict[str, Any]:
+def fit_crop_classifier(known: Sample, pieces: Sample) -> dict[str, Any]:
     """Return weights and bias (packed, 1 x F + 1) of a classifier of whole pictures against crops."""
     from sklearn.linear_model import LogisticRegression
 
-    x = np.concatenate([of_sample(known), of_sample(pieces)])
+    x = np.concatenate([crop_features(known), crop_features(pieces)])
     y = np.repeat([0, 1], [len(known), len(pieces)])
     fitted = LogisticRegression(C=_C, max_iter=2000).fit(x, y)
     return packed(np.hstack([fitted.coef_, fitted.intercept_[:, None]]))
 
 
-def of_sample(sample: Sample) -> NDArray[np.float64]:
+def crop_features(sample: Sample) -> NDArray[np.float64]:
     """Return the crop features, N x F."""
     return features(sample.thumbnails, sample.lungs)

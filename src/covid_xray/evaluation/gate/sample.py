@@ -62,7 +62,7 @@ class _Seen:
     lungs: Array | None
 
 
-def sample_of(
+def measure_sample(
     predictor: Predictor, manifest: Manifest, *, done: int = 0, total: int = 0, progress: Progress | None = None
 ) -> Sample:
     """Measure a manifest's images; those that cannot be read or have no finite embedding are left out."""

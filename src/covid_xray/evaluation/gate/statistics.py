@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.evaluation.gate.random_crops import part_statistics
+from covid_xray.evaluation.gate.random_crops import fit_crop_classifier
 from covid_xray.evaluation.gate.sample import Array, Sample
 from covid_xray.inference.gate import PART, Gaussian, packed, unpacked
 from covid_xray.inference.gate_features import WAYS, greys, layout
@@ -18,7 +18,7 @@ _TURNS_C = 0.1  # of the logistic regression: the 64 ranks are few and the turns
 Facts = dict[str, Any]
 
 
-def statistics(known: Sample, pieces: Sample | None = None) -> Facts:
+def fit_statistics(known: Sample, pieces: Sample | None = None) -> Facts:
     """Fit layout, orientation and likeness of training images, packed; with `pieces` also the crop classifier.
 
     Thresholds are not included, and `usual` of the likeness is 1; `gate.fit` sets both.
@@ -29,7 +29,7 @@ def statistics(known: Sample, pieces: Sample | None = None) -> Facts:
         "layout": {"means": packed(place.means), "precision": packed(place.precision)},
         "turns": packed(_turns(known.thumbnails)),
         "likeness": _likeness(known),
-        **({PART: part_statistics(known, pieces)} if pieces is not None else {}),
+        **({PART: fit_crop_classifier(known, pieces)} if pieces is not None else {}),
     }
 
 

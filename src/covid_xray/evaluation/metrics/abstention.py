@@ -14,7 +14,7 @@ MOST = 12  # reasons that are listed; there are more only when a reason holds nu
 Facts = dict[str, Any]
 
 
-def abstention(
+def measure_abstention(
     predictions: Predictions, *, groups: NDArray[Any] | None = None, rounds: int = 1000, seed: int = 0
 ) -> Facts:
     """Return the content of metrics.json under `abstention`.

@@ -33,7 +33,7 @@ class Attribute:
     order: tuple[str, ...]  # the groups that occur, in the order to list them
 
 
-def attributes(table: pd.DataFrame) -> list[Attribute]:
+def read_attributes(table: pd.DataFrame) -> list[Attribute]:
     """Return every known attribute; an attribute absent from the table has no groups.
 
     Args:

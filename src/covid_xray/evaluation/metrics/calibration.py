@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from covid_xray.errors import InputRefused, UsageError
-from covid_xray.evaluation.metrics.metrics import ECE_BINS, Floats, checked, compute
+from covid_xray.evaluation.metrics.metrics import ECE_BINS, Floats, check_arguments, compute
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
 from covid_xray.evaluation.predictions import Predictions, probability_columns
 from covid_xray.inference.predictor import calibrate
@@ -22,7 +22,7 @@ SMALLEST_P = 1e-30  # as in `inference.predictor.calibrate`, so that what is fit
 MEASURES = ("nll", "brier", "ece")
 
 
-def scaled(probabilities: ArrayLike, *, temperature: float) -> Floats:
+def apply_temperature(probabilities: ArrayLike, *, temperature: float) -> Floats:
     """Return softmax(log p / T) of N x C probabilities in float64 (Guo and others 2017); T > 1 lowers confidence."""
     logits = np.log(np.clip(np.asarray(probabilities, dtype=np.float64), SMALLEST_P, 1.0)) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -42,7 +42,7 @@ def fit_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float | None
         ValueError: as `metrics.compute`.
     """
     p = np.asarray(probabilities)
-    codes, p = checked(labels, p, [str(c) for c in range(p.shape[-1])])
+    codes, p = check_arguments(labels, p, [str(c) for c in range(p.shape[-1])])
     logits = np.log(np.clip(p, SMALLEST_P, 1.0))
     rows = np.arange(len(codes))
 
@@ -68,7 +68,7 @@ def adaptive_ece(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = ECE
     Equal confidences always share a bin, so the order of the images does not matter.
     """
     p = np.asarray(probabilities, dtype=np.float64)
-    codes, p = checked(labels, p, [str(c) for c in range(p.shape[-1])])
+    codes, p = check_arguments(labels, p, [str(c) for c in range(p.shape[-1])])
     confidence, right = p.max(axis=1), p.argmax(axis=1) == codes
     edges = np.quantile(confidence, np.linspace(0, 1, bins + 1))
     of_bin = np.searchsorted(edges[1:-1], confidence, side="left")
@@ -76,14 +76,14 @@ def adaptive_ece(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = ECE
     return float(np.abs(gaps).sum() / len(codes))
 
 
-def honesty(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> dict[str, float]:
+def calibration_measures(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> dict[str, float]:
     """Return nll, brier and ece as `metrics.compute` does, and ece_adaptive."""
     found = compute(labels, probabilities, classes)
     kept = {name: found[name] for name in MEASURES}
     return {**kept, "ece_adaptive": adaptive_ece(labels, probabilities)}
 
 
-def calibration_facts(predictions: Predictions) -> dict[str, Any]:
+def fit_calibration(predictions: Predictions) -> dict[str, Any]:
     """Fit the temperature and return what the bundle stores under `calibration`.
 
     Args:
@@ -119,20 +119,20 @@ def calibration_facts(predictions: Predictions) -> dict[str, Any]:
         "temperature": temperature,
         "images": len(labels),
         "labels": {name: int(count) for name, count in zip(classes, counts, strict=True)},
-        "before": honesty(labels, p, classes),
-        "after": honesty(labels, scaled(p, temperature=temperature), classes),
+        "before": calibration_measures(labels, p, classes),
+        "after": calibration_measures(labels, apply_temperature(p, temperature=temperature), classes),
         "note": note,
     }
 
 
-def with_temperature(predictions: Predictions, *, temperature: float) -> Predictions:
+def calibrate_predictions(predictions: Predictions, *, temperature: float) -> Predictions:
     """Apply the temperature to uncalibrated predictions, bit for bit as the predictor does."""
     columns = probability_columns(predictions.classes)
     values = calibrate(predictions.probabilities.astype(np.float32), temperature=temperature).astype(np.float64)
     return replace(predictions, table=predictions.table.assign(**dict(zip(columns, values.T, strict=True))))
 
 
-def before_and_after(predictions: Predictions, *, temperature: float) -> dict[str, Any]:
+def compare_calibration(predictions: Predictions, *, temperature: float) -> dict[str, Any]:
     """Return the calibration measures of tested images with and without the temperature.
 
     Args:
@@ -140,12 +140,12 @@ def before_and_after(predictions: Predictions, *, temperature: float) -> dict[st
         temperature: of the bundle.
     """
     labels, p, classes = predictions.labels, predictions.probabilities, predictions.classes
-    raw = p if temperature == 1.0 else scaled(p, temperature=1 / temperature)
-    before, after = (honesty(labels, values, classes) for values in (raw, p))
+    raw = p if temperature == 1.0 else apply_temperature(p, temperature=1 / temperature)
+    before, after = (calibration_measures(labels, values, classes) for values in (raw, p))
     return {"temperature": temperature, "before": before, "after": after}
 
 
-def reweighted(probabilities: ArrayLike, *, old: ArrayLike, new: ArrayLike) -> Floats:
+def reweight_to_prevalence(probabilities: ArrayLike, *, old: ArrayLike, new: ArrayLike) -> Floats:
     """Adapt probabilities to a population with other class prevalences (Saerens, Latinne and Decaestecker 2002).
 
     p'(c) is proportional to p(c) new(c) / old(c). Valid where only the prevalences differ (label shift) and the
@@ -170,7 +170,7 @@ def reweighted(probabilities: ArrayLike, *, old: ArrayLike, new: ArrayLike) -> F
     return np.divide(moved, total, out=np.broadcast_to(after, moved.shape).copy(), where=total > 0)
 
 
-def read_prevalence(text: str, classes: Sequence[str], *, old: Mapping[str, float]) -> Floats:
+def parse_prevalence(text: str, classes: Sequence[str], *, old: Mapping[str, float]) -> Floats:
     """Parse `covid=0.05,virus=0.1` into C prevalences; classes not named share the rest in proportion to `old`.
 
     Raises:

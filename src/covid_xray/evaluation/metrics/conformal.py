@@ -19,7 +19,7 @@ COVERAGES = (0.9, 0.95)
 BAND = 0.95
 
 
-def rank(count: int, *, coverage: float) -> int:
+def quantile_rank(count: int, *, coverage: float) -> int:
     """Return the rank of the quantile among `count` sorted calibration scores: ceil((n + 1) coverage), 1 or more.
 
     Raises:
@@ -51,12 +51,12 @@ def conformal_quantile(labels: ArrayLike, probabilities: ArrayLike, *, coverage:
         InputRefused: too few calibration images for the coverage (code `too-few`).
     """
     codes = np.asarray(labels)
-    k = rank(len(codes), coverage=coverage)
+    k = quantile_rank(len(codes), coverage=coverage)
     scores = nonconformity(probabilities, method=method)[np.arange(len(codes)), codes]
     return float(np.sort(scores)[k - 1])
 
 
-def conformal_facts(predictions: Predictions, *, coverage: float = 0.9, method: str = "lac") -> dict[str, Any]:
+def fit_conformal(predictions: Predictions, *, coverage: float = 0.9, method: str = "lac") -> dict[str, Any]:
     """Return what the bundle stores under `conformal`: quantiles of every method at 0.9, 0.95 and `coverage`.
 
     Args:
@@ -75,7 +75,7 @@ def conformal_facts(predictions: Predictions, *, coverage: float = 0.9, method: 
     return {"method": method, "coverage": coverage, "images": len(labels), "quantiles": quantiles}
 
 
-def coverage_facts(
+def measure_coverage(
     predictions: Predictions, conformal: Mapping[str, Any], *, sources: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
     """Measure coverage and size of the sets on test images, for each method and coverage.
@@ -110,18 +110,18 @@ def coverage_facts(
     return rows
 
 
-def band(count: int, *, calibration: int, coverage: float) -> tuple[float, float]:
+def coverage_band(count: int, *, calibration: int, coverage: float) -> tuple[float, float]:
     """Return the central 95 % range of the coverage of `count` exchangeable images.
 
     Coverage given k = `rank` of n calibration images follows Beta(k, n + 1 - k) (Vovk 2012), the count a beta-binomial.
     """
-    k = rank(calibration, coverage=coverage)
+    k = quantile_rank(calibration, coverage=coverage)
     law = betabinom(count, k, calibration + 1 - k)
     return float(law.ppf((1 - BAND) / 2)) / count, float(law.ppf((1 + BAND) / 2)) / count
 
 
 def _facts(hit: NDArray[np.bool_], size: NDArray[Any], *, coverage: float, calibration: int) -> dict[str, Any]:
-    low, high = band(len(hit), calibration=calibration, coverage=coverage)
+    low, high = coverage_band(len(hit), calibration=calibration, coverage=coverage)
     covered = float(hit.mean())
     return {
         "images": len(hit),

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from covid_xray.evaluation.metrics.intervals import ENOUGH, expanded, group_codes, quantiles, resampled_sums
+from covid_xray.evaluation.metrics.intervals import MIN_DEFINED, expanded_level, group_codes, quantiles, resampled_sums
 from covid_xray.evaluation.metrics.metrics import Floats, ratio
-from covid_xray.evaluation.metrics.operating_points import Side
+from covid_xray.evaluation.metrics.operating_points import OneVsRest
 
 THRESHOLDS = np.arange(1, 100) / 100
 DIGITS = 6
@@ -31,7 +31,12 @@ def net_benefit(hits: Floats, alarms: Floats, prevalence: Floats) -> Floats:
 
 
 def decision_curve(
-    about: Side, *, weights: Floats | None = None, prevalence: float | None = None, rounds: int = 1000, seed: int = 0
+    about: OneVsRest,
+    *,
+    weights: Floats | None = None,
+    prevalence: float | None = None,
+    rounds: int = 1000,
+    seed: int = 0,
 ) -> Facts | None:
     """Return the net benefit of the network and of treating all, with pointwise 95 % bands over patients.
 
@@ -65,7 +70,7 @@ def decision_curve(
     }
 
 
-def _columns(about: Side, each: Floats) -> Floats:
+def _columns(about: OneVsRest, each: Floats) -> Floats:
     """Return N x (2 T + 2) weighted flags: hits and alarms at each threshold, positives, negatives."""
     called = about.scores[:, None] >= THRESHOLDS
     positive = about.positive[:, None]
@@ -92,9 +97,9 @@ def _curves(sums: Floats, prevalence: float | None) -> dict[str, Floats]:
 def _band(drawn: Floats, count: int) -> dict[str, Any]:
     # A resample without a positive or a negative is NaN at every threshold.
     defined = drawn[np.isfinite(drawn).all(axis=1)]
-    if len(defined) < ENOUGH * len(drawn):
+    if len(defined) < MIN_DEFINED * len(drawn):
         return {"ci_low": [None] * drawn.shape[1], "ci_high": [None] * drawn.shape[1]}
-    low, high = quantiles(defined, expanded(LEVEL, count))
+    low, high = quantiles(defined, expanded_level(LEVEL, count))
     return {"ci_low": _rounded(low), "ci_high": _rounded(high)}
 
 

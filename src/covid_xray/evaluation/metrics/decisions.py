@@ -6,19 +6,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from covid_xray.evaluation.metrics.calibration import read_prevalence
+from covid_xray.evaluation.metrics.calibration import parse_prevalence
 from covid_xray.evaluation.metrics.decision_curve import decision_curve
 from covid_xray.evaluation.metrics.metrics import Floats
-from covid_xray.evaluation.metrics.operating_points import Side, points_on_test, positives, side
+from covid_xray.evaluation.metrics.operating_points import OneVsRest, measure_points, one_vs_rest, positive_classes
 from covid_xray.evaluation.metrics.prevalence import (
     PREVALENCES,
-    at_prevalences,
-    calibrated_for,
+    calibrated_prevalences,
+    evaluate_at_prevalence,
     image_weights,
-    moved,
-    stated_facts,
+    predictive_values_at,
+    reweight_predictions,
 )
-from covid_xray.evaluation.predictions import Identity, Predictions
+from covid_xray.evaluation.predictions import ModelIdentity, Predictions
 
 Facts = dict[str, Any]
 
@@ -35,9 +35,9 @@ class _Population:
         return float(self.shares[self.after.classes.index(name)])
 
 
-def decisions(
+def evaluate_decisions(
     predictions: Predictions,
-    model: Identity,
+    model: ModelIdentity,
     *,
     groups: NDArray[Any] | None = None,
     sources: Sequence[str] | None = None,
@@ -63,8 +63,8 @@ def decisions(
     points: Facts = {}
     curves: Facts = {}
     stored = _stored(model)
-    for name in stored or positives(predictions.classes):
-        about = side(predictions, name, groups=groups, sources=sources)
+    for name in stored or positive_classes(predictions.classes):
+        about = one_vs_rest(predictions, name, groups=groups, sources=sources)
         if name in stored:
             points[name] = _points(about, stored[name], population.share(name) if population else None, draws)
         curve = decision_curve(about, **draws)
@@ -72,34 +72,34 @@ def decisions(
             curves[name] = {**curve, "stated": _curve_in(population, name, groups, draws) if population else None}
     prevalence = None
     if population:
-        prevalence = stated_facts(predictions, population.shares, facts=model.facts, groups=groups, **draws)
+        prevalence = evaluate_at_prevalence(predictions, population.shares, facts=model.facts, groups=groups, **draws)
     return {"operating_points": points, "prevalence": prevalence, "decision_curve": curves}
 
 
-def _stored(model: Identity) -> Facts:
+def _stored(model: ModelIdentity) -> Facts:
     """Return the operating points that were chosen on this very network."""
     sha256 = (model.facts.get("model") or {}).get("sha256", model.sha256)
     points = model.facts.get("operating_points") or {}
     return {name: about for name, about in points.items() if about["sha256"] == sha256}
 
 
-def _population(predictions: Predictions, model: Identity, stated: str) -> _Population:
-    old, _ = calibrated_for(model.facts, predictions)
+def _population(predictions: Predictions, model: ModelIdentity, stated: str) -> _Population:
+    old, _ = calibrated_prevalences(model.facts, predictions)
     named = dict(zip(predictions.classes, map(float, old), strict=True))
-    new = read_prevalence(stated, predictions.classes, old=named)
-    return _Population(new, moved(predictions, old=old, new=new), image_weights(predictions, new))
+    new = parse_prevalence(stated, predictions.classes, old=named)
+    return _Population(new, reweight_predictions(predictions, old=old, new=new), image_weights(predictions, new))
 
 
-def _points(about: Side, stored: Facts, share: float | None, draws: Facts) -> Facts:
-    found = points_on_test(about, stored, **draws)
+def _points(about: OneVsRest, stored: Facts, share: float | None, draws: Facts) -> Facts:
+    found = measure_points(about, stored, **draws)
     shares = sorted({*PREVALENCES, *([share] if share else [])})
     for point in found["points"].values():
         if point["threshold"] is not None:
-            point["by_prevalence"] = at_prevalences(about, point["threshold"], prevalences=shares, **draws)
+            point["by_prevalence"] = predictive_values_at(about, point["threshold"], prevalences=shares, **draws)
     return found
 
 
 def _curve_in(population: _Population, name: str, groups: NDArray[Any] | None, draws: Facts) -> Facts | None:
     """Return the decision curve of the reweighted probabilities in the stated population."""
-    about = side(population.after, name, groups=groups)
+    about = one_vs_rest(population.after, name, groups=groups)
     return decision_curve(about, weights=population.weights, prevalence=population.share(name), **draws)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from covid_xray.evaluation.metrics.metrics import Floats, prepare, ratio, weighted
 
-ENOUGH = 0.95  # share of the rounds that must define a figure; a class of one or two patients is missing from more
+MIN_DEFINED = 0.95  # share of the rounds that must define a figure; a class of one or two patients is missing from more
 CHUNK = 1 << 20  # weights in one block, 8 MiB: it stays near the cache and memory stays flat
 
 
@@ -69,19 +69,19 @@ def bootstrap(
         raise ValueError(f"Invalid level {level} or rounds {rounds}. Give a level in 0..1 and 1 round or more.")
     each = np.ones(len(codes)) if weights is None else np.asarray(weights, dtype=np.float64)
     values = weighted(prepared, each[None])
-    blocks = [weighted(prepared, drawn * each) for drawn in resamples(codes, rounds=rounds, seed=seed)]
+    blocks = [weighted(prepared, drawn * each) for drawn in resample_weights(codes, rounds=rounds, seed=seed)]
     drawn = {name: np.concatenate([block[name] for block in blocks]) for name in values}
     plain = {name: float(value[0]) for name, value in values.items() if np.isfinite(value[0])}
-    sides = denominators(np.asarray(labels), np.asarray(probabilities), classes)
-    return summarised(plain, drawn, sides, codes=codes, unit=unit_of(groups), level=level)
+    sides = proportion_masks(np.asarray(labels), np.asarray(probabilities), classes)
+    return summarise_rounds(plain, drawn, sides, codes=codes, unit=resampling_unit(groups), level=level)
 
 
-def unit_of(groups: ArrayLike | None) -> str:
+def resampling_unit(groups: ArrayLike | None) -> str:
     """Return what is resampled: "patients", or "images" where no patient is known."""
     return "images" if groups is None else "patients"
 
 
-def summarised(
+def summarise_rounds(
     values: Mapping[str, float],
     drawn: Mapping[str, Floats],
     sides: Mapping[str, NDArray[np.bool_]],
@@ -104,10 +104,10 @@ def summarised(
         name: Interval(value, *percentiles(drawn[name], level, count=count), count, unit)
         for name, value in values.items()
     }
-    return {name: _not_certain(interval, sides.get(name), codes, level) for name, interval in found.items()}
+    return {name: _with_exact_bounds(interval, sides.get(name), codes, level) for name, interval in found.items()}
 
 
-def resamples(codes: NDArray[np.int64], *, rounds: int, seed: int) -> Iterator[Floats]:
+def resample_weights(codes: NDArray[np.int64], *, rounds: int, seed: int) -> Iterator[Floats]:
     """Yield the image weights of each round, in blocks of R x N: how often the image's group was drawn.
 
     Args:
@@ -155,7 +155,7 @@ def proportions(
     drawn = {name: ratio(sums[:, 2 * k], sums[:, 2 * k + 1]) for k, name in enumerate(masks)}
     values = {name: float(hit.sum() / of.sum()) for name, (hit, of) in masks.items()}
     sides = {name: of for name, (_, of) in masks.items()}
-    return summarised(values, drawn, sides, codes=codes, unit=unit_of(groups), level=level)
+    return summarise_rounds(values, drawn, sides, codes=codes, unit=resampling_unit(groups), level=level)
 
 
 def _draws(count: int, *, rounds: int, seed: int, step: int) -> Iterator[NDArray[np.int64]]:
@@ -183,9 +183,9 @@ def percentiles(drawn: Floats, level: float = 0.95, *, count: int | None = None)
     With `count` units given, the level is widened by `expanded`.
     """
     defined = drawn[np.isfinite(drawn)]
-    if len(defined) < ENOUGH * len(drawn):
+    if len(defined) < MIN_DEFINED * len(drawn):
         return None, None
-    low, high = quantiles(defined, expanded(level, count) if count else level)
+    low, high = quantiles(defined, expanded_level(level, count) if count else level)
     return float(low), float(high)
 
 
@@ -197,7 +197,7 @@ def quantiles(drawn: Floats, level: float) -> Floats:
     return np.asarray(np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull"))
 
 
-def expanded(level: float, count: int) -> float:
+def expanded_level(level: float, count: int) -> float:
     """Return the nominal level at which a bootstrap of `count` units covers `level` ("expanded percentile").
 
     It corrects the bootstrap variance, too small by (n - 1) / n, and normal for t quantiles (Hesterberg 2015).
@@ -210,7 +210,7 @@ def expanded(level: float, count: int) -> float:
     return float(2 * norm.cdf(reach) - 1)
 
 
-def denominators(
+def proportion_masks(
     labels: NDArray[np.int64], probabilities: Floats, classes: Sequence[str]
 ) -> dict[str, NDArray[np.bool_]]:
     """Return for each metric that is a proportion the mask (N) of the images it is a proportion of."""
@@ -223,7 +223,9 @@ def denominators(
     return masks
 
 
-def _not_certain(found: Interval, mask: NDArray[np.bool_] | None, codes: NDArray[np.int64], level: float) -> Interval:
+def _with_exact_bounds(
+    found: Interval, mask: NDArray[np.bool_] | None, codes: NDArray[np.int64], level: float
+) -> Interval:
     """Give a proportion of exactly 0 or 1 the Clopper-Pearson interval, each patient counted once."""
     if mask is None or found.value not in (0.0, 1.0):
         return found

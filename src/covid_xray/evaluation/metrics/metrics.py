@@ -59,7 +59,7 @@ def compute(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str])
 
 def prepare(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> Prepared:
     """Check the arguments of `compute` and do what no weight changes: sorting, losses, bins."""
-    codes, p = checked(labels, probabilities, classes)
+    codes, p = check_arguments(labels, probabilities, classes)
     count = len(classes)
     predicted = p.argmax(axis=1)
     confidence = p.max(axis=1)
@@ -111,7 +111,7 @@ def confidence_bins(confidence: Floats) -> Ints:
     return np.searchsorted(edges[1:-1], confidence, side="left")
 
 
-def checked(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> tuple[Ints, Floats]:
+def check_arguments(labels: ArrayLike, probabilities: ArrayLike, classes: Sequence[str]) -> tuple[Ints, Floats]:
     """Return labels as int64 and probabilities as float64; raise `ValueError` where they do not fit."""
     codes, p = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
     if p.ndim != 2 or p.shape != (len(codes), len(classes)) or len(codes) == 0:

@@ -36,7 +36,7 @@ class Scores:
         return Scores(self.positive[mask], self.score[mask], self.group[mask], self.people[mask])
 
 
-def mitigated(chosen: Scores, judged: Scores, *, rounds: int = 1000, seed: int = 0) -> Facts | None:
+def compare_thresholds(chosen: Scores, judged: Scores, *, rounds: int = 1000, seed: int = 0) -> Facts | None:
     """Compare one threshold with one per group; return `None` unless two groups are large enough.
 
     Args:
@@ -82,7 +82,7 @@ def _one_threshold(scores: Scores) -> float:
 def _by_group(chosen: Scores, judged: Scores) -> Floats:
     """Return the probability with which fairlearn calls each judged image positive."""
     rule = ThresholdOptimizer(
-        estimator=_Given(), constraints="equalized_odds", objective="balanced_accuracy_score", prefit=True,
+        estimator=_Passthrough(), constraints="equalized_odds", objective="balanced_accuracy_score", prefit=True,
         predict_method="predict",
     )  # fmt: skip
     rule.fit(
@@ -92,10 +92,10 @@ def _by_group(chosen: Scores, judged: Scores) -> Floats:
     return np.asarray(yes, dtype=np.float64)[:, 1]
 
 
-class _Given(BaseEstimator):
+class _Passthrough(BaseEstimator):
     """Return the input as the prediction: the prefit estimator that fairlearn requires."""
 
-    def fit(self, x: Floats, y: Any) -> "_Given":
+    def fit(self, x: Floats, y: Any) -> "_Passthrough":
         return self
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -26,7 +26,7 @@ Facts = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
+class OneVsRest:
     """The images of one class against the rest."""
 
     scores: Floats  # N calibrated probabilities of the class
@@ -35,7 +35,7 @@ class Side:
     groups: NDArray[Any] | None = None  # N patients, or `None`
 
 
-def positives(classes: Sequence[str], wish: Sequence[str] | None = None) -> tuple[str, ...]:
+def positive_classes(classes: Sequence[str], wish: Sequence[str] | None = None) -> tuple[str, ...]:
     """Return the classes to choose operating points for: `wish`, else covid if known. Raises `UsageError`."""
     unknown = [name for name in wish or () if name not in classes]
     if unknown:
@@ -43,13 +43,13 @@ def positives(classes: Sequence[str], wish: Sequence[str] | None = None) -> tupl
     return tuple(dict.fromkeys(wish or ([DEFAULT] if DEFAULT in classes else [])))
 
 
-def side(
+def one_vs_rest(
     predictions: Predictions, positive: str, *, groups: NDArray[Any] | None = None, sources: Sequence[str] | None = None
-) -> Side:
+) -> OneVsRest:
     """Return the predictions as one class against the rest."""
     scores = predictions.table[probability_columns([positive])[0]].to_numpy(dtype=np.float64)
     names = None if sources is None else np.array([source or NOT_STATED for source in sources], dtype=object)
-    return Side(scores, (predictions.table["label"] == positive).to_numpy(dtype=bool), names, groups)
+    return OneVsRest(scores, (predictions.table["label"] == positive).to_numpy(dtype=bool), names, groups)
 
 
 def thresholds(scores: ArrayLike) -> Floats:
@@ -63,7 +63,7 @@ def thresholds(scores: ArrayLike) -> Floats:
     return np.where(middle > lower, middle, upper)
 
 
-def choose(about: Side, name: str, *, target: float = TARGET) -> Facts:
+def choose_point(about: OneVsRest, name: str, *, target: float = TARGET) -> Facts:
     """Choose one operating point on calibration images.
 
     Rule-out and rule-in must reach the target on all images and on every source with at least 20 images of the relevant
@@ -99,8 +99,8 @@ def choose(about: Side, name: str, *, target: float = TARGET) -> Facts:
     }  # fmt: skip
 
 
-def reached(
-    about: Side, threshold: float, *, where: Masks | None = None, rounds: int = 1000, seed: int = 0
+def achieved_rates(
+    about: OneVsRest, threshold: float, *, where: Masks | None = None, rounds: int = 1000, seed: int = 0
 ) -> dict[str, Facts]:
     """Return sensitivity, specificity, ppv and npv of a threshold with intervals; a proportion of nothing is left out.
 
@@ -125,8 +125,8 @@ def reached(
     return {k: i.as_dict() for k, i in proportions(chosen, groups=groups, rounds=rounds, seed=seed).items()}
 
 
-def operating_points(
-    about: Side, *, sha256: str, temperature: float, part: str, rounds: int = 1000, seed: int = 0
+def fit_operating_points(
+    about: OneVsRest, *, sha256: str, temperature: float, part: str, rounds: int = 1000, seed: int = 0
 ) -> Facts:
     """Choose the operating points of one class; return what the bundle stores under `operating_points`.
 
@@ -142,16 +142,16 @@ def operating_points(
     count, n = len(about.scores), int(about.positive.sum())
     points: Facts = {}
     for name in POINTS:
-        points[name] = choose(about, name) if min(n, count - n) >= SMALLEST else _too_few(name, n, count - n)
+        points[name] = choose_point(about, name) if min(n, count - n) >= SMALLEST else _too_few(name, n, count - n)
         found = points[name]["threshold"]
-        facts = {} if found is None else reached(about, found, rounds=rounds, seed=seed)
+        facts = {} if found is None else achieved_rates(about, found, rounds=rounds, seed=seed)
         points[name] |= {side: facts.get(side) for side in ("sensitivity", "specificity")}
     patients = None if about.groups is None else len(set(about.groups))
     counts = {"images": count, "positives": n, "negatives": count - n, "patients": patients}
     return {"sha256": sha256, "temperature": temperature, "part": part, **counts, "points": points}
 
 
-def points_on_test(about: Side, stored: Mapping[str, Any], *, rounds: int = 1000, seed: int = 0) -> Facts:
+def measure_points(about: OneVsRest, stored: Mapping[str, Any], *, rounds: int = 1000, seed: int = 0) -> Facts:
     """Measure the stored operating points of one class on test images; return `schema.OperatingPoints`.
 
     Args:
@@ -166,30 +166,30 @@ def points_on_test(about: Side, stored: Mapping[str, Any], *, rounds: int = 1000
         told = {key: facts[key] for key in ("threshold", "target", "reason")}
         told["chosen"] = {side: facts[side] for side in ("sensitivity", "specificity")}
         if cut is not None:
-            told |= {"called": int((about.scores >= cut).sum()), **reached(about, cut, rounds=rounds, seed=seed)}
+            told |= {"called": int((about.scores >= cut).sum()), **achieved_rates(about, cut, rounds=rounds, seed=seed)}
             told["by_source"] = _by_source(about, cut, rounds=rounds, seed=seed)
         points[name] = told
     chosen_on = {key: stored[key] for key in ("part", "images", "positives", "negatives")}
     return {"images": count, "positives": n, "negatives": count - n, "chosen_on": chosen_on, "points": points}
 
 
-def _by_source(about: Side, cut: float, *, rounds: int, seed: int) -> Facts:
+def _by_source(about: OneVsRest, cut: float, *, rounds: int, seed: int) -> Facts:
     table: Facts = {}
     for source in sorted(set(about.sources if about.sources is not None else [])):
         mask = about.sources == source
         sides = {"sensitivity": int((mask & about.positive).sum()), "specificity": int((mask & ~about.positive).sum())}
-        found = reached(about, cut, where=mask, rounds=rounds, seed=seed)
+        found = achieved_rates(about, cut, where=mask, rounds=rounds, seed=seed)
         shown = {side: found[side] for side, images in sides.items() if images >= SMALLEST}
         table[str(source)] = {"positives": sides["sensitivity"], "negatives": sides["specificity"], **shown}
     return table
 
 
-def _base(about: Side, kept: str) -> Masks:
+def _base(about: OneVsRest, kept: str) -> Masks:
     """Return the mask of the images that a sensitivity or specificity is a proportion of."""
     return about.positive if kept == "sensitivity" else ~about.positive
 
 
-def _rate(about: Side, kept: str, cuts: Floats, mask: Masks) -> Floats:
+def _rate(about: OneVsRest, kept: str, cuts: Floats, mask: Masks) -> Floats:
     """Return sensitivity or specificity at each of the rising thresholds."""
     scores = np.sort(about.scores[_base(about, kept) & mask])
     below = np.searchsorted(scores, cuts, side="left")
@@ -200,7 +200,7 @@ def _reaches(rate: Floats, target: float) -> Masks:
     return rate >= target - 1e-12  # 19 of 20 are 0.95, whatever the last bit says
 
 
-def _enough(about: Side, kept: str | None) -> dict[str, Masks]:
+def _enough(about: OneVsRest, kept: str | None) -> dict[str, Masks]:
     """Return the mask of each source with enough images of the side that the target is about."""
     if about.sources is None or kept is None:
         return {}

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.errors import UsageError
-from covid_xray.evaluation.metrics.calibration import reweighted
+from covid_xray.evaluation.metrics.calibration import reweight_to_prevalence
 from covid_xray.evaluation.metrics.intervals import Interval, bootstrap, group_codes, percentiles, resampled_sums
 from covid_xray.evaluation.metrics.metrics import Floats, prepare, ratio, weighted
-from covid_xray.evaluation.metrics.operating_points import Side, reached
+from covid_xray.evaluation.metrics.operating_points import OneVsRest, achieved_rates
 from covid_xray.evaluation.predictions import Predictions, probability_columns
 
 PREVALENCES = (0.01, 0.05, 0.10, 0.20, 0.50)
@@ -29,8 +29,8 @@ def predictive_values(sensitivity: Floats, specificity: Floats, *, prevalence: f
     return ratio(hit, hit + alarm), ratio(clear, clear + missed)
 
 
-def at_prevalences(
-    about: Side,
+def predictive_values_at(
+    about: OneVsRest,
     threshold: float,
     *,
     prevalences: Sequence[float] = PREVALENCES,
@@ -68,7 +68,7 @@ def at_prevalences(
     return rows
 
 
-def calibrated_for(facts: Mapping[str, Any], predictions: Predictions) -> tuple[Floats, str]:
+def calibrated_prevalences(facts: Mapping[str, Any], predictions: Predictions) -> tuple[Floats, str]:
     """Return the class shares that the probabilities are calibrated for, and their origin in words.
 
     They are those of the images that the temperature was fitted on, else those of the tested images.
@@ -98,15 +98,15 @@ def image_weights(predictions: Predictions, new: Floats) -> Floats:
     return np.asarray((new / np.where(shares > 0, shares, 1.0))[predictions.labels], dtype=np.float64)
 
 
-def moved(predictions: Predictions, *, old: Floats, new: Floats) -> Predictions:
+def reweight_predictions(predictions: Predictions, *, old: Floats, new: Floats) -> Predictions:
     """Return the predictions with the probabilities adapted to the class shares `new`."""
-    values = reweighted(predictions.probabilities, old=old, new=new)
+    values = reweight_to_prevalence(predictions.probabilities, old=old, new=new)
     columns = dict(zip(probability_columns(predictions.classes), values.T, strict=True))
     names = [predictions.classes[code] for code in values.argmax(axis=1)]
     return replace(predictions, table=predictions.table.assign(predicted=names, **columns))
 
 
-def stated_facts(
+def evaluate_at_prevalence(
     predictions: Predictions,
     new: Floats,
     *,
@@ -126,9 +126,9 @@ def stated_facts(
     Returns:
         As `schema.StatedPopulation`: metrics of the adapted probabilities, and of the probabilities `as_they_are`.
     """
-    old, words = calibrated_for(facts, predictions)
+    old, words = calibrated_prevalences(facts, predictions)
     weights = image_weights(predictions, new)
-    after = moved(predictions, old=old, new=new)
+    after = reweight_predictions(predictions, old=old, new=new)
     found = bootstrap(
         after.labels, after.probabilities, after.classes, groups=groups, weights=weights, rounds=rounds, seed=seed
     )
@@ -148,9 +148,9 @@ def _sides(sums: Floats) -> tuple[Floats, Floats]:
     return ratio(sums[:, 0], sums[:, 1]), ratio(sums[:, 2], sums[:, 3])
 
 
-def _ends(about: Side, threshold: float, *, rounds: int, seed: int) -> list[tuple[Floats, Floats]]:
+def _ends(about: OneVsRest, threshold: float, *, rounds: int, seed: int) -> list[tuple[Floats, Floats]]:
     """Return sensitivity and specificity at the low, then at the high interval ends; NaN where there is none."""
-    found = reached(about, threshold, rounds=rounds, seed=seed)
+    found = achieved_rates(about, threshold, rounds=rounds, seed=seed)
     sides = [found[name] for name in ("sensitivity", "specificity")]
     low, high = ([np.array([side[end]], dtype=np.float64) for side in sides] for end in ("ci_low", "ci_high"))
     return [(low[0], low[1]), (high[0], high[1])]
@@ -160,7 +160,7 @@ def _number(values: Floats) -> float | None:
     return float(values[0]) if np.isfinite(values[0]) else None
 
 
-def _figure(values: Floats, span: tuple[float | None, float | None], about: Side, *, exact: bool) -> Facts | None:
+def _figure(values: Floats, span: tuple[float | None, float | None], about: OneVsRest, *, exact: bool) -> Facts | None:
     """Return a figure as metrics.json holds it, or `None` where it is undefined."""
     value = _number(values)
     if value is None:

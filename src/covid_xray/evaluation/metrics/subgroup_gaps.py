@@ -14,18 +14,18 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame
 from numpy.typing import NDArray
 
-from covid_xray.evaluation.metrics.attributes import AGES, Attribute, attributes
+from covid_xray.evaluation.metrics.attributes import AGES, Attribute, read_attributes
 from covid_xray.evaluation.metrics.intervals import (
-    ENOUGH,
+    MIN_DEFINED,
     Interval,
-    denominators,
     group_codes,
-    resamples,
-    summarised,
-    unit_of,
+    proportion_masks,
+    resample_weights,
+    resampling_unit,
+    summarise_rounds,
 )
 from covid_xray.evaluation.metrics.metrics import Floats, Ints, Prepared, compute, prepare, weighted
-from covid_xray.evaluation.metrics.subgroups import SMALLEST, enough
+from covid_xray.evaluation.metrics.subgroups import SMALLEST, has_enough_images
 from covid_xray.evaluation.predictions import Predictions
 
 Groups = NDArray[np.str_] | None
@@ -50,7 +50,7 @@ class _Cell:
         return self.drawn[name][0]
 
 
-def by_attribute(
+def measure_subgroups(
     predictions: Predictions, *, groups: Groups, rounds: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict[str, Any]:
     """Return the content of metrics.json under `subgroups`.
@@ -65,9 +65,9 @@ def by_attribute(
         rounds, seed, level: of the bootstrap; patients are drawn from all N images, so the size of a group varies.
     """
     codes = group_codes(groups, count=len(predictions.table))
-    found = attributes(predictions.table)
+    found = read_attributes(predictions.table)
     cells = {attribute.name: _cells(predictions, attribute) for attribute in found}
-    for weights in resamples(codes, rounds=rounds, seed=seed):
+    for weights in resample_weights(codes, rounds=rounds, seed=seed):
         for cell in (cell for of_one in cells.values() for cell in of_one.values()):
             cell.draw(weights)
     told = {
@@ -76,7 +76,7 @@ def by_attribute(
             "not_stated": int((attribute.groups == "").sum()),
             "groups": {
                 name: _facts(predictions, np.flatnonzero(attribute.groups == name), cells[attribute.name].get(name),
-                             codes=codes, unit=unit_of(groups), level=level)
+                             codes=codes, unit=resampling_unit(groups), level=level)
                 for name in attribute.order
             },
             "gap": _gap(predictions, attribute, cells[attribute.name], level=level),
@@ -86,9 +86,9 @@ def by_attribute(
     return {"smallest": SMALLEST, "age_bands": [name for _, name in AGES], "attributes": told}
 
 
-def frame(predictions: Predictions, column: NDArray[np.object_]) -> MetricFrame:
+def metric_frame(predictions: Predictions, column: NDArray[np.object_]) -> MetricFrame:
     """Return fairlearn's table of the metrics of the groups in `column` (N names); NaN where images are too few."""
-    names = _wanted(predictions.classes)
+    names = _metric_names(predictions.classes)
     rows = np.arange(len(column))
     return MetricFrame(
         metrics={name: _metric(name, predictions) for name in names},
@@ -99,7 +99,7 @@ def frame(predictions: Predictions, column: NDArray[np.object_]) -> MetricFrame:
     )
 
 
-def _wanted(classes: tuple[str, ...]) -> list[str]:
+def _metric_names(classes: tuple[str, ...]) -> list[str]:
     kinds = ("sensitivity", "specificity", "auroc")
     return ["auroc_macro", *(f"{kind}/{name}" for kind in kinds for name in classes)]
 
@@ -117,7 +117,7 @@ def _metric(figure: str, predictions: Predictions) -> Callable[..., float]:
 def _values(labels: Ints, p: Floats, classes: tuple[str, ...]) -> dict[str, float]:
     counts = {name: int((labels == code).sum()) for code, name in enumerate(classes)}
     found = compute(labels, p, classes)
-    return {name: found[name] for name in _wanted(classes) if name in found and enough(name, counts)}
+    return {name: found[name] for name in _metric_names(classes) if name in found and has_enough_images(name, counts)}
 
 
 def _cells(predictions: Predictions, attribute: Attribute) -> dict[str, _Cell]:
@@ -146,9 +146,9 @@ def _facts(
 
 
 def _intervals(predictions: Predictions, cell: _Cell, codes: Ints, unit: str, level: float) -> Mapping[str, Interval]:
-    sides = denominators(predictions.labels[cell.rows], predictions.probabilities[cell.rows], predictions.classes)
+    sides = proportion_masks(predictions.labels[cell.rows], predictions.probabilities[cell.rows], predictions.classes)
     drawn = {name: cell.rounds(name) for name in cell.values}
-    return summarised(cell.values, drawn, sides, codes=codes[cell.rows], unit=unit, level=level)
+    return summarise_rounds(cell.values, drawn, sides, codes=codes[cell.rows], unit=unit, level=level)
 
 
 def _gap(
@@ -157,7 +157,7 @@ def _gap(
     if len(cells) < 2:
         return None
     mask = np.isin(attribute.groups.astype(str), list(cells))
-    found = frame(predictions.take(mask), attribute.groups[mask])
+    found = metric_frame(predictions.take(mask), attribute.groups[mask])
     several = found.by_group.notna().sum() > 1
     differences = found.difference(method="between_groups")[several].astype(float)
     if differences.empty:
@@ -201,6 +201,6 @@ def _deviation(one: _Cell, other: _Cell, figure: str) -> tuple[Floats, float]:
     """Return each round's deviation from the difference, and its standard error; 0 where it is undefined."""
     difference = one.rounds(figure) - other.rounds(figure)
     defined = np.isfinite(difference)
-    if defined.mean() < ENOUGH:
+    if defined.mean() < MIN_DEFINED:
         return difference, 0.0
     return difference - (one.values[figure] - other.values[figure]), float(difference[defined].std())

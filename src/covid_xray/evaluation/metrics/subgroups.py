@@ -16,7 +16,7 @@ CONFOUNDED = 0.3  # Cramer's V between class and source
 NOT_STATED = "not stated"
 
 
-def patients(predictions: Predictions, manifest: Manifest) -> NDArray[np.str_] | None:
+def patient_groups(predictions: Predictions, manifest: Manifest) -> NDArray[np.str_] | None:
     """Return the patient (or shared file or duplicate group) of each scored image; `None` where no patient is named."""
     if "patient_id" not in manifest.table or (manifest.table["patient_id"] == "").all():
         return None
@@ -57,7 +57,7 @@ def by_column(
     return table
 
 
-def worst(table: dict[str, dict[str, Any]], figure: str) -> dict[str, Any] | None:
+def worst_group(table: dict[str, dict[str, Any]], figure: str) -> dict[str, Any] | None:
     """Return the group with the lowest value of `figure` beside the mean over the groups; `None` below two groups."""
     known = {name: facts["figures"][figure] for name, facts in table.items() if figure in (facts["figures"] or {})}
     if len(known) < 2:
@@ -73,11 +73,11 @@ def _figures(part: Predictions, groups: NDArray[np.str_] | None, *, rounds: int,
         return {"figures": None, "note": f"too few: under {SMALLEST} images"}
     found = bootstrap(part.labels, part.probabilities, part.classes, groups=groups, rounds=rounds, seed=seed)
     counts = part.table["label"].value_counts()
-    kept = [name for name in found if enough(name, {c: int(counts.get(c, 0)) for c in part.classes})]
+    kept = [name for name in found if has_enough_images(name, {c: int(counts.get(c, 0)) for c in part.classes})]
     return {"figures": {name: found[name].as_dict() for name in kept}, "note": ""}
 
 
-def enough(figure: str, counts: dict[str, int]) -> bool:
+def has_enough_images(figure: str, counts: dict[str, int]) -> bool:
     """Tell whether a group has 20 images of everything that the metric is computed from."""
     kind, _, name = figure.partition("/")
     if not name:

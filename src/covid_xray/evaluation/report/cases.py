@@ -13,7 +13,7 @@ from PIL import Image
 from covid_xray.config import Limits
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadImage
-from covid_xray.evaluation.predictions import Answering, Predictions
+from covid_xray.evaluation.predictions import ImagePredictor, Predictions
 from covid_xray.evaluation.report.figures import DARK, drawing, png, short
 from covid_xray.inference.finding import Finding
 from covid_xray.inference.heatmap import normalise, overlay
@@ -51,7 +51,7 @@ class Case:
         return stream.getvalue()
 
 
-def choose(predictions: Predictions, *, count: int = SHOWN) -> list[int]:
+def select_cases(predictions: Predictions, *, count: int = SHOWN) -> list[int]:
     """Return the rows of the table to show: up to half of them wrong answers, then right ones, by `RULE`."""
     confidence = predictions.probabilities.max(axis=1)
     right = predictions.labels == predictions.predicted
@@ -65,10 +65,12 @@ def choose(predictions: Predictions, *, count: int = SHOWN) -> list[int]:
     return [int(row) for row in (*wrong, *good)]
 
 
-def draw(predictor: Answering, predictions: Predictions, manifest: Manifest, *, limits: Limits) -> list[Case]:
+def render_cases(
+    predictor: ImagePredictor, predictions: Predictions, manifest: Manifest, *, limits: Limits
+) -> list[Case]:
     """Render the selected cases; an image that can no longer be read is left out."""
     names = predictions.table["image"]
-    rows = {str(manifest.path(names.iloc[row])): row for row in choose(predictions)}
+    rows = {str(manifest.path(names.iloc[row])): row for row in select_cases(predictions)}
     cases = {}
     for finding in predictor.predict_many([Path(path) for path in rows], class_maps=True):
         if isinstance(finding, Finding) and finding.class_maps is not None and finding.image in rows:
@@ -79,7 +81,7 @@ def draw(predictor: Answering, predictions: Predictions, manifest: Manifest, *, 
     return [cases[row] for row in rows.values() if row in cases]
 
 
-def sheet(cases: Sequence[Case]) -> bytes:
+def render_sheet(cases: Sequence[Case]) -> bytes:
     """Render all cases with captions on one dark sheet, as PNG bytes."""
     columns = 3
     lines = -(-len(cases) // columns)

@@ -73,7 +73,7 @@ def checklist_markdown(judged: Sequence[Judged], *, title: str) -> str:
     lines = [f"# Checklists: {markdown(title)}", "", "Research use, not for diagnosis.", "", MEANING]
     for source, about in SOURCES.items():
         rows = [item for item in judged if item.source == source]
-        lines += ["", f"## {source}: {counted(rows)}", "", about, ""]
+        lines += ["", f"## {source}: {count_verdicts(rows)}", "", about, ""]
         lines += ["| item | asks for | verdict | evidence, or what is missing |", "|---|---|---|---|"]
         lines += [f"| {i.number} | {markdown(i.topic)} | **{i.verdict}** | {markdown(i.evidence)} |" for i in rows]
     return "\n".join(lines) + "\n"
@@ -88,11 +88,11 @@ def checklist_section(judged: Sequence[Judged]) -> Section:
     for source, about in SOURCES.items():
         rows = [item for item in judged if item.source == source]
         table = _table(source, rows, with_source=False)
-        blocks.append(Fold(f"{source}: {counted(rows)}", (Text(about, "soft"), table)))
+        blocks.append(Fold(f"{source}: {count_verdicts(rows)}", (Text(about, "soft"), table)))
     return Section("checklists", "Checklists", tuple(blocks))
 
 
-def counted(judged: Sequence[Judged]) -> str:
+def count_verdicts(judged: Sequence[Judged]) -> str:
     """Format the counts as `20 PASS, 4 FAIL, 20 TODO`."""
     found = Counter(item.verdict for item in judged)
     return ", ".join(f"{found[verdict]} {verdict}" for verdict in (PASS, FAIL, TODO))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
-from covid_xray.evaluation.report.sections import Facts, counts, whole
+from covid_xray.evaluation.report.sections import Facts, counts, thousands
 
 PASS, FAIL, TODO = "PASS", "FAIL", "TODO"
 NO_SETTINGS = "the bundle holds no settings of its training"
@@ -72,7 +72,7 @@ def kind_of_model(k: Known) -> Verdict:
 def sources(k: Known) -> Verdict:
     """The sources of the images are recorded."""
     found = k.trained.get("source") or {}
-    named = ", ".join(f"{name or 'not stated'} ({whole(n)})" for name, n in found.items())
+    named = ", ".join(f"{name or 'not stated'} ({thousands(n)})" for name, n in found.items())
     return either(found, f"trained on {named}", "the table of the data has no column source", otherwise=FAIL)
 
 
@@ -81,21 +81,21 @@ def licences(k: Known) -> Verdict:
     found = k.trained.get("license") or {}
     total, unknown = sum(found.values()), sum(n for name, n in found.items() if name in ("", "not stated"))
     if unknown:
-        return FAIL, f"{whole(unknown)} of {whole(total)} training images state no licence"
-    stated = f"all {whole(total)} training images state one: {', '.join(found)}"
+        return FAIL, f"{thousands(unknown)} of {thousands(total)} training images state no licence"
+    stated = f"all {thousands(total)} training images state one: {', '.join(found)}"
     return either(found, stated, "the table of the data has no column license")
 
 
 def excluded(k: Known) -> Verdict:
     """Exclusions are listed with reasons."""
-    refused, failed = whole(len(k.m["quarantined"])), whole(len(k.m["failures"]))
+    refused, failed = thousands(len(k.m["quarantined"])), thousands(len(k.m["failures"]))
     files = f"{refused} files refused and {failed} without a score, each with its reason"
     return TODO, f"{files}; say which people were imaged, and who was left out"
 
 
 def flow(k: Known) -> Verdict:
     """The number of images in each part is known."""
-    parts = "; ".join(f"{name} {whole(p['images'])} images ({counts(p['labels'])})" for name, p in k.parts.items())
+    parts = "; ".join(f"{name} {thousands(p['images'])} images ({counts(p['labels'])})" for name, p in k.parts.items())
     return either(k.parts, parts, NO_SPLIT)
 
 
@@ -108,8 +108,8 @@ def preprocessing(k: Known) -> Verdict:
 
 def missing_data(k: Known) -> Verdict:
     """Missing values and files are counted."""
-    absent = {a["title"]: whole(a["not_stated"]) for a in k.m["subgroups"]["attributes"].values()}
-    total = whole(k.m["n_images"])
+    absent = {a["title"]: thousands(a["not_stated"]) for a in k.m["subgroups"]["attributes"].values()}
+    total = thousands(k.m["n_images"])
     return PASS, f"images without a score are listed; not stated among {total} images: {listed(absent)}"
 
 
@@ -123,8 +123,8 @@ def disjoint(k: Known) -> Verdict:
     images, unnamed = (sum(p[key] for p in k.parts.values()) for key in ("images", "unnamed"))
     if unnamed == images:
         return FAIL, "no image names its patient, so patients may be in two parts; files and copies are not"
-    held = f"no patient, file or picture in two parts of split.csv ({whole(images)} images)"
-    return PASS, held + (f"; {whole(unnamed)} name no patient and were kept apart by file only" if unnamed else "")
+    held = f"no patient, file or picture in two parts of split.csv ({thousands(images)} images)"
+    return PASS, held + (f"; {thousands(unnamed)} name no patient and were kept apart by file only" if unnamed else "")
 
 
 def assigned(k: Known) -> Verdict:
@@ -144,7 +144,7 @@ def sample_size(k: Known) -> Verdict:
         return FAIL, f"fewer than {SMALLEST} test images of {', '.join(small)}"
     return (
         TODO,
-        f"{whole(k.m['n_images'])} images were tested; say why that is enough (the intervals show the precision)",
+        f"{thousands(k.m['n_images'])} images were tested; say why that is enough (the intervals show the precision)",
     )
 
 
@@ -191,8 +191,8 @@ def demographics(k: Known) -> Verdict:
     if without:
         return FAIL, f"age or sex is not stated in the parts {', '.join(without)}"
     absent = {name: k.m["subgroups"]["attributes"][name]["not_stated"] for name in ("sex", "age")}
-    lacking = ", ".join(f"{whole(n)} without {name}" for name, n in absent.items())
-    text = f"age and sex of each part are tabulated; of {whole(k.m['n_images'])} tested, {lacking}"
+    lacking = ", ".join(f"{thousands(n)} without {name}" for name, n in absent.items())
+    text = f"age and sex of each part are tabulated; of {thousands(k.m['n_images'])} tested, {lacking}"
     return either(max(absent.values()) <= k.m["n_images"] / 2, text, text, otherwise=FAIL)
 
 

@@ -11,19 +11,19 @@ from covid_xray.evaluation.report.sections import (
     Bullets,
     Cell,
     Charts,
-    Drawn,
     Facts,
     Fold,
+    RenderedChart,
     Section,
     Table,
     Text,
     audit_of,
     cell,
     cells,
-    joined,
+    decimal,
+    flatten,
     percent,
-    plain,
-    whole,
+    thousands,
     with_span,
 )
 
@@ -45,9 +45,9 @@ def operating_points(m: Facts) -> Section:
         chosen = facts["chosen_on"]
         blocks.append(
             Text(
-                f"{name} against the rest, thresholds on its probability chosen on {whole(chosen['images'])} images of "
-                f"the {chosen['part']} part, never on those tested here ({whole(facts['positives'])} {name}, "
-                f"{whole(facts['negatives'])} others)."
+                f"{name} against the rest. The thresholds on its probability were chosen on "
+                f"{thousands(chosen['images'])} images of the {chosen['part']} part, not on those tested here "
+                f"({thousands(facts['positives'])} {name}, {thousands(facts['negatives'])} others)."
             )
         )
         blocks.append(_points(name, facts))
@@ -67,8 +67,8 @@ def baselines(m: Facts) -> Section | None:
         lungs = "hidden" if row["without_lungs"] else "seen"
         rows.append((Cell(row["name"], row["sees"]), Cell(lungs), cell(row["figures"]["macro_f1"])))
     note = (
-        f"Plain models (extra-trees, grouped cross-validation) on {whole(found['images'])} images of the data set; the "
-        "network on its test images. What they reach with the lungs hidden, a network can reach without medicine."
+        f"Plain models (extra-trees, grouped cross-validation) on {thousands(found['images'])} images of the data set; "
+        "the network on its test images. A network can reach the score of the models without lungs by shortcuts alone."
     )
     table = Table("Scores with and without the lungs", ("what was seen", "lungs", "macro-F1"), tuple(rows))
     return Section("baselines", "Without the lungs", (table, Text(note, "soft")))
@@ -82,7 +82,7 @@ def audit(m: Facts) -> Section:
         return Section("audit", title, (Text(told),))
     verdict = found["verdict"]
     means = [Text(verdict["means"])] if verdict["means"] != verdict["line"] else []
-    blocks = joined(Text(verdict["line"], "strong"), means, _hidden(found), _probe(found), _left_out(found),
+    blocks = flatten(Text(verdict["line"], "strong"), means, _hidden(found), _probe(found), _left_out(found),
                     Bullets(tuple(found["notes"])) if found["notes"] else None)  # fmt: skip
     return Section("audit", title, blocks)
 
@@ -105,9 +105,9 @@ def saliency(m: Facts) -> Section | None:
         f"Agreement of {seeds['networks']} networks: Spearman {with_span(seeds['spearman'])}, SSIM "
         f"{with_span(seeds['ssim'])}."
     )  # fmt: skip
-    blocks = joined(
+    blocks = flatten(
         Text(LOCALISATION, "strong"),
-        Text(f"{whole(found['images'])} images. Layers made random from the output down: {cascade['line']}"),
+        Text(f"{thousands(found['images'])} images. Layers made random from the output down: {cascade['line']}"),
         Table("Likeness to the maps of the trained network", ("made random", "Spearman", "SSIM"), tuple(steps)),
         Table("Kinds of maps", ("map", "mass in the lungs / their share", "insertion (more is better)",
               "deletion (less)"), tuple(methods)),
@@ -126,7 +126,7 @@ def _points(name: str, facts: Facts) -> Table:
             continue
         shares = [cell(p.get(side), as_percent=True, mark=_missed(p, side)) for side in ("sensitivity", "specificity")]
         values = [cell(p.get(side), as_percent=True) for side in ("ppv", "npv")]
-        rows.append((aim, Cell(plain(p["threshold"])), *shares, *values, Cell(whole(p["called"]))))
+        rows.append((aim, Cell(decimal(p["threshold"])), *shares, *values, Cell(thousands(p["called"]))))
     return Table(f"Operating points of {name}", head, tuple(rows))
 
 
@@ -156,14 +156,14 @@ def _by_prevalence(name: str, facts: Facts) -> list[Block]:
         )
         for place, share in enumerate(shares)
     ]
-    told = f"What an answer is worth depends on how common {name} is; where only that differs, this holds:"
+    told = f"Predictive values depend on the prevalence of {name}. Where only the prevalence differs, they are:"
     return [Text(told), Table(f"Predictive values by prevalence of {name}", head, tuple(rows))]
 
 
 def _points_by_source(name: str, facts: Facts) -> Table:
     head = ("point, source", "images", "sensitivity", "specificity")
     rows = [
-        cells(f"{point}, {source}", whole(row["positives"] + row["negatives"]),
+        cells(f"{point}, {source}", thousands(row["positives"] + row["negatives"]),
               *(cell(row.get(side), as_percent=True, missing="too few") for side in ("sensitivity", "specificity")))
         for point, p in facts["points"].items()
         for source, row in p.get("by_source", {}).items()
@@ -179,11 +179,11 @@ def _hidden(found: Facts) -> list[Block]:
         kept = row["retained"].get("auroc_macro")
         rows.append(cells(row["shows"], *(cell(row["figures"].get(name)) for name in scores),
                           cell(kept, as_percent=True) if kept else NONE))  # fmt: skip
-    rows.append(cells("chance", *(plain(found["chance"][name]) for name in scores), "0 %"))
+    rows.append(cells("chance", *(decimal(found["chance"][name]) for name in scores), "0 %"))
     masks = found["masks"]
     told = (
-        f"{whole(found['images'])} images of the {found['part']} part. The lungs are {masks['says']}. Survives: the "
-        "share of the AUROC above chance."
+        f"{thousands(found['images'])} images of the {found['part']} part. The lungs are {masks['says']}. Survives: "
+        "the share of the AUROC above chance."
     )
     head = ("visible", *(titles[name] for name in scores), "survives")
     return [Text(told, "soft"), Table("What survives when parts are hidden", head, tuple(rows))]
@@ -194,12 +194,12 @@ def _probe(found: Facts) -> list[Block]:
     if not probe["classes"]:
         return []
     rows = [
-        cells(label, whole(row["images"]), cell(row["balanced_accuracy"]), plain(row["chance"]))
+        cells(label, thousands(row["images"]), cell(row["balanced_accuracy"]), decimal(row["chance"]))
         for label, row in probe["classes"].items()
     ]
     told = (
-        "The source, read from the network's embedding inside one class: the disease is the same there, so what tells "
-        "the sources apart is not disease."
+        "The source, predicted from the network's embedding within one class: the disease is the same there, so what "
+        "distinguishes the sources is not disease."
     )
     return [
         Text(told),
@@ -212,15 +212,15 @@ def _left_out(found: Facts) -> list[Block]:
     if not held:
         return []
     rows = [
-        cells(row["source"], whole(row["images"]), cell(row["accuracy"], as_percent=True, missing="too few"))
+        cells(row["source"], thousands(row["images"]), cell(row["accuracy"], as_percent=True, missing="too few"))
         for row in held["rows"]
     ]
     pooled = held["figures"].get("macro_f1")
     told = f"The same recipe, trained without a source and tested on it: macro-F1 {with_span(pooled)} over all sources."
-    return [Text(told), Table("Sources that it never saw", ("source left out", "images", "accuracy"), tuple(rows))]
+    return [Text(told), Table("Sources left out of training", ("source left out", "images", "accuracy"), tuple(rows))]
 
 
-def prevalence(m: Facts, drawn: tuple[Drawn, ...]) -> Section | None:
+def prevalence(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section | None:
     """Show the metrics in the stated population; `None` where none was stated."""
     found = m.get("prevalence")
     if not found:
@@ -231,23 +231,23 @@ def prevalence(m: Facts, drawn: tuple[Drawn, ...]) -> Section | None:
         for key, title in (("stated", "stated"), ("calibrated_for", "calibrated for"), ("tested", "tested"))
     ]
     measures = [
-        cells(title, cell(found["figures"].get(key)), plain(found["as_they_are"].get(key)))
+        cells(title, cell(found["figures"].get(key)), decimal(found["as_they_are"].get(key)))
         for key, title in MOVED.items()
     ]
     shares = ", ".join(f"{percent(found['stated'].get(name))} {name}" for name in names)
     told = (
-        f"In a population of {shares}, where each class looks as it does here. The probabilities are moved to that "
+        f"In a population of {shares}, where each class looks as it does here. The probabilities are adapted to that "
         f"mix; they were calibrated for that of {found['calibrated_for_means']}."
     )
-    blocks = joined(
+    blocks = flatten(
         Text(told), Table("Shares of the classes", ("mix", *names), tuple(mixes)),
-        Table("Figures there", ("figure", "probabilities moved", "as they are"), tuple(measures)),
+        Table("Figures there", ("figure", "probabilities adapted", "as they are"), tuple(measures)),
         Charts(drawn) if drawn else None,
     )  # fmt: skip
     return Section("prevalence", "In a stated population", blocks)
 
 
-def decision(m: Facts, drawn: tuple[Drawn, ...]) -> Section | None:
+def decision(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section | None:
     """Show where acting on the probability is better than treating all or none."""
     found = {name: facts for name, facts in (m.get("decision_curve") or {}).items() if facts}
     if not found:
@@ -257,12 +257,12 @@ def decision(m: Facts, drawn: tuple[Drawn, ...]) -> Section | None:
         ranges = ", ".join(f"{low:.2f} to {high:.2f}" for low, high in facts["useful"])
         where = f"thresholds {ranges}" if ranges else "no threshold"
         told.append(
-            f"{name} (prevalence {percent(facts['prevalence'])}): better than both at {where}, interval and all."
+            f"{name} (prevalence {percent(facts['prevalence'])}): the whole interval is better than both at {where}."
         )
     note = (
-        "Net benefit (Vickers and Elkin 2006): who acts at a probability of 0.1 holds nine needless actions for as bad "
-        "as one missed case. At the prevalence tested, which no clinic has."
+        "Net benefit (Vickers and Elkin 2006): acting at a probability of 0.1 accepts nine needless actions to catch "
+        "one case. At the prevalence of the test images, which differs from that of a clinic."
     )
-    blocks = joined(Text("Compared with treating everybody and treating nobody as the class:"), Bullets(tuple(told)),
+    blocks = flatten(Text("Compared with treating everybody and treating nobody as the class:"), Bullets(tuple(told)),
                     Charts(drawn) if drawn else None, Text(note, "soft"))  # fmt: skip
     return Section("decision", "Decision curve", blocks)

@@ -16,8 +16,17 @@ from covid_xray.evaluation.report import evidence_sections, model_sections, resu
 from covid_xray.evaluation.report.cases import Case
 from covid_xray.evaluation.report.checklist import assess, checklist_section
 from covid_xray.evaluation.report.markdown import markdown
-from covid_xray.evaluation.report.sections import TEMPLATES, Drawn, Section, kind, percent, plain, span, with_span
-from covid_xray.evaluation.report.summary_section import RESEARCH, cannot, summary
+from covid_xray.evaluation.report.sections import (
+    TEMPLATES,
+    RenderedChart,
+    Section,
+    decimal,
+    kind,
+    percent,
+    span,
+    with_span,
+)
+from covid_xray.evaluation.report.summary_section import RESEARCH, limitations, summary
 from covid_xray.files import shown
 
 LISTED = 200  # rows of failed or quarantined files on the page; the rest is in the CSV files
@@ -25,7 +34,7 @@ Facts = Mapping[str, Any]
 
 
 def sections(
-    metrics: Facts, *, drawn: Sequence[Drawn], cases: Sequence[Case], text: str, facts: Facts
+    metrics: Facts, *, drawn: Sequence[RenderedChart], cases: Sequence[Case], text: str, facts: Facts
 ) -> list[Section]:
     """Return the sections of the report in order, for HTML, Markdown and PDF.
 
@@ -37,10 +46,10 @@ def sections(
         facts: content of bundle.json.
     """
 
-    def charts(*names: str) -> tuple[Drawn, ...]:
+    def charts(*names: str) -> tuple[RenderedChart, ...]:
         return tuple(picture for picture in drawn if picture.chart.name in names)
 
-    def charts_like(start: str, *, stated: bool) -> tuple[Drawn, ...]:
+    def charts_like(start: str, *, stated: bool) -> tuple[RenderedChart, ...]:
         names = [picture.chart.name for picture in drawn if picture.chart.name.startswith(start)]
         return charts(*(name for name in names if name.endswith("_stated") == stated))
 
@@ -84,7 +93,7 @@ def report_html(metrics: Facts, *, parts: Sequence[Section]) -> str:
 def model_card(metrics: Facts, *, facts: Facts) -> str:
     """Return the model card (Mitchell and others 2019) as Markdown."""
     template = _environment(escape=False).get_template("model_card.md")
-    text = template.render(m=metrics, facts=facts, cannot=cannot(metrics))
+    text = template.render(m=metrics, facts=facts, cannot=limitations(metrics))
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
@@ -105,7 +114,7 @@ def _environment(*, escape: bool) -> jinja2.Environment:
     )
     environment.filters |= {
         "pct": percent,
-        "num": plain,
+        "num": decimal,
         "span": span,
         "md": markdown,
         "uri": data_uri,

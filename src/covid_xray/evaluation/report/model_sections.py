@@ -9,21 +9,21 @@ from covid_xray.evaluation.report.sections import (
     Cases,
     Cell,
     Charts,
-    Drawn,
     Facts,
     Pairs,
+    RenderedChart,
     Section,
     Table,
     Text,
     cell,
     cells,
     counts,
-    joined,
-    whole,
+    flatten,
+    thousands,
 )
 
 LIMITS = (
-    "Research use, not for diagnosis. No regulator has looked at this network.",
+    "Research use, not for diagnosis. No regulator has reviewed this network.",
     "A heat map is not a localisation.",
     "These figures hold for images like those tested. On images from another hospital they may fall to chance.",
     "The labels are those of the data set; some are wrong.",
@@ -36,7 +36,7 @@ def cases(shown: tuple[Case, ...]) -> Section | None:
     """Show the grid of right and wrong answers; `None` without cases."""
     if not shown:
         return None
-    told = f"{RULE} Left: the radiograph. Right: the same with the Grad-CAM map of the class that the network named."
+    told = f"{RULE} Left: the radiograph. Right: the same with the Grad-CAM map of the predicted class."
     strong = "A heat map is not a localisation: it shows what moved the score, not where a disease is."
     return Section("cases", "Worst and best cases", (Text(told), Text(strong, "strong"), Cases(shown)))
 
@@ -46,7 +46,7 @@ def limits() -> Section:
     return Section("limits", "Limits", (Bullets(LIMITS),))
 
 
-def model(m: Facts, facts: Facts, drawn: tuple[Drawn, ...] = ()) -> Section:
+def model(m: Facts, facts: Facts, drawn: tuple[RenderedChart, ...] = ()) -> Section:
     """Show the network, its training data and the settings."""
     rows: list[tuple[str, Any]] = [
         ("Network", f"{m['model']['name']} {m['model']['version']}"),
@@ -57,15 +57,15 @@ def model(m: Facts, facts: Facts, drawn: tuple[Drawn, ...] = ()) -> Section:
         *_made(m),
     ]
     pairs = Pairs(tuple((name, str(text)) for name, text in rows))
-    return Section("model", "Model and settings", joined(pairs, Charts(drawn) if drawn else None))
+    return Section("model", "Model and settings", flatten(pairs, Charts(drawn) if drawn else None))
 
 
 def intervals(m: Facts) -> str:
     """Describe how the intervals were made."""
     s = m["settings"]
     return (
-        f"95 %, percentile bootstrap, {whole(s['rounds'])} rounds over {unit(m)}, seed {s['seed']}; for a proportion "
-        "of exactly 0 or 1 Clopper-Pearson"
+        f"95 %, percentile bootstrap, {thousands(s['rounds'])} rounds over {unit(m)}, seed {s['seed']}; for a "
+        "proportion of exactly 0 or 1 Clopper-Pearson"
     )
 
 
@@ -87,7 +87,7 @@ def _training(trained: Facts) -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = [(f"Images, {part}", counts(n)) for part, n in (trained.get("images") or {}).items()]
     for key, title in (("source", "Trained on"), ("license", "Licences of those")):
         if trained.get(key):
-            told = ", ".join(f"{name or 'not stated'} ({whole(n)})" for name, n in trained[key].items())
+            told = ", ".join(f"{name or 'not stated'} ({thousands(n)})" for name, n in trained[key].items())
             rows.append((title, told))
     if trained.get("fingerprint"):
         rows.append(("Data fingerprint", trained["fingerprint"]))
@@ -116,15 +116,15 @@ def clinical_input(facts: Facts) -> Section | None:
     if not fusion:
         return None
     worth = fusion.get("worth")
-    blocks = joined(
+    blocks = flatten(
         Text(worth["warning"], "alert") if worth and worth["warning"] else None,
-        Text("The bundle also answers with what is known of the patient; the answer for the image alone stays."),
-        Bullets(tuple(worth["lines"])) if worth else Text("What it is worth was not measured: covid-xray fuse does."),
+        Text("The bundle can also use clinical values of the patient; its answer for the image alone does not change."),
+        Bullets(tuple(worth["lines"])) if worth else Text("Their value was not measured: covid-xray fuse measures it."),
         _worth(worth) if worth else None,
         _fields(fusion),
         Text(
-            "Each row answers for patients that its models never saw. A field speaks only where training states it for "
-            "20 patients of two classes, and only by its value: that it is filled in moves nothing.",
+            "Each row is measured on patients that its models were not trained on. A field is used only where training "
+            "states it for 20 patients of two classes, and only by its value: that it is stated has no effect.",
             "soft",
         ),
     )
@@ -134,15 +134,15 @@ def clinical_input(facts: Facts) -> Section | None:
 def _worth(worth: Facts) -> Table:
     found = worth["macro_f1"]
     rows = [(Cell(found[name]["sees"]), cell(found[name])) for name in ORDER if name in found]
-    title = f"What was seen, on {whole(worth['images'])} images of {whole(worth['patients'])} patients"
-    return Table(title, ("what was seen", "macro-F1"), tuple(rows))
+    title = f"Input of the model, on {thousands(worth['images'])} images of {thousands(worth['patients'])} patients"
+    return Table(title, ("input", "macro-F1"), tuple(rows))
 
 
 def _fields(fusion: Facts) -> Table:
     rows = [
         cells(
             Cell(field["title"], field["unit"]), counts(field["patients"]),
-            f"speaks about {', '.join(field['classes'])}" if field["used"] else "cannot change an answer",
+            f"used for {', '.join(field['classes'])}" if field["used"] else "cannot change an answer",
         )
         for field in fusion["fields"]
         if field["used"] or any(field["patients"].values())

@@ -40,7 +40,7 @@ from covid_xray.evaluation.report.pdf_table import (
     SOFT,
     WIDTH,
     escaped,
-    kept,
+    escaped_lines,
     one_line,
     register_fonts,
     style,
@@ -242,7 +242,7 @@ def _pairs(block: Pairs) -> Iterator[Flowable]:
 
 
 def _code(block: Code) -> Iterator[Flowable]:
-    yield XPreformatted(kept(block.text), style("code"))
+    yield XPreformatted(escaped_lines(block.text), style("code"))
 
 
 def _fold(block: Fold) -> Iterator[Flowable]:

@@ -126,7 +126,7 @@ def escaped(value: object) -> str:
     return escape(one_line(value))
 
 
-def kept(text: str) -> str:
+def escaped_lines(text: str) -> str:
     """Return escaped text with its lines and spaces."""
     lines = ("".join(c for c in line if c.isprintable()) for line in shown(text).splitlines())
     return escape("\n".join(lines))

@@ -2,9 +2,9 @@
 
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
 from covid_xray.evaluation.report.checks import FAIL, PASS, TODO, Known, Verdict, either
-from covid_xray.evaluation.report.sections import audit_of, plain, whole, with_span
+from covid_xray.evaluation.report.sections import audit_of, decimal, thousands, with_span
 from covid_xray.evaluation.report.subgroup_section import beyond_chance, figure_name
-from covid_xray.evaluation.report.summary_section import external
+from covid_xray.evaluation.report.summary_section import external_test
 
 NO_AUDIT = "covid-xray audit has not been run on this network"
 
@@ -19,12 +19,12 @@ def measures(k: Known) -> Verdict:
 
 def intervals(k: Known) -> Verdict:
     """Figures have intervals over patients."""
-    f, rounds = k.m["figures"], whole(k.m["settings"]["rounds"])
+    f, rounds = k.m["figures"], thousands(k.m["settings"]["rounds"])
     known = sum(figure["ci_low"] is not None for figure in f.values())
     have = f"{known} of {len(f)} figures have a 95 % bootstrap interval, {rounds} rounds"
     if k.m["n_patients"] is None:
         return FAIL, f"{have}, but over images: no image names its patient"
-    return either(known > len(f) / 2, f"{have} over {whole(k.m['n_patients'])} patients", have, otherwise=FAIL)
+    return either(known > len(f) / 2, f"{have} over {thousands(k.m['n_patients'])} patients", have, otherwise=FAIL)
 
 
 def discrimination(k: Known) -> Verdict:
@@ -47,7 +47,7 @@ def diagnostic(k: Known) -> Verdict:
 
 def outside(k: Known) -> Verdict:
     """The test images come from sources that were not trained on."""
-    passed, why = external(k.m)
+    passed, why = external_test(k.m)
     return either(passed, why, why, otherwise=FAIL)
 
 
@@ -56,7 +56,7 @@ def inside(k: Known) -> Verdict:
     part = k.m.get("part")
     if part not in ("test", "val"):
         return TODO, f"tested on: {part or 'not recorded'}"
-    score = f"the {part} part: {whole(k.m['n_images'])} images, macro-F1 {with_span(k.m['figures']['macro_f1'])}"
+    score = f"the {part} part: {thousands(k.m['n_images'])} images, macro-F1 {with_span(k.m['figures']['macro_f1'])}"
     return either(part == "test", score, f"{score}; the validation part has selected the epoch", otherwise=FAIL)
 
 
@@ -84,14 +84,14 @@ def explained(k: Known) -> Verdict:
 def failures(k: Known) -> Verdict:
     """The wrong answers are listed."""
     wrong = sum(sum(row) - row[i] for i, row in enumerate(k.m["confusion_matrix"]["counts"]))
-    return PASS, f"{whole(wrong)} wrong answers: all in predictions.csv, the most confident ones with heat maps"
+    return PASS, f"{thousands(wrong)} wrong answers: all in predictions.csv, the most confident ones with heat maps"
 
 
 def fairness(k: Known) -> Verdict:
     """Subgroups of sex or age are compared."""
     known = [a for name, a in k.m["subgroups"]["attributes"].items() if a["gap"] and name in ("sex", "age")]
     gaps = [
-        f"{a['title']}: {figure_name(a['gap']['figure'])} differs by {plain(a['gap']['value'])}, "
+        f"{a['title']}: {figure_name(a['gap']['figure'])} differs by {decimal(a['gap']['value'])}, "
         f"{'' if beyond_chance(a['gap']) else 'not '}beyond chance"
         for a in known
     ]
@@ -101,7 +101,7 @@ def fairness(k: Known) -> Verdict:
 def heterogeneity(k: Known) -> Verdict:
     """Performance is compared between sources."""
     w = k.m["worst_source"]
-    worst = f"worst source {w['name']}, accuracy {with_span(w)}; mean {plain(w['mean'])}" if w else ""
+    worst = f"worst source {w['name']}, accuracy {with_span(w)}; mean {decimal(w['mean'])}" if w else ""
     return either(w, worst, f"fewer than two sources have {SMALLEST} images or more", otherwise=FAIL)
 
 
@@ -121,7 +121,7 @@ def calibrated(k: Known) -> Verdict:
 
 def abstention(k: Known) -> Verdict:
     """A gate rejects unsuitable input."""
-    share = f'{whole(k.m["cannot_say"])} of {whole(k.m["n_images"])} images would be answered "cannot say"'
+    share = f'{thousands(k.m["cannot_say"])} of {thousands(k.m["n_images"])} images would be answered "cannot say"'
     gate = k.facts.get("gate")
     return either(gate, f"the gate checks each input; {share}", f"{share}, but the bundle has no gate for poor input")
 
@@ -157,4 +157,4 @@ def limits(k: Known) -> Verdict:
 def evaluated(k: Known) -> Verdict:
     """The computation of the predictions is described."""
     s = k.m["settings"]
-    return PASS, f"each image answered once by the bundle; {whole(s['rounds'])} bootstrap rounds, seed {s['seed']}"
+    return PASS, f"each image answered once by the bundle; {thousands(s['rounds'])} bootstrap rounds, seed {s['seed']}"

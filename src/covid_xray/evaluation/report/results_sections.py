@@ -10,22 +10,22 @@ from covid_xray.evaluation.report.sections import (
     Cell,
     Charts,
     Code,
-    Drawn,
     Facts,
     Fold,
+    RenderedChart,
     Section,
     Table,
     Text,
     cell,
     cells,
-    joined,
+    decimal,
+    flatten,
     percent,
-    plain,
-    whole,
+    thousands,
 )
 
 
-def figures(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
+def figures(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section:
     """Show the metrics of each class, the curves below."""
     people = m["n_patients"] is not None
     head = ("class", "images", *(["patients"] if people else []))
@@ -36,7 +36,7 @@ def figures(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
         f"set; in another population it is another figure. {NONE} means undefined here."
     )
     table = Table("Figures of each class", head, tuple(rows))
-    return Section("classes", "Each class", joined(table, Text(note, "soft"), Charts(drawn) if drawn else None))
+    return Section("classes", "Each class", flatten(table, Text(note, "soft"), Charts(drawn) if drawn else None))
 
 
 def unit(m: Facts) -> str:
@@ -44,19 +44,19 @@ def unit(m: Facts) -> str:
     return "patients" if m["n_patients"] is not None else "images"
 
 
-def confusion(m: Facts, text: str, drawn: tuple[Drawn, ...]) -> Section:
+def confusion(m: Facts, text: str, drawn: tuple[RenderedChart, ...]) -> Section:
     """Show counts of true against predicted class, and scikit-learn's report."""
     head = ("true class", *(f"said {name}" for name in m["classes"]), "all")
     rows = [
-        cells(name, *(whole(n) for n in row), whole(sum(row)))
+        cells(name, *(thousands(n) for n in row), thousands(sum(row)))
         for name, row in zip(m["classes"], m["confusion_matrix"]["counts"], strict=True)
     ]
-    blocks = joined(Table("True against predicted class", head, tuple(rows)), Charts(drawn) if drawn else None,
+    blocks = flatten(Table("True against predicted class", head, tuple(rows)), Charts(drawn) if drawn else None,
                     Fold("Classification report (scikit-learn)", (Code(text),)))  # fmt: skip
     return Section("confusion", "Right and wrong", blocks)
 
 
-def calibration(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
+def calibration(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section:
     """Show the calibration measures, before and after the temperature."""
     f = m["figures"]
     c: Any = m.get("calibration")
@@ -69,8 +69,8 @@ def calibration(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
         ("nll", "NLL"),
     )
     for key, title in names:
-        now = cell(f.get(key)) if key in f else Cell(plain(c["after"][key] if c else None))
-        rows.append((Cell(title), now, *([Cell(plain(c["before"][key]))] if c and scaled else [])))
+        now = cell(f.get(key)) if key in f else Cell(decimal(c["after"][key] if c else None))
+        rows.append((Cell(title), now, *([Cell(decimal(c["before"][key]))] if c and scaled else [])))
     head = ("measure", "in use", *(["without the temperature"] if scaled else []))
     told = (
         f"A temperature of {c['temperature']:.3f}, fitted on other images, is in use."
@@ -78,29 +78,29 @@ def calibration(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
         else "No temperature is in use; covid-xray calibrate fits one on validation images."
     )
     note = (
-        f"ECE: mean distance between confidence and share of right answers, {m['settings']['ece_bins']} bins (chance "
-        "alone raises it, so its interval leans upwards). Brier is summed over the classes, 0 to 2; NLL in natural "
-        "logarithm. Less is better in all."
+        f"ECE: mean distance between confidence and accuracy, {m['settings']['ece_bins']} bins (chance raises it, so "
+        "its interval is biased upwards). Brier is summed over the classes, 0 to 2; NLL in natural logarithm. Lower is "
+        "better for all."
     )
-    blocks = joined(Text(told), Table("Calibration", head, tuple(rows)), Text(note, "soft"),
+    blocks = flatten(Text(told), Table("Calibration", head, tuple(rows)), Text(note, "soft"),
                     Charts(drawn) if drawn else None)  # fmt: skip
     return Section("calibration", "Can the probabilities be believed?", blocks)
 
 
-def sources(m: Facts, drawn: tuple[Drawn, ...]) -> Section:
+def sources(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section:
     """Show the metrics by source."""
     if not m["by_source"]:
-        told = "The table names no source, so nothing is known of how the network fares from place to place."
+        told = "The table names no source, so differences between sources are unknown."
         return Section("sources", "Each source", (Text(told),))
     people = m["n_patients"] is not None
     head = ("source", "images", *(["patients"] if people else []), "accuracy")
     head += tuple(f"sensitivity {name}" for name in m["classes"])
     rows = [_of_source(m, name, facts, people=people) for name, facts in m["by_source"].items()]
     v = m["confounding"]["cramers_v"]
-    note = f"Groups under {SMALLEST} images have no figures: they would say more about chance than about the network."
+    note = f"Groups under {SMALLEST} images have no figures, because chance would dominate them."
     if v is not None:
         note += f" Cramer's V of class and source is {v:.2f} (0: unrelated, 1: the source gives the class away)."
-    return Section("sources", "Each source", joined(Table("Figures of each source", head, tuple(rows)),
+    return Section("sources", "Each source", flatten(Table("Figures of each source", head, tuple(rows)),
                                                     Text(note, "soft"), Charts(drawn) if drawn else None))  # fmt: skip
 
 
@@ -112,10 +112,10 @@ def prediction_sets(m: Facts) -> Section | None:
         return Section("sets", "Sets of classes", (Text(told),))
     head = ("method, promised", "images", "held the truth", "expected", "classes in a set", "one class only")
     note = (
-        f"Conformal prediction, fitted on {whole(found['images'])} images of the {found['part']} part. A set of more "
-        'than one class is answered "cannot say". Expected: where 95 of 100 such tests fall if the images are like '
-        "those it was fitted on; * lies outside. The promise is for all images together, not for each class or source; "
-        f"those under {SMALLEST} images are not shown."
+        f"Conformal prediction, fitted on {thousands(found['images'])} images of the {found['part']} part. A set of "
+        'more than one class is answered "cannot say". Expected: where 95 of 100 such tests fall if the images are like '
+        "those it was fitted on; * lies outside. The guarantee is for all images together, not for each class or "
+        f"source; those under {SMALLEST} images are not shown."
     )
     return Section("sets", "Sets of classes", (Table("Coverage of the sets", head, tuple(_sets(found))),
                                                Text(note, "soft")))  # fmt: skip
@@ -125,7 +125,7 @@ def abstention(m: Facts, facts: Facts) -> Section:
     """Show how many images would not be answered, why, and what the gate of the bundle refuses."""
     found, gate = m["abstention"], facts.get("gate")
     share = found["withheld"] / m["n_images"]
-    few = f"{whole(found['withheld'])} of {whole(m['n_images'])} images ({percent(share)})"
+    few = f"{thousands(found['withheld'])} of {thousands(m['n_images'])} images ({percent(share)})"
     told = f'{few} would be answered "cannot say".'
     rates = [
         cells(f"right of those {name}", cell(figure, as_percent=True)) for name, figure in found["accuracy"].items()
@@ -135,8 +135,8 @@ def abstention(m: Facts, facts: Facts) -> Section:
         for kind in ("label", "source")
         for name, figure in found["rates"][kind].items()
     ]
-    why = [cells(reason, whole(count)) for reason, count in found["reasons"].items()]
-    blocks = joined(
+    why = [cells(reason, thousands(count)) for reason, count in found["reasons"].items()]
+    blocks = flatten(
         Text(told), _gate(gate),
         Table("Why", ("reason (an image may have several)", "images"), tuple(why)) if why else None,
         Table("Shares", ("share", "value"), tuple(rates)) if found["withheld"] else None,
@@ -149,9 +149,9 @@ def _gate(gate: Facts | None) -> Text:
         return Text("The bundle has no gate for images of another kind: covid-xray calibrate fits one.")
     shares = [f"{percent(share)} ({name})" for name, share in gate["refused"].items() if share is not None]
     return Text(
-        f"The gate asks whether an image is a frontal chest X-ray like those trained on. Fitted on "
-        f"{whole(gate['images']['train'])} training images, it refuses {' and '.join(shares)} of good images; at most "
-        f"{percent(gate['rate'])} was asked for. How well it finds bad ones these images do not show."
+        f"The gate checks whether an image is a frontal chest X-ray like the training images. Fitted on "
+        f"{thousands(gate['images']['train'])} training images, it refuses {' and '.join(shares)} of good images; the "
+        f"limit is {percent(gate['rate'])}. These images do not show how many bad ones it finds."
     )
 
 
@@ -161,14 +161,14 @@ def files(m: Facts, *, listed: int) -> Section:
     if m["failures"]:
         count = len(m["failures"])
         blocks.append(
-            Text(f"{whole(count)} image{'' if count == 1 else 's'} could not be scored and count in no figure.")
+            Text(f"{thousands(count)} image{'' if count == 1 else 's'} could not be scored and count in no figure.")
         )
         blocks += _listed("Files without a score", m["failures"], "message", listed)
     else:
         blocks.append(Text("Every image of the table got a score."))
     if m["quarantined"]:
         count = len(m["quarantined"])
-        title = f"Refused before the test: {whole(count)} image{'' if count == 1 else 's'} of the data set"
+        title = f"Refused before the test: {thousands(count)} image{'' if count == 1 else 's'} of the data set"
         blocks.append(Fold(title, tuple(_listed("Refused files", m["quarantined"], "reason", listed))))
     return Section("files", "Files without a score", tuple(blocks))
 
@@ -180,8 +180,8 @@ def people(m: Facts) -> Section | None:
         return None
     head = ("part", "images", "patients", "classes", "sources", "sex", "age")
     rows = [
-        cells(name, whole(p["images"]), NONE if p["patients"] is None else whole(p["patients"]), _named(p["labels"]),
-              _named(p["sources"]), _named(p["sex"]), _age(p["age"]))
+        cells(name, thousands(p["images"]), NONE if p["patients"] is None else thousands(p["patients"]),
+              _named(p["labels"]), _named(p["sources"]), _named(p["sex"]), _age(p["age"]))
         for name, p in parts.items()
     ]  # fmt: skip
     shared = m["run"]["overlaps"]
@@ -191,25 +191,25 @@ def people(m: Facts) -> Section | None:
         f"median (quartiles). Counts under {SMALLEST} are hidden."
     )
     table = Table("Images and people of each part", head, tuple(rows), words=True)
-    return Section("people", "Who was in it", joined(table, Text(told) if told else None, Text(note, "soft")))
+    return Section("people", "Who was in it", flatten(table, Text(told) if told else None, Text(note, "soft")))
 
 
 def _of_class(m: Facts, name: str, n: Facts, *, people: bool) -> tuple[Cell, ...]:
     f = m["figures"]
     shares = [cell(f.get(f"{kind}/{name}"), as_percent=True) for kind in ("sensitivity", "specificity", "precision")]
     others = [cell(f.get(f"{kind}/{name}")) for kind in ("f1", "auroc", "auprc")]
-    return cells(name, whole(n["images"]), *([whole(n["patients"])] if people else []), *shares, *others)
+    return cells(name, thousands(n["images"]), *([thousands(n["patients"])] if people else []), *shares, *others)
 
 
 def _of_source(m: Facts, name: str, facts: Facts, *, people: bool) -> tuple[Cell, ...]:
     found = facts["figures"] or {}
     worst = (m["worst_source"] or {}).get("name") == name
-    row = [Cell(name), Cell(whole(facts["n_images"])), *([Cell(whole(facts["n_patients"]))] if people else [])]
+    row = [Cell(name), Cell(thousands(facts["n_images"])), *([Cell(thousands(facts["n_patients"]))] if people else [])]
     row.append(cell(found.get("accuracy"), as_percent=True, missing="too few", mark="bad" if worst else ""))
     for label in m["classes"]:
         count = facts["labels"][label]
         told = cell(found.get(f"sensitivity/{label}"), as_percent=True, missing="too few")
-        small = f"{told.small}\nn = {whole(count)}".strip()
+        small = f"{told.small}\nn = {thousands(count)}".strip()
         row.append(Cell(told.text, small) if count else Cell("none"))
     return tuple(row)
 
@@ -231,7 +231,7 @@ def _sets(found: Facts) -> Iterator[tuple[Cell, ...]]:
 def _set(name: str, facts: Facts) -> tuple[Cell, ...]:
     held = Cell(percent(facts["covered"]) + ("" if facts["inside"] else " *"), mark="" if facts["inside"] else "bad")
     low, high = facts["band"]
-    return cells(name, whole(facts["images"]), held, f"{percent(low)} to {percent(high)}",
+    return cells(name, thousands(facts["images"]), held, f"{percent(low)} to {percent(high)}",
                  f"{facts['mean_size']:.2f}", percent(facts["single"]))  # fmt: skip
 
 
@@ -239,15 +239,17 @@ def _listed(caption: str, rows: list[Facts], reason: str, listed: int) -> list[B
     shown = tuple(cells(row["image"], row["code"], row[reason]) for row in rows[:listed])
     table = Table(caption, ("file", "code", "reason"), shown, words=True)
     more = len(rows) - listed
-    return [table, Text(f"and {whole(more)} more.", "soft")] if more > 0 else [table]
+    return [table, Text(f"and {thousands(more)} more.", "soft")] if more > 0 else [table]
 
 
 def _named(values: Facts) -> str:
-    return ", ".join(f"{name} {'<' + str(SMALLEST) if n is None else whole(n)}" for name, n in values.items()) or NONE
+    return (
+        ", ".join(f"{name} {'<' + str(SMALLEST) if n is None else thousands(n)}" for name, n in values.items()) or NONE
+    )
 
 
 def _age(ages: Facts | None) -> str:
     if ages is None:
         return NONE
     quartiles = f"{ages['quartile_1']:.0f} to {ages['quartile_3']:.0f}"
-    return f"{ages['median']:.0f} ({quartiles}), stated for {whole(ages['stated'])}"
+    return f"{ages['median']:.0f} ({quartiles}), stated for {thousands(ages['stated'])}"

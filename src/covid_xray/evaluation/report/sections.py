@@ -18,7 +18,7 @@ Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class RenderedChart:
     """A chart as PNG bytes for light and for dark pages."""
 
     chart: Chart
@@ -83,7 +83,7 @@ class Cards:
 class Charts:
     """Charts, as many side by side as fit."""
 
-    drawn: tuple[Drawn, ...]
+    drawn: tuple[RenderedChart, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +137,7 @@ def percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.1f}{NBSP}%"
 
 
-def plain(value: float | None) -> str:
+def decimal(value: float | None) -> str:
     """Format 0.8431 as `0.843`."""
     return NONE if value is None else f"{value:.3f}"
 
@@ -155,7 +155,7 @@ def with_span(figure: Facts | None, *, as_percent: bool = False) -> str:
     """Format a figure as `0.843 (0.801 to 0.880)`."""
     if not figure:
         return NONE
-    value = percent(figure["value"]) if as_percent else plain(figure["value"])
+    value = percent(figure["value"]) if as_percent else decimal(figure["value"])
     ends = span(figure, as_percent=as_percent)
     return f"{value} ({ends})" if ends else value
 
@@ -164,11 +164,11 @@ def cell(figure: Facts | None, *, as_percent: bool = False, missing: str = NONE,
     """Return a cell with a figure and its interval below it."""
     if not figure:
         return Cell(missing)
-    value = percent(figure["value"]) if as_percent else plain(figure["value"])
+    value = percent(figure["value"]) if as_percent else decimal(figure["value"])
     return Cell(value, span(figure, as_percent=as_percent), mark)
 
 
-def whole(number: int) -> str:
+def thousands(number: int) -> str:
     """Format 1204 as `1,204`."""
     return f"{number:,}"
 
@@ -183,7 +183,7 @@ def cells(*texts: object) -> tuple[Cell, ...]:
     return tuple(text if isinstance(text, Cell) else Cell(str(text)) for text in texts)
 
 
-def joined(*blocks: Block | Sequence[Block] | None) -> tuple[Block, ...]:
+def flatten(*blocks: Block | Sequence[Block] | None) -> tuple[Block, ...]:
     """Flatten blocks and lists of blocks; `None` is left out."""
     flat: list[Block] = []
     for block in blocks:

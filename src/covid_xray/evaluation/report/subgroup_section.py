@@ -6,25 +6,25 @@ from covid_xray.evaluation.report.sections import (
     Block,
     Cell,
     Charts,
-    Drawn,
     Facts,
     Fold,
+    RenderedChart,
     Section,
     Table,
     Text,
     cell,
     cells,
-    joined,
+    decimal,
+    flatten,
     percent,
-    plain,
     span,
-    whole,
+    thousands,
 )
 
 AREAS = "auroc"
 
 
-def subgroups(m: Facts, drawn: tuple[Drawn, ...]) -> Section | None:
+def subgroups(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section | None:
     """Show the largest gap of each attribute and every group; `None` where metrics.json has no subgroups."""
     found = m.get("subgroups")
     if not found:
@@ -39,7 +39,7 @@ def subgroups(m: Facts, drawn: tuple[Drawn, ...]) -> Section | None:
     if drawn:
         blocks.append(Charts(drawn))
     blocks += [Fold(_title(a), (_groups(m, a),)) for a in known.values()]
-    return Section("subgroups", "Subgroups", joined(blocks, Text(_note(m, found), "soft")))
+    return Section("subgroups", "Subgroups", flatten(blocks, Text(_note(m, found), "soft")))
 
 
 def figure_name(figure: str) -> str:
@@ -51,7 +51,7 @@ def figure_name(figure: str) -> str:
 
 def value(figure: str, number: float) -> str:
     """Format an AUROC as 0.912, a share as 91.2 %."""
-    return plain(number) if figure.startswith(AREAS) else percent(number)
+    return decimal(number) if figure.startswith(AREAS) else percent(number)
 
 
 def beyond_chance(gap: Facts) -> bool:
@@ -84,7 +84,7 @@ def _gaps(known: Facts) -> Table:
         shown = sum(1 for group in a["groups"].values() if "hidden" not in group)
         hidden = len(a["groups"]) - shown
         told = f"{shown}" + (f", {hidden} hidden" if hidden else "")
-        rows.append(cells(a["title"], told, whole(a["not_stated"]), *_gap(a["gap"])))
+        rows.append(cells(a["title"], told, thousands(a["not_stated"]), *_gap(a["gap"])))
     return Table("Largest gap of each attribute", head, tuple(rows))
 
 
@@ -115,8 +115,8 @@ def _groups(m: Facts, attribute: Facts) -> Table:
             rows.append(cells(name, group["hidden"], *blanks))
             continue
         f, mark = group["figures"], _marks(gap, name)
-        row = [Cell(name, mark="strong"), Cell(whole(group["n_images"]))]
-        row += [Cell(whole(group["n_patients"]))] if people else []
+        row = [Cell(name, mark="strong"), Cell(thousands(group["n_images"]))]
+        row += [Cell(thousands(group["n_patients"]))] if people else []
         rows.append((*row, Cell(""), Cell(""), _area(f, "auroc_macro", mark, group)))
         for label, count in group["labels"].items():
             shares = [_share(f, f"{side}/{label}", mark) for side in ("sensitivity", "specificity")]
@@ -124,7 +124,7 @@ def _groups(m: Facts, attribute: Facts) -> Table:
             rows.append(
                 (
                     Cell(label, mark="inner"),
-                    Cell(whole(count)),
+                    Cell(thousands(count)),
                     *blank,
                     *shares,
                     _area(f, f"auroc/{label}", mark, group),

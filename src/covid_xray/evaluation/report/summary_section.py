@@ -11,11 +11,11 @@ from covid_xray.evaluation.report.sections import (
     Section,
     Text,
     counts,
-    joined,
+    decimal,
+    flatten,
     percent,
-    plain,
     span,
-    whole,
+    thousands,
     with_span,
 )
 
@@ -28,27 +28,27 @@ def summary(m: Facts) -> Section:
     alerts = [Text(text, "alert") for text in (m["banner"], m["confounded"]) if text]
     beware = Bullets(tuple(m["warnings"]), "Before believing these figures", beware=True) if m["warnings"] else None
     told = sentences(m)
-    blocks = joined(
+    blocks = flatten(
         alerts,
-        Text(f"{tested(m)} {_main(m)}"),
+        Text(f"{describe_test(m)} {_main(m)}"),
         Cards((_f1(m), _auroc(m), _worst(m), _no_lung(m))),
         Bullets(tuple(told), "In whole numbers") if told else None,
         beware,
-        Bullets(tuple(cannot(m)), "What it cannot do"),
+        Bullets(tuple(limitations(m)), "What it cannot do"),
     )
     return Section("summary", "Summary", blocks)
 
 
-def tested(m: Facts) -> str:
+def describe_test(m: Facts) -> str:
     """Say what the network was tested on, and its accuracy."""
-    people = f" of {whole(m['n_patients'])} patients" if m["n_patients"] is not None else ""
+    people = f" of {thousands(m['n_patients'])} patients" if m["n_patients"] is not None else ""
     labels = counts({name: n["images"] for name, n in m["labels"].items()})
     accuracy = m["figures"]["accuracy"]
     ends = span(accuracy, as_percent=True)
     interval = f" (95 % interval {ends})" if ends else ""
     return (
-        f"The network was tested on {whole(m['n_images'])} radiographs{people} ({labels}). It named the right class "
-        f"for {percent(accuracy['value'])} of the radiographs{interval}."
+        f"The network was tested on {thousands(m['n_images'])} radiographs{people} ({labels}). It predicted the right "
+        f"class for {percent(accuracy['value'])} of the radiographs{interval}."
     )
 
 
@@ -68,10 +68,10 @@ def sentences(m: Facts) -> list[str]:
     return found
 
 
-def cannot(m: Facts) -> list[str]:
+def limitations(m: Facts) -> list[str]:
     """List what the figures do not show, as far as the run can tell."""
     found = [
-        "It cannot diagnose, and no decision about a person may rest on it. No regulator has looked at it.",
+        "It cannot diagnose, and no decision about a person may rest on it. No regulator has reviewed it.",
         f"It knows {len(m['classes'])} answers ({', '.join(m['classes'])}) and gives one of them to any disease.",
         "It does not show where a disease is: a heat map is not a localisation.",
     ]
@@ -80,8 +80,8 @@ def cannot(m: Facts) -> list[str]:
         "alone."
         for name, (source, share) in one_source(m).items()
     ]
-    if not external(m)[0]:
-        found.append(f"What it is worth in another hospital is not known: {external(m)[1]}.")
+    if not external_test(m)[0]:
+        found.append(f"Its performance in another hospital is not known: {external_test(m)[1]}.")
     return found
 
 
@@ -98,7 +98,7 @@ def one_source(m: Facts) -> dict[str, tuple[str, float]]:
     return found
 
 
-def external(m: Facts) -> tuple[bool, str]:
+def external_test(m: Facts) -> tuple[bool, str]:
     """Tell whether this was an external test, and why or why not."""
     trained, tested_on = set(m.get("trained_sources") or ()), set(m["by_source"])
     if not trained or not tested_on:
@@ -107,13 +107,13 @@ def external(m: Facts) -> tuple[bool, str]:
     if shared:
         return False, f"it was trained on images of the sources tested here ({', '.join(shared)})"
     if m["confounded"]:
-        return False, "class and source are nearly the same thing in the images tested"
+        return False, "class and source are confounded in the images tested"
     return True, f"none of the sources tested ({', '.join(sorted(tested_on))}) was trained on"
 
 
 def _f1(m: Facts) -> Card:
     figure = m["figures"]["macro_f1"]
-    return Card("Macro-F1", plain(figure["value"]), _interval(figure))
+    return Card("Macro-F1", decimal(figure["value"]), _interval(figure))
 
 
 def _auroc(m: Facts) -> Card:
@@ -121,7 +121,7 @@ def _auroc(m: Facts) -> Card:
     title = "AUROC, mean over classes"
     if not figure:
         return Card(title, "not defined", "it takes images of at least two classes", word=True)
-    return Card(title, plain(figure["value"]), _interval(figure))
+    return Card(title, decimal(figure["value"]), _interval(figure))
 
 
 def _interval(figure: Facts) -> str:
@@ -149,7 +149,7 @@ def _no_lung(m: Facts) -> Card:
         if beyond > 0
         else "The network is not better than that."
     )
-    return Card(title, plain(figure["value"]), f"{best['name']} ({span(figure)}): had without seeing a lung. {told}")
+    return Card(title, decimal(figure["value"]), f"{best['name']} ({span(figure)}): had without seeing a lung. {told}")
 
 
 def _main(m: Facts) -> str:
@@ -158,7 +158,7 @@ def _main(m: Facts) -> str:
     words = [f"The main figure is the macro-F1 (the mean over the classes), {with_span(f['macro_f1'])}."]
     worst: Any = m["worst_source"]
     if worst:
-        words.append(f"By source it is right least often on {worst['name']}: {with_span(worst, as_percent=True)}.")
+        words.append(f"The source with the lowest accuracy is {worst['name']}: {with_span(worst, as_percent=True)}.")
     audit = (m.get("run") or {}).get("audit")
     if audit:
         words.append(audit["verdict"]["line"])

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.bundle.bundle import load_bundle, record
-from covid_xray.evaluation.clinical.clinical_page import lines, page, warning
-from covid_xray.evaluation.clinical.clinical_predictions import Answered
+from covid_xray.evaluation.clinical.clinical_page import clinical_page, missingness_warning, summary_sentences
+from covid_xray.evaluation.clinical.clinical_predictions import ClinicalPredictions
 from covid_xray.files import write_json, write_text
 from covid_xray.training.clinical.clinical_study import study
 
@@ -24,7 +24,7 @@ KEPT = (
 
 
 def write_study(
-    out: Path, folder: Path, data: Answered, *, rounds: int = 1000, seed: int = 0, step: Stage | None = None
+    out: Path, folder: Path, data: ClinicalPredictions, *, rounds: int = 1000, seed: int = 0, step: Stage | None = None
 ) -> dict[str, Any]:
     """Measure what clinical values are worth, write it to `out`, and what matters most of it to the bundle.
 
@@ -52,9 +52,9 @@ def write_study(
         "worth": study(data, bundle.classes, rounds=rounds, seed=seed, step=told),
         "settings": {"rounds": rounds, "seed": seed},
     }
-    facts["lines"] = lines(facts)
+    facts["lines"] = summary_sentences(facts)
     write_json(out / "clinical.json", facts)
-    write_text(out / "clinical.md", page(facts))
+    write_text(out / "clinical.md", clinical_page(facts))
     record(folder, fusion={**bundle.facts["fusion"], "worth": _short(facts)})
     return facts
 
@@ -66,8 +66,8 @@ def _short(facts: dict[str, Any]) -> dict[str, Any]:
         name: {"sees": everything["variants"][name]["sees"], **everything["variants"][name]["figures"]["macro_f1"]}
         for name in KEPT
     }
-    lines = [line for line in facts["lines"] if line != warning(facts)]
+    lines = [line for line in facts["lines"] if line != missingness_warning(facts)]
     return {
         "images": everything["images"], "patients": everything["patients"], "macro_f1": figures,
-        "warning": warning(facts), "lines": lines,
+        "warning": missingness_warning(facts), "lines": lines,
     }  # fmt: skip

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from covid_xray import clinical
 from covid_xray.data.manifest.clinical_table import NAMES
-from covid_xray.evaluation.clinical.added_value import Variant, worth
-from covid_xray.evaluation.clinical.bias import bias
-from covid_xray.evaluation.clinical.clinical_predictions import Answered, Floats, Rows
+from covid_xray.evaluation.clinical.added_value import Variant, measure_added_value
+from covid_xray.evaluation.clinical.bias import measure_bias
+from covid_xray.evaluation.clinical.clinical_predictions import ClinicalPredictions, Floats, Rows
 from covid_xray.training.clinical.fuse import CrossFitted, cross_fit
 from covid_xray.training.clinical.fusion_training import Recipe, counted, usable
 
@@ -25,8 +25,8 @@ Step = Callable[[int, int, str], None]
 
 
 def study(
-    data: Answered, classes: tuple[str, ...], *, recipe: Recipe | None = None, rounds: int = 1000, seed: int = 0,
-    step: Step | None = None,
+    data: ClinicalPredictions, classes: tuple[str, ...], *, recipe: Recipe | None = None, rounds: int = 1000,
+    seed: int = 0, step: Step | None = None,
 ) -> Facts:  # fmt: skip
     """What `clinical.json` holds under `worth`.
 
@@ -48,8 +48,8 @@ def study(
     known: NDArray[np.bool_] = ~np.isnan(rows.clinical)
     stated = known[:, speaking.any(axis=1)].any(axis=1) & np.asarray(speaking.any(axis=0))[rows.labels]
     options = {"rounds": rounds, "seed": seed}
-    everything = worth(variants, data.manifest, rows.labels, rows.people, classes, **options)
-    inside = worth(
+    everything = measure_added_value(variants, data.manifest, rows.labels, rows.people, classes, **options)
+    inside = measure_added_value(
         [variant.take(stated) for variant in variants], data.manifest.take(stated), rows.labels[stated],
         rows.people[stated], classes, **options,
     )  # fmt: skip
@@ -77,7 +77,7 @@ def emptied(rows: Rows) -> Rows:
     return _with(rows, np.where(np.isnan(rows.clinical), np.nan, constant).astype(np.float32))
 
 
-def told_by_trees(data: Answered, features: NDArray[np.float64], *, count: int, seed: int) -> Floats:
+def told_by_trees(data: ClinicalPredictions, features: NDArray[np.float64], *, count: int, seed: int) -> Floats:
     """N x C probabilities of extra-trees in the same folds; classes weigh the same."""
     from sklearn.ensemble import ExtraTreesClassifier
 
@@ -94,7 +94,7 @@ def told_by_trees(data: Answered, features: NDArray[np.float64], *, count: int, 
     return found
 
 
-def _variants(data: Answered, recipe: Recipe, *, seed: int, step: Step) -> list[Variant]:
+def _variants(data: ClinicalPredictions, recipe: Recipe, *, seed: int, step: Step) -> list[Variant]:
     rows, count = data.rows, data.rows.probabilities.shape[1]
     known = ~np.isnan(rows.clinical)
     naive = Recipe(**{**recipe.__dict__, "naive": True})
@@ -130,18 +130,18 @@ def _variants(data: Answered, recipe: Recipe, *, seed: int, step: Step) -> list[
 
 
 def _bias(
-    data: Answered, answers: Mapping[str, Floats], classes: tuple[str, ...], *, rounds: int, seed: int
+    data: ClinicalPredictions, answers: Mapping[str, Floats], classes: tuple[str, ...], *, rounds: int, seed: int
 ) -> Facts | None:
     """Groups by sex and age for the image alone and the joint answer; the test part judges, the others choose."""
     both = {"image": answers["image"], "joint": answers["joint"]}
-    return bias(both, data.manifest, data.rows.people, classes, rounds=rounds, seed=seed)
+    return measure_bias(both, data.manifest, data.rows.people, classes, rounds=rounds, seed=seed)
 
 
 def _with(rows: Rows, values: Floats) -> Rows:
     return Rows(rows.probabilities, rows.embedding, values, rows.labels, rows.people)
 
 
-def _counts(data: Answered, classes: tuple[str, ...]) -> dict[str, Facts]:
+def _counts(data: ClinicalPredictions, classes: tuple[str, ...]) -> dict[str, Facts]:
     """Images and patients of each class that state each field, where any does."""
     people, known = counted(data.rows), ~np.isnan(data.rows.clinical)
     found: dict[str, Facts] = {}

@@ -18,8 +18,8 @@ from covid_xray.bundle.fusion_network import FUSION_VERSION, FusionNetwork
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.data.split.split import make_folds
 from covid_xray.errors import BadSplit
-from covid_xray.evaluation.clinical.clinical_predictions import Answered, Rows
-from covid_xray.evaluation.metrics.conformal import conformal_facts
+from covid_xray.evaluation.clinical.clinical_predictions import ClinicalPredictions, Rows
+from covid_xray.evaluation.metrics.conformal import fit_conformal
 from covid_xray.evaluation.predictions import Predictions, probability_columns
 from covid_xray.inference.fusion import Fusion
 from covid_xray.training.clinical.fusion_training import Recipe, counted, fit, to_fusion_onnx, usable
@@ -31,7 +31,12 @@ Facts = dict[str, Any]
 
 
 def fuse(
-    folder: Path, data: Answered, *, out: Path | None = None, parts: Sequence[str] = PARTS, recipe: Recipe | None = None
+    folder: Path,
+    data: ClinicalPredictions,
+    *,
+    out: Path | None = None,
+    parts: Sequence[str] = PARTS,
+    recipe: Recipe | None = None,
 ) -> Facts:
     """Write the bundle in `folder` with a clinical input to `out` (default: in its place); returns its `fusion` facts.
 
@@ -113,7 +118,7 @@ class CrossFitted:
         return found
 
 
-def cross_fit(data: Answered, rows: Rows, recipe: Recipe, *, seed: int = 0) -> CrossFitted:
+def cross_fit(data: ClinicalPredictions, rows: Rows, recipe: Recipe, *, seed: int = 0) -> CrossFitted:
     """Fit on four fifths of the patients, five times.
 
     Args:
@@ -131,7 +136,7 @@ def _why_not(people: dict[str, int]) -> str:
     return f"too few patients of training state it to compare classes ({told})"
 
 
-def _trained_on(data: Answered, parts: Sequence[str]) -> Facts:
+def _trained_on(data: ClinicalPredictions, parts: Sequence[str]) -> Facts:
     known = ~np.isnan(data.rows.clinical)
     used = usable(data.rows).any(axis=1)
     stated = known[:, used].any(axis=1)
@@ -142,7 +147,7 @@ def _trained_on(data: Answered, parts: Sequence[str]) -> Facts:
     }  # fmt: skip
 
 
-def _conformal(data: Answered, bundle: Bundle, recipe: Recipe) -> Facts | None:
+def _conformal(data: ClinicalPredictions, bundle: Bundle, recipe: Recipe) -> Facts | None:
     """Sets for joint answers at the bundle's coverage, fitted on cross-fitted answers; `None` where it has no sets."""
     wish = bundle.facts.get("conformal")
     if not wish:
@@ -151,7 +156,7 @@ def _conformal(data: Answered, bundle: Bundle, recipe: Recipe) -> Facts | None:
     joint = cross_fit(data, data.rows, recipe).joint(data.rows)
     columns = dict(zip(probability_columns(bundle.classes), joint.astype(np.float64).T, strict=True))
     predictions = Predictions(table.assign(**columns), bundle.classes, table.iloc[:0])
-    return conformal_facts(predictions, coverage=wish["coverage"], method=wish["method"])
+    return fit_conformal(predictions, coverage=wish["coverage"], method=wish["method"])
 
 
 def _check_silent(fusion: Fusion, rows: Rows) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.bundle.lung_network import LungNetwork
-from covid_xray.evaluation.audit.interventions import MARGIN, Input, corners, hidden, widened
+from covid_xray.evaluation.audit.interventions import MARGIN, Input, blacken, corners, dilate
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.view import open_lungs
 
@@ -54,10 +54,10 @@ def without_lungs(pixels: NDArray[np.uint8], network: LungNetwork) -> tuple[NDAr
     finder = open_lungs(network)
     found = [finder.find(Radiograph(picture)) for picture in pixels]
     masks = np.stack([lungs.at_size(*pixels.shape[1:]) for lungs in found])
-    return hidden(pixels, widened(masks, share=MARGIN)), np.array([lungs.plausible for lungs in found])
+    return blacken(pixels, dilate(masks, share=MARGIN)), np.array([lungs.plausible for lungs in found])
 
 
 def without_corners(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """N x h x w uint8 with the four corners black, where letters are."""
     nothing = np.zeros(pixels.shape, dtype=bool)
-    return hidden(pixels, corners(Input(pixels, nothing, (0, 0, *pixels.shape[1:]), pixels[0])))
+    return blacken(pixels, corners(Input(pixels, nothing, (0, 0, *pixels.shape[1:]), pixels[0])))
