@@ -147,7 +147,7 @@ def _limits(facts: Facts) -> Iterator[str]:
     yield "## Limits\n"
     yield (
         "- A score that survives proves that the hidden part was not needed. A lower score proves less, because the "
-        "picture also becomes less familiar. What survives is a lower bound, and the verdict uses the best way of hiding."
+        "picture also becomes less familiar. What survives is a lower bound; the verdict uses the best way of hiding."
     )
     yield (
         "- Where the mean picture replaces the lungs, their outline remains faintly visible; outside the fixed box it "

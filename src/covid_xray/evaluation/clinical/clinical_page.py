@@ -38,7 +38,7 @@ def summary_sentences(facts: Facts) -> list[str]:
         )
     swapped = variants["joint-permuted"]["minus_image"][HEADLINE]
     told.append(
-        f"With the values of other patients the joint model differs from the image alone by {format_difference(swapped)}."
+        f"With the values of other patients the joint model differs from the image by {format_difference(swapped)}."
     )
     return told
 

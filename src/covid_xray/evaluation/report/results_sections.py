@@ -113,8 +113,8 @@ def prediction_sets(m: Facts) -> Section | None:
     head = ("method, promised", "images", "held the truth", "expected", "classes in a set", "one class only")
     note = (
         f"Conformal prediction, fitted on {thousands(found['images'])} images of the {found['part']} part. A set of "
-        'more than one class is answered "cannot say". Expected: where 95 of 100 such tests fall if the images are like '
-        "those it was fitted on; * lies outside. The guarantee is for all images together, not for each class or "
+        'more than one class is answered "cannot say". Expected: the range of 95 of 100 such tests if the images are '
+        "like those it was fitted on; * lies outside. The guarantee is for all images together, not for each class or "
         f"source; those under {SMALLEST} images are not shown."
     )
     return Section("sets", "Sets of classes", (Table("Coverage of the sets", head, tuple(_sets(found))),
