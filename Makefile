@@ -24,6 +24,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/write_cli_reference.py --check
 	$(BIN)/python scripts/write_api_reference.py --check
+	$(BIN)/python scripts/write_schemas.py --check
 	$(BIN)/bandit --quiet --recursive src -ll
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python scripts/audit.py
@@ -31,6 +32,7 @@ check: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python scripts/write_cli_reference.py
 	$(BIN)/python scripts/write_api_reference.py
+	$(BIN)/python scripts/write_schemas.py
 
 setup: $(STAMP)
 

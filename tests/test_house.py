@@ -35,6 +35,8 @@ TESTED_ELSEWHERE = {
     "evaluation/report/results_sections.py": "evaluation/report/test_html.py",
     "evaluation/report/sections.py": "evaluation/report/test_html.py",
     "evaluation/report/summary_section.py": "evaluation/report/test_html.py",
+    "evaluation/run_schema.py": "evaluation/test_schema.py",
+    "evaluation/schema_base.py": "evaluation/test_schema.py",
     "inference/finding.py": "inference/test_predictor.py",
     "limits.py": "test_config.py",
     "models/fusion.py": "inference/test_fusion.py",

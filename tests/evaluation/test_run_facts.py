@@ -4,9 +4,9 @@ import json
 
 import pandas as pd
 
-from covid_xray.evaluation.audit.audit import FORMAT
-from covid_xray.evaluation.run_facts import AUDIT_FORMAT, AUDIT_KEYS, read_run
+from covid_xray.evaluation.run_facts import read_run
 from support.brightness import CLASSES, manifest
+from support.reports import AUDIT
 
 
 def study(root, **columns):
@@ -63,10 +63,7 @@ def test_an_audit_and_the_making_are_read_where_they_are_and_the_command_line_is
     assert found["made"] == {"packages": {"numpy": "2"}}
     (tmp_path / "audit.json").write_text('{"format": 1, "verdict": 1}')  # of another version
     assert read_run(tmp_path, data, None)["audit"] is None
-    whole = {"format": 1, **dict.fromkeys(AUDIT_KEYS)}
-    (tmp_path / "audit.json").write_text(json.dumps(whole))
-    assert read_run(tmp_path, data, None)["audit"] == whole
-
-
-def test_the_format_read_is_the_one_that_audit_writes():
-    assert AUDIT_FORMAT == FORMAT
+    (tmp_path / "audit.json").write_text(json.dumps(AUDIT))
+    assert read_run(tmp_path, data, None)["audit"] == AUDIT
+    (tmp_path / "audit.json").write_text(json.dumps({**AUDIT, "verdicts": 1}))
+    assert read_run(tmp_path, data, None)["audit"] is None

@@ -17,6 +17,22 @@ EVIL = "\"><img src=x onerror=alert(1)><script>alert(2)<&'{{ 7*7 }}"
 VOID = {"meta", "img", "br", "source"}
 
 
+FIGURE = {"value": 0.8, "ci_low": 0.7, "ci_high": 0.9, "n": 60}
+AUDIT = {
+    "format": 1, "covid_xray": "1", "model": {"name": "a", "version": "1", "sha256": "ab" * 32}, "part": "test",
+    "classes": list(CLASSES), "images": 60, "patients": 60, "labels": dict.fromkeys(CLASSES, 20),
+    "chance": {"macro_f1": 1 / 3}, "sampled_from": 60, "left_out": {"images": 0, "labels": {}, "reasons": {}},
+    "masks": {"kind": "files", "says": "mask files", "images": 60, "area": 0.3, "dice_with_files": None},
+    "verdict": {"kind": "chance", "certain": True, "line": "chance", "means": "chance", "scores": {}},
+    "conditions": [{
+        "name": "whole", "shows": "the whole picture", "lungs": "seen", "figures": {"macro_f1": FIGURE}, "retained": {},
+        "answers": dict.fromkeys(CLASSES, 1 / 3), "by_source": {}, "worst_source": None,
+    }],
+    "source_from_embedding": {"classes": {}, "skipped": {}}, "baselines": None, "sources_left_out": None,
+    "heatmaps": None, "settings": {"rounds": 20, "seed": 0, "level": 0.95, "images": 800, "heatmaps": 0}, "notes": [],
+}  # fmt: skip
+
+
 BARE = {"banner": None, "baselines": None, "run": None, "part": "test"}
 
 

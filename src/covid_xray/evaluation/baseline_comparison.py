@@ -9,7 +9,7 @@ COMPARED = "macro_f1"
 
 
 def check_baselines(baselines: Mapping[str, Any] | None, classes: Sequence[str]) -> dict[str, Any] | None:
-    """Return the baselines as metrics.json holds them (`schema.Baselines`); `None` where none were measured.
+    """Return the baselines as metrics.json holds them (`schema_base.Baselines`); `None` where none were measured.
 
     Args:
         baselines: content of the baselines.json that `covid-xray baselines` writes.
@@ -38,7 +38,7 @@ def check_baselines(baselines: Mapping[str, Any] | None, classes: Sequence[str])
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     figures = {
-        str(name): {key: float(score[key]) for key in ("value", "ci_low", "ci_high")}
+        str(name): {**{key: float(score[key]) for key in ("value", "ci_low", "ci_high")}, "n": int(score["n"])}
         for name, score in row["scores"].items()
     }
     return {

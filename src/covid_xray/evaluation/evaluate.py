@@ -19,6 +19,8 @@ from covid_xray.evaluation.report.html import model_card, report_html, sections
 from covid_xray.evaluation.report.markdown import report_markdown
 from covid_xray.evaluation.report.pdf import report_pdf
 from covid_xray.evaluation.report.sections import RenderedChart
+from covid_xray.evaluation.schema import Metrics
+from covid_xray.evaluation.schema_base import require_schema
 from covid_xray.files import replacing, write_json, write_text
 
 
@@ -104,7 +106,7 @@ def _write(
     if cases:
         write_bytes(out / "figures" / "cases.png", render_sheet(cases))
     write_text(out / "classification_report.txt", text)
-    write_json(out / "metrics.json", metrics)
+    write_json(out / "metrics.json", require_schema(metrics, Metrics))
     write_text(out / "model_card.md", model_card(metrics, facts=facts))
     write_text(out / "checklist.md", checklist_markdown(assess(metrics, facts), title=metrics["title"]))
     parts = sections(metrics, drawn=drawn, cases=cases, text=text, facts=facts)

@@ -130,7 +130,10 @@ def _differences(pair: Pair, codes: NDArray[np.int64], *, rounds: int, seed: int
         one, two = float(values[name][0]), float(others[name][0])
         if np.isfinite(one) and np.isfinite(two):
             low, high = _ends(np.concatenate([block[name] for block in blocks]), level)
-            found[name] = {"first": one, "second": two, "difference": two - one, "ci_low": low, "ci_high": high}
+            found[name] = {
+                "first": one, "second": two, "difference": two - one, "ci_low": low, "ci_high": high,
+                "n": len(np.unique(codes)),
+            }  # fmt: skip
     return found
 
 

@@ -12,20 +12,18 @@ from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.manifest.tables import number_column
 from covid_xray.data.split.groups import groups
 from covid_xray.data.split.split import PARTS, overlaps
+from covid_xray.errors import CovidXrayError
 from covid_xray.evaluation.metrics.attributes import read_attributes
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
+from covid_xray.evaluation.run_schema import Audit
+from covid_xray.evaluation.schema_base import require_schema
 
 KEPT = ("packages", "machine", "precision", "seconds", "ended", "parity", "python", "keras_backend")
-AUDIT_FORMAT = 1
-AUDIT_KEYS = {
-    "model", "part", "images", "verdict", "masks", "chance", "conditions", "source_from_embedding", "sources_left_out",
-    "heatmaps", "notes",
-}  # fmt: skip
 Facts = dict[str, Any]
 
 
 def read_run(folder: Path, manifest: Manifest, split: pd.Series | None) -> Facts:
-    """Return what metrics.json holds under `run` (`schema.Run`); a part that the folder does not have is `None`.
+    """Return what metrics.json holds under `run` (`run_schema.Run`); a part that the folder does not have is `None`.
 
     Args:
         folder: of the run.
@@ -55,7 +53,10 @@ def read_json(path: Path) -> Facts | None:
 def _audit(path: Path) -> Facts | None:
     """Read the audit; one of another format version counts as none."""
     found = read_json(path)
-    return found if found and found.get("format") == AUDIT_FORMAT and found.keys() >= AUDIT_KEYS else None
+    try:
+        return found and require_schema(found, Audit)
+    except CovidXrayError:
+        return None
 
 
 def _parts(manifest: Manifest, split: pd.Series) -> dict[str, Facts]:

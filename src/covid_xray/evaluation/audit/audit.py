@@ -37,10 +37,11 @@ from covid_xray.evaluation.audit.source_probe import source_from_embedding
 from covid_xray.evaluation.baseline_comparison import check_baselines
 from covid_xray.evaluation.evaluate import write_bytes
 from covid_xray.evaluation.report.figures import LIGHT, render
+from covid_xray.evaluation.run_schema import AUDIT_FORMAT, Audit
+from covid_xray.evaluation.schema_base import require_schema
 from covid_xray.files import write_json, write_text
 from covid_xray.inference.predictor import Predictor
 
-FORMAT = 1
 FILE = "audit.json"
 MANY_LEFT_OUT = 0.05
 Stages = Callable[[str, int, int, str], None]
@@ -134,7 +135,7 @@ def write_audit(audited: Audited, out: Path) -> None:
     shown = examples(everything.take(np.array(first, dtype=np.int64)), LIGHT)
     write_bytes(out / "figures" / "audit_examples.png", shown)
     write_text(out / "audit.md", audit_page(facts))
-    write_json(out / FILE, facts)
+    write_json(out / FILE, require_schema(facts, Audit))
 
 
 def patients_of(manifest: Manifest, scenes: MaskedImages) -> Groups:
@@ -188,7 +189,7 @@ def _settings(plan: Plan, bootstrap: Settings) -> dict[str, Any]:
 def _about(predictor: Predictor, scenes: MaskedImages, plan: Plan, patients: Groups) -> dict[str, Any]:
     model = predictor.identity
     return {
-        "format": FORMAT,
+        "format": AUDIT_FORMAT,
         "covid_xray": __version__,
         "model": {"name": model.name, "version": model.version, "sha256": model.sha256},
         "part": plan.part,

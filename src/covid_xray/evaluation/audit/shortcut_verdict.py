@@ -30,7 +30,7 @@ NAMES = {"auroc_macro": "AUROC", "macro_f1": "macro-F1", "balanced_accuracy": "b
 
 
 def judge_survival(survival: Mapping[str, Any] | None, *, headline: str, masks: str) -> dict[str, Any]:
-    """Return the verdict on one network, as `schema.Verdict`.
+    """Return the verdict on one network, as `run_schema.Verdict`.
 
     Args:
         survival: of `shortcuts.scored`; `None` where the network is not above chance.

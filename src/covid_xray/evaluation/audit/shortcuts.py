@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from covid_xray.evaluation.audit.interventions import INTERVENTIONS, WHOLE, Intervention, prepare_input
 from covid_xray.evaluation.audit.masked_images import MaskedImages
-from covid_xray.evaluation.metrics.intervals import group_codes, percentiles, resample_weights
+from covid_xray.evaluation.metrics.intervals import Interval, group_codes, percentiles, resample_weights
 from covid_xray.evaluation.metrics.metrics import Floats, prepare, weighted
 from covid_xray.evaluation.metrics.subgroups import by_column, worst_group
 from covid_xray.evaluation.predictions import Predictions, probability_columns
@@ -84,7 +84,7 @@ def score_interventions(
     """Score each intervention and what survives, all on the same images and bootstrap draws.
 
     Returns:
-        The rows of `schema.Condition`, where `retained` is (score - chance) / (whole picture's score - chance). And for
+        The rows of `run_schema.Condition`; `retained` is (score - chance) / (whole picture's score - chance). And for
         each score the best that survives with `only` the lungs and `without` them, chosen anew in every round so that
         the interval includes the choice; `None` where the network is not above chance.
     """
@@ -133,9 +133,7 @@ class _Draws:
         }
 
     def figure(self, name: str, score: str) -> Facts:
-        ends = self._ends(self.drawn[name][score])
-        facts = {"value": float(self.values[name][score][0]), **ends}
-        return {**facts, "n": int(self.codes.max()) + 1, "unit": self.unit, "method": "bootstrap"}
+        return self._figure(self.values[name][score][0], self.drawn[name][score])
 
     def above(self, score: str) -> bool:
         """Tell whether the network is above chance on the whole pictures, with its whole interval."""
@@ -149,11 +147,10 @@ class _Draws:
         highest = np.stack([self.drawn[name][score] for name in names]).max(axis=0)
         above = self.drawn[whole][score] - chance
         shares = np.divide(highest - chance, above, out=np.full(len(above), np.nan), where=above > 0)
-        return {"value": float(value), **self._ends(shares), "condition": best}
+        return {**self._figure(value, shares), "condition": best}
 
-    def _ends(self, drawn: Floats) -> Facts:
-        low, high = percentiles(drawn, self.level)
-        return {"ci_low": low, "ci_high": high}
+    def _figure(self, value: float, drawn: Floats) -> Facts:
+        return Interval(float(value), *percentiles(drawn, self.level), int(self.codes.max()) + 1, self.unit).as_dict()
 
 
 def class_codes(scenes: MaskedImages, classes: tuple[str, ...]) -> NDArray[np.int64]:

@@ -43,4 +43,4 @@ def _row(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _figure(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: found[key] for key in ("value", "ci_low", "ci_high")}
+    return {key: found[key] for key in ("value", "ci_low", "ci_high", "n")}

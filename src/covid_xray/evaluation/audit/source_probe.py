@@ -30,7 +30,7 @@ def source_from_embedding(
         folds, seed: of the cross-validation.
 
     Returns:
-        As `schema.SourceProbe`: results by class, and the reasons why a class was skipped.
+        As `run_schema.SourceProbe`: results by class, and the reasons why a class was skipped.
     """
     told: dict[str, Any] = {}
     skipped: dict[str, str] = {}

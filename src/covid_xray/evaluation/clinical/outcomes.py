@@ -158,8 +158,8 @@ def _outcome(patients: Patients, name: str, *, rounds: int, seed: int) -> Facts:
     better = max(("image", "clinical"), key=lambda model: told[model]["auroc"]["value"])
     drawn = np.array([auroc(has[r], answers["both"][r]) - auroc(has[r], answers[better][r]) for r in rows])
     low, high = percentiles(drawn, count=len(has))
-    gain = {"over": better, "value": told["both"]["auroc"]["value"] - told[better]["auroc"]["value"], "ci_low": low,
-            "ci_high": high}  # fmt: skip
+    value = told["both"]["auroc"]["value"] - told[better]["auroc"]["value"]
+    gain = {"over": better, **Interval(value, low, high, len(has), "patients").as_dict()}
     return {**facts, "models": told, "base_brier": float(has.mean() * (1 - has.mean())), "gain": gain}
 
 

@@ -98,9 +98,9 @@ def _band(drawn: Floats, count: int) -> dict[str, Any]:
     # A resample without a positive or a negative is NaN at every threshold.
     defined = drawn[np.isfinite(drawn).all(axis=1)]
     if len(defined) < MIN_DEFINED * len(drawn):
-        return {"ci_low": [None] * drawn.shape[1], "ci_high": [None] * drawn.shape[1]}
+        return {"ci_low": [None] * drawn.shape[1], "ci_high": [None] * drawn.shape[1], "n": count}
     low, high = quantiles(defined, expanded_level(LEVEL, count))
-    return {"ci_low": _rounded(low), "ci_high": _rounded(high)}
+    return {"ci_low": _rounded(low), "ci_high": _rounded(high), "n": count}
 
 
 def _rounded(values: Floats) -> list[float]:

@@ -79,7 +79,7 @@ def measure_subgroups(
                              codes=codes, unit=resampling_unit(groups), level=level)
                 for name in attribute.order
             },
-            "gap": _gap(predictions, attribute, cells[attribute.name], level=level),
+            "gap": _gap(predictions, attribute, cells[attribute.name], codes=codes, level=level),
         }
         for attribute in found
     }  # fmt: skip
@@ -152,7 +152,7 @@ def _intervals(predictions: Predictions, cell: _Cell, codes: Ints, unit: str, le
 
 
 def _gap(
-    predictions: Predictions, attribute: Attribute, cells: Mapping[str, _Cell], *, level: float
+    predictions: Predictions, attribute: Attribute, cells: Mapping[str, _Cell], *, codes: Ints, level: float
 ) -> dict[str, Any] | None:
     if len(cells) < 2:
         return None
@@ -171,6 +171,7 @@ def _gap(
         "value": float(differences[figure]),
         "ci_low": ends[0],
         "ci_high": ends[1],
+        "n": len(np.unique(codes[mask])),
         "lowest": {"group": low, "value": float(values[low])},
         "highest": {"group": high, "value": float(values[high])},
         "figures": {str(name): float(value) for name, value in differences.items()},

@@ -64,8 +64,7 @@ def worst_group(table: dict[str, dict[str, Any]], figure: str) -> dict[str, Any]
         return None
     name = min(known, key=lambda key: known[key]["value"])
     mean = float(np.mean([figure["value"] for figure in known.values()]))
-    ends = {key: known[name][key] for key in ("value", "ci_low", "ci_high")}
-    return {"name": name, "figure": figure, **ends, "mean": mean, "groups": len(known)}
+    return {"name": name, "figure": figure, **known[name], "mean": mean, "groups": len(known)}
 
 
 def _figures(part: Predictions, groups: NDArray[np.str_] | None, *, rounds: int, seed: int) -> dict[str, Any]:

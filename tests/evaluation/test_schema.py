@@ -1,0 +1,67 @@
+"""metrics.json and audit.json hold the published keys and no others, and every figure carries its interval and n."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from covid_xray.errors import CovidXrayError
+from covid_xray.evaluation.evaluate import evaluate
+from covid_xray.evaluation.run_schema import Audit
+from covid_xray.evaluation.schema import SCHEMAS, Metrics
+from covid_xray.evaluation.schema_base import Figure, require_schema
+from support.brightness import CLASSES, Brightness, baselines, manifest
+from support.reports import AUDIT
+
+REFERENCE = Path(__file__).parent.parent.parent / "docs" / "reference"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    root = tmp_path_factory.mktemp("study")
+    rows = [
+        {
+            "image": f"{i}.png", "label": CLASSES[i % 3], "source": f"site {(i // 3) % 2}", "patient_id": f"p{i // 2}",
+            "sex": "MF"[(i // 3) % 2],
+        }
+        for i in range(120)
+    ]  # fmt: skip
+    run = {"parts": None, "overlaps": None, "made": None, "audit": AUDIT}
+    evaluate(Brightness(), manifest(root, rows), out=root / "out", baselines=baselines(CLASSES), run=run, part="test",
+             prevalence="covid=0.05", title="A study", rounds=20)  # fmt: skip
+    return json.loads((root / "out" / "metrics.json").read_text())
+
+
+def without_n(value, place="") -> list[str]:
+    if isinstance(value, list):
+        return [found for i, item in enumerate(value) for found in without_n(item, f"{place}.{i}")]
+    if not isinstance(value, dict):
+        return []
+    found = [place] if "ci_low" in value and "n" not in value else []
+    return found + [deeper for key, item in value.items() for deeper in without_n(item, f"{place}.{key}")]
+
+
+def test_what_evaluate_writes_fits_the_schema_and_every_interval_has_its_n(written):
+    assert Metrics.model_validate(written).figures["macro_f1"].n == 60
+    assert without_n(written) == []
+
+
+@pytest.mark.parametrize("change", [{"n_image": 3}, {"n_images": "many"}, {"worst_source": {"name": "x"}}])
+def test_a_wrong_key_or_value_is_an_error_that_names_the_place(written, change):
+    with pytest.raises(CovidXrayError, match=next(iter(change))) as caught:
+        require_schema({**written, **change}, Metrics)
+    assert caught.value.code == "wrong-facts"
+
+
+def test_an_audit_without_n_does_not_fit():
+    assert require_schema(AUDIT, Audit) == AUDIT
+    figure = {"value": 0.5, "ci_low": None, "ci_high": None}
+    assert Figure(**figure, n=3).n == 3
+    with pytest.raises(CovidXrayError, match=r"conditions\.0\.figures\.macro_f1\.n: Field required"):
+        require_schema({**AUDIT, "conditions": [{**AUDIT["conditions"][0], "figures": {"macro_f1": figure}}]}, Audit)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_published_schema_is_that_of_the_models(name):
+    published = json.loads((REFERENCE / f"{name}.schema.json").read_text())
+    assert published == SCHEMAS[name].model_json_schema()
