@@ -52,7 +52,7 @@ def test_sources_left_out_and_baselines_stand_beside_it():
     held = {"images": 60, "figures": {"macro_f1": FIGURE}, "rows": [{"source": "a", "images": 9, "accuracy": None}]}
     best = {"sees": "the frame", "figures": {"macro_f1": FIGURE}}
     text = audit_page(facts(sources_left_out=held, baselines={"best": best, "images": 3736}))
-    assert "sees no lung (the frame): macro-F1 0.812" in text
+    assert "without lungs (the frame): macro-F1 0.812" in text
     assert "| a | 9 | too few |" in text
     assert "macro-F1 over all 60 images 0.812" in text
 

@@ -101,7 +101,7 @@ def _beside(facts: Facts) -> Iterator[str]:
         best = baselines["best"]
         yield "## Without any network\n"
         yield (
-            f"Macro-F1 of the best baseline without lungs ({best['sees']}): "
+            f"The best baseline without lungs ({best['sees']}): macro-F1 "
             f"{format_interval(best['figures']['macro_f1'])}, in grouped folds of {baselines['images']:,} images."
         )
     if held:

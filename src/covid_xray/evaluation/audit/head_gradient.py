@@ -79,7 +79,7 @@ def _reduce_mean(x: Floats, options: Options, constants: Constants) -> tuple[Flo
 
 
 def _max_pool(x: Floats, options: Options, constants: Constants) -> tuple[Floats, Back]:
-    """Windows that touch and do not overlap, without padding; the first of equal maxima has the gradient."""
+    """Pool over windows without overlap or padding; the first of equal maxima gets the gradient."""
     size, strides = tuple(options["kernel_shape"]), tuple(options.get("strides", (1, 1)))
     if size != strides or any(options.get("pads", ())) or options.get("ceil_mode", 0):
         raise InputRefused(f"Overlapping pooling in the head: {size} by {strides}.", code="unknown-head")

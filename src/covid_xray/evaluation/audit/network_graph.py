@@ -130,7 +130,7 @@ class NetworkGraph:
         return str(moving[0])
 
     def _layers(self) -> tuple[Layer, ...]:
-        """Layers on the way to the probabilities, from the input to the output; what follows one is counted with it."""
+        """Return the layers on the way to the probabilities, from the input to the output."""
         needed = self._ancestors("probabilities")
         found: list[tuple[str, list[str]]] = []
         for node in self._model.graph.node:

@@ -63,21 +63,21 @@ def listed(values: Facts) -> str:
 
 
 def kind_of_model(k: Known) -> Verdict:
-    """Network, classes and input are stated."""
+    """Check that network, classes and input are stated."""
     size = k.facts.get("input") or {}
     shape = f", input {size['height']} x {size['width']}" if "height" in size else ""
     return PASS, f"network {k.m['model']['name']} {k.m['model']['version']}, classes {', '.join(k.m['classes'])}{shape}"
 
 
 def sources(k: Known) -> Verdict:
-    """The sources of the images are recorded."""
+    """Check that the sources of the images are recorded."""
     found = k.trained.get("source") or {}
     named = ", ".join(f"{name or 'not stated'} ({thousands(n)})" for name, n in found.items())
     return either(found, f"trained on {named}", "the table of the data has no column source", otherwise=FAIL)
 
 
 def licences(k: Known) -> Verdict:
-    """Every training image states its licence."""
+    """Check that every training image states its licence."""
     found = k.trained.get("license") or {}
     total, unknown = sum(found.values()), sum(n for name, n in found.items() if name in ("", "not stated"))
     if unknown:
@@ -87,34 +87,34 @@ def licences(k: Known) -> Verdict:
 
 
 def excluded(k: Known) -> Verdict:
-    """Exclusions are listed with reasons."""
+    """Check that exclusions are listed with reasons."""
     refused, failed = thousands(len(k.m["quarantined"])), thousands(len(k.m["failures"]))
     files = f"{refused} files refused and {failed} without a score, each with its reason"
     return TODO, f"{files}; say which people were imaged, and who was left out"
 
 
 def flow(k: Known) -> Verdict:
-    """The number of images in each part is known."""
+    """Check that the number of images in each part is known."""
     parts = "; ".join(f"{name} {thousands(p['images'])} images ({counts(p['labels'])})" for name, p in k.parts.items())
     return either(k.parts, parts, NO_SPLIT)
 
 
 def preprocessing(k: Known) -> Verdict:
-    """The bundle describes the preprocessing."""
+    """Check that the bundle describes the preprocessing."""
     size = k.facts.get("input") or {}
     steps = f"in the bundle: grey, {size.get('resize', 'resized')}, to {size.get('height')} x {size.get('width')}"
     return either(size, steps, "the bundle says nothing of its input")
 
 
 def missing_data(k: Known) -> Verdict:
-    """Missing values and files are counted."""
+    """Check that missing values and files are counted."""
     absent = {a["title"]: thousands(a["not_stated"]) for a in k.m["subgroups"]["attributes"].values()}
     total = thousands(k.m["n_images"])
     return PASS, f"images without a score are listed; not stated among {total} images: {listed(absent)}"
 
 
 def disjoint(k: Known) -> Verdict:
-    """No patient and no radiograph is in two parts."""
+    """Check that no patient and no radiograph is in two parts."""
     shared = k.run.get("overlaps")
     if not k.parts or shared is None:
         return TODO, "the split is not known for all images: evaluate the run folder with the data it was split from"
@@ -128,7 +128,7 @@ def disjoint(k: Known) -> Verdict:
 
 
 def assigned(k: Known) -> Verdict:
-    """The assignment of images to parts is recorded."""
+    """Check that the assignment of images to parts is recorded."""
     s = k.settings
     how = (
         f"by patient and copy, stratified by class, seed {s.get('seed')}: {s.get('val_fraction')} validation, "
@@ -138,7 +138,7 @@ def assigned(k: Known) -> Verdict:
 
 
 def sample_size(k: Known) -> Verdict:
-    """The size of the test set was planned."""
+    """Check that the size of the test set was planned."""
     small = [name for name, n in k.m["labels"].items() if n["images"] < SMALLEST]
     if small:
         return FAIL, f"fewer than {SMALLEST} test images of {', '.join(small)}"
@@ -149,19 +149,19 @@ def sample_size(k: Known) -> Verdict:
 
 
 def software(k: Known) -> Verdict:
-    """Software versions are recorded."""
+    """Check that software versions are recorded."""
     return either(k.packages, listed(k.packages), "no manifest.json of a training run beside the bundle")
 
 
 def initial(k: Known) -> Verdict:
-    """The initial weights are recorded."""
+    """Check that the initial weights are recorded."""
     s = k.settings
     start = f"{s.get('weights') or 'random (' + str(s.get('initializer', 'default')) + ')'}, seed {s.get('seed')}"
     return either(s, start, NO_SETTINGS)
 
 
 def training(k: Known) -> Verdict:
-    """The training recipe is recorded."""
+    """Check that the training recipe is recorded."""
     s = k.settings
     recipe = (
         f"config.yaml and bundle.json: batch {s.get('batch_size')}, learning rate {s.get('learning_rate')}, at most "
@@ -171,20 +171,20 @@ def training(k: Known) -> Verdict:
 
 
 def chosen(k: Known) -> Verdict:
-    """The choice of the final weights is recorded."""
+    """Check that the choice of the final weights is recorded."""
     best = (k.facts.get("training") or {}).get("best_epoch")
     return either(best, f"lowest validation loss, epoch {best}", "the bundle does not state its epoch")
 
 
 def imbalance(k: Known) -> Verdict:
-    """The handling of rare classes is recorded."""
+    """Check that the handling of rare classes is recorded."""
     weighted = k.settings.get("class_weights")
     how = "classes weighted by their number in training" if weighted else "no weighting of classes"
     return either(k.settings, f"{how}; macro averages and each class on its own", NO_SETTINGS)
 
 
 def demographics(k: Known) -> Verdict:
-    """Age and sex of each part are stated."""
+    """Check that age and sex of each part are stated."""
     if not k.parts:
         return TODO, NO_SPLIT
     without = [name for name, p in k.parts.items() if p["age"] is None or not p["sex"]]
@@ -197,24 +197,24 @@ def demographics(k: Known) -> Verdict:
 
 
 def differs(k: Known) -> Verdict:
-    """Training and test data are compared."""
+    """Check that training and test data are compared."""
     return either(k.parts, "classes, sources, sex and age of each part are tabulated side by side", NO_SPLIT)
 
 
 def shared_code(k: Known) -> Verdict:
-    """The code is open."""
+    """Check that the code is open."""
     version = k.packages.get("covid-xray")
     return either(version, f"covid-xray {version}, Apache-2.0", "say where the code of this network is")
 
 
 def shared_data(k: Known) -> Verdict:
-    """The data and the model can be obtained."""
+    """Check that the data and the model can be obtained."""
     data, network = str(k.trained.get("fingerprint") or "")[:12], k.m["model"]["sha256"][:12]
     hashes = f"fingerprint of the training data {data}, SHA-256 of the network {network}; " if data else ""
     return TODO, f"{hashes}say where the data and the model can be had"
 
 
 def specification(k: Known) -> Verdict:
-    """The network can be run by others."""
+    """Check that the network can be run by others."""
     digest = k.m["model"]["sha256"][:12]
     return PASS, f"bundle: model.onnx (SHA-256 {digest}...) and bundle.json run anywhere ONNX Runtime does"
