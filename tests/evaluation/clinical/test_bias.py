@@ -7,7 +7,7 @@ import pandas as pd
 
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.evaluation.clinical.bias import measure_bias
-from covid_xray.evaluation.clinical.bias_page import bias_parts
+from covid_xray.evaluation.clinical.clinical_page import bias_parts
 
 CLASSES = ("covid", "normal", "virus")
 

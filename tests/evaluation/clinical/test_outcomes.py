@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from covid_xray.cli import app
 from covid_xray.data.manifest.clinical_table import NAMES
 from covid_xray.evaluation.clinical import outcomes as module
+from covid_xray.evaluation.clinical.clinical_page import outcomes_page
 from covid_xray.evaluation.clinical.outcomes import Patients, auroc, first_images, measure_outcomes, slope
-from covid_xray.evaluation.clinical.outcomes_page import outcomes_page
 from support.bundles import grey, make_bundle
 from support.drawing import png
 

@@ -73,7 +73,7 @@ def test_missingness_that_tells_the_class_is_said_first(fused) -> None:
     """Virus states nothing, covid and normal state everything: the collection talks."""
     study = json.loads((fused[1] / "clinical.json").read_text(encoding="utf-8"))
     assert study["worth"]["missingness"]["tells"]
-    assert study["lines"][0].startswith("Which clinical fields are filled in")
+    assert study["lines"][0].startswith("Missingness alone predicts")
     page = (fused[1] / "clinical.md").read_text(encoding="utf-8")
     assert "> **Missingness alone predicts the class" in page
     assert "SpO2 in percent, 50 to 100. Received: 0.91, which looks like a fraction" in page

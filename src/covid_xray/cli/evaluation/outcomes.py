@@ -33,10 +33,10 @@ def outcomes(
 
     from covid_xray.bundle.bundle import DEFAULT, load_bundle
     from covid_xray.data.manifest.clinical_table import clinical_table
+    from covid_xray.evaluation.clinical.clinical_page import outcomes_page
     from covid_xray.evaluation.clinical.clinical_predictions import predict_with_clinical
     from covid_xray.evaluation.clinical.outcomes import Patients
     from covid_xray.evaluation.clinical.outcomes import measure_outcomes as measured
-    from covid_xray.evaluation.clinical.outcomes_page import outcomes_page
     from covid_xray.files import write_json, write_text
 
     manifest = selection.read(

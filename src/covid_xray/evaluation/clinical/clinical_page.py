@@ -1,14 +1,16 @@
-"""Write `clinical.md` and its summary sentences: what clinical values add to the image."""
+"""Write `clinical.md`, its summary sentences, and `outcomes.md`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from covid_xray import clinical
 from covid_xray.evaluation.audit.audit_page import DISCLAIMER, format_interval
-from covid_xray.evaluation.clinical.bias_page import bias_parts
 
 SHOWN = {"balanced_accuracy": "balanced accuracy", "macro_f1": "macro-F1", "auroc_macro": "AUROC", "nll": "NLL"}
 HEADLINE = "macro_f1"
+TITLES = {"image": "image alone", "joint": "image and values"}
+SEES = {"image": "the image alone", "clinical": "clinical values", "both": "image and clinical values",
+        "missingness": "which values are stated"}  # fmt: skip
 Facts = Mapping[str, Any]
 
 
@@ -55,11 +57,11 @@ def missingness_warning(facts: Facts) -> str:
     )
 
 
-def format_difference(figure: Facts) -> str:
+def format_difference(figure: Facts, *, key: str = "difference") -> str:
     """Format a difference as `+0.008 (-0.004 to +0.021)`."""
     if figure["ci_low"] is None:
-        return f"{figure['difference']:+.3f} (too few)"
-    return f"{figure['difference']:+.3f} ({figure['ci_low']:+.3f} to {figure['ci_high']:+.3f})"
+        return f"{figure[key]:+.3f} (too few)"
+    return f"{figure[key]:+.3f} ({figure['ci_low']:+.3f} to {figure['ci_high']:+.3f})"
 
 
 def describe_difference(figure: Facts) -> str:
@@ -156,3 +158,98 @@ def _notes(facts: Facts) -> Iterator[str]:
         yield f"\nValues left out: {len(refused)}."
         for row in refused[:20]:
             yield f"- {row['image']}, {row['field']}: {row['reason']}"
+
+
+def bias_parts(facts: Facts | None) -> list[Iterator[str]]:
+    """Return the sections as lines; none where nothing was measured."""
+    if facts is None:
+        return []
+    names = [name for name in facts if name != "positive"]
+    return [_groups(facts, names), _repair(facts, names)]
+
+
+def _groups(facts: Facts, names: list[str]) -> Iterator[str]:
+    positive = facts["positive"]
+    yield "## By sex and age\n"
+    heads = [f"{side} of {positive}, {TITLES[name]}" for side in ("sensitivity", "specificity") for name in names]
+    yield "| group | images | patients | " + " | ".join(heads) + " |"
+    yield "|---|" + "---|" * (len(heads) + 2)
+    for asked, found in facts[names[0]]["groups"].items():
+        for group, one in found["groups"].items():
+            if "hidden" in one:
+                yield f"| {asked}: {group} | {one['hidden']} | |" + " |" * len(heads)
+                continue
+            figures = [
+                facts[name]["groups"][asked]["groups"][group]["figures"].get(f"{side}/{positive}")
+                for side in ("sensitivity", "specificity")
+                for name in names
+            ]
+            cells = [format_interval(figure) or "too few" for figure in figures]
+            yield f"| {asked}: {group} | {one['n_images']:,} | {one['n_patients']:,} | " + " | ".join(cells) + " |"
+        yield f"| {asked}: not stated | {found['not_stated']:,} | |" + " |" * len(heads)
+
+
+def _repair(facts: Facts, names: list[str]) -> Iterator[str]:
+    yield "## A threshold for each group, and what it costs\n"
+    yield (
+        f"One decision, {facts['positive']} or not. The single threshold (best balanced accuracy) and those of each "
+        "group (equalized odds, fairlearn) are chosen on the parts val and calibration and judged on the test part. "
+        "The gap is the largest difference between groups; chance alone makes it larger than 0.\n"
+    )
+    yield "| by | answer | groups judged: images (patients) | gap in sensitivity: one, each | gap in specificity: one, each | balanced accuracy: one, each | cost |"  # noqa: E501
+    yield "|---|---|---|---|---|---|---|"
+    for asked in facts[names[0]]["mitigation"]:
+        for name in names:
+            found = facts[name]["mitigation"][asked]
+            if found is None:
+                yield f"| {asked} | {TITLES[name]} | too few patients | | | | |"
+                continue
+            groups = ", ".join(f"{key} {n['images']:,} ({n['patients']:,})" for key, n in found["groups"].items())
+            gaps = [", ".join(format_interval(found[way]["gap"][side]) for way in ("one", "each"))
+                    for side in ("sensitivity", "specificity")]  # fmt: skip
+            whole = ", ".join(format_interval(found[way]["balanced_accuracy"]) for way in ("one", "each"))
+            cost = format_difference(found["difference"]["balanced_accuracy"], key="value")
+            yield f"| {asked} | {TITLES[name]} | {groups} | {' | '.join(gaps)} | {whole} | {cost} |"
+
+
+def outcomes_page(facts: Facts) -> str:
+    """Return the page from `model`, `images`, `outcomes` and `severity`."""
+    return (
+        "\n".join([*_outcomes_head(facts), *(line for found in facts["outcomes"].values() for line in _outcome(found))])
+        + "\n"
+    )
+
+
+def _outcomes_head(facts: Facts) -> Iterator[str]:
+    yield f"# Outcomes of covid patients predicted from the embedding of {facts['model']['name']}\n"
+    yield (
+        "Exploratory. One image of each patient, the earliest; only sources that record patients with and without the "
+        "outcome; logistic regression, everything fitted inside five folds over patients. Intervals: 95 %, bootstrap "
+        "over patients. Slope: below 1 overconfident, above 1 underconfident. No outcome predicts another, and "
+        f"supplemental oxygen is no predictor. {facts['images']:,} images of covid. {DISCLAIMER}\n"
+    )
+    yield f"{facts['severity']}\n"
+
+
+def _outcome(found: Facts) -> Iterator[str]:
+    sources = "; ".join(f"{name} {n['with']} with, {n['without']} without" for name, n in found["sources"].items())
+    yield f"## {found['title'][0].upper()}{found['title'][1:]}\n"
+    yield f"Patients by source: {sources}."
+    if "models" not in found:
+        yield f"\nToo few to measure: {found['events']} of {found['patients']} patients in sources with both.\n"
+        return
+    yield f"\nUsed: {found['patients']} patients, {found['events']} with the outcome.\n"
+    yield "| sees | AUROC | Brier | slope | mean probability |"
+    yield "|---|---|---|---|---|"
+    for name, figures in found["models"].items():
+        cells = [format_interval(figures[key]) for key in ("auroc", "brier", "slope", "mean_predicted")]
+        yield f"| {SEES[name]} | " + " | ".join(cells) + " |"
+    share = found["events"] / found["patients"]
+    yield f"| nothing: {share:.3f} for everybody | 0.500 | {found['base_brier']:.3f} | | {share:.3f} |"
+    yield f"\nBoth minus {SEES[found['gain']['over']]}: AUROC {format_difference(found['gain'], key='value')}.\n"
+    if _tells(found["models"]["missingness"]["auroc"]):
+        yield "**Missingness alone predicts this outcome, which reflects how the data were collected.**\n"
+
+
+def _tells(figure: Facts) -> bool:
+    return figure["ci_low"] is not None and (figure["ci_low"] > 0.5 or figure["ci_high"] < 0.5)
