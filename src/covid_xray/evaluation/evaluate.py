@@ -66,8 +66,8 @@ def evaluate(
     yardstick = check_baselines(baselines, predictor.classes)
     predictions = _predict_and_write(predictor, manifest, out / "predictions.csv", progress=progress)
     found = measure(predictions, manifest, predictor.bundle, rounds=rounds, seed=seed, prevalence=prevalence)
-    told = {"title": title, "banner": banner, "part": part}
-    metrics = {**told, **found, "baselines": yardstick, "run": dict(run) if run else None}
+    facts = {"title": title, "banner": banner, "part": part}
+    metrics = {**facts, **found, "baselines": yardstick, "run": dict(run) if run else None}
     drawings = [*charts(predictions, metrics, read_history(history)), *decision_charts(metrics)]
     cases = render_cases(predictor, predictions, manifest, limits=Limits())
     _write(out, metrics, drawings, cases, predictions=predictions, facts=predictor.bundle.facts, pdf=pdf)

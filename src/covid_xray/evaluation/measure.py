@@ -94,8 +94,8 @@ def images(count: int) -> str:
 
 
 def _trained_sources(model: ModelIdentity) -> list[str]:
-    told = (model.facts.get("training_data") or {}).get("source") or {}
-    return sorted(name for name in told if name and name != NOT_STATED)
+    facts = (model.facts.get("training_data") or {}).get("source") or {}
+    return sorted(name for name in facts if name and name != NOT_STATED)
 
 
 def _cramers_v(table: pd.DataFrame) -> float | None:

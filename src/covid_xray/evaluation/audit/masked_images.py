@@ -24,7 +24,7 @@ from covid_xray.inference.lungs import cropped
 from covid_xray.inference.predictor import Predictor
 
 Progress = Callable[[int, int], None]
-SMALLEST_LUNGS = 0.02  # share of the network's input; below that the lungs cannot be told from their edge
+SMALLEST_LUNGS = 0.02  # share of the network's input; below that the lungs are mostly edge
 
 
 @dataclass(frozen=True, eq=False)

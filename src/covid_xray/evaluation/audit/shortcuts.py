@@ -20,8 +20,8 @@ from covid_xray.evaluation.predictions import Predictions, probability_columns
 from covid_xray.inference.predictor import Predictor
 
 SCORES = ("macro_f1", "balanced_accuracy", "auroc_macro")
-# AUROC, since hiding a part also shifts all answers towards one class: thresholds then fail although the images are
-# still told apart, and macro-F1 would call a shortcut harmless that only lost its threshold.
+# AUROC, because hiding a part also shifts all answers towards one class: macro-F1 then falls although the images are
+# still separated, and would call a shortcut harmless that only lost its threshold.
 HEADLINE = "auroc_macro"
 SURVIVAL = {"only": "only", "without": "hidden"}  # which interventions count for which
 BATCH = 32

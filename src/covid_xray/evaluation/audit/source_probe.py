@@ -32,20 +32,20 @@ def source_from_embedding(
     Returns:
         As `run_schema.SourceProbe`: results by class, and the reasons why a class was skipped.
     """
-    told: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     skipped: dict[str, str] = {}
     table = manifest.table.reset_index(drop=True)
     if "source" not in table:
-        return {"classes": told, "skipped": {"all": "no image states its source"}}
+        return {"classes": facts, "skipped": {"all": "no image states its source"}}
     for label, rows in table[table["source"] != ""].groupby("label"):
         if rows["source"].nunique() < 2:
             skipped[str(label)] = "all images are of one source"
             continue
         try:
-            told[str(label)] = _probe_class(embedding, manifest, rows.index.to_numpy(), folds=folds, seed=seed)
+            facts[str(label)] = _probe_class(embedding, manifest, rows.index.to_numpy(), folds=folds, seed=seed)
         except BadSplit as error:
             skipped[str(label)] = error.message
-    return {"classes": told, "skipped": skipped}
+    return {"classes": facts, "skipped": skipped}
 
 
 def _probe_class(

@@ -25,7 +25,7 @@ class Variant:
     name: str  # stable slug
     sees: str  # what it sees, for people
     probabilities: Floats  # N x C
-    # further answers of the same kind, such as other permutations; their mean figure is told
+    # further answers of the same kind, such as other permutations; their mean is reported
     draws: tuple[Floats, ...] = ()
 
     def take(self, mask: NDArray[np.bool_]) -> "Variant":

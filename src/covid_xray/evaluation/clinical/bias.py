@@ -39,7 +39,7 @@ def measure_bias(
     """
     if positive not in classes:
         return None
-    told: Facts = {"positive": positive}
+    facts: Facts = {"positive": positive}
     table = manifest.table
     test = (table["split"] == "test").to_numpy()
     columns = {"sex": next(a.groups for a in read_attributes(table) if a.name == "sex"), "age": _halves(table)}
@@ -53,8 +53,8 @@ def measure_bias(
                 columns[asked], people,
             )  # fmt: skip
             repaired[asked] = compare_thresholds(scores.take(~test), scores.take(test), rounds=rounds, seed=seed)
-        told[name] = {"groups": {asked: found[asked] for asked in ASKED}, "mitigation": repaired}
-    return told
+        facts[name] = {"groups": {asked: found[asked] for asked in ASKED}, "mitigation": repaired}
+    return facts
 
 
 def _halves(table: pd.DataFrame) -> NDArray[np.object_]:

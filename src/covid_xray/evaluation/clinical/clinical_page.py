@@ -17,32 +17,32 @@ Facts = Mapping[str, Any]
 def summary_sentences(facts: Facts) -> list[str]:
     """Summarise the study in a few sentences, the warning about missingness first."""
     found, variants = facts["worth"]["all"], facts["worth"]["all"]["variants"]
-    told = [missingness_warning(facts)] if missingness_warning(facts) else []
+    sentences = [missingness_warning(facts)] if missingness_warning(facts) else []
     joint, usual = variants["joint"]["minus_image"][HEADLINE], variants["joint-usual"]["minus_image"][HEADLINE]
     only = variants["joint-missingness"]["minus_image"][HEADLINE]
     people = f"{found['images']:,} images of {found['patients']:,} patients"
-    told.append(
+    sentences.append(
         f"Clinical values add {format_difference(joint)} to the image's macro-F1 of "
         f"{format_interval(variants['image']['figures'][HEADLINE])} ({people}): {describe_difference(joint)}."
     )
-    told.append(
+    sentences.append(
         f"The usual design, with missing-indicators as features, would add {format_difference(usual)}, the indicators "
         f"alone {format_difference(only)}: this reflects how the data were collected, and is not part of the bundle."
     )
     inside = facts["worth"]["stated"]
     alone = inside["variants"]["missingness"]
     if (alone["minus_image"]["balanced_accuracy"]["ci_low"] or 0) > 0:
-        told.append(
+        sentences.append(
             f"Among the {inside['images']:,} images that state a usable field, missingness alone predicts the class "
             "better than the image does: balanced accuracy "
             f"{format_interval(alone['figures']['balanced_accuracy'])} beside "
             f"{format_interval(inside['variants']['image']['figures']['balanced_accuracy'])}."
         )
     swapped = variants["joint-permuted"]["minus_image"][HEADLINE]
-    told.append(
+    sentences.append(
         f"With the values of other patients the joint model differs from the image by {format_difference(swapped)}."
     )
-    return told
+    return sentences
 
 
 def missingness_warning(facts: Facts) -> str:
@@ -120,7 +120,7 @@ def _variants(facts: Facts, key: str) -> Iterator[str]:
     title = "All images" if key == "all" else "Images that state a usable field, of the classes it is used for"
     # Without images of a class its F1 is 0 for everybody, and a mean over the classes says nothing.
     whole = all(found["labels"].values())
-    shown = {name: told for name, told in SHOWN.items() if whole or name != HEADLINE}
+    shown = {name: text for name, text in SHOWN.items() if whole or name != HEADLINE}
     minus = (HEADLINE if whole else "balanced_accuracy", "nll")
     yield f"## {title}\n"
     yield f"{_labels(found)}\n"

@@ -152,15 +152,15 @@ def _outcome(patients: Patients, name: str, *, rounds: int, seed: int) -> Facts:
         for model, x in model_features(one).items()
     }
     rows = np.random.default_rng(seed).integers(len(has), size=(rounds, len(has)))
-    told = {
+    result = {
         model: {key: _interval(figure, has, p, rows) for key, figure in FIGURES.items()} for model, p in answers.items()
     }
-    better = max(("image", "clinical"), key=lambda model: told[model]["auroc"]["value"])
+    better = max(("image", "clinical"), key=lambda model: result[model]["auroc"]["value"])
     drawn = np.array([auroc(has[r], answers["both"][r]) - auroc(has[r], answers[better][r]) for r in rows])
     low, high = percentiles(drawn, count=len(has))
-    value = told["both"]["auroc"]["value"] - told[better]["auroc"]["value"]
+    value = result["both"]["auroc"]["value"] - result[better]["auroc"]["value"]
     gain = {"over": better, **Interval(value, low, high, len(has), "patients").as_dict()}
-    return {**facts, "models": told, "base_brier": float(has.mean() * (1 - has.mean())), "gain": gain}
+    return {**facts, "models": result, "base_brier": float(has.mean() * (1 - has.mean())), "gain": gain}
 
 
 def _interval(

@@ -27,7 +27,7 @@ from covid_xray.inference.gate import PART, Gate, open_gate
 from covid_xray.inference.predictor import Predictor
 
 RATE = 0.05  # of good images that may be refused
-LEAST = 100  # training images: below this a rate of a few per cent cannot be told
+LEAST = 100  # training images: below this a rate of a few per cent cannot be estimated
 MOST = 2000  # training images that are looked at: more change no threshold in its second digit
 FOLDS = 5
 ELSEWHERE = (
@@ -272,12 +272,12 @@ def store_gate(
     return {name: facts[name] for name in ("rate", "images", "refused")}
 
 
-def describe_gate(told: Facts) -> str:
+def describe_gate(facts: Facts) -> str:
     """Describe the stored gate in one sentence."""
-    if "note" in told:
-        return str(told["note"])
-    shares = [f"{share:.1%} ({name})" for name, share in told["refused"].items() if share is not None]
+    if "note" in facts:
+        return str(facts["note"])
+    shares = [f"{share:.1%} ({name})" for name, share in facts["refused"].items() if share is not None]
     return (
-        f"gate from {told['images']['train']:,} training images: refuses {' and '.join(shares)} of good images, "
-        f"at most {told['rate']:.1%} asked for"
+        f"gate from {facts['images']['train']:,} training images: refuses {' and '.join(shares)} of good images, "
+        f"at most {facts['rate']:.1%} asked for"
     )

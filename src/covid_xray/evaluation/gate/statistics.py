@@ -36,7 +36,7 @@ def fit_statistics(known: Sample, pieces: Sample | None = None) -> Facts:
 def _turns(thumbnails: NDArray[np.float32]) -> Array:
     """Fit a classifier of orientation and polarity, W x 65, on rotated and inverted training images.
 
-    A mirrored picture counts as upright: a mirror cannot be told from a heart on the right.
+    A mirrored picture counts as upright: it looks like a heart on the right.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -33,10 +33,10 @@ def measure_abstention(
     right = predictions.labels == predictions.predicted
     parts = {"answered": (right, ~withheld), "withheld": (right, withheld)}
     draws: Facts = {"groups": groups, "rounds": rounds, "seed": seed}
-    told = Counter(reason for text in table[REASONS] for reason in text.split("; ") if reason)
+    facts = Counter(reason for text in table[REASONS] for reason in text.split("; ") if reason)
     return {
         "withheld": int(withheld.sum()),
-        "reasons": dict(told.most_common(MOST)),
+        "reasons": dict(facts.most_common(MOST)),
         "accuracy": _enough(parts, draws),
         "rates": {
             column: _enough(

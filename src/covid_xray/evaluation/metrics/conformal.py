@@ -95,15 +95,15 @@ def measure_coverage(
         for level, quantile in levels.items():
             kept = prediction_sets(p, quantile=quantile, method=method)
             hit, size = kept[np.arange(len(labels)), labels], kept.sum(axis=1)
-            told: dict[str, Any] = {"coverage": float(level), "calibration": int(conformal["images"])}
+            facts: dict[str, Any] = {"coverage": float(level), "calibration": int(conformal["images"])}
             rows.append(
                 {
                     "method": method,
                     "coverage": float(level),
-                    "overall": _facts(hit, size, **told),
-                    "by_class": {c: _facts(hit[names == c], size[names == c], **told) for c in classes if c in names},
+                    "overall": _facts(hit, size, **facts),
+                    "by_class": {c: _facts(hit[names == c], size[names == c], **facts) for c in classes if c in names},
                     "by_source": {
-                        str(s): _facts(hit[places == s], size[places == s], **told) for s in sorted(set(places))
+                        str(s): _facts(hit[places == s], size[places == s], **facts) for s in sorted(set(places))
                     },
                 }
             )

@@ -59,11 +59,11 @@ def compare_thresholds(chosen: Scores, judged: Scores, *, rounds: int = 1000, se
     count = len(set(judged.people))
     groups = {name: {"images": int((judged.group == name).sum()),
                      "patients": len(set(judged.people[judged.group == name]))} for name in names}  # fmt: skip
-    told = {name: _facts(values, names=names, count=count) for name, values in draws.items()}
+    facts = {name: _facts(values, names=names, count=count) for name, values in draws.items()}
     moved = {key: draws["each"][key] - draws["one"][key] for key in ("balanced_accuracy", "gap/sensitivity",
                                                                      "gap/specificity")}  # fmt: skip
     difference = {key: _interval(values, count=count) for key, values in moved.items()}
-    return {"groups": groups, "left_out": left_out, **told, "difference": difference}
+    return {"groups": groups, "left_out": left_out, **facts, "difference": difference}
 
 
 def _enough(scores: Scores, name: str) -> bool:

@@ -163,12 +163,15 @@ def measure_points(about: OneVsRest, stored: Mapping[str, Any], *, rounds: int =
     points: Facts = {}
     for name, facts in stored["points"].items():
         cut = facts["threshold"]
-        told = {key: facts[key] for key in ("threshold", "target", "reason")}
-        told["chosen"] = {side: facts[side] for side in ("sensitivity", "specificity")}
+        result = {key: facts[key] for key in ("threshold", "target", "reason")}
+        result["chosen"] = {side: facts[side] for side in ("sensitivity", "specificity")}
         if cut is not None:
-            told |= {"called": int((about.scores >= cut).sum()), **achieved_rates(about, cut, rounds=rounds, seed=seed)}
-            told["by_source"] = _by_source(about, cut, rounds=rounds, seed=seed)
-        points[name] = told
+            result |= {
+                "called": int((about.scores >= cut).sum()),
+                **achieved_rates(about, cut, rounds=rounds, seed=seed),
+            }
+            result["by_source"] = _by_source(about, cut, rounds=rounds, seed=seed)
+        points[name] = result
     chosen_on = {key: stored[key] for key in ("part", "images", "positives", "negatives")}
     return {"images": count, "positives": n, "negatives": count - n, "chosen_on": chosen_on, "points": points}
 

@@ -70,7 +70,7 @@ def measure_subgroups(
     for weights in resample_weights(codes, rounds=rounds, seed=seed):
         for cell in (cell for of_one in cells.values() for cell in of_one.values()):
             cell.draw(weights)
-    told = {
+    facts = {
         attribute.name: {
             "title": attribute.title,
             "not_stated": int((attribute.groups == "").sum()),
@@ -83,7 +83,7 @@ def measure_subgroups(
         }
         for attribute in found
     }  # fmt: skip
-    return {"smallest": SMALLEST, "age_bands": [name for _, name in AGES], "attributes": told}
+    return {"smallest": SMALLEST, "age_bands": [name for _, name in AGES], "attributes": facts}
 
 
 def metric_frame(predictions: Predictions, column: NDArray[np.object_]) -> MetricFrame:

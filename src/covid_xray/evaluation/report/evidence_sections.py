@@ -38,8 +38,8 @@ def operating_points(m: Facts) -> Section:
     found = m.get("operating_points")
     title = "Operating points"
     if not found:
-        told = "The bundle has none: covid-xray calibrate chooses them on validation images."
-        return Section("points", title, (Text(told),))
+        text = "The bundle has none: covid-xray calibrate chooses them on validation images."
+        return Section("points", title, (Text(text),))
     blocks: list[Block] = []
     for name, facts in found.items():
         chosen = facts["chosen_on"]
@@ -78,8 +78,8 @@ def audit(m: Facts) -> Section:
     """Show the shortcut audit, where the run has one of this network."""
     found, title = audit_of(m), "Shortcut audit"
     if not found:
-        told = "Not run: covid-xray audit says how much of the score survives with only the lungs, and without."
-        return Section("audit", title, (Text(told),))
+        text = "Not run: covid-xray audit says how much of the score survives with only the lungs, and without."
+        return Section("audit", title, (Text(text),))
     verdict = found["verdict"]
     means = [Text(verdict["means"])] if verdict["means"] != verdict["line"] else []
     blocks = flatten(Text(verdict["line"], "strong"), means, _hidden(found), _probe(found), _left_out(found),
@@ -156,8 +156,8 @@ def _by_prevalence(name: str, facts: Facts) -> list[Block]:
         )
         for place, share in enumerate(shares)
     ]
-    told = f"Predictive values depend on the prevalence of {name}. Where only the prevalence differs, they are:"
-    return [Text(told), Table(f"Predictive values by prevalence of {name}", head, tuple(rows))]
+    text = f"Predictive values depend on the prevalence of {name}. Where only the prevalence differs, they are:"
+    return [Text(text), Table(f"Predictive values by prevalence of {name}", head, tuple(rows))]
 
 
 def _points_by_source(name: str, facts: Facts) -> Table:
@@ -181,12 +181,12 @@ def _hidden(found: Facts) -> list[Block]:
                           cell(kept, as_percent=True) if kept else NONE))  # fmt: skip
     rows.append(cells("chance", *(decimal(found["chance"][name]) for name in scores), "0 %"))
     masks = found["masks"]
-    told = (
+    text = (
         f"{thousands(found['images'])} images of the {found['part']} part. The lungs are {masks['says']}. Survives: "
         "the share of the AUROC above chance."
     )
     head = ("visible", *(titles[name] for name in scores), "survives")
-    return [Text(told, "soft"), Table("What survives when parts are hidden", head, tuple(rows))]
+    return [Text(text, "soft"), Table("What survives when parts are hidden", head, tuple(rows))]
 
 
 def _probe(found: Facts) -> list[Block]:
@@ -197,12 +197,12 @@ def _probe(found: Facts) -> list[Block]:
         cells(label, thousands(row["images"]), cell(row["balanced_accuracy"]), decimal(row["chance"]))
         for label, row in probe["classes"].items()
     ]
-    told = (
+    text = (
         "The source, predicted from the network's embedding within one class: the disease is the same there, so what "
         "distinguishes the sources is not disease."
     )
     return [
-        Text(told),
+        Text(text),
         Table("Source from the embedding", ("class", "images", "balanced accuracy", "chance"), tuple(rows)),
     ]
 
@@ -216,8 +216,8 @@ def _left_out(found: Facts) -> list[Block]:
         for row in held["rows"]
     ]
     pooled = held["figures"].get("macro_f1")
-    told = f"The same recipe, trained without a source and tested on it: macro-F1 {with_span(pooled)} over all sources."
-    return [Text(told), Table("Sources left out of training", ("source left out", "images", "accuracy"), tuple(rows))]
+    text = f"The same recipe, trained without a source and tested on it: macro-F1 {with_span(pooled)} over all sources."
+    return [Text(text), Table("Sources left out of training", ("source left out", "images", "accuracy"), tuple(rows))]
 
 
 def prevalence(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section | None:
@@ -235,12 +235,12 @@ def prevalence(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section | None:
         for key, title in MOVED.items()
     ]
     shares = ", ".join(f"{percent(found['stated'].get(name))} {name}" for name in names)
-    told = (
+    text = (
         f"In a population of {shares}, where each class looks as it does here. The probabilities are adapted to that "
         f"mix; they were calibrated for that of {found['calibrated_for_means']}."
     )
     blocks = flatten(
-        Text(told), Table("Shares of the classes", ("mix", *names), tuple(mixes)),
+        Text(text), Table("Shares of the classes", ("mix", *names), tuple(mixes)),
         Table("Figures there", ("figure", "probabilities adapted", "as they are"), tuple(measures)),
         Charts(drawn) if drawn else None,
     )  # fmt: skip
@@ -252,17 +252,17 @@ def decision(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section | None:
     found = {name: facts for name, facts in (m.get("decision_curve") or {}).items() if facts}
     if not found:
         return None
-    told = []
+    text = []
     for name, facts in found.items():
         ranges = ", ".join(f"{low:.2f} to {high:.2f}" for low, high in facts["useful"])
         where = f"thresholds {ranges}" if ranges else "no threshold"
-        told.append(
+        text.append(
             f"{name} (prevalence {percent(facts['prevalence'])}): the whole interval is better than both at {where}."
         )
     note = (
         "Net benefit (Vickers and Elkin 2006): acting at a probability of 0.1 accepts nine needless actions to catch "
         "one case. At the prevalence of the test images, which differs from that of a clinic."
     )
-    blocks = flatten(Text("Compared with treating everybody and treating nobody as the class:"), Bullets(tuple(told)),
+    blocks = flatten(Text("Compared with treating everybody and treating nobody as the class:"), Bullets(tuple(text)),
                     Charts(drawn) if drawn else None, Text(note, "soft"))  # fmt: skip
     return Section("decision", "Decision curve", blocks)

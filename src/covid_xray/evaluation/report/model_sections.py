@@ -36,9 +36,9 @@ def cases(shown: tuple[Case, ...]) -> Section | None:
     """Show the grid of right and wrong answers; `None` without cases."""
     if not shown:
         return None
-    told = f"{RULE} Left: the radiograph. Right: the same with the Grad-CAM map of the predicted class."
+    text = f"{RULE} Left: the radiograph. Right: the same with the Grad-CAM map of the predicted class."
     strong = "A heat map is not a localisation: it shows what moved the score, not where a disease is."
-    return Section("cases", "Worst and best cases", (Text(told), Text(strong, "strong"), Cases(shown)))
+    return Section("cases", "Worst and best cases", (Text(text), Text(strong, "strong"), Cases(shown)))
 
 
 def limits() -> Section:
@@ -78,8 +78,8 @@ def _network(facts: Facts) -> list[tuple[str, Any]]:
         )
     if "temperature" in facts:
         value = facts["temperature"]
-        told = f"{value:.4g}" if isinstance(value, int | float) else value  # of a bundle that others wrote: as it is
-        rows.append(("Temperature", f"{told}{' (not fitted)' if value == 1 else ''}"))
+        text = f"{value:.4g}" if isinstance(value, int | float) else value  # of a bundle that others wrote: as it is
+        rows.append(("Temperature", f"{text}{' (not fitted)' if value == 1 else ''}"))
     return rows
 
 
@@ -87,8 +87,8 @@ def _training(trained: Facts) -> list[tuple[str, Any]]:
     rows: list[tuple[str, Any]] = [(f"Images, {part}", counts(n)) for part, n in (trained.get("images") or {}).items()]
     for key, title in (("source", "Trained on"), ("license", "Licences of those")):
         if trained.get(key):
-            told = ", ".join(f"{name or 'not stated'} ({thousands(n)})" for name, n in trained[key].items())
-            rows.append((title, told))
+            text = ", ".join(f"{name or 'not stated'} ({thousands(n)})" for name, n in trained[key].items())
+            rows.append((title, text))
     if trained.get("fingerprint"):
         rows.append(("Data fingerprint", trained["fingerprint"]))
     return rows

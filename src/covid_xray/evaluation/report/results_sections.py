@@ -72,7 +72,7 @@ def calibration(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section:
         now = cell(f.get(key)) if key in f else Cell(decimal(c["after"][key] if c else None))
         rows.append((Cell(title), now, *([Cell(decimal(c["before"][key]))] if c and scaled else [])))
     head = ("measure", "in use", *(["without the temperature"] if scaled else []))
-    told = (
+    text = (
         f"A temperature of {c['temperature']:.3f}, fitted on other images, is in use."
         if c and scaled
         else "No temperature is in use; covid-xray calibrate fits one on validation images."
@@ -82,7 +82,7 @@ def calibration(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section:
         "its interval is biased upwards). Brier is summed over the classes, 0 to 2; NLL in natural logarithm. Lower is "
         "better for all."
     )
-    blocks = flatten(Text(told), Table("Calibration", head, tuple(rows)), Text(note, "soft"),
+    blocks = flatten(Text(text), Table("Calibration", head, tuple(rows)), Text(note, "soft"),
                     Charts(drawn) if drawn else None)  # fmt: skip
     return Section("calibration", "Can the probabilities be believed?", blocks)
 
@@ -90,8 +90,8 @@ def calibration(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section:
 def sources(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section:
     """Show the metrics by source."""
     if not m["by_source"]:
-        told = "The table names no source, so differences between sources are unknown."
-        return Section("sources", "Each source", (Text(told),))
+        text = "The table names no source, so differences between sources are unknown."
+        return Section("sources", "Each source", (Text(text),))
     people = m["n_patients"] is not None
     head = ("source", "images", *(["patients"] if people else []), "accuracy")
     head += tuple(f"sensitivity {name}" for name in m["classes"])
@@ -108,8 +108,8 @@ def prediction_sets(m: Facts) -> Section | None:
     """Show the coverage of the prediction sets, where the bundle has them."""
     found = m.get("conformal")
     if not found:
-        told = "The bundle has none: covid-xray calibrate fits them on validation images."
-        return Section("sets", "Sets of classes", (Text(told),))
+        text = "The bundle has none: covid-xray calibrate fits them on validation images."
+        return Section("sets", "Sets of classes", (Text(text),))
     head = ("method, promised", "images", "held the truth", "expected", "classes in a set", "one class only")
     note = (
         f"Conformal prediction, fitted on {thousands(found['images'])} images of the {found['part']} part. A set of "
@@ -126,7 +126,7 @@ def abstention(m: Facts, facts: Facts) -> Section:
     found, gate = m["abstention"], facts.get("gate")
     share = found["withheld"] / m["n_images"]
     few = f"{thousands(found['withheld'])} of {thousands(m['n_images'])} images ({percent(share)})"
-    told = f'{few} would be answered "cannot say".'
+    text = f'{few} would be answered "cannot say".'
     rates = [
         cells(f"right of those {name}", cell(figure, as_percent=True)) for name, figure in found["accuracy"].items()
     ]
@@ -137,7 +137,7 @@ def abstention(m: Facts, facts: Facts) -> Section:
     ]
     why = [cells(reason, thousands(count)) for reason, count in found["reasons"].items()]
     blocks = flatten(
-        Text(told), _gate(gate),
+        Text(text), _gate(gate),
         Table("Why", ("reason (an image may have several)", "images"), tuple(why)) if why else None,
         Table("Shares", ("share", "value"), tuple(rates)) if found["withheld"] else None,
     )  # fmt: skip
@@ -185,13 +185,13 @@ def people(m: Facts) -> Section | None:
         for name, p in parts.items()
     ]  # fmt: skip
     shared = m["run"]["overlaps"]
-    told = "" if shared is None else " ".join(shared) if shared else "No patient and no radiograph is in two parts."
+    text = "" if shared is None else " ".join(shared) if shared else "No patient and no radiograph is in two parts."
     note = (
         "An image of an unknown patient counts as a patient. Sex and age of those of whom the table states them; age: "
         f"median (quartiles). Counts under {SMALLEST} are hidden."
     )
     table = Table("Images and people of each part", head, tuple(rows), words=True)
-    return Section("people", "Who was in it", flatten(table, Text(told) if told else None, Text(note, "soft")))
+    return Section("people", "Who was in it", flatten(table, Text(text) if text else None, Text(note, "soft")))
 
 
 def _of_class(m: Facts, name: str, n: Facts, *, people: bool) -> tuple[Cell, ...]:
@@ -208,9 +208,9 @@ def _of_source(m: Facts, name: str, facts: Facts, *, people: bool) -> tuple[Cell
     row.append(cell(found.get("accuracy"), as_percent=True, missing="too few", mark="bad" if worst else ""))
     for label in m["classes"]:
         count = facts["labels"][label]
-        told = cell(found.get(f"sensitivity/{label}"), as_percent=True, missing="too few")
-        small = f"{told.small}\nn = {thousands(count)}".strip()
-        row.append(Cell(told.text, small) if count else Cell("none"))
+        text = cell(found.get(f"sensitivity/{label}"), as_percent=True, missing="too few")
+        small = f"{text.small}\nn = {thousands(count)}".strip()
+        row.append(Cell(text.text, small) if count else Cell("none"))
     return tuple(row)
 
 

@@ -67,13 +67,13 @@ def _largest(known: Facts) -> str:
     chosen = sure or gaps
     name = max(chosen, key=lambda key: chosen[key]["value"])
     gap = chosen[name]
-    told = (
+    text = (
         f"The largest gap{'' if sure else ' (none is beyond chance)'} is by {known[name]['title']}: "
         f"{figure_name(gap['figure'])} is {value(gap['figure'], gap['lowest']['value'])} for {gap['lowest']['group']} "
         f"and {value(gap['figure'], gap['highest']['value'])} for {gap['highest']['group']}."
     )
     return (
-        told + " A gap may come from the source of the images or from who is in a group, not from the attribute itself."
+        text + " A gap may come from the source of the images or from who is in a group, not from the attribute itself."
     )
 
 
@@ -83,8 +83,8 @@ def _gaps(known: Facts) -> Table:
     for a in known.values():
         shown = sum(1 for group in a["groups"].values() if "hidden" not in group)
         hidden = len(a["groups"]) - shown
-        told = f"{shown}" + (f", {hidden} hidden" if hidden else "")
-        rows.append(cells(a["title"], told, thousands(a["not_stated"]), *_gap(a["gap"])))
+        text = f"{shown}" + (f", {hidden} hidden" if hidden else "")
+        rows.append(cells(a["title"], text, thousands(a["not_stated"]), *_gap(a["gap"])))
     return Table("Largest gap of each attribute", head, tuple(rows))
 
 
@@ -100,8 +100,8 @@ def _gap(gap: Facts | None) -> tuple[Cell, ...]:
 def _title(attribute: Facts) -> str:
     names = ", ".join(attribute["groups"])
     title = attribute["title"]
-    told = names if len(names) < 50 else f"{len(attribute['groups'])} groups"
-    return f"{title[0].upper()}{title[1:]}: {told}"
+    text = names if len(names) < 50 else f"{len(attribute['groups'])} groups"
+    return f"{title[0].upper()}{title[1:]}: {text}"
 
 
 def _groups(m: Facts, attribute: Facts) -> Table:

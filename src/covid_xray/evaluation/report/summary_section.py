@@ -27,12 +27,12 @@ def summary(m: Facts) -> Section:
     """Summarise what was tested, the results, the warnings, and the limits."""
     alerts = [Text(text, "alert") for text in (m["banner"], m["confounded"]) if text]
     beware = Bullets(tuple(m["warnings"]), "Before believing these figures", beware=True) if m["warnings"] else None
-    told = sentences(m)
+    sentence = sentences(m)
     blocks = flatten(
         alerts,
         Text(f"{describe_test(m)} {_main(m)}"),
         Cards((_f1(m), _auroc(m), _worst(m), _no_lung(m))),
-        Bullets(tuple(told), "In whole numbers") if told else None,
+        Bullets(tuple(sentence), "In whole numbers") if sentence else None,
         beware,
         Bullets(tuple(limitations(m)), "What it cannot do"),
     )
@@ -144,12 +144,12 @@ def _no_lung(m: Facts) -> Card:
     best = m["baselines"]["best"]
     figure = best["figures"]["macro_f1"]
     beyond = m["figures"]["macro_f1"]["value"] - figure["value"]
-    told = (
+    text = (
         f"At most the {beyond:+.3f} beyond it can come from the lungs."
         if beyond > 0
         else "The network is not better than that."
     )
-    return Card(title, decimal(figure["value"]), f"{best['name']} ({span(figure)}): had without seeing a lung. {told}")
+    return Card(title, decimal(figure["value"]), f"{best['name']} ({span(figure)}): had without seeing a lung. {text}")
 
 
 def _main(m: Facts) -> str:
