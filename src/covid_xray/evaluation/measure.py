@@ -50,10 +50,7 @@ def measure(
         manifest: what was evaluated, with patients, sources and quarantine.
         model: name, version and hash of the network.
         rounds, seed: of the bootstrap.
-        prevalence: class mix of a population to evaluate for, such as `covid=0.05,virus=0.1`.
-
-    Raises:
-        UsageError: an invalid prevalence.
+        prevalence: class mix of a population, such as `covid=0.05,virus=0.1`; `UsageError` where invalid.
     """
     groups = patient_groups(predictions, manifest)
     labels, p = predictions.labels, predictions.probabilities

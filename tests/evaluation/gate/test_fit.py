@@ -10,8 +10,8 @@ from covid_xray.evaluation.gate.fit import (
     choose_thresholds,
     describe_gate,
     fit_gate,
+    fit_statistics,
     objections,
-    statistics,
     values_held_out,
     values_left_out,
     values_of,
@@ -74,7 +74,9 @@ def test_fitting_twice_gives_the_same_gate(known, fresh):
 
 
 def test_held_out_images_lie_further_away_than_fitted_ones(known):
-    inside = values_of(open_gate({"version": 1, **statistics(known), "thresholds": dict.fromkeys(CHECKS, 0)}), known)
+    inside = values_of(
+        open_gate({"version": 1, **fit_statistics(known), "thresholds": dict.fromkeys(CHECKS, 0)}), known
+    )
     outside = values_held_out(known)
     assert outside.checks["layout"].mean() > 1.1 * inside.checks["layout"].mean()
     assert np.median(outside.checks["layout"]) > np.median(inside.checks["layout"])
@@ -86,7 +88,9 @@ def test_one_patient_is_never_on_both_sides(known, monkeypatch):
     members = np.array([f"p{i // 5}" for i in range(len(known))])
     grouped = type(known)(known.looks, known.embeddings, known.labels, members)
     seen = []
-    monkeypatch.setattr(fit, "statistics", lambda part, pieces: seen.append(set(part.members)) or statistics(part))
+    monkeypatch.setattr(
+        fit, "fit_statistics", lambda part, pieces: seen.append(set(part.members)) or fit_statistics(part)
+    )
     monkeypatch.setattr(fit, "values_of", lambda gate, part: seen.append(set(part.members)) or values_of(gate, part))
     values_held_out(grouped)
     assert len(seen) == 10
@@ -129,7 +133,7 @@ def test_the_covariance_is_that_of_scikit_learn(known):
     from covid_xray.inference.gate_features import layout
 
     features = layout(known.thumbnails)
-    stored = unpacked(statistics(known)["layout"]["precision"])
+    stored = unpacked(fit_statistics(known)["layout"]["precision"])
     expected = LedoitWolf().fit(features).precision_
     np.testing.assert_allclose(stored, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
 
@@ -152,7 +156,7 @@ def test_a_source_is_judged_by_statistics_that_hold_none_of_its_patients_or_copi
     members = np.where(np.arange(220) == 219, large.members[0], large.members)  # a copy of a film of the north
     named = type(large)(large.looks, large.embeddings, large.labels, members, sources)
     learnt = []
-    monkeypatch.setattr(fit, "statistics", lambda part, pieces: learnt.append(part) or statistics(part))
+    monkeypatch.setattr(fit, "fit_statistics", lambda part, pieces: learnt.append(part) or fit_statistics(part))
     found = values_left_out(named)
     assert {name: len(one.restored) for name, one in found.items()} == {"source north": 105, "source south": 115}
     for part, one in zip(learnt, ("north", "south"), strict=True):
