@@ -20,4 +20,4 @@ def test_tree_at_the_top_of_the_module_is_the_tree(kind: type[errors.CovidXrayEr
 def test_code_is_stable_unless_given() -> None:
     assert errors.BadImage("m").code == "bad-image"
     assert errors.BadImage("m", code="truncated").code == "truncated"
-    assert str(errors.BadImage("expected a PNG. Received: HTML")) == "expected a PNG. Received: HTML"
+    assert str(errors.BadImage("Not a PNG: HTML")) == "Not a PNG: HTML"

@@ -1,4 +1,4 @@
-"""Chest X-rays as COVID-19, normal or viral pneumonia. For research, never for diagnosis.
+"""Classify chest X-rays as COVID-19, normal or viral pneumonia. For research, never for diagnosis.
 
     from covid_xray import Predictor
 
@@ -6,16 +6,15 @@
     for finding in predictor.predict_many(["a.png", "b.dcm"]):
         print(finding.image, finding.label, finding.probabilities)
 
-`Predictor`, `Radiograph` and `load_bundle` are imported when they are first asked for, so that `import covid_xray` and
-`covid-xray --help` cost nothing.
+`Predictor`, `Radiograph` and `load_bundle` are imported on first use, so that `covid-xray --help` starts at once.
 """
 
 import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-# Nothing leaves the machine: since 1.29 ONNX Runtime tells its maker about every session, unless this is set before it
-# is loaded. Somebody who loaded it before us gets what can still be switched off.
+# Nothing leaves the machine: since 1.29 ONNX Runtime reports every session to its maker unless this is set before it
+# is loaded. When it was loaded before, what can still be switched off is.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 if "onnxruntime" in sys.modules:
     sys.modules["onnxruntime"].disable_telemetry_events()

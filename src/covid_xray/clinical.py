@@ -1,8 +1,7 @@
-"""What is known of a patient besides the picture: one table of fields with units and ranges, and the reading of values.
+"""Define the clinical fields of a patient with units and ranges, and read their values.
 
-The command line, CSV columns, the API (`clinical_record`) and `bundle.json` all take names, units and ranges from
-`FIELDS`. Plain dataclasses and no pydantic, so that a prediction does not wait for it. A value outside its range is
-refused, with a guess at the unit that was meant: nothing is ever converted in silence.
+The command line, CSV columns, the API (`clinical_record`) and `bundle.json` all use `FIELDS`. A value out of range is
+refused with a guess at its unit, never converted. No pydantic here, since importing it delays a prediction.
 """
 
 import math
@@ -17,21 +16,21 @@ ABSENT = {"", "nan", "none", "null", "na", "n/a", "unknown", "?"}
 YES, NO = {"y", "yes", "true", "1"}, {"n", "no", "false", "0"}
 COUNT = "10^9/L"
 COUNT_SPELLINGS = ("10^9/l", "10e9/l", "x10^9/l", "g/l", "k/ul", "k/µl", "/nl")
-ROUNDING = 1.05  # the parts of a blood count may exceed the whole by so much
+ROUNDING = 1.05  # the parts of a blood count may exceed the whole by this factor
 
 
 @dataclass(frozen=True)
 class Field:
-    """One thing that may be known of a patient.
+    """One clinical field.
 
     Args:
         name: key of records, column of tables, and with hyphens the option of `covid-xray predict`.
-        title: for people.
-        unit: of the value; "" for a yes or no.
-        low, high: smallest and largest value that is accepted.
-        codes: words and the numbers they stand for; empty for a measured number.
+        title: name for people.
+        unit: unit of the value; "" for coded fields.
+        low, high: accepted range.
+        codes: words and their numbers; empty for a measured number.
         aliases: other names of the column in tables.
-        spellings: ways to write the unit behind the number.
+        spellings: accepted spellings of the unit, in lower case.
         symptom: whether it is one of `--symptoms`.
     """
 
@@ -46,11 +45,9 @@ class Field:
     symptom: bool = False
 
     @property
-    def expected(self) -> str:
-        """What a value may be, for messages: `SpO2 in percent, 50 to 100`."""
-        if self.codes:
-            return f"{self.title} as {' or '.join(_words(self))}"
-        return f"{self.title} in {self.unit}, {self.low:g} to {self.high:g}"
+    def accepted(self) -> str:
+        """The accepted values in words: `F or M`, `50 to 100 percent`."""
+        return " or ".join(_words(self)) if self.codes else f"{self.low:g} to {self.high:g} {self.unit}"
 
 
 _FLAG = {**dict.fromkeys(YES, 1.0), **dict.fromkeys(NO, 0.0)}
@@ -91,19 +88,19 @@ Record = dict[str, float]
 
 
 def record(values: Mapping[str, object]) -> Record:
-    """A checked record: the fields that are stated, as numbers in the units of `FIELDS` (F and no are 0, M and yes 1).
+    """Check clinical values and return them as numbers in the units of `FIELDS` (F and no are 0, M and yes 1).
 
     Args:
-        values: field to number, text or `None`; what is absent (`None`, "", "unknown") is left out.
+        values: field to number, text or `None`; absent values (`None`, "", "unknown") are left out.
 
     Raises:
-        UsageError: a field that does not exist.
-        InputRefused: values that are none, or out of range (code `clinical-value`), or blood counts that contradict
-            each other (`clinical-conflict`). The message names every one of them.
+        UsageError: an unknown field.
+        InputRefused: unreadable or out of range (code `clinical-value`), or contradictory blood counts
+            (`clinical-conflict`). The message lists all of them.
     """
     unknown = [name for name in values if name not in BY_NAME]
     if unknown:
-        raise UsageError(f"expected clinical fields of {', '.join(BY_NAME)}. Received: {unknown[0]!r}")
+        raise UsageError(f"Unknown clinical field {unknown[0]!r}. Known fields: {', '.join(BY_NAME)}.")
     found: Record = {}
     problems = []
     for each in FIELDS:
@@ -115,16 +112,16 @@ def record(values: Mapping[str, object]) -> Record:
         if value is not None:
             found[each.name] = value
     if problems:
-        raise InputRefused("; ".join(problems), code="clinical-value")
+        raise InputRefused(" ".join(problems), code="clinical-value")
     check_counts(found)
     return found
 
 
 def read(field: Field, value: object) -> float | None:
-    """One value as a number in the unit of its field, `None` where it is absent.
+    """Return `value` as a number in the unit of its field, or `None` where it is absent.
 
     Raises:
-        InputRefused: not a value of this field; the message gives unit and range, and the unit that it looks like.
+        InputRefused: not a value of this field; the message gives range and unit, and the unit it looks like.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -134,21 +131,22 @@ def read(field: Field, value: object) -> float | None:
     if field.codes:
         return _coded(field, text)
     number, unit = _number(field, text)
-    hint = _foreign(field, unit) or _meant(field, number)
+    hint = _other_unit(field, unit) or _likely_unit(field, number)
     if hint or not field.low <= number <= field.high:
-        raise _refused(field, f"{number:g}{' ' + unit if unit in field.spellings else ''}{hint}")
+        stated = f"{number:g}{' ' + unit if unit in field.spellings else ''}"
+        raise _refusal(field, f"{stated}{hint}" if hint else f"{stated} is out of range")
     return number
 
 
 def symptoms(text: str) -> dict[str, str]:
-    """`fever,cough,no-diarrhoea` as yes and no; a symptom that is not named stays unknown. Raises `UsageError`."""
+    """Read `fever,cough,no-diarrhoea` as yes and no; unnamed symptoms stay unknown. Raises `UsageError`."""
     found: dict[str, str] = {}
     for part in filter(None, (piece.strip().lower() for piece in text.split(","))):
         name = part.removeprefix("no-").replace("-", "_").replace(" ", "_")
         if name not in SYMPTOMS or name in found:
             raise UsageError(
-                f"expected --symptoms of {', '.join(SYMPTOMS)}, each once, with no- before those that are absent. "
-                f"Received: {part!r}"
+                f"--symptoms: unknown or repeated {part!r}. Give each of {', '.join(SYMPTOMS)} at most once, with no- "
+                "before those that are absent."
             )
         found[name] = "no" if part.startswith("no-") else "yes"
     return found
@@ -160,24 +158,24 @@ def check_counts(known: Mapping[str, float]) -> None:
     parts = known.get("neutrophils", 0.0) + known.get("lymphocytes", 0.0)
     if whole is not None and parts > ROUNDING * whole:
         raise InputRefused(
-            f"expected neutrophils and lymphocytes of at most the leukocytes, {whole:g} {COUNT}. Received: {parts:g} "
-            "together; are they percentages?",
+            f"Neutrophils and lymphocytes together ({parts:g}) exceed the leukocytes ({whole:g} {COUNT}). Give all "
+            f"three in {COUNT}, not in percent.",
             code="clinical-conflict",
         )
 
 
 def remarks(known: Mapping[str, float]) -> tuple[str, ...]:
-    """What is possible but rare enough to be asked about."""
+    """Return questions about values that are possible but rare."""
     found = []
     if known.get("spo2", 100) < 70:
         found.append("SpO2 below 70 % is rare: is it the oxygen pressure (PaO2) in mmHg?")
     if known.get("age", 100) < 1:
-        found.append("age below one year: it is read in years")
+        found.append("Age below one year is rare: is it in years?")
     return tuple(found)
 
 
 def shown(name: str, value: float) -> str:
-    """A value for people: `63 years`, `M`, `91 percent`, `yes`."""
+    """Format a value for people: `63 years`, `M`, `91 percent`, `yes`."""
     field = BY_NAME[name]
     if field.codes:
         return _words(field)[int(value)]
@@ -190,62 +188,50 @@ def _words(field: Field) -> tuple[str, str]:
 
 def _coded(field: Field, text: str) -> float:
     if text not in field.codes:
-        raise _refused(field, "something else")
+        raise _refusal(field, "Unknown value")
     return field.codes[text]
 
 
 def _number(field: Field, text: str) -> tuple[float, str]:
     match = re.fullmatch(r"([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(\s+\S.*|[^\d\s.,+-].*)?", text)
     if not match:
-        comma = " with a decimal comma; write a point" if re.fullmatch(r"\d+,\d+", text) else ""
-        raise _refused(field, f"{'a number' if comma else 'no number'}{comma}")
+        comma = re.fullmatch(r"\d+,\d+", text)
+        raise _refusal(field, "Decimal comma (write a point)" if comma else "Not a number")
     return float(match[1]), (match[2] or "").strip()
 
 
-def _foreign(field: Field, unit: str) -> str:
-    """A unit that was written behind the number and is not that of the field."""
+def _other_unit(field: Field, unit: str) -> str:
+    """Describe the unit written behind the number if it is not the field's; else ""."""
     if not unit or unit in field.spellings or unit == field.unit.lower():
         return ""
     known = {"f": "degrees Fahrenheit", "°f": "degrees Fahrenheit", "mmhg": "a pressure in mmHg", "kpa": "a pressure"}
-    return f" in another unit ({known[unit]})" if unit in known else " in another unit"
+    return f" is in another unit ({known[unit]})" if unit in known else " is in another unit"
 
 
-def _meant(field: Field, number: float) -> str:
-    """What a number out of range looks like; "" for one inside it."""
+def _likely_unit(field: Field, number: float) -> str:
+    """Describe what an out-of-range number looks like, as ` looks like kelvin (...)`; "" without a guess."""
     if field.low <= number <= field.high:
         return ""
-    guess: dict[str, Any] = {
-        "temperature": _temperature, "spo2": _saturation, "age": _age,
-        "leukocytes": _cells, "neutrophils": _cells, "lymphocytes": _cells,
-    }  # fmt: skip
-    return guess[field.name](number) if field.name in guess else ""
+    fahrenheit, kelvin = f"{(number - 32) / 1.8:.1f}", f"{number - 273.15:.1f}"
+    cells = (
+        (150, math.inf, f"cells per microlitre ({number / 1000:g} {COUNT})"),
+        (0, 150, "a percentage of the leukocytes"),
+    )
+    guesses: dict[str, tuple[tuple[float, float, str], ...]] = {
+        "temperature": (
+            (86, 113, f"degrees Fahrenheit ({fahrenheit} degrees Celsius)"),
+            (300, 320, f"kelvin ({kelvin} degrees Celsius)"),
+        ),
+        "spo2": (
+            (0, 1, f"a fraction ({100 * number:g} percent)"),
+            (1, math.inf, "an oxygen pressure (PaO2) in mmHg or kPa"),
+        ),
+        "age": ((1900, 2100, "a year of birth"), (0, math.inf, "months or days")),
+        **dict.fromkeys(("leukocytes", "neutrophils", "lymphocytes"), cells),
+    }
+    likely = (text for low, high, text in guesses.get(field.name, ()) if number > 0 and low <= number <= high)
+    return next((f" looks like {text}" for text in likely), "")
 
 
-def _temperature(number: float) -> str:
-    if 86 <= number <= 113:
-        return f", which looks like degrees Fahrenheit ({(number - 32) / 1.8:.1f} degrees Celsius)"
-    if 300 <= number <= 320:
-        return f", which looks like kelvin ({number - 273.15:.1f} degrees Celsius)"
-    return ""
-
-
-def _saturation(number: float) -> str:
-    if 0 < number <= 1:
-        return f", which looks like a fraction ({100 * number:g} percent)"
-    return ", which looks like an oxygen pressure (PaO2) in mmHg or kPa" if number > 1 else ""
-
-
-def _age(number: float) -> str:
-    if 1900 <= number <= 2100:
-        return ", which looks like a year of birth"
-    return ", which looks like months or days" if number > 0 else ""
-
-
-def _cells(number: float) -> str:
-    if number >= 150:
-        return f", which looks like cells per microlitre ({number / 1000:g} {COUNT})"
-    return ", which looks like a percentage of the leukocytes" if number > 0 else ""
-
-
-def _refused(field: Field, received: str) -> InputRefused:
-    return InputRefused(f"expected {field.expected}. Received: {received}", code="clinical-value")
+def _refusal(field: Field, problem: str) -> InputRefused:
+    return InputRefused(f"{field.title}: {problem}. Accepted: {field.accepted}.", code="clinical-value")

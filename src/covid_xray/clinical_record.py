@@ -1,7 +1,4 @@
-"""The clinical fields as a pydantic model, for the API and for who builds records in Python.
-
-Names, units, ranges and the reading of values come from `clinical.FIELDS`; nothing is said twice.
-"""
+"""Build the pydantic model of the clinical fields from `clinical.FIELDS`, for the API and for Python callers."""
 
 from typing import Annotated, Any
 
@@ -11,31 +8,28 @@ from covid_xray import clinical
 from covid_xray.errors import InputRefused
 
 
-def _reading(field: clinical.Field) -> Any:
-    def value(given: object) -> float | None:
+def _annotation(field: clinical.Field) -> Any:
+    def read(value: object) -> float | None:
         try:
-            return clinical.read(field, given)
+            return clinical.read(field, value)
         except InputRefused as error:
             raise ValueError(error.message) from None
 
-    return pydantic.BeforeValidator(value, json_schema_input_type=float | bool | str | None)
-
-
-def _annotation(field: clinical.Field) -> Any:
-    about = pydantic.Field(
-        description=f"{field.expected[0].upper()}{field.expected[1:]}.",
+    validator = pydantic.BeforeValidator(read, json_schema_input_type=float | bool | str | None)
+    description = pydantic.Field(
+        description=f"{field.title[0].upper()}{field.title[1:]}: {field.accepted}.",
         json_schema_extra={"unit": field.unit, "minimum": field.low, "maximum": field.high},
     )
-    return Annotated[float | None, _reading(field), about]
+    return Annotated[float | None, validator, description]
 
 
-class _Checked(pydantic.BaseModel):
-    """What the fields below share: frozen, strict about names, blood counts that fit each other."""
+class _Record(pydantic.BaseModel):
+    """Base of `ClinicalRecord`: frozen, no unknown names, consistent blood counts."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     @pydantic.model_validator(mode="after")
-    def _fits(self) -> "_Checked":
+    def _check_counts(self) -> "_Record":
         try:
             clinical.check_counts(self.known)
         except InputRefused as error:
@@ -44,14 +38,14 @@ class _Checked(pydantic.BaseModel):
 
     @property
     def known(self) -> clinical.Record:
-        """The fields that are stated, as numbers: what `Predictor.join` takes."""
+        """The stated fields as numbers."""
         return {name: value for name, value in self.model_dump().items() if value is not None}
 
 
 _FIELDS: dict[str, Any] = {field.name: (_annotation(field), None) for field in clinical.FIELDS}
 ClinicalRecord = pydantic.create_model(
     "ClinicalRecord",
-    __base__=_Checked,
-    __doc__="What is known of a patient besides the picture; every field may be left out.",
+    __base__=_Record,
+    __doc__="Clinical data of a patient; every field may be left out.",
     **_FIELDS,
 )

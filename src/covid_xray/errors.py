@@ -1,4 +1,4 @@
-"""The exceptions that covid-xray raises on purpose, and what each means to a shell, an HTTP client and a DICOM peer.
+"""Define the exceptions of covid-xray with their exit codes, HTTP statuses and DICOM statuses.
 
     CovidXrayError              exit 1   HTTP 500   DICOM 0x0110 processing failure
     ├── UsageError              exit 2   HTTP 400   DICOM 0x0110
@@ -17,13 +17,13 @@
     │   └── NotLoggedIn         exit 2   HTTP 401   DICOM 0x0124
     └── MissingPackage          exit 1   HTTP 501   DICOM 0x0110
 
-Messages are safe to show and to log: they say what was expected and what was received, and never hold
+A message names the problem, then what is accepted, then what to do. It is safe to show and to log: it never holds
 pixel data, DICOM values or the text of a decoder's own exception.
 """
 
 
 class CovidXrayError(Exception):
-    """Root of the tree. `code` is a stable slug for programs, `message` a sentence for people."""
+    """Base class of all errors: `code` is a stable slug for programs, `message` a sentence for people."""
 
     exit_code = 1
     http_status = 500
@@ -37,7 +37,7 @@ class CovidXrayError(Exception):
 
 
 class UsageError(CovidXrayError):
-    """The command, option or setting itself is wrong."""
+    """A command, option or setting is wrong."""
 
     exit_code = 2
     http_status = 400
@@ -45,7 +45,7 @@ class UsageError(CovidXrayError):
 
 
 class InputRefused(CovidXrayError):
-    """The command is fine, what it was given is not."""
+    """An input file or value is not acceptable."""
 
     exit_code = 3
     http_status = 422
@@ -54,26 +54,26 @@ class InputRefused(CovidXrayError):
 
 
 class BadImage(InputRefused):
-    """Bytes that cannot be made into one grey radiograph. The code says which rule they broke."""
+    """The bytes cannot be decoded into one grey radiograph; `code` says why."""
 
     dicom_status = 0xC210
     default_code = "bad-image"
 
 
 class BadManifest(InputRefused):
-    """A table or folder that does not describe a usable data set."""
+    """A table or folder does not describe a usable data set."""
 
     default_code = "bad-manifest"
 
 
 class BadSplit(InputRefused):
-    """A split that is impossible, or that puts one patient or radiograph on two sides."""
+    """A split is impossible, or puts one patient or radiograph into two parts."""
 
     default_code = "bad-split"
 
 
 class BadBundle(InputRefused):
-    """A bundle that is missing, altered or not of this format. It never answers."""
+    """A bundle is missing, altered or of another format, and must not be used for predictions."""
 
     http_status = 503
     dicom_status = 0x0110
@@ -81,7 +81,7 @@ class BadBundle(InputRefused):
 
 
 class PartlyDone(CovidXrayError):
-    """The work went on to its end, but some items failed; each is named where the results are."""
+    """The work was finished, but some items failed; each is named in the results."""
 
     exit_code = 4
     http_status = 207
@@ -90,7 +90,7 @@ class PartlyDone(CovidXrayError):
 
 
 class Busy(CovidXrayError):
-    """Somebody else holds the folder or the queue. `retry_after`: seconds after which another try makes sense."""
+    """The folder or the queue is in use. `retry_after`: seconds to wait before another try."""
 
     http_status = 503
     dicom_status = 0xA700
@@ -103,7 +103,7 @@ class Busy(CovidXrayError):
 
 
 class TooOften(Busy):
-    """One client asks more often than it may."""
+    """One client sent more requests than its rate limit allows."""
 
     http_status = 429
     default_code = "too-often"
@@ -111,7 +111,7 @@ class TooOften(Busy):
 
 
 class StoreFull(CovidXrayError):
-    """The disk or the quota of the store is full; nothing was stored."""
+    """The disk or the store's quota is full; nothing was stored."""
 
     http_status = 507
     dicom_status = 0xA700
@@ -119,14 +119,14 @@ class StoreFull(CovidXrayError):
 
 
 class TooSlow(CovidXrayError):
-    """What was being sent did not arrive in time; nothing was stored."""
+    """The request body did not arrive in time; nothing was stored."""
 
     http_status = 408
     default_code = "too-slow"
 
 
 class NotFound(CovidXrayError):
-    """There is nothing under this name or number, or no longer."""
+    """The requested item does not exist, or no longer."""
 
     exit_code = 3
     http_status = 404
@@ -134,7 +134,7 @@ class NotFound(CovidXrayError):
 
 
 class NotAllowed(CovidXrayError):
-    """Who asks is known, or need not be, but may not do this."""
+    """The caller has no permission for this action."""
 
     exit_code = 2
     http_status = 403
@@ -143,14 +143,14 @@ class NotAllowed(CovidXrayError):
 
 
 class NotLoggedIn(NotAllowed):
-    """Who asks must say who they are first."""
+    """The caller must authenticate first."""
 
     http_status = 401
     default_code = "not-logged-in"
 
 
 class MissingPackage(CovidXrayError):
-    """An optional package is not installed; the message names the extra that brings it."""
+    """An optional package is not installed; the message names the extra that installs it."""
 
     http_status = 501
     default_code = "missing-package"

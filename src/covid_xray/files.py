@@ -1,6 +1,6 @@
-"""Files that are either the old one or the new one, never half of each.
+"""Write files and folders atomically, read them with a size limit, hash and lock them.
 
-Writers go to a temporary name in the same folder, fsync, rename, then fsync the folder. Readers are bounded.
+Writers use a temporary name in the same folder, fsync it, rename it, then fsync the folder.
 """
 
 import contextlib
@@ -15,29 +15,26 @@ from typing import Any
 from covid_xray import partial
 from covid_xray.errors import Busy, InputRefused
 
-CHUNK = 1 << 20
+CHUNK = 1 << 20  # bytes
 
 
 def sha256_bytes(data: bytes) -> str:
-    """SHA-256 of `data` as 64 hexadecimal digits."""
+    """Return the SHA-256 of `data` as 64 hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file as 64 hexadecimal digits, read in chunks of 1 MiB."""
-    digest = hashlib.sha256()
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_bounded(path: Path, *, limit: int) -> bytes:
-    """The file's bytes. Raises `InputRefused` (code `too-large`) when it holds more than `limit` bytes."""
+    """Return the file's bytes. Raises `InputRefused` (code `too-large`) when there are more than `limit`."""
     with path.open("rb") as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
-        raise InputRefused(f"expected a file of at most {limit:,} bytes. Received: a larger one", code="too-large")
+        raise InputRefused(f"The file is larger than {limit:,} bytes.", code="too-large")
     return data
 
 
@@ -52,10 +49,7 @@ def fsync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success fsync it and rename it over `path`, on failure remove it.
-
-    The temporary name keeps the suffix of `path`, since some writers choose the format by it.
-    """
+    """Yield a temporary path with the same suffix; on success rename it over `path`, on failure remove it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with partial.for_file(path) as temporary, _naming(path):
         yield temporary
@@ -67,10 +61,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `folder`; on success its files are fsynced and it takes the name.
+    """Yield an empty temporary folder; on success fsync its files and give it the name `folder`.
 
-    A folder of that name that was there before changes places with it in one step and is removed last. What killed
-    processes left of earlier attempts is cleared first.
+    An existing folder of that name is exchanged in one step and removed last. Leftovers of killed processes are
+    removed first.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial.recover(folder)
@@ -89,16 +83,13 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON with a final newline, atomically. NaN is refused (it is not JSON)."""
+    """Write `value` as indented JSON, atomically. Raises `ValueError` for NaN, which is not JSON."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process; raises `Busy` naming the holder when another process has it.
-
-    The lock is the kernel's (flock), so a killed process leaves none behind.
-    """
+    """Lock `folder` for this process by flock, which ends with the process. Raises `Busy` with the holder's id."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+", encoding="utf-8") as stream:
         try:
@@ -106,7 +97,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
         except OSError:
             stream.seek(0)
             holder = stream.read().strip() or "unknown"
-            raise Busy(f"expected {folder} to be free. Received: it is in use by process {holder}") from None
+            raise Busy(f"{folder} is in use by process {holder}. Wait until it ends.") from None
         stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
@@ -125,7 +116,7 @@ def _fsync_tree(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """A full disk or a failing one is reported with the name of what could not be written."""
+    """Add the name of the target to an `OSError` without one, such as a full disk."""
     try:
         yield
     except OSError as error:
@@ -135,5 +126,5 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def shown(text: object) -> str:
-    """Text that can be written as UTF-8: file names may hold bytes that are no character."""
+    """Return `text` with bytes that are no UTF-8 escaped, as in some file names."""
     return str(text).encode("utf-8", errors="backslashreplace").decode("utf-8")

@@ -1,7 +1,4 @@
-"""What a file from outside may cost. One place for every door: folder, upload, DICOM.
-
-A plain dataclass and no pydantic settings, so that a prediction does not wait a quarter of a second for them.
-"""
+"""Define the limits for untrusted files. A plain dataclass, since importing pydantic costs a quarter of a second."""
 
 from dataclasses import dataclass
 
@@ -11,7 +8,7 @@ GiB = 1 << 30
 
 @dataclass(frozen=True)
 class Limits:
-    """Largest (and smallest) values that are accepted."""
+    """Largest (and smallest) accepted values."""
 
     upload_bytes: int = 20 * MiB
     pixels: int = 40_000_000

@@ -1,6 +1,6 @@
-"""Files and folders that are being written: a name beside the final one, a lock that dies with its writer, the swap.
+"""Create locked temporary files and folders beside their final path, swap folders, and remove leftovers.
 
-A path in; a temporary path out, called `.partial-<8 hex digits>-<name>`, that nobody clears while its writer lives.
+Temporary paths are called `.partial-<8 hex digits>-<name>`; a flock keeps them from removal while the writer lives.
 """
 
 import contextlib
@@ -19,35 +19,30 @@ _LEFTOVER = re.compile(r"\.partial-[0-9a-f]{8}-(?P<name>.+)", re.DOTALL)
 
 
 def for_file(path: Path) -> contextlib.AbstractContextManager[Path]:
-    """A new empty file beside `path` while the context lasts; whatever has its name at the end is removed."""
-    return _claimed(path, lambda temporary: temporary.touch(exist_ok=False), flags=os.O_RDWR)
+    """Create an empty temporary file beside `path`; remove whatever has its name when the context ends."""
+    return _locked(path, lambda temporary: temporary.touch(exist_ok=False), flags=os.O_RDWR)
 
 
 def for_folder(path: Path) -> contextlib.AbstractContextManager[Path]:
-    """As `for_file`, a new empty folder."""
-    return _claimed(path, Path.mkdir, flags=os.O_RDONLY)
+    """Create an empty temporary folder beside `path`; remove whatever has its name when the context ends."""
+    return _locked(path, Path.mkdir, flags=os.O_RDONLY)
 
 
 def clear(folder: Path, *, name: str | None = None) -> list[Path]:
-    """Remove what killed processes left half written in `folder`; returns what was removed.
-
-    Args:
-        folder: looked at, not below.
-        name: only attempts at this name; default: at any.
-    """
+    """Remove leftovers of killed writers in `folder` (of the target `name` only, if given); return their paths."""
     removed = []
     for path in sorted(folder.glob(".partial-*")):
         found = _LEFTOVER.fullmatch(path.name)
-        if found and name in (None, found["name"]) and _is_dead(path):
+        if found and name in (None, found["name"]) and _remove_unlocked(path):
             removed.append(path)
     return removed
 
 
 def swap(new: Path, path: Path) -> None:
-    """Give the folder `new` the name `path`; what had that name gets the name `new`, or is gone.
+    """Give the folder `new` the name `path`; the old folder `path` gets the name `new` or is removed.
 
-    One step where the system has renameat2 (Linux); elsewhere two, between which a crash leaves the old folder as
-    `.former-<name>`, where `recover` finds it.
+    One step where the system has renameat2 (Linux); elsewhere two, and a crash between them leaves the old folder as
+    `.former-<name>` for `recover`.
     """
     if not path.exists():
         new.replace(path)
@@ -63,7 +58,7 @@ def swap(new: Path, path: Path) -> None:
 
 
 def recover(path: Path) -> None:
-    """Undo a `swap` in two steps that a crash cut in half; the caller is the only writer of `path`."""
+    """Repair a `swap` in two steps that a crash interrupted; the caller must be the only writer of `path`."""
     former = _former(path)
     if not former.exists():
         return
@@ -74,18 +69,18 @@ def recover(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _claimed(path: Path, make: Callable[[Path], None], *, flags: int) -> Iterator[Path]:
+def _locked(path: Path, make: Callable[[Path], None], *, flags: int) -> Iterator[Path]:
     while True:
         temporary = path.with_name(f".partial-{secrets.token_hex(4)}-{path.name}")
         make(temporary)
         try:
             handle = os.open(temporary, flags)
-        except FileNotFoundError:  # cleared by somebody between the two steps: take another name
+        except FileNotFoundError:  # another process removed it between the two steps
             continue
         except BaseException:
             _remove(temporary)
             raise
-        with contextlib.suppress(OSError):  # a file system without locks: nothing is ever cleared there
+        with contextlib.suppress(OSError):  # on a file system without locks nothing is ever cleared
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink and temporary.exists():
             break
@@ -97,8 +92,8 @@ def _claimed(path: Path, make: Callable[[Path], None], *, flags: int) -> Iterato
         os.close(handle)
 
 
-def _is_dead(path: Path) -> bool:
-    """Whether no process holds `path`; if so it is removed while we hold it."""
+def _remove_unlocked(path: Path) -> bool:
+    """Remove `path` unless a process holds its lock; return whether it was removed."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
@@ -115,7 +110,7 @@ def _is_dead(path: Path) -> bool:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        for _ in range(2):  # a disk that fails once must not leave litter
+        for _ in range(2):  # a transient disk error must not leave files behind
             shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
@@ -134,7 +129,7 @@ def _renameat2() -> Callable[..., int] | None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Let two names change places in one step; False where the system or the file system cannot."""
+    """Exchange two names in one step; return False where the system or the file system cannot."""
     call = _renameat2()
     names = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), ctypes.c_uint(_RENAME_EXCHANGE))
     return call is not None and call(*names) == 0

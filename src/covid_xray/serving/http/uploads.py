@@ -65,4 +65,4 @@ def openapi_body(*, many: bool = False) -> dict[str, Any]:
 
 
 def _describe(field: clinical.Field) -> dict[str, Any]:
-    return {"type": "string", "description": f"Clinical value: {field.expected}."}
+    return {"type": "string", "description": f"{field.title}: {field.accepted}."}
