@@ -25,7 +25,7 @@ def test_what_is_stated_is_what_a_predictor_takes() -> None:
         ({"temperature": 98.6}, "Fahrenheit"),
         ({"spo2": 0.91}, "fraction"),
         ({"weight": 70}, "Extra inputs"),
-        ({"leukocytes": 4, "neutrophils": 9}, "percentages"),
+        ({"leukocytes": 4, "neutrophils": 9}, "not in percent"),
     ],
 )
 def test_what_does_not_fit_is_refused(values: dict, said: str) -> None:

@@ -74,7 +74,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_text_is_not_taken_for_a_path() -> None:
-    with pytest.raises(TypeError, match="Received: str"):
+    with pytest.raises(TypeError, match="not str"):
         decode("picture.png")
 
 
@@ -101,10 +101,11 @@ def test_whatever_a_decoder_raises_becomes_bad_image(raised: type[Exception], mo
     assert error.__context__ is None
 
 
-def test_messages_say_what_was_expected_and_received() -> None:
+def test_messages_name_the_problem_in_a_sentence() -> None:
     for data in (b"", b"?", PNG[:-1], JPEG[:-5], DICOM[:-9], drawing.dicom(GREY, bits=8, NumberOfFrames=9)):
-        assert refusal_of(data).message.startswith("expected ")
-        assert " Received: " in refusal_of(data).message
+        message = refusal_of(data).message
+        assert message[0].isupper()
+        assert message.endswith(".")
 
 
 def leaky_files() -> list[bytes]:

@@ -6,7 +6,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from covid_xray.errors import BadImage
-from covid_xray.images.greyscale import grey_table, number, read_lut, windowed
+from covid_xray.images.greyscale import apply_window, grey_table, number, read_lut
 from support import drawing
 
 
@@ -27,13 +27,13 @@ def table(bits: int = 12, *, signed: bool = False, inverted: bool = False, **val
     [(2048, 4096, 0, 4095), (2048, 1, 2047, 2048), (0, 100, -50, 49), (0, 1, -1, 0)],
 )
 def test_linear_window_ends_where_the_standard_says(centre: int, width: int, black: int, white: int) -> None:
-    assert windowed(np.array([black - 1.0, black, white, white + 1]), centre=centre, width=width).tolist() == [
+    assert apply_window(np.array([black - 1.0, black, white, white + 1]), centre=centre, width=width).tolist() == [
         0,
         0,
         1,
         1,
     ]
-    inside = windowed(np.arange(black + 1.0, white), centre=centre, width=width)
+    inside = apply_window(np.arange(black + 1.0, white), centre=centre, width=width)
     assert np.all((inside > 0) & (inside < 1))
 
 
@@ -42,13 +42,13 @@ def test_linear_window_ends_where_the_standard_says(centre: int, width: int, bla
 )
 def test_linear_exact_window_ends_where_the_standard_says(centre: int, width: int, black: float, white: float) -> None:
     values = np.array([black - 0.25, black, (black + white) / 2, white, white + 0.25])
-    assert windowed(values, centre=centre, width=width, function="LINEAR_EXACT").tolist() == [0, 0, 0.5, 1, 1]
+    assert apply_window(values, centre=centre, width=width, function="LINEAR_EXACT").tolist() == [0, 0, 0.5, 1, 1]
 
 
 def test_sigmoid_window() -> None:
     values = np.array([-1e9, 50.0, 100.0, 150.0, 1e9])
     expected = [0, 1 / (1 + np.e**2), 0.5, 1 / (1 + np.e**-2), 1]
-    assert windowed(values, centre=100, width=100, function="SIGMOID") == pytest.approx(expected, abs=1e-12)
+    assert apply_window(values, centre=100, width=100, function="SIGMOID") == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])

@@ -22,5 +22,5 @@ def test_grey_pixels_of_known_depth(dtype: type, bits: int) -> None:
     ],
 )
 def test_anything_else_is_an_error_of_the_caller(shape: tuple[int, ...], dtype: type, bits: int) -> None:
-    with pytest.raises(ValueError, match="expected H x W"):
+    with pytest.raises(ValueError, match="Give H x W"):
         Radiograph(np.zeros(shape, dtype), bits=bits)

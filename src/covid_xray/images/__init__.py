@@ -1,1 +1,1 @@
-"""Untrusted bytes in, one grey radiograph out."""
+"""Decode untrusted image files into grey radiographs."""

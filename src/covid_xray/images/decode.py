@@ -1,7 +1,7 @@
-"""The only place that opens a file from outside: PNG, JPEG or DICOM bytes in, one grey `Radiograph` out.
+"""Decode PNG, JPEG and DICOM bytes into one grey radiograph.
 
-Whatever is wrong with the bytes, the caller sees `BadImage` with a stable code and a message that is safe to show
-and to log; no decoder's exception, warning or log line gets out.
+This is the only module that opens a file from outside. Every failure is a `BadImage` with a stable code and a safe
+message; no exception, warning or log line of a decoder gets out.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ _SILENT = logging.CRITICAL + 1
 
 
 def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  # noqa: B008  (frozen)
-    """The radiograph in a file or in bytes: lungs dark, bones bright, upright, grey.
+    """Decode a file or bytes into a radiograph: lungs dark, bones bright, upright, grey.
 
-    The format is told by the magic bytes, never by the name. 8-bit files give `uint8`; 16-bit PNG and DICOM of more
-    than 8 bits give `uint16` with `bits` saying where white is.
+    The magic bytes decide the format, never the name. 8-bit files give `uint8`; 16-bit PNG and DICOM of more than
+    8 bits give `uint16` with white at `2 ** bits - 1`.
 
     Raises:
         BadImage: always with one of these codes.
@@ -35,48 +35,46 @@ def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  #
             its limits: `too-many-pixels`, `several-frames`, `unsupported-bits`, `too-complex`
             its state: `truncated`, `checksum`, `damaged`, `no-pixels`, `decoder-failed`, `decode-memory`
             DICOM: `unsupported-transfer-syntax`, `unsupported-photometric`, `missing-decoder`
-        TypeError: `source` is neither a path nor bytes; a mistake of the caller, not of the file.
+        TypeError: `source` is neither a path nor bytes.
     """
     if not isinstance(source, Path | bytes):
-        raise TypeError(f"expected a Path or bytes. Received: {type(source).__name__}")
+        raise TypeError(f"`source` must be a Path or bytes, not {type(source).__name__}")
     with contained():
         try:
             return _decode_bytes(read_source(source, limits=limits), limits=limits)
         except BadImage as error:
             refusal = error
         except MemoryError:
-            refusal = BadImage("expected an image that fits into memory. Received: a larger one", code="decode-memory")
-        except Exception as error:  # decoders raise nearly every type there is
-            refusal = BadImage(
-                f"expected an image that can be decoded. Received: one that made the decoder fail ({_kind(error)})",
-                code="decoder-failed",
-            )
-    # A new exception, outside the handlers: the decoder's own is not even its hidden context.
+            refusal = BadImage("Decoding the image needs more memory than allowed.", code="decode-memory")
+        except Exception as error:  # decoders raise nearly every type; only its name cannot hold a value of the file
+            refusal = BadImage(f"The decoder failed on this image ({type(error).__name__}).", code="decoder-failed")
+    # Raised outside the handlers, so that the decoder's exception is not even its `__context__`.
     raise BadImage(refusal.message, code=refusal.code)
 
 
 def read_source(source: Path | bytes, *, limits: Limits) -> bytes:
-    """The bytes of a file or of `source` itself, at most `limits.upload_bytes`. Raises `BadImage`."""
+    """Return the bytes of a file or `source` itself, at most `limits.upload_bytes`. Raises `BadImage`."""
+    too_large = BadImage(f"The file is larger than {limits.upload_bytes:,} bytes.", code="too-large")
     if not isinstance(source, Path):
         if len(source) > limits.upload_bytes:
-            raise _too_large(limits)
+            raise too_large
         return bytes(source)
     try:
         if not source.is_file():  # a pipe or a device could block or never end
-            raise BadImage("expected a regular file that exists. Received: none", code="unreadable-file")
+            raise BadImage("No such regular file.", code="unreadable-file")
         return read_bounded(source, limit=limits.upload_bytes)
     except OSError:
-        raise BadImage("expected a file that can be read. Received: a read error", code="unreadable-file") from None
+        raise BadImage("The file cannot be read.", code="unreadable-file") from None
     except BadImage:
         raise
     except InputRefused:
-        raise _too_large(limits) from None
+        raise too_large from None
 
 
 def is_candidate(path: Path) -> bool:
-    """Whether a folder scan takes `path` for an image: a known suffix, or none at all and DICM at byte 128.
+    """Return whether a folder scan takes `path` for an image: a known suffix, or no suffix and DICM at byte 128.
 
-    Digits behind the last dot are no suffix: many archives name DICOM files by their UID, such as 1.2.840.10008.1.
+    Digits after the last dot are no suffix: many archives name DICOM files by UID, such as 1.2.840.10008.1.
     """
     if path.suffix and not path.suffix[1:].isdigit():
         return path.suffix.lower() in SUFFIXES
@@ -89,10 +87,10 @@ def is_candidate(path: Path) -> bool:
         return False
 
 
-class _Containment:
-    """How many decodes are under way in all threads, and what to put back after the last of them.
+class _Silence:
+    """Silence warnings and loggers while any thread decodes, and restore them after the last.
 
-    `warnings.catch_warnings` alone is not safe with threads: two that overlap leave the filters of one behind.
+    `warnings.catch_warnings` alone is not thread-safe: two that overlap leave the filters of one behind.
     """
 
     def __init__(self) -> None:
@@ -117,24 +115,24 @@ class _Containment:
                 self.restore.close()
 
 
-_CONTAINMENT = _Containment()
+_SILENCE = _Silence()
 
 
 @contextlib.contextmanager
 def contained() -> Iterator[None]:
-    """Keep the warnings and log lines of decoders inside: they hold names and dates of patients."""
-    _CONTAINMENT.enter()
+    """Suppress the warnings and log lines of decoders, which may hold names and dates of patients."""
+    _SILENCE.enter()
     try:
         yield
     finally:
-        _CONTAINMENT.leave()
+        _SILENCE.leave()
 
 
 def _decode_bytes(data: bytes, *, limits: Limits) -> Radiograph:
     from covid_xray.images.raster import read_raster
 
     if not data:
-        raise BadImage("expected an image. Received: an empty file", code="empty")
+        raise BadImage("The file is empty.", code="empty")
     if data.startswith(headers.PNG_MAGIC):
         return read_raster(data, kind="PNG", limits=limits)
     if data.startswith(headers.JPEG_MAGIC):
@@ -143,19 +141,8 @@ def _decode_bytes(data: bytes, *, limits: Limits) -> Radiograph:
         from covid_xray.images.dicom import read_dicom
 
         return read_dicom(data, limits=limits)
-    raise BadImage("expected PNG, JPEG or DICOM. Received: other bytes", code="not-an-image")
+    raise BadImage("Not an image file. Give a PNG, JPEG or DICOM file.", code="not-an-image")
 
 
 def _is_dicom(data: bytes) -> bool:
     return data[_DICM_AT : _DICM_AT + 4] == b"DICM"
-
-
-def _too_large(limits: Limits) -> BadImage:
-    return BadImage(
-        f"expected a file of at most {limits.upload_bytes:,} bytes. Received: a larger one", code="too-large"
-    )
-
-
-def _kind(error: Exception) -> str:
-    """The exception's type, the only part of it that cannot hold a value of the file."""
-    return type(error).__name__

@@ -1,7 +1,7 @@
-"""DICOM bytes to one grey radiograph, through pydicom: the tags we need, then the pixels, then grey.
+"""Decode DICOM bytes into one grey radiograph with pydicom.
 
-Nothing is parsed before the transfer syntax is known to be one we accept, and no pixel is decoded before its size is
-known to be within the limits, as the tags state it and as the compressed stream states it.
+Nothing is parsed before the transfer syntax is accepted, and no pixel is decoded before the size in the tags and in
+the compressed stream is checked against the limits.
 """
 
 import io
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})  # implicit and explicit VR, little endian
 _RLE = "1.2.840.10008.1.2.5"
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-_WIDE = "JPEG Extended of 12 bits"
+_GDCM_12_BITS = "JPEG Extended of 12 bits"
 _JPEG = frozenset(
     {
         "1.2.840.10008.1.2.4.50",  # baseline, 8 bits
@@ -40,40 +40,55 @@ _LOSSY = frozenset({"1.2.840.10008.1.2.4.50", _JPEG_EXTENDED, "1.2.840.10008.1.2
 TRANSFER_SYNTAXES = frozenset({*_NATIVE, _RLE, *_JPEG, *_J2K})
 
 _SAMPLES = {  # photometric interpretation: samples of a pixel
-    "MONOCHROME1": 1,
-    "MONOCHROME2": 1,
-    "PALETTE COLOR": 1,
-    "RGB": 3,
-    "YBR_FULL": 3,
-    "YBR_FULL_422": 3,
-    "YBR_ICT": 3,
-    "YBR_RCT": 3,
+    **dict.fromkeys(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), 1),
+    **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"), 3),
 }
-_VIEWS = frozenset(  # PS3.3 C.8.11.5, and what many machines write instead; free text stays out
-    {"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"}
-)
+# PS3.3 C.8.11.5, and what many machines write instead; free text stays out
+_VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"})
 _MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1, those of pictures
-    {
-        *("CR", "DX", "RG", "XA", "RF", "MG", "IO", "PX", "CT", "MR", "US", "NM", "PT"),
-        *("ES", "XC", "GM", "SM", "OP", "OCT", "ECG", "RTIMAGE", "RTDOSE", "SC", "OT"),
-    }
+    [
+        "CR",
+        "DX",
+        "RG",
+        "XA",
+        "RF",
+        "MG",
+        "IO",
+        "PX",
+        "CT",
+        "MR",
+        "US",
+        "NM",
+        "PT",
+        "ES",
+        "XC",
+        "GM",
+        "SM",
+        "OP",
+        "OCT",
+        "ECG",
+        "RTIMAGE",
+        "RTDOSE",
+        "SC",
+        "OT",
+    ]
 )
 _TAGS = [
-    # the form of the pixels
+    # layout of the pixels
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
-    # what their values mean
+    # meaning of their values
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
     *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
     *(f"{colour}PaletteColorLookupTable{part}" for colour in greyscale.COLOURS for part in ("Descriptor", "Data")),
-    # what goes into ImageSource
+    # for ImageSource
     *("Modality", "ViewPosition", "PixelSpacing", "ImagerPixelSpacing"),
 ]
 
 
 @dataclass(frozen=True)
-class _Form:
-    """How the pixels lie in the file."""
+class _Layout:
+    """Layout of the pixels in the file."""
 
     syntax: str
     photometric: str
@@ -90,9 +105,9 @@ class _Form:
 
 
 def read_dicom(data: bytes, *, limits: Limits) -> Radiograph:
-    """The radiograph in the bytes of a DICOM file: rescaled, windowed, MONOCHROME1 inverted, colour made grey.
+    """Decode the bytes of a DICOM file: rescaled, windowed, MONOCHROME1 inverted, colour converted to grey.
 
-    `uint8` when its grey levels fit 8 bits, else `uint16` with `bits` 9..16. Modality, view position and
+    Returns `uint8` when the grey levels fit 8 bits, else `uint16` with `bits` 9..16. Modality, view position and
     spacing go into `source`; no other tag leaves this function.
 
     Raises:
@@ -101,23 +116,22 @@ def read_dicom(data: bytes, *, limits: Limits) -> Radiograph:
     syntax = transfer_syntax(data)
     if syntax not in TRANSFER_SYNTAXES:
         raise BadImage(
-            "expected an uncompressed little-endian, RLE, JPEG, JPEG-LS or JPEG 2000 file. Received: another syntax",
+            "Unsupported DICOM transfer syntax. Accepted: uncompressed little endian, RLE, JPEG, JPEG-LS, JPEG 2000.",
             code="unsupported-transfer-syntax",
         )
     import pydicom
 
     dataset = pydicom.dcmread(io.BytesIO(data), specific_tags=[*_TAGS])
-    form = _form(dataset, syntax, limits=limits)
-    plugin = _check_pixel_data(dataset, form, limits=limits)
-    pixels, bits = _grey(dataset, form, _decoded(dataset, form, plugin=plugin))
-    return Radiograph(pixels, bits=bits, source=_source(dataset, form))
+    layout = _read_layout(dataset, syntax, limits=limits)
+    plugin = _check_pixel_data(dataset, layout, limits=limits)
+    pixels, bits = _to_grey(dataset, layout, _decode_pixels(dataset, layout, plugin=plugin))
+    return Radiograph(pixels, bits=bits, source=_source(dataset, layout))
 
 
 def transfer_syntax(data: bytes) -> str:
-    """The transfer syntax UID of a DICOM file, from its meta header alone; empty where it names none.
+    """Read the transfer syntax UID from the meta header alone; "" if it is not stated. Raises `BadImage` (`truncated`).
 
-    The meta header is always explicit little endian, so a few lines read it, and a deflated file is refused before
-    anything inflates it. Raises `BadImage` (`truncated`).
+    A deflated file can so be refused before anything inflates it.
     """
     offset = 132
     while offset + 8 <= len(data):
@@ -133,66 +147,60 @@ def transfer_syntax(data: bytes) -> str:
         if element == 0x0010:
             return data[offset : offset + length].rstrip(b"\0 ").decode("ascii", "replace")
         offset += length
-    raise BadImage("expected a whole file. Received: one that breaks off", code="truncated")
+    raise headers.truncated()
 
 
-def _form(dataset: "Dataset", syntax: str, *, limits: Limits) -> _Form:
-    """The form of the pixels, refused where it breaks a limit or is none that we know."""
+def _read_layout(dataset: "Dataset", syntax: str, *, limits: Limits) -> _Layout:
+    """Read the layout of the pixels; refuse one that is unknown or exceeds a limit."""
     if "PixelData" not in dataset or "Rows" not in dataset or "Columns" not in dataset:
-        raise BadImage("expected a DICOM image. Received: an object without pixels", code="no-pixels")
+        raise BadImage("The DICOM object holds no pixels. Give an image object.", code="no-pixels")
     photometric = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
     if _SAMPLES.get(photometric) != dataset.get("SamplesPerPixel", 1):
-        raise BadImage(
-            f"expected one of {', '.join(_SAMPLES)} with its samples a pixel. Received: another",
-            code="unsupported-photometric",
-        )
+        accepted = f"Accepted: {', '.join(_SAMPLES)}."
+        raise BadImage(f"Unsupported photometric interpretation. {accepted}", code="unsupported-photometric")
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     allocated, stored = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
     frames = greyscale.number(dataset, "NumberOfFrames")
     headers.check(headers.Header(columns, rows, stored, frames=1 if frames is None else int(frames)), limits=limits)
     if allocated not in (8, 16) or not limits.min_bits <= stored <= allocated:
-        raise BadImage(
-            f"expected {limits.min_bits}..{limits.max_bits} bits stored in 8 or 16. "
-            f"Received: {stored} stored in {allocated}",
-            code="unsupported-bits",
-        )
+        accepted = f"Accepted: {limits.min_bits}..{limits.max_bits} bits stored in 8 or 16."
+        raise BadImage(f"Unsupported depth: {stored} bits stored in {allocated}. {accepted}", code="unsupported-bits")
     high = int(dataset.get("HighBit", stored - 1))
     shift = high + 1 - stored if syntax in _NATIVE and stored <= high + 1 <= allocated else 0
     signed = int(dataset.get("PixelRepresentation") or 0) == 1
-    return _Form(syntax, photometric, rows, columns, allocated, stored, shift, signed)
+    return _Layout(syntax, photometric, rows, columns, allocated, stored, shift, signed)
 
 
-def _check_pixel_data(dataset: "Dataset", form: _Form, *, limits: Limits) -> str:
-    """Compare the size in the tags with the pixel data, and with what the compressed stream says of itself.
+def _check_pixel_data(dataset: "Dataset", layout: _Layout, *, limits: Limits) -> str:
+    """Check the size in the tags against the pixel data and the compressed stream's own header.
 
-    Returns the pydicom plug-in that can decode it; empty for uncompressed pixels, `_WIDE` for what GDCM does alone.
+    Returns the pydicom plug-in to decode with; "" for uncompressed pixels, `_GDCM_12_BITS` for what only GDCM does.
     """
-    expected = form.rows * form.columns * form.samples * form.allocated // 8
+    expected = layout.rows * layout.columns * layout.samples * layout.allocated // 8
     if expected > limits.decode_bytes:
-        raise BadImage(
-            f"expected at most {limits.decode_bytes:,} bytes of pixels. Received: {expected:,}", code="too-many-pixels"
-        )
-    if form.syntax in _NATIVE:
-        if len(dataset.PixelData) < (expected * 2 // 3 if form.photometric == "YBR_FULL_422" else expected):
-            raise BadImage("expected as many pixels as the tags say. Received: fewer", code="truncated")
+        limit = f"The limit is {limits.decode_bytes:,}."
+        raise BadImage(f"The pixels take {expected:,} bytes. {limit}", code="too-many-pixels")
+    if layout.syntax in _NATIVE:
+        if len(dataset.PixelData) < (expected * 2 // 3 if layout.photometric == "YBR_FULL_422" else expected):
+            raise BadImage("The file holds fewer pixels than its tags state.", code="truncated")
         return ""
-    if form.syntax == _RLE:
+    if layout.syntax == _RLE:
         return _plugin(_RLE)
-    bits = _stream_bits(dataset, form, limits=limits)
-    if form.syntax == _JPEG_EXTENDED and bits > 8:
-        return _wide(form, bits)
-    return _plugin(form.syntax)
+    bits = _stream_bits(dataset, layout, limits=limits)
+    if layout.syntax == _JPEG_EXTENDED and bits > 8:
+        return _require_gdcm(layout, bits)
+    return _plugin(layout.syntax)
 
 
-def _stream_bits(dataset: "Dataset", form: _Form, *, limits: Limits) -> int:
-    """Bits of a sample in a JPEG, JPEG-LS or JPEG 2000 stream, once its size is that of the tags and it is whole."""
+def _stream_bits(dataset: "Dataset", layout: _Layout, *, limits: Limits) -> int:
+    """Check that a compressed stream is complete and of the size in the tags; return its bits per sample."""
     stream = _stream(dataset)
-    header = headers.read_jpeg(stream) if form.syntax in _JPEG else headers.read_j2k(stream)
+    header = headers.read_jpeg(stream) if layout.syntax in _JPEG else headers.read_j2k(stream)
     headers.check(header, limits=limits)
-    if (header.height, header.width) != (form.rows, form.columns):
-        raise BadImage("expected one size in tags and compressed pixels. Received: two that differ", code="damaged")
-    if form.syntax in _J2K and b"\xff\xd9" not in stream[-16:]:  # some pad after the end of the codestream
-        raise BadImage("expected a whole JPEG 2000 stream. Received: one that breaks off", code="truncated")
+    if (header.height, header.width) != (layout.rows, layout.columns):
+        raise BadImage("The size in the tags differs from that of the compressed pixels.", code="damaged")
+    if layout.syntax in _J2K and b"\xff\xd9" not in stream[-16:]:  # some pad after the end of the codestream
+        raise headers.truncated()
     return header.bits
 
 
@@ -202,22 +210,23 @@ def _stream(dataset: "Dataset") -> bytes:
     return bytes(get_frame(dataset.PixelData, 0, number_of_frames=1))
 
 
-def _wide(form: _Form, bits: int) -> str:
-    """JPEG Extended of 12 bits: pydicom does not ask GDCM for it, and libjpeg's plug-in is GPL."""
-    if (bits, form.samples, form.allocated) != (12, 1, 16):
+def _require_gdcm(layout: _Layout, bits: int) -> str:
+    """Check for GDCM, which decodes JPEG Extended of 12 bits: pydicom does not use it, and libjpeg's plug-in is GPL."""
+    if (bits, layout.samples, layout.allocated) != (12, 1, 16):
         raise BadImage(
-            f"expected JPEG Extended of 8 bits, or of 12 bits, grey, in 16. "
-            f"Received: {bits} bits, {form.samples} samples, in {form.allocated}",
+            f"Unsupported JPEG Extended: {bits} bits, {layout.samples} samples, in {layout.allocated}. "
+            "Accepted: 8 bits, or 12 bits, grey, in 16.",
             code="unsupported-bits",
         )
     if not gdcm_codec.is_installed():
         raise _missing("python-gdcm")
-    return _WIDE
+    return _GDCM_12_BITS
 
 
 def _plugin(syntax: str) -> str:
-    """The pydicom plug-in that decodes `syntax`: always the same one where several are installed, since lossy decoders
-    differ by a grey level, and a quiet one before GDCM, which prints to the process's error stream.
+    """Choose the pydicom plug-in for `syntax`, always in the same order, since lossy decoders differ by a grey level.
+
+    GDCM comes last, since it prints to the process's error stream.
     """
     from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
@@ -230,52 +239,49 @@ def _plugin(syntax: str) -> str:
 
 
 def _missing(package: str) -> BadImage:
-    remedy = f'pip install "covid-xray[dicom]", which brings {package}'
-    return BadImage(
-        f"expected a decoder for this transfer syntax to be installed ({remedy}). Received: none",
-        code="missing-decoder",
-    )
+    remedy = f'Install {package}: pip install "covid-xray[dicom]".'
+    return BadImage(f"No decoder for this transfer syntax is installed. {remedy}", code="missing-decoder")
 
 
-def _decoded(dataset: "Dataset", form: _Form, *, plugin: str) -> NDArray[np.generic]:
-    """Pixels as stored: H x W, or H x W x 3 in RGB."""
+def _decode_pixels(dataset: "Dataset", layout: _Layout, *, plugin: str) -> NDArray[np.generic]:
+    """Decode the stored pixels: H x W, or H x W x 3 in RGB."""
     from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
     gdcm_codec.silence()
-    if plugin == _WIDE:
-        return gdcm_codec.decode_extended(_stream(dataset), rows=form.rows, columns=form.columns)
-    decoder: Any = get_decoder(form.syntax)
+    if plugin == _GDCM_12_BITS:
+        return gdcm_codec.decode_extended(_stream(dataset), rows=layout.rows, columns=layout.columns)
+    decoder: Any = get_decoder(layout.syntax)
     pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin, correct_unused_bits=False)
-    expected = (form.rows, form.columns) + ((3,) if form.samples == 3 else ())
+    expected = (layout.rows, layout.columns) + ((3,) if layout.samples == 3 else ())
     if pixels.shape != expected:
-        raise BadImage("expected as many pixels as the tags say. Received: another number", code="damaged")
+        raise BadImage("The number of pixels differs from that in the tags.", code="damaged")
     return pixels
 
 
-def _grey(dataset: "Dataset", form: _Form, pixels: NDArray[np.generic]) -> tuple[greyscale.Levels, int]:
-    """Grey levels, H x W, and their bits."""
-    if form.samples == 3:
-        return greyscale.luma(pixels, bits=form.stored), form.stored
-    if form.photometric == "PALETTE COLOR":
-        table = greyscale.palette_table(dataset, bits=form.stored, signed=form.signed)
+def _to_grey(dataset: "Dataset", layout: _Layout, pixels: NDArray[np.generic]) -> tuple[greyscale.Levels, int]:
+    """Convert stored pixels to grey levels, H x W, and their bits."""
+    if layout.samples == 3:
+        return greyscale.luma(pixels, bits=layout.stored), layout.stored
+    if layout.photometric == "PALETTE COLOR":
+        table = greyscale.palette_table(dataset, bits=layout.stored, signed=layout.signed)
     else:
-        inverted = form.photometric == "MONOCHROME1"
-        table = greyscale.grey_table(dataset, bits=form.stored, signed=form.signed, inverted=inverted)
-    if form.syntax in _LOSSY and pixels.itemsize == 2:  # white may have become more than white: 4097 of 12 bits
-        half = 1 << (form.stored - 1)
+        inverted = layout.photometric == "MONOCHROME1"
+        table = greyscale.grey_table(dataset, bits=layout.stored, signed=layout.signed, inverted=inverted)
+    if layout.syntax in _LOSSY and pixels.itemsize == 2:  # lossy white may exceed the range: 4097 of 12 bits
+        half = 1 << (layout.stored - 1)
         low, high = (-half, half - 1) if pixels.dtype.kind == "i" else (0, 2 * half - 1)
         pixels = pixels.clip(low, high)
     # Bits outside the stored ones may hold anything, old overlays for instance.
     words: NDArray[np.unsignedinteger] = pixels.view(np.uint8 if pixels.itemsize == 1 else np.uint16)
-    return table.levels[(words >> form.shift) & (2**form.stored - 1)], table.bits
+    return table.levels[(words >> layout.shift) & (2**layout.stored - 1)], table.bits
 
 
-def _source(dataset: "Dataset", form: _Form) -> ImageSource:
+def _source(dataset: "Dataset", layout: _Layout) -> ImageSource:
     view = str(dataset.get("ViewPosition") or "").strip().upper()
     modality = str(dataset.get("Modality") or "").strip().upper()
     return ImageSource(
         format="DICOM",
-        photometric=form.photometric,
+        photometric=layout.photometric,
         view=view if view in _VIEWS else None,
         spacing=_spacing(dataset),
         modality=modality if modality in _MODALITIES else None,
@@ -283,7 +289,7 @@ def _source(dataset: "Dataset", form: _Form) -> ImageSource:
 
 
 def _spacing(dataset: "Dataset") -> tuple[float, float] | None:
-    """Distance of pixel centres in mm, at the patient where it is known, else at the detector."""
+    """Return the pixel spacing in mm, at the patient if known, else at the detector."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         values = dataset.get(keyword)
         if values is not None and not isinstance(values, str) and len(values) == 2:

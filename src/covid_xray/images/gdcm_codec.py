@@ -1,6 +1,6 @@
-"""GDCM, where it is installed: kept quiet, and asked directly for the one syntax that pydicom does not ask it for.
+"""Decode 12-bit JPEG Extended with GDCM, which pydicom does not use for it, and keep GDCM quiet.
 
-A JPEG stream of 12 bits in; H x W uint16 out. The bits are those that DCMTK reads out of the same stream.
+The decoded values equal those of DCMTK.
 """
 
 import importlib.util
@@ -12,12 +12,12 @@ from covid_xray.errors import BadImage
 
 
 def is_installed() -> bool:
-    """Whether the package python-gdcm can be imported."""
+    """Return whether the package python-gdcm can be imported."""
     return importlib.util.find_spec("gdcm") is not None
 
 
 def silence() -> None:
-    """Keep GDCM, where it is installed, from printing to the process's error stream."""
+    """Stop GDCM, if installed, from printing to the process's error stream."""
     if not is_installed():
         return
     import gdcm  # type: ignore[import-untyped]
@@ -27,11 +27,7 @@ def silence() -> None:
 
 
 def decode_extended(stream: bytes, *, rows: int, columns: int) -> NDArray[np.uint16]:
-    """Grey pixels, rows x columns, 0..4095, of a JPEG Extended stream of 12 bits that was found to have this size.
-
-    Raises:
-        BadImage: `damaged`, GDCM did not make as many pixels of it.
-    """
+    """Decode a JPEG Extended stream of 12 bits into rows x columns grey pixels, 0..4095. Raises `BadImage`."""
     import gdcm
 
     fragment = gdcm.Fragment()
@@ -47,10 +43,10 @@ def decode_extended(stream: bytes, *, rows: int, columns: int) -> NDArray[np.uin
     kinds = gdcm.PhotometricInterpretation
     image.SetPhotometricInterpretation(kinds(kinds.MONOCHROME2))
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
-    # Allocated as 12 bits: as 16 it tries its 16-bit decoder first, which complains on the error stream.
+    # Allocated as 12 bits: with 16 GDCM tries its 16-bit decoder first, which prints to the error stream.
     image.SetPixelFormat(gdcm.PixelFormat(1, 12, 12, 11, 0))
-    buffer = image.GetBuffer() or ""  # bytes of C, handed over as a str; None where it gave up
+    buffer = image.GetBuffer() or ""  # C bytes as a str; None on failure
     pixels = buffer.encode("utf-8", "surrogateescape")
     if len(pixels) != 2 * rows * columns:
-        raise BadImage("expected as many pixels as the tags say. Received: another number", code="damaged")
+        raise BadImage("The number of pixels differs from that in the tags.", code="damaged")
     return np.frombuffer(pixels, "<u2").reshape(rows, columns)

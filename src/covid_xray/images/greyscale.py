@@ -1,7 +1,5 @@
-"""What a DICOM grey value means: modality rescale or LUT, then VOI LUT or window, then MONOCHROME1, then bits.
+"""Build the table from stored DICOM value to grey level: modality rescale or LUT, VOI LUT or window, MONOCHROME1.
 
-Comes in: the data set's tags. Goes out: one table from stored pixel code to grey level, which `dicom` applies;
-palettes are such tables too, and colours become luma.
 Every step depends on the stored value alone, so it is computed once for each of the at most 65,536 values.
 """
 
@@ -26,7 +24,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Grey level of each stored code, 0 (black) to `2 ** bits - 1` (white); bones bright."""
+    """Grey level of each stored value, 0 (black) to `2 ** bits - 1` (white); bones bright."""
 
     levels: Levels
     bits: int
@@ -34,7 +32,7 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class _Scale:
-    """Values of all codes after the modality step, with the range that they could take and its bits."""
+    """All values after the modality step, with their possible range and its bits."""
 
     values: Values
     low: float
@@ -44,31 +42,31 @@ class _Scale:
 
 @dataclass(frozen=True, eq=False)
 class _Lut:
-    """A DICOM lookup table: `data[0]` belongs to the value `first`; `bits` of its output."""
+    """A DICOM lookup table: `data[0]` is for the input `first`; `bits` of its output."""
 
     data: NDArray[np.uint16]
     first: int
     bits: int
 
     def look_up(self, values: Values) -> Values:
-        """Output of each value; those outside the table take its first or last entry (PS3.3 C.11.1.1)."""
+        """Look up each value; those outside the table get its first or last entry (PS3.3 C.11.1.1)."""
         places = np.clip(np.rint(values) - self.first, 0, len(self.data) - 1)
         return self.data[places.astype(np.intp)].astype(np.float64)
 
 
 def grey_table(dataset: "Dataset", *, bits: int, signed: bool, inverted: bool) -> Table:
-    """The table for pixels of `bits` stored bits (codes 0 .. 2**bits - 1, two's complement when `signed`).
+    """Build the table for pixels of `bits` stored bits (two's complement when `signed`); `inverted` is MONOCHROME1.
 
     The first VOI LUT wins over the first window, as in pydicom; with neither, the full range of the stored type
-    becomes black to white, so that equal files give equal grey whatever is drawn in them. `inverted` is MONOCHROME1.
+    becomes black to white, so that equal files give equal grey whatever they show.
 
     Raises:
-        BadImage: `damaged`, a lookup table without its data, or a rescale that leaves the range of numbers.
+        BadImage: `damaged`, a lookup table without its data, or a rescale to infinite or equal values.
     """
-    scale = _modality(dataset, _values_of_codes(bits, signed=signed), bits=bits)
+    scale = _apply_modality(dataset, _stored_values(bits, signed=signed), bits=bits)
     if not 0 < scale.high - scale.low < np.inf:
-        raise BadImage("expected a rescale into finite values. Received: one that is not", code="damaged")
-    fraction, bits = _voi(dataset, scale)
+        raise BadImage("The DICOM rescale gives infinite or equal values.", code="damaged")
+    fraction, bits = _apply_voi(dataset, scale)
     white = 2**bits - 1
     levels = np.rint(np.clip(fraction, 0, 1) * white)
     if inverted:
@@ -77,32 +75,28 @@ def grey_table(dataset: "Dataset", *, bits: int, signed: bool, inverted: bool) -
 
 
 def palette_table(dataset: "Dataset", *, bits: int, signed: bool) -> Table:
-    """The table for palette pixels of `bits` stored bits: the luma of each code's colour, in 8 or 16 bits.
-
-    Raises:
-        BadImage: `damaged`, a palette without its data.
-    """
+    """Build the table for palette pixels: the luma of each colour, in 8 or 16 bits. Raises `BadImage` (`damaged`)."""
     name = "{}PaletteColorLookupTable{}".format
     luts = [
         read_lut(dataset, descriptor=name(colour, "Descriptor"), data=name(colour, "Data"), negative=signed)
         for colour in COLOURS
     ]
-    codes = _values_of_codes(bits, signed=signed)
-    colours = np.stack([lut.look_up(codes) for lut in luts], axis=-1).astype(np.uint16)
+    values = _stored_values(bits, signed=signed)
+    colours = np.stack([lut.look_up(values) for lut in luts], axis=-1).astype(np.uint16)
     depth = 8 if all(lut.bits == 8 for lut in luts) else 16
     return Table(luma(colours[np.newaxis], bits=depth)[0], depth)
 
 
 def luma(colours: NDArray[np.generic], *, bits: int) -> Levels:
-    """ITU-R 601 luma of H x W x 3 colours of `bits` bits; at 8 bits in Pillow's integers, as for PNG and JPEG."""
+    """Convert H x W x 3 colours of `bits` bits to ITU-R 601 luma; at 8 bits by Pillow, as for PNG and JPEG."""
     if bits == 8:
         return np.array(Image.fromarray(np.ascontiguousarray(colours, dtype=np.uint8)).convert("L"))
     words = colours.view(np.uint16) & np.uint16(2**bits - 1)
     return np.rint(words.astype(np.float32) @ _LUMA).astype(np.uint16)
 
 
-def windowed(values: Values, *, centre: float, width: float, function: str = "LINEAR") -> Values:
-    """Values as a fraction of white, 0..1, by PS3.3 C.11.2.1.2 (linear) and C.11.2.1.3 (linear-exact, sigmoid)."""
+def apply_window(values: Values, *, centre: float, width: float, function: str = "LINEAR") -> Values:
+    """Map values to 0..1 by a window, PS3.3 C.11.2.1.2 (linear) and C.11.2.1.3 (linear-exact, sigmoid)."""
     if function == "SIGMOID":
         # Beyond e**60 the fraction is 0 in every bit depth; clipping keeps exp from overflowing.
         return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -60, 60)))
@@ -114,20 +108,20 @@ def windowed(values: Values, *, centre: float, width: float, function: str = "LI
 
 
 def read_lut(item: "Dataset", *, descriptor: str = "LUTDescriptor", data: str = "LUTData", negative: bool) -> _Lut:
-    """A lookup table of a DICOM data set. `negative` says whether its input may be below zero.
+    """Read a lookup table; `negative`: whether its input may be below zero.
 
     Raises:
         BadImage: `damaged`, the descriptor or the data is missing or too short.
     """
     entries, first, bits = _descriptor(item.get(descriptor))
     first = first - 65_536 if negative and first >= 32_768 else first
-    entries = entries or 65_536  # 0 stands for 2**16, which does not fit 16 bits
+    entries = entries or 65_536  # 0 means 2**16, which does not fit 16 bits
     levels = _lut_data(item.get(data), entries)
     return _Lut(levels, first, _lut_bits(int(levels.max()), stated=bits))
 
 
 def number(dataset: "Dataset", keyword: str) -> float | None:
-    """The first value of a numeric tag, or None where it is absent, empty or not finite."""
+    """Return the first value of a numeric tag, or None where it is absent, empty or not finite."""
     value = dataset.get(keyword)
     if not isinstance(value, str | bytes) and hasattr(value, "__len__"):
         value = value[0] if len(value) else None
@@ -137,14 +131,14 @@ def number(dataset: "Dataset", keyword: str) -> float | None:
     return first if np.isfinite(first) else None
 
 
-def _values_of_codes(bits: int, *, signed: bool) -> Values:
+def _stored_values(bits: int, *, signed: bool) -> Values:
     codes = np.arange(1 << bits, dtype=np.int64)
     if signed:
         codes -= (codes >> (bits - 1)) << bits
     return codes.astype(np.float64)
 
 
-def _modality(dataset: "Dataset", values: Values, *, bits: int) -> _Scale:
+def _apply_modality(dataset: "Dataset", values: Values, *, bits: int) -> _Scale:
     sequence = dataset.get("ModalityLUTSequence")
     if sequence:
         lut = read_lut(sequence[0], negative=bool(values.min() < 0))
@@ -154,7 +148,7 @@ def _modality(dataset: "Dataset", values: Values, *, bits: int) -> _Scale:
     return _Scale(values, float(values.min()), float(values.max()), bits)
 
 
-def _voi(dataset: "Dataset", scale: _Scale) -> tuple[Values, int]:
+def _apply_voi(dataset: "Dataset", scale: _Scale) -> tuple[Values, int]:
     sequence = dataset.get("VOILUTSequence")
     if sequence:
         lut = read_lut(sequence[0], negative=scale.low < 0)
@@ -164,14 +158,14 @@ def _voi(dataset: "Dataset", scale: _Scale) -> tuple[Values, int]:
     if centre is None or width is None or width <= 0:
         return (scale.values - scale.low) / (scale.high - scale.low), bits
     function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
-    return windowed(scale.values, centre=centre, width=width, function=function), bits
+    return apply_window(scale.values, centre=centre, width=width, function=function), bits
 
 
 def _descriptor(value: Any) -> tuple[int, int, int]:
     if isinstance(value, bytes):  # implicit VR where pydicom could not tell US from SS
         value = np.frombuffer(value[: len(value) // 2 * 2], "<u2")
     if value is None or len(value) != 3:
-        raise BadImage("expected a lookup table with a descriptor. Received: one without", code="damaged")
+        raise BadImage("A DICOM lookup table has no descriptor.", code="damaged")
     entries, first, bits = (int(part) & 0xFFFF for part in value)
     return entries, first, bits
 
@@ -183,12 +177,12 @@ def _lut_data(value: Any, entries: int) -> NDArray[np.uint16]:
     elif value is None or not hasattr(value, "__len__"):
         value = [] if value is None else [value]
     if len(value) < entries:
-        raise BadImage("expected a whole lookup table. Received: too few entries", code="damaged")
+        raise BadImage("A DICOM lookup table has too few entries.", code="damaged")
     return (np.asarray(value[:entries], dtype=np.int64) & 0xFFFF).astype(np.uint16)
 
 
 def _lut_bits(most: int, *, stated: int) -> int:
-    """Bits of a table's output, 8..16. Many state 16 bits, the size of their words, and use 8, 10, 12 or 14."""
+    """Return the bits of a table's output, 8..16. Many files state 16, their word size, and use 8, 10, 12 or 14."""
     if stated >= 16 or most >= 1 << max(stated, 8):
         return next(bits for bits in (8, 10, 12, 14, 16) if most < 1 << bits)
     return max(stated, 8)

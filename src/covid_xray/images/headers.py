@@ -1,7 +1,4 @@
-"""What PNG, JPEG and JPEG 2000 streams say of their size, read without any decoder.
-
-Comes in: bytes. Goes out: a `Header`, checked against `Limits` before a decoder may touch the pixels.
-"""
+"""Read the size of PNG, JPEG and JPEG 2000 streams without a decoder, and check it against the limits."""
 
 import struct
 import zlib
@@ -14,12 +11,10 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8\xff"
 J2K_MAGIC = b"\xff\x4f\xff\x51"  # start of codestream, then the SIZ marker
 
-# Python loops over the parts of a file cost time: a 20 MB file of empty parts would take 10 s in Pillow.
-# Encoders write pieces of 4..64 KiB, so that 20 MB hold some 5,000.
+# A 20 MB file of empty parts would take Pillow 10 s. Encoders write parts of 4..64 KiB, so 20 MB hold some 5,000.
 MAX_PARTS = 20_000
-MAX_FILL = 64  # bytes of junk or fill that may stand before a JPEG marker; Pillow reads them one by one
-# Each scan of a progressive JPEG visits the whole picture again; encoders write 6..12.
-MAX_SCANS = 32
+MAX_FILL = 64  # bytes of junk or fill before a JPEG marker; Pillow reads them one by one
+MAX_SCANS = 32  # each scan of a progressive JPEG visits the whole picture again; encoders write 6..12
 
 # Start of frame: baseline, extended, progressive, lossless, their arithmetic kin, and JPEG-LS.
 # 0xC4, 0xC8 and 0xCC lie between them and mean other things.
@@ -31,7 +26,7 @@ _CHECKED_CHUNKS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 
 @dataclass(frozen=True)
 class Header:
-    """Size of one picture: pixels, bits of a sample, pictures in the file, passes over the pixels."""
+    """Size of an image: width and height in pixels, bits per sample, frames, and scans over the pixels."""
 
     width: int
     height: int
@@ -41,34 +36,28 @@ class Header:
 
 
 def check(header: Header, *, limits: Limits) -> None:
-    """Refuse what would cost too much to decode.
+    """Raise `BadImage` when an image has no pixels or exceeds a limit.
 
-    Raises:
-        BadImage: codes `no-pixels`, `too-many-pixels`, `several-frames`, `unsupported-bits`, `too-complex`.
+    Codes: `no-pixels`, `too-many-pixels`, `several-frames`, `unsupported-bits`, `too-complex`.
     """
     width, height = header.width, header.height
     if width < 1 or height < 1:
-        raise BadImage("expected a picture with pixels. Received: a side of 0", code="no-pixels")
+        raise BadImage("The image has no pixels.", code="no-pixels")
     if max(width, height) > limits.side or width * height > limits.pixels:
-        raise BadImage(
-            f"expected sides of at most {limits.side:,} and at most {limits.pixels:,} pixels. "
-            f"Received: {width:,} x {height:,}",
-            code="too-many-pixels",
-        )
+        limit = f"The limits are {limits.side:,} a side and {limits.pixels:,} pixels."
+        raise BadImage(f"The image is too large: {width:,} x {height:,}. {limit}", code="too-many-pixels")
     if not 1 <= header.frames <= limits.frames:
-        raise BadImage(
-            f"expected at most {limits.frames} picture in a file. Received: {header.frames:,}", code="several-frames"
-        )
+        limit = f"The limit is {limits.frames}."
+        raise BadImage(f"The file holds {header.frames:,} images. {limit}", code="several-frames")
     if header.bits > limits.max_bits:
-        raise BadImage(
-            f"expected at most {limits.max_bits} bits a sample. Received: {header.bits}", code="unsupported-bits"
-        )
+        limit = f"The limit is {limits.max_bits}."
+        raise BadImage(f"The image has {header.bits} bits per sample. {limit}", code="unsupported-bits")
     if header.scans > MAX_SCANS:
-        raise BadImage(f"expected at most {MAX_SCANS} scans. Received: {header.scans:,}", code="too-complex")
+        raise BadImage(f"The JPEG has {header.scans:,} scans. The limit is {MAX_SCANS}.", code="too-complex")
 
 
 def read_png(data: bytes) -> Header:
-    """Size, bit depth and frames of a PNG, after a walk over its chunks to the end.
+    """Read size, bit depth and frames of a PNG, walking all its chunks.
 
     Raises:
         BadImage: codes `truncated`, `checksum` (a chunk of pixels or structure was altered), `damaged`, `too-complex`.
@@ -77,15 +66,15 @@ def read_png(data: bytes) -> Header:
     frames, offset = 1, len(PNG_MAGIC)
     for _ in range(MAX_PARTS):
         if offset + 12 > len(data):
-            raise _truncated()
+            raise truncated()
         length, kind = struct.unpack_from(">I4s", data, offset)
         end = offset + 12 + length
         if end > len(data):
-            raise _truncated()
+            raise truncated()
         if kind in _CHECKED_CHUNKS and not _checksum_holds(data, offset, end):
-            raise BadImage("expected PNG chunks whose checksums hold. Received: an altered one", code="checksum")
+            raise BadImage("A PNG checksum is wrong: the file was altered. Get it again.", code="checksum")
         if (header is None) != (kind == b"IHDR") or (kind == b"IHDR" and length != 13):
-            raise BadImage("expected a PNG that opens with one header. Received: another order", code="damaged")
+            raise BadImage("The PNG does not begin with one header.", code="damaged")
         if kind == b"IHDR":
             header = struct.unpack_from(">IIB", data, offset + 8)
         elif kind == b"acTL" and length == 8:  # animated PNG
@@ -94,14 +83,14 @@ def read_png(data: bytes) -> Header:
             width, height, bits = header
             return Header(width, height, bits, frames=frames)
         offset = end
-    raise BadImage(f"expected at most {MAX_PARTS:,} chunks. Received: more", code="too-complex")
+    raise BadImage(f"The PNG has more than {MAX_PARTS:,} chunks.", code="too-complex")
 
 
 def read_jpeg(data: bytes) -> Header:
-    """Size, precision and scans of a JPEG or JPEG-LS stream that is closed by an end-of-image marker.
+    """Read size, precision and scans of a JPEG or JPEG-LS stream that ends with an end-of-image marker.
 
     Raises:
-        BadImage: codes `truncated`, `damaged`, `too-complex`.
+        BadImage: codes `truncated`, `damaged`, `no-pixels`, `too-complex`.
     """
     header: tuple[int, int, int] | None = None
     offset = 2
@@ -112,23 +101,23 @@ def read_jpeg(data: bytes) -> Header:
             header = (width, height, bits)
         if marker == _START_OF_SCAN:
             if header is None:
-                raise BadImage("expected a JPEG frame header before the pixels. Received: none", code="damaged")
-            # Inside the coded pixels 0xFF is always followed by 0, so these are real markers.
+                raise BadImage("The JPEG has no frame header before its pixels.", code="damaged")
+            # In coded pixels 0xFF is always followed by 0, so these are real markers.
             if data.find(b"\xff\xd9", offset) < 0:
-                raise _truncated()
+                raise truncated()
             width, height, bits = header
             return Header(width, height, bits, scans=1 + data.count(b"\xff\xda", offset))
         if marker == _END_OF_IMAGE:
-            raise BadImage("expected a JPEG with pixels. Received: one without", code="no-pixels")
+            raise BadImage("The JPEG has no pixels.", code="no-pixels")
         offset = _skip_segment(data, offset, marker)
-    raise BadImage(f"expected at most {MAX_PARTS:,} JPEG segments. Received: more", code="too-complex")
+    raise BadImage(f"The JPEG has more than {MAX_PARTS:,} segments.", code="too-complex")
 
 
 def read_j2k(data: bytes) -> Header:
-    """Size and bits of a JPEG 2000 codestream, bare or inside JP2 boxes. Raises `BadImage` (`damaged`)."""
+    """Read size and bits of a JPEG 2000 codestream, bare or in JP2 boxes. Raises `BadImage` (`damaged`)."""
     start = data.find(J2K_MAGIC)
     if start < 0 or start + 43 > len(data):
-        raise BadImage("expected a JPEG 2000 codestream. Received: other bytes", code="damaged")
+        raise BadImage("Not a JPEG 2000 codestream.", code="damaged")
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
     return Header(right - left, bottom - top, (data[start + 42] & 0x7F) + 1)
 
@@ -139,28 +128,29 @@ def _checksum_holds(data: bytes, offset: int, end: int) -> bool:
 
 
 def _next_marker(data: bytes, offset: int) -> tuple[int, int]:
-    """Offset just behind the next marker, and the marker's second byte. A little junk before it is passed over."""
+    """Return the offset after the next marker, and the marker's second byte; skip up to `MAX_FILL` bytes of junk."""
     last = offset + MAX_FILL
     while offset < len(data):
         offset = data.find(b"\xff", offset, last)
         if offset < 0:
-            raise BadImage("expected a JPEG marker. Received: other bytes", code="damaged")
+            raise BadImage("The JPEG holds bytes that are no marker.", code="damaged")
         offset += 1
         if data[offset : offset + 1] not in (b"", b"\xff", b"\0"):  # fill bytes, and 0xFF as a pixel
             return offset + 1, data[offset]
-    raise _truncated()
+    raise truncated()
 
 
 def _skip_segment(data: bytes, offset: int, marker: int) -> int:
     if marker in _BARE_MARKERS:
         return offset
     if offset + 2 > len(data):
-        raise _truncated()
+        raise truncated()
     length = struct.unpack_from(">H", data, offset)[0]
     if length < 2:
-        raise BadImage("expected JPEG segments with a length. Received: one without", code="damaged")
+        raise BadImage("A JPEG segment has no length.", code="damaged")
     return int(offset + length)
 
 
-def _truncated() -> BadImage:
-    return BadImage("expected a whole file. Received: one that breaks off", code="truncated")
+def truncated() -> BadImage:
+    """Make the error for a file that ends early."""
+    return BadImage("The file ends before the image does. Get it again.", code="truncated")

@@ -1,7 +1,4 @@
-"""A `Radiograph` to the network's input: the one function that training, evaluation and serving share.
-
-Comes in: any size, 8..16 bits. Goes out: height x width, uint8, 0..255. numpy and Pillow only.
-"""
+"""Convert a radiograph to the network's input; training, evaluation and serving share this function."""
 
 from pathlib import Path
 
@@ -13,19 +10,18 @@ from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 
-# Goes into every bundle and cache; raise it when any output byte of `to_input` or `decode` changes.
+# Stored in every bundle and cache; increment it when any output byte of `to_input` or `decode` changes.
 PIXELS_VERSION = 1
 
 _WHITE = 255.0  # uint8
 
 
 def to_input(radiograph: Radiograph, *, height: int, width: int) -> NDArray[np.uint8]:
-    """The radiograph as the network sees it, height x width, 0..255, black 0 and white 255.
+    """Resize a radiograph of any size and 8..16 bits to height x width uint8, black 0 and white 255.
 
-    The picture is resized by a triangle filter (Pillow BILINEAR), which widens when it shrinks and so does not alias.
-    The aspect ratio is not kept: the original project read its images so (Keras `image_dataset_from_directory`), and
-    what is cut or padded instead would tell the sources apart. White `2 ** bits - 1` becomes 255, in proportion;
-    the contrast is not changed in any other way. The 8-bit and the 16-bit file of one picture differ by 1 at most.
+    Pillow's BILINEAR widens its filter when shrinking and so does not alias. The aspect ratio is not kept: the original
+    project (Keras `image_dataset_from_directory`) did not, and crops or padding would reveal the source. White
+    `2 ** bits - 1` becomes 255. The 8-bit and the 16-bit file of one image differ by 1 at most.
     """
     size = (width, height)
     if radiograph.bits == 8:
@@ -38,5 +34,5 @@ def to_input(radiograph: Radiograph, *, height: int, width: int) -> NDArray[np.u
 
 
 def load_input(source: Path | bytes, *, height: int, width: int, limits: Limits = Limits()) -> NDArray[np.uint8]:  # noqa: B008
-    """`decode` and `to_input` in one call. Raises `BadImage` as `decode` does."""
+    """Decode an image and convert it with `to_input`. Raises `BadImage` as `decode` does."""
     return to_input(decode(source, limits=limits), height=height, width=width)

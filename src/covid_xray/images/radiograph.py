@@ -1,4 +1,4 @@
-"""The type that crosses the house from here on: one grey picture and what its file said about it."""
+"""Define the grey radiograph that all other rooms work with."""
 
 from dataclasses import dataclass, field
 
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ImageSource:
-    """What the file said about itself; `None` where it said nothing.
+    """Metadata of an image file; `None` where the file states none.
 
     Args:
         format: `"PNG"`, `"JPEG"`, `"DICOM"` or `"array"` (made in memory).
         photometric: Pillow mode (`"L"`, `"RGB"`, `"P"`, ...) or DICOM photometric interpretation, as stored.
         view: DICOM view position, upper case (`"PA"`, `"AP"`, `"LL"`, ...).
         spacing: distance of pixel centres in mm, (row, column).
-        modality: DICOM modality, one of the standard's defined terms (`"CR"`, `"DX"`, `"CT"`, ...).
+        modality: DICOM modality (`"CR"`, `"DX"`, `"CT"`, ...).
     """
 
     format: str = "array"
@@ -27,12 +27,12 @@ class ImageSource:
 
 @dataclass(frozen=True, eq=False)
 class Radiograph:
-    """One grey radiograph: lungs dark, bones bright, upright as the file says.
+    """One grey radiograph: lungs dark, bones bright, upright.
 
     Args:
         pixels: H x W array, `uint8` when `bits` is 8, else `uint16`.
         bits: number of significant bits, 8..16; white is `2 ** bits - 1`.
-        source: what the file said about itself.
+        source: metadata of the file.
     """
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]
@@ -43,6 +43,6 @@ class Radiograph:
         expected = np.uint8 if self.bits == 8 else np.uint16
         if self.pixels.ndim != 2 or self.pixels.dtype != expected or not 8 <= self.bits <= 16:
             raise ValueError(
-                f"expected H x W uint8 with bits=8, or H x W uint16 with bits 9..16. "
-                f"Received: shape={self.pixels.shape}, dtype={self.pixels.dtype}, bits={self.bits}"
+                f"Unsupported pixels: shape={self.pixels.shape}, dtype={self.pixels.dtype}, bits={self.bits}. "
+                "Give H x W uint8 with bits=8, or H x W uint16 with bits 9..16."
             )

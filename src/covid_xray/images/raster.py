@@ -1,7 +1,7 @@
-"""PNG and JPEG bytes to one grey radiograph, through Pillow.
+"""Decode PNG and JPEG bytes into one grey radiograph with Pillow.
 
-Grey is ITU-R 601 luma, transparency lies on black, EXIF orientation is applied; ICC profiles and gamma are not, since
-training sets come without them.
+Grey is ITU-R 601 luma, transparency becomes black, EXIF orientation is applied; ICC profiles and gamma are ignored,
+since training sets come without them.
 """
 
 import io
@@ -29,23 +29,23 @@ _TURNS = {
 
 
 def read_raster(data: bytes, *, kind: str, limits: Limits) -> Radiograph:
-    """The radiograph in PNG or JPEG bytes; `kind` is `"PNG"` or `"JPEG"`, as the magic bytes say.
+    """Decode PNG or JPEG bytes; `kind` is `"PNG"` or `"JPEG"`, by the magic bytes.
 
     8-bit grey and all colour files give `uint8`; 16-bit grey PNG gives `uint16` with `bits` from `significant_bits`.
 
     Raises:
-        BadImage: a limit is broken or the file is cut. Pillow's own exceptions also come out, for `decode` to contain.
+        BadImage: a limit is exceeded or the file is cut. Pillow's own exceptions come out as well.
     """
     header = _READERS[kind](data)
     headers.check(header, limits=limits)
     with Image.open(io.BytesIO(data), formats=(kind,)) as image:
         if image.size != (header.width, header.height):
-            raise BadImage("expected one size in the file. Received: two that differ", code="damaged")
+            raise BadImage("The file states two different sizes.", code="damaged")
         source = ImageSource(format=kind, photometric=image.mode)
         image.load()
         turn = _TURNS.get(_orientation(image))  # after the pixels, since PNG may hold EXIF behind them
         wide = image.mode.startswith("I")
-        grey = _wide_pixels(image) if wide else to_grey(image, bits=header.bits)
+        grey = _flatten_wide(image) if wide else to_grey(image, bits=header.bits)
     if turn is not None:
         grey = grey.transpose(turn)
     if not wide:
@@ -55,7 +55,7 @@ def read_raster(data: bytes, *, kind: str, limits: Limits) -> Radiograph:
 
 
 def to_grey(image: Image.Image, *, bits: int = 8) -> Image.Image:
-    """Any 8-bit Pillow mode as mode L: ITU-R 601 luma, transparency on black. `bits` is the file's sample depth."""
+    """Convert any 8-bit Pillow mode to mode L: ITU-R 601 luma, transparency on black. `bits`: the file's depth."""
     if "transparency" in image.info:
         image = _with_alpha(image, bits=bits)
     if image.mode in ("P", "CMYK"):
@@ -68,11 +68,10 @@ def to_grey(image: Image.Image, *, bits: int = 8) -> Image.Image:
 
 
 def significant_bits(pixels: NDArray[np.uint16]) -> int:
-    """How many bits of a 16-bit grey picture are used: the smallest of 10, 12, 14, 16 that holds the maximum.
+    """Return the used bits of a 16-bit grey image: the smallest of 10, 12, 14, 16 that holds the maximum.
 
-    Many exports put the 10, 12 or 14 bits of the detector into 16-bit files as they are; with white at 65,535 they
-    would be almost black. An 8-bit picture stretched to 16 bits (each value times 257) is no such export, however
-    dark it is.
+    Many exports store 10, 12 or 14 bits unscaled in 16-bit files; with white at 65,535 they would be almost black. An
+    8-bit image stretched to 16 bits (each value times 257) has 16, however dark it is.
     """
     most = int(pixels.max(initial=0))
     if most >= 1 << 14 or (most > 0 and not np.any(pixels % 257)):
@@ -81,7 +80,7 @@ def significant_bits(pixels: NDArray[np.uint16]) -> int:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8, or 1 where there is none or it cannot be read: broken EXIF does not break the pixels."""
+    """Read the EXIF orientation 1..8, or 1 where it is absent or broken, since that does not harm the pixels."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:
@@ -89,7 +88,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _with_alpha(image: Image.Image, *, bits: int) -> Image.Image:
-    """A PNG whose tRNS chunk names transparent values, with these in an alpha channel."""
+    """Convert the transparent values in a PNG's tRNS chunk into an alpha channel."""
     clear = image.info["transparency"]
     if image.mode == "L" and bits < 8:  # Pillow brings the samples to 0..255, but not the values in tRNS
         image.info["transparency"] = clear * 255 // ((1 << bits) - 1)
@@ -98,8 +97,8 @@ def _with_alpha(image: Image.Image, *, bits: int) -> Image.Image:
     return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
 
 
-def _wide_pixels(image: Image.Image) -> Image.Image:
-    """A 16-bit grey picture, its transparent value (if tRNS names one) laid on black."""
+def _flatten_wide(image: Image.Image) -> Image.Image:
+    """Make the transparent value of a 16-bit grey image, if tRNS names one, black."""
     clear = image.info.get("transparency")
     if clear is None:
         return image

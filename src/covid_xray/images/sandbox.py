@@ -1,8 +1,7 @@
-"""Decoding in child processes with a time and a memory limit, for files that nobody vouches for.
+"""Decode untrusted files in child processes with time and memory limits.
 
-Comes in: bytes. Goes out: a `Radiograph`, or `BadImage`, whatever the decoder did: hang, eat memory, or crash.
-The children live on from image to image; answers come back as JSON and raw pixels, never as pickles, since a child
-that was taken over must not take over its parent.
+A decoder that hangs, exhausts memory or crashes gives a `BadImage`. The children are reused; results return as JSON
+and raw pixels, never as pickles, since a compromised child must not compromise its parent.
 """
 
 import atexit
@@ -30,8 +29,8 @@ from covid_xray.images.radiograph import ImageSource, Radiograph
 from covid_xray.limits import Limits
 
 MAX_WORKERS = 4
-TRIES = 3  # children that one image may cost: one may die of what it did before, or of a machine short of memory
-_RECYCLE_AFTER = 500  # images; decoders may leak, and what they leak counts against the memory limit
+TRIES = 3  # a child may also die of an earlier image, or because the machine is short of memory
+_RECYCLE_AFTER = 500  # images; leaks of decoders count against the memory limit
 _START_SECONDS = 60.0
 _READY = b"ready\n"
 _CRASHED = "decode-crashed"
@@ -39,26 +38,18 @@ _SIZES = struct.Struct(">II")  # bytes of JSON, bytes of payload
 
 
 def decode_limited(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  # noqa: B008
-    """`decode` in a child process that is ended when it takes too long or too much memory; for untrusted files.
-
-    The children are few and live on, so that an image costs a copy more than `decode`, not a process start.
-
-    Raises:
-        BadImage: as `decode`; besides `decode-timeout`, `decode-memory` and `decode-crashed`.
-    """
+    """Decode a file or bytes as `decode_in_worker` does; raises the same errors."""
     return decode_in_worker(read_source(source, limits=limits), limits=limits)
 
 
 def decode_in_worker(data: bytes, *, limits: Limits) -> Radiograph:
-    """`decode` in a child process that may use `limits.decode_seconds` and `limits.decode_bytes`. Thread-safe.
+    """Decode bytes in a child process limited to `limits.decode_seconds` and `limits.decode_bytes`. Thread-safe.
 
-    Up to `MAX_WORKERS` images are decoded at once; more callers wait for their turn, which does not count as time.
-
-    A child that dies is followed by a fresh one, `TRIES` in all, unless the time is used up; what `decode` refuses, and
-    what takes too long or too much memory, is not tried again.
+    Up to `MAX_WORKERS` images are decoded at once; waiting does not count as time. When a child dies, a new one tries
+    again, up to `TRIES` in all within the time limit; refusals, timeouts and memory errors are not retried.
 
     Raises:
-        BadImage: as `decode`; besides `decode-timeout`, `decode-memory`, and `decode-crashed` with the number of tries.
+        BadImage: as `decode`; also `decode-timeout`, `decode-memory`, and `decode-crashed` with the number of tries.
         CovidXrayError: the child process does not start.
     """
     return _pool().decode(data, limits=limits)
@@ -84,29 +75,27 @@ class _Worker:
             ready = b""
         if ready != _READY:
             self.close()
-            raise CovidXrayError("expected the decoding process to start. Received: no answer from it")
+            raise CovidXrayError("The decoding process does not start.")
 
     def decode(self, data: bytes, *, limits: Limits) -> Radiograph:
         deadline = time.monotonic() + limits.decode_seconds
         self.done += 1
         _send(self.process.stdin, asdict(limits), data)
         head, payload = _SIZES.unpack(self._receive(_SIZES.size, deadline=deadline))
-        # Reading the answer is our own time, not the decoder's.
+        # Reading the answer does not count as the decoder's time.
         deadline = max(deadline, time.monotonic() + limits.decode_seconds)
         if head > 1 << 16 or payload > 2 * limits.pixels:
-            raise EOFError  # no answer of ours is so long
+            raise EOFError  # longer than any valid answer
         answer = json.loads(self._receive(head, deadline=deadline))
         return _radiograph(answer, self._receive(payload, deadline=deadline))
 
     def crash(self) -> BadImage:
-        """End the process; the refusal that tells how it ended."""
+        """End the process and return the error for the way it ended."""
         self.close(wait=1.0)
-        if self.process.returncode == -signal.SIGXCPU:
-            return _timeout()
-        return _crashed(1)
+        return _timeout() if self.process.returncode == -signal.SIGXCPU else _crashed(1)
 
     def close(self, *, wait: float = 0.0) -> None:
-        """Kill the process, after `wait` seconds in which it may end by itself."""
+        """Kill the process unless it ends by itself within `wait` seconds."""
         try:
             self.process.wait(timeout=wait)
         except subprocess.TimeoutExpired:
@@ -134,7 +123,7 @@ class _Worker:
 
 
 class _Pool:
-    """Idle workers, and a count of how many may be busy at once."""
+    """A bounded pool of workers."""
 
     def __init__(self, size: int) -> None:
         self.pid = os.getpid()
@@ -144,9 +133,9 @@ class _Pool:
 
     def decode(self, data: bytes, *, limits: Limits) -> Radiograph:
         with self.turns:
-            spent = 0.0  # by decoders; that a child takes time to start is not the image's doing
+            spent = 0.0  # seconds of decoding; starting a child does not count
             for tried in range(1, TRIES + 1):
-                worker, began = self._take() if tried == 1 else _Worker(), time.monotonic()
+                worker, began = self._borrow() if tried == 1 else _Worker(), time.monotonic()
                 try:
                     return self._try(worker, data, limits=limits)
                 except BadImage as error:
@@ -161,12 +150,12 @@ class _Pool:
         try:
             radiograph = worker.decode(data, limits=limits)
         except BadImage as error:
-            self._give_back(worker, tired=error.code == "decode-memory")
+            self._give_back(worker, exhausted=error.code == "decode-memory")
             raise
         except TimeoutError:
             worker.close()
             raise _timeout() from None
-        except (EOFError, OSError, ValueError, TypeError, KeyError):  # it died, or answers nonsense
+        except (EOFError, OSError, ValueError, TypeError, KeyError):  # it died, or its answer is invalid
             raise worker.crash() from None
         except BaseException:
             worker.close()
@@ -175,12 +164,12 @@ class _Pool:
         return radiograph
 
     def close(self) -> None:
-        if os.getpid() != self.pid:  # a fork of us: the workers are its parent's
+        if os.getpid() != self.pid:  # in a fork the workers belong to the parent
             return
         while self.idle:
             self.idle.pop().close()
 
-    def _take(self) -> _Worker:
+    def _borrow(self) -> _Worker:
         while self.idle:
             worker = self.idle.pop()
             if worker.process.poll() is None:
@@ -188,14 +177,14 @@ class _Pool:
             worker.close()
         return _Worker()
 
-    def _give_back(self, worker: _Worker, *, tired: bool = False) -> None:
-        if tired or worker.done >= _RECYCLE_AFTER:
+    def _give_back(self, worker: _Worker, *, exhausted: bool = False) -> None:
+        if exhausted or worker.done >= _RECYCLE_AFTER:
             worker.close()
         else:
             self.idle.append(worker)
 
 
-_POOLS: dict[int, _Pool] = {}  # by process, since a fork must not share its parent's pipes
+_POOLS: dict[int, _Pool] = {}  # by process id, since a fork must not use its parent's pipes
 _POOLS_LOCK = threading.Lock()
 
 
@@ -207,14 +196,12 @@ def _pool() -> _Pool:
 
 
 def _crashed(tries: int) -> BadImage:
-    text = "expected an image that can be decoded. Received: one that made the decoder crash"
-    return BadImage(f"{text}, in {tries} of {tries} tries" if tries > 1 else text, code=_CRASHED)
+    repeated = f" in {tries} of {tries} tries" if tries > 1 else ""
+    return BadImage(f"The image crashed the decoder{repeated}.", code=_CRASHED)
 
 
 def _timeout() -> BadImage:
-    return BadImage(
-        "expected an image that decodes within the time limit. Received: a slower one", code="decode-timeout"
-    )
+    return BadImage("Decoding the image took longer than the time limit.", code="decode-timeout")
 
 
 def _send(pipe: Any, head: dict[str, Any], payload: bytes) -> None:
@@ -230,21 +217,18 @@ def _radiograph(answer: dict[str, Any], payload: bytes) -> Radiograph:
         raise BadImage(str(answer["message"]), code=str(answer["code"]))
     bits = int(answer["bits"])
     height, width = answer["shape"]
-    flat = np.frombuffer(payload, np.uint8).copy()  # a copy can be written
-    pixels = flat.reshape(height, width) if bits == 8 else flat.view(np.uint16).reshape(height, width)
-    source = answer["source"]
-    spacing = source.pop("spacing")
-    return Radiograph(
-        pixels.copy(), bits=bits, source=ImageSource(**source, spacing=tuple(spacing) if spacing else None)
-    )
+    pixels = np.frombuffer(payload, np.uint8 if bits == 8 else np.uint16).reshape(height, width).copy()
+    spacing = answer["source"].pop("spacing")
+    source = ImageSource(**answer["source"], spacing=tuple(spacing) if spacing else None)
+    return Radiograph(pixels, bits=bits, source=source)
 
 
 def serve() -> None:
-    """The child's life: read limits and bytes, answer, until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes the pipe
+    """Run the child: read limits and bytes and answer them until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and then closes the pipe
     inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
     with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123
-        for standard in (0, 1, 2):  # decoders in C print where they like
+        for standard in (0, 1, 2):  # C decoders print to any of them
             os.dup2(nowhere.fileno(), standard)
     _warm_up()
     mapped = _mapped_bytes()
@@ -257,7 +241,7 @@ def serve() -> None:
 
 
 def _answer(inbox: BinaryIO, outbox: BinaryIO, size: int, *, limits: Limits, mapped: int) -> bool:
-    """Decode one image under its limits. False when the process is not to be used again."""
+    """Decode one image under its limits; return whether the process can be used again."""
     data = inbox.read(size)
     _restrict(limits, mapped=mapped + size)
     try:
@@ -271,14 +255,14 @@ def _answer(inbox: BinaryIO, outbox: BinaryIO, size: int, *, limits: Limits, map
 
 
 def _warm_up() -> None:
-    """Import what decoding needs, so that no image pays for it in time or memory."""
+    """Import the decoders, so that this does not count against an image's time and memory."""
     for module in ("covid_xray.images.raster", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "pydicom.pixels"):
         importlib.import_module(module)
     importlib.import_module("covid_xray.images.gdcm_codec").silence()
 
 
 def _mapped_bytes() -> int:
-    """Address space that the interpreter and the libraries take before any image; 0 where the system does not say."""
+    """Return the address space in use before any image; 0 where the system does not state it."""
     try:
         with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123
             return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -289,7 +273,7 @@ def _mapped_bytes() -> int:
 def _restrict(limits: Limits, *, mapped: int) -> None:
     if mapped:
         resource.setrlimit(resource.RLIMIT_AS, (mapped + limits.decode_bytes, resource.RLIM_INFINITY))
-    # The parent watches the clock; this is for a parent that has died. It counts the process's whole life.
+    # In case the parent, which enforces the time limit, has died. CPU time counts from the start of the process.
     used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + limits.decode_seconds) + 1, resource.RLIM_INFINITY))
 

@@ -106,6 +106,6 @@ def test_three_patients_a_hospital_are_three_classes(tmp_path: Path) -> None:
 
 
 def test_a_set_too_small_for_its_faults_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="expected at least 3 patients"):
+    with pytest.raises(UsageError, match="needs at least 3"):
         draw_dataset(tmp_path / "s", patients=2)
     assert not (tmp_path / "s").exists()

@@ -82,7 +82,7 @@ def test_two_exposures_of_one_patient_are_one_patient(anatomy) -> None:
 
 
 def test_an_unknown_finding_is_refused(anatomy) -> None:
-    with pytest.raises(ValueError, match="expected a finding of covid, normal, virus"):
+    with pytest.raises(ValueError, match="Choose one of covid, normal, virus"):
         draw(anatomy, finding="tuberculosis")
     assert set(FINDINGS) == {"covid", "normal", "virus"}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covid_xray.images.phantoms.strokes import blurred, box, cloud, ellipse, polygon, spline, stroke, texture
+from covid_xray.images.phantoms.strokes import blur, box, cloud, ellipse, polygon, spline, stroke, texture
 
 SIZE = 200
 
@@ -24,7 +24,7 @@ def test_a_polygon_covers_its_area() -> None:
 def test_a_blur_keeps_mass_and_place(radius: float) -> None:
     """Also where it is done on a smaller copy whose side does not divide the picture's."""
     field = polygon(ellipse(0.45, 0.55, 0.2, 0.15), 203) * np.float32(0.3)
-    soft = blurred(field, radius)
+    soft = blur(field, radius)
     assert soft.shape == field.shape
     assert soft.sum() == pytest.approx(field.sum(), rel=0.03)
     np.testing.assert_allclose(centre(soft), centre(field), atol=1.0)
@@ -32,13 +32,13 @@ def test_a_blur_keeps_mass_and_place(radius: float) -> None:
 
 
 def test_nothing_blurs_to_nothing() -> None:
-    assert not blurred(np.zeros((20, 20), np.float32), 3.0).any()
+    assert not blur(np.zeros((20, 20), np.float32), 3.0).any()
 
 
 def test_a_cloud_is_the_blurred_union() -> None:
     shapes = [ellipse(0.4, 0.5, 0.2, 0.15), ellipse(0.6, 0.5, 0.2, 0.15)]
     union = np.maximum(*(polygon(shape, SIZE) for shape in shapes))
-    np.testing.assert_allclose(cloud(shapes, SIZE, 0.03), blurred(union, 0.03 * SIZE), atol=0.12)
+    np.testing.assert_allclose(cloud(shapes, SIZE, 0.03), blur(union, 0.03 * SIZE), atol=0.12)
 
 
 def test_a_stroke_has_its_width_and_a_thin_one_still_shows() -> None:

@@ -1,4 +1,4 @@
-"""The skeleton of a phantom: an anatomy in, the extra density of ribs, spine, clavicles, scapulae and arms out."""
+"""Draw the bones of a phantom: ribs, spine, clavicles, scapulae and arms."""
 
 import math
 
@@ -6,11 +6,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from covid_xray.images.phantoms.disease import Anatomy
-from covid_xray.images.phantoms.strokes import Floats, blurred, spline, stroke
+from covid_xray.images.phantoms.strokes import Floats, blur, spline, stroke
 
 
 def bones(a: Anatomy, size: int) -> Floats:
-    """size x size: what the bones add to the tissue, 0 to about 0.25."""
+    """Draw the density that bones add to the tissue: size x size, 0 to about 0.25."""
     canvas = Image.new("F", (size, size), 0.0)
     for side in (-1, 1):
         _shoulder(canvas, a, side, size)
@@ -18,7 +18,7 @@ def bones(a: Anatomy, size: int) -> Floats:
     _spine(canvas, a, size)
     for side in (-1, 1):
         _clavicle(canvas, a, side, size)
-    return blurred(np.asarray(canvas), size * 0.0028)
+    return blur(np.asarray(canvas), size * 0.0028)
 
 
 def _curve(points: list[tuple[float, float]]) -> Floats:
@@ -26,20 +26,20 @@ def _curve(points: list[tuple[float, float]]) -> Floats:
 
 
 def _wall(a: Anatomy, y: float) -> float:
-    """Half-width of the rib cage at a height."""
+    """Return the half-width of the rib cage at height `y`."""
     heights = [a.apex - 0.04, a.apex + 0.02, a.apex + 0.09, a.apex + 0.24, 0.5 * (a.apex + a.dome) + 0.1, 1.0]
     return a.width * float(np.interp(y, heights, [0.22, 0.50, 0.73, 0.93, 1.0, 0.98]))
 
 
 def _ribs(canvas: Image.Image, a: Anatomy, size: int) -> None:
-    """Pairs of ribs: the front arcs first, fainter, then the back ones over them."""
+    """Draw pairs of ribs: faint front arcs first, then the back arcs over them."""
     random = np.random.default_rng((a.seed, 3))
     spacing = (a.dome + 0.10 - a.apex) / a.ribs
     tops = [a.apex - 0.02 + spacing * n + random.normal(0, 0.002) for n in range(a.ribs + 2)]
     for number, top in enumerate(tops):
         for side in (-1, 1):
             back = _back_arc(a, number, top, side)
-            # Under the diaphragm the same bone stands out far less from what it lies on.
+            # Below the diaphragm bone has far less contrast.
             strength = 0.085 if top < a.dome - 0.02 else 0.03
             if 0 < number < a.ribs - 1:
                 _band(canvas, _front_arc(a, back, side), 0.018, 0.45 * strength, size)
@@ -47,7 +47,7 @@ def _ribs(canvas: Image.Image, a: Anatomy, size: int) -> None:
 
 
 def _back_arc(a: Anatomy, number: int, top: float, side: int) -> Floats:
-    """From the spine out, nearly level at first, and down at the chest wall."""
+    """Return an arc that is nearly level at the spine and falls at the chest wall."""
     t = np.linspace(0.0, 1.0, 20)
     drop = a.slope * (0.55 + 0.11 * number) + 0.03
     reach = _wall(a, top + drop) * (1.0 if number <= a.ribs else 0.6)
@@ -57,7 +57,7 @@ def _back_arc(a: Anatomy, number: int, top: float, side: int) -> Floats:
 
 
 def _front_arc(a: Anatomy, back: Floats, side: int) -> Floats:
-    """Goes on where the back arc ends: down and towards the breastbone, until cartilage, which does not show."""
+    """Continue the back arc down and towards the breastbone, up to the invisible cartilage."""
     x, y = float(back[-1, 0]), float(back[-1, 1])
     inward, fall = 0.45 * abs(x - 0.5), 0.05 + 0.8 * a.slope
     points = [(x, y), (x - side * 0.12 * inward, y + 0.035), (x - side * 0.55 * inward, y + 0.02 + 0.6 * fall)]
@@ -65,14 +65,14 @@ def _front_arc(a: Anatomy, back: Floats, side: int) -> Floats:
 
 
 def _band(canvas: Image.Image, line: Floats, width: float, strength: float, size: int) -> None:
-    """A rib: the cortex along both edges is denser than the marrow between."""
+    """Draw a bone whose cortex along both edges is denser than the marrow between."""
     stroke(canvas, line, width, strength, size)
     for edge in (-0.45 * width, 0.45 * width):
         stroke(canvas, line + np.array([0, edge], dtype=np.float32), 0.004, strength * 1.5, size)
 
 
 def _spine(canvas: Image.Image, a: Anatomy, size: int) -> None:
-    """A column of vertebrae with end plates, discs between, and a spinous process in each."""
+    """Draw vertebrae with end plates, discs and spinous processes."""
     pen = ImageDraw.Draw(canvas)
     step = 0.050 if a.child else 0.058
     for number in range(int(1 / step) + 1):
@@ -95,7 +95,7 @@ def _clavicle(canvas: Image.Image, a: Anatomy, side: int, size: int) -> None:
 
 
 def _shoulder(canvas: Image.Image, a: Anatomy, side: int, size: int) -> None:
-    """The blade of the scapula beside and over the outer lung, its spine, and the head of the humerus."""
+    """Draw the scapula's blade and spine over the outer lung, and the head of the humerus."""
     outer = a.width + 0.06
     blade = [(outer, a.apex + 0.02), (a.width - 0.06, a.apex + 0.05), (a.width - 0.035, a.apex + 0.19),
              (a.width + 0.005, a.apex + 0.31), (a.width + 0.03, a.apex + 0.22)]  # fmt: skip

@@ -1,7 +1,6 @@
-"""A whole drawn data set on disk: patients of three hospitals in PNG, JPEG and DICOM, with the faults of real sets.
+"""Draw a synthetic data set of three hospitals in PNG, JPEG and DICOM, with the faults of real sets.
 
-For the demo and tests. Every hospital has every class, but not in the same shares, and each has a look of its own, so
-that tools which search for shortcuts have something to find.
+Hospitals differ in their class shares and in the look of their images, so that searches for shortcuts find some.
 """
 
 import csv
@@ -27,7 +26,7 @@ BROKEN = ("truncated.jpg", "page.png", "empty.png", "note.dcm")
 
 @dataclass(frozen=True)
 class Hospital:
-    """The look of one hospital's pictures, and how often it sends which class and format."""
+    """Look of one hospital's images, and its shares of classes and formats."""
 
     name: str
     mix: tuple[float, float, float]  # shares of FINDINGS
@@ -47,7 +46,7 @@ HOSPITALS = (
 
 @dataclass(frozen=True)
 class Summary:
-    """What was drawn: rows of the manifest = `good` + `copies` + `recompressed` + `broken`."""
+    """Counts of the files: `files` (rows of the manifest) = `good` + `copies` + `recompressed` + `broken`."""
 
     files: int
     patients: int
@@ -80,22 +79,22 @@ def draw_dataset(
     clean: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
-    """Draw `patients` patients, one or two pictures each, into `root`/images and write `root`/manifest.csv.
+    """Draw one or two images for each patient into `root`/images and write `root`/manifest.csv.
 
     Args:
         root: a new folder.
-        patients: people; each hospital and class gets its share.
+        patients: number of patients.
         seed: the same seed draws the same bytes.
-        size: pixels of a side before a hospital's own look.
-        clean: leave out the faults: byte-identical copies and re-compressed copies under other names and patients,
-            a truncated JPEG, a web page called .png, an empty file, a text called .dcm.
+        size: side in pixels.
+        clean: leave out the faults: identical and re-compressed copies under other names and patients, a truncated
+            JPEG, a web page called .png, an empty file, a text called .dcm.
         progress: called with (patients done, patients).
 
     Raises:
-        UsageError: fewer patients than hospitals, when faults are asked for.
+        UsageError: fewer patients than hospitals, unless `clean`.
     """
     if not clean and patients < len(HOSPITALS):
-        raise UsageError(f"expected at least {len(HOSPITALS)} patients for a set with faults. Received: {patients}")
+        raise UsageError(f"Too few patients: {patients}. A set with faults needs at least {len(HOSPITALS)}.")
     random = np.random.default_rng(seed)
     (root / "images").mkdir(parents=True)
     rows: list[dict[str, str]] = []
@@ -104,20 +103,14 @@ def draw_dataset(
         if progress:
             progress(done, patients)
     good = len(rows)
-    faults: dict[str, list[dict[str, str]]] = {"copies": [], "recompressed": [], "broken": []}
-    if not clean:
-        faults = {
-            "copies": _copies(root, rows),
-            "recompressed": _recompressed(root, rows),
-            "broken": _broken(root, rows),
-        }
-    everything = rows + [row for made in faults.values() for row in made]
+    faults = [[] if clean else make(root, rows) for make in (_copies, _recompressed, _broken)]
+    everything = rows + [row for made in faults for row in made]
     _write(root / "manifest.csv", [everything[i] for i in random.permutation(len(everything))])
-    return Summary(len(everything), patients, good, *(len(made) for made in faults.values()))
+    return Summary(len(everything), patients, good, *map(len, faults))
 
 
 def _patients(count: int, random: np.random.Generator) -> Iterator[_Patient]:
-    """Patients of the hospitals in turn; each hospital's classes come in its shares and in random order."""
+    """Yield patients of the hospitals in turn, each hospital's classes in its shares and random order."""
     shares = [_shares(hospital, len(range(turn, count, len(HOSPITALS))), random)
               for turn, hospital in enumerate(HOSPITALS)]  # fmt: skip
     for number in range(count):
@@ -129,7 +122,7 @@ def _patients(count: int, random: np.random.Generator) -> Iterator[_Patient]:
 
 
 def _shares(hospital: Hospital, count: int, random: np.random.Generator) -> list[str]:
-    """`count` findings in the hospital's mix, each class at least once where `count` allows it, shuffled."""
+    """Return `count` shuffled findings in the hospital's mix, each class at least once where `count` allows it."""
     given = np.zeros(len(FINDINGS))
     findings = []
     for number in range(1, count + 1):
@@ -140,34 +133,20 @@ def _shares(hospital: Hospital, count: int, random: np.random.Generator) -> list
 
 
 def _expose(root: Path, patient: _Patient, number: int, size: int, random: np.random.Generator) -> dict[str, str]:
-    """Draw and store one picture of a patient; returns its row."""
+    """Draw and store one image of a patient; return its row."""
     severity = 0.18 + 0.82 * float(random.beta(1.2, 1.3))
-    picture = draw(
-        patient.anatomy,
-        finding=patient.finding,
-        severity=severity,
-        size=size,
-        exposure=draw_exposure(random),
-        seed=number,
-    )
+    shot = draw_exposure(random)
+    picture = draw(patient.anatomy, finding=patient.finding, severity=severity, size=size, exposure=shot, seed=number)
     kind = str(random.choice(patient.hospital.formats))
     name = f"images/{patient.hospital.name}-{patient.number:04}-{number}{SUFFIXES[kind]}"
     view = picture.source.view or ""
-    _store(root / name, _looked(picture.pixels.astype(np.uint8), patient.hospital), kind, patient, view)
-    return {
-        "image": name,
-        "label": patient.finding,
-        "patient_id": patient.id,
-        "source": patient.hospital.name,
-        "view": view,
-        "age": str(patient.age),
-        "sex": patient.sex,
-        "license": "CC0 (drawn)",
-    }
+    _store(root / name, _apply_look(picture.pixels.astype(np.uint8), patient.hospital), kind, patient, view)
+    about = (patient.finding, patient.id, patient.hospital.name, view, str(patient.age), patient.sex, "CC0 (drawn)")
+    return dict(zip(COLUMNS, (name, *about), strict=True))
 
 
-def _looked(pixels: NDArray[np.uint8], hospital: Hospital) -> NDArray[np.uint8]:
-    """The picture as this hospital's devices would give it."""
+def _apply_look(pixels: NDArray[np.uint8], hospital: Hospital) -> NDArray[np.uint8]:
+    """Apply the hospital's gamma, blur, collimation and side marker."""
     table = (255 * (np.arange(256) / 255) ** hospital.gamma).round().astype(np.uint8)
     picture = Image.fromarray(table[pixels])
     if hospital.blur:
@@ -189,17 +168,14 @@ def _store(path: Path, pixels: NDArray[np.uint8], kind: str, patient: _Patient, 
         Image.fromarray(pixels.astype(np.uint16) * 257).save(path, "PNG")
     elif kind == "rgb":
         Image.fromarray(pixels).convert("RGB").save(path, "PNG")
+    elif kind == "jpg":
+        Image.fromarray(pixels).save(path, "JPEG", quality=90)
     else:
-        Image.fromarray(pixels).save(
-            path, "JPEG" if kind == "jpg" else "PNG", **({"quality": 90} if kind == "jpg" else {})
-        )
+        Image.fromarray(pixels).save(path, "PNG")
 
 
 def to_dicom(pixels: NDArray[np.uint8], *, patient_id: str, inverted: bool = False, view: str = "PA") -> bytes:
-    """The picture as the bytes of a DX object: 12 bits in 16, window given, MONOCHROME1 when `inverted`.
-
-    The identifiers are drawn from the pixels and the patient's number; the name says that nobody has it.
-    """
+    """Write a DX object of 12 bits in 16 with a window, MONOCHROME1 when `inverted`; return its bytes."""
     import pydicom
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
@@ -228,7 +204,7 @@ def to_dicom(pixels: NDArray[np.uint8], *, patient_id: str, inverted: bool = Fal
 
 
 def _copies(root: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Three files once more, byte for byte, under other names; one of them as another patient."""
+    """Copy three files under other names, one of them as another patient."""
     made = []
     for number, row in enumerate(rows[5::40][:3]):
         name = f"images/copy-{number}{Path(row['image']).suffix}"
@@ -238,7 +214,7 @@ def _copies(root: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def _recompressed(root: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Three JPEG files decoded and saved again, smaller and at lower quality, as other patients."""
+    """Save three JPEG files again, smaller and at lower quality, as other patients."""
     made = []
     for number, row in enumerate([row for row in rows if row["image"].endswith(".jpg")][3::11][:3]):
         name = f"images/again-{number}.jpg"
@@ -251,12 +227,8 @@ def _recompressed(root: Path, rows: list[dict[str, str]]) -> list[dict[str, str]
 def _broken(root: Path, rows: list[dict[str, str]]) -> list[dict[str, str]]:
     source = next(row for row in rows if row["image"].endswith(".jpg"))
     whole = (root / source["image"]).read_bytes()
-    contents = (
-        whole[: len(whole) // 2],
-        b"<!DOCTYPE html><title>404 Not Found</title>",
-        b"",
-        b"see the other folder\n",
-    )
+    page = b"<!DOCTYPE html><title>404 Not Found</title>"
+    contents = (whole[: len(whole) // 2], page, b"", b"see the other folder\n")
     made: list[dict[str, str]] = []
     for name, content in zip(BROKEN, contents, strict=True):
         (root / "images" / name).write_bytes(content)

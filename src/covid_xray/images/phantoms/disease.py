@@ -1,28 +1,28 @@
-"""What a disease adds to a phantom: an anatomy and its lungs in, extra density inside the lungs out."""
+"""Draw the lung opacities of a disease into a phantom."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from covid_xray.images.phantoms.strokes import Floats, blurred, cloud, ellipse, stroke, texture
+from covid_xray.images.phantoms.strokes import Floats, blur, cloud, ellipse, stroke, texture
 
 FINDINGS = ("covid", "normal", "virus")
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """One patient; lengths are shares of the picture's side, angles are in degrees.
+    """Anatomy of one patient; lengths are shares of the image side, angles are in degrees.
 
     Args:
         child: shorter chest, larger heart, flatter ribs.
         width: half-width of the chest cage.
         apex, dome: height of the lung apices and of the right diaphragm dome, from the top.
         heart: half-width of the heart at its widest.
-        ribs: pairs of ribs that show.
-        slope: how far a rib falls from spine to chest wall.
+        ribs: visible pairs of ribs.
+        slope: fall of a rib from spine to chest wall.
         tilt: rotation of the body.
-        seed: of the vessels and of everything else that is this patient's own.
+        seed: of the vessels and other individual details.
     """
 
     child: bool
@@ -39,7 +39,7 @@ class Anatomy:
 def opacities(
     a: Anatomy, lungs: Floats, finding: str, severity: float, size: int, random: np.random.Generator
 ) -> Floats:
-    """What a finding adds to the tissue: size x size, zero outside the lungs."""
+    """Draw the density that a finding adds to the tissue: size x size, zero outside the lungs."""
     if finding == "normal":
         return np.zeros((size, size), np.float32)
     drawn = _ground_glass if finding == "covid" else _interstitial
@@ -47,7 +47,7 @@ def opacities(
 
 
 def _ground_glass(a: Anatomy, severity: float, size: int, random: np.random.Generator) -> Floats:
-    """Soft-edged opacities in both lungs, most of them low and near the chest wall."""
+    """Draw soft-edged opacities in both lungs, most of them basal and peripheral."""
     spots = []
     for side in (-1, 1):
         for _ in range(2 + round(5 * severity * random.uniform(0.6, 1.4))):
@@ -59,12 +59,12 @@ def _ground_glass(a: Anatomy, severity: float, size: int, random: np.random.Gene
 
 
 def _interstitial(a: Anatomy, severity: float, size: int, random: np.random.Generator) -> Floats:
-    """Streaks that radiate from both hila, cuffs around bronchi, a haze about both."""
+    """Draw streaks that radiate from both hila, cuffs around bronchi, and a haze around both."""
     canvas = Image.new("F", (size, size), 0.0)
     for side in (-1, 1):
         _streaks(canvas, a, side, severity, size, random)
     haze = [ellipse(0.5 + side * 0.115, a.apex + 0.30, 0.09, 0.14) for side in (-1, 1)]
-    return blurred(np.asarray(canvas), size * 0.0028) + cloud(haze, size, 0.04) * 0.07 * severity
+    return blur(np.asarray(canvas), size * 0.0028) + cloud(haze, size, 0.04) * 0.07 * severity
 
 
 def _streaks(

@@ -1,7 +1,6 @@
-"""Draws synthetic chest radiographs: an anatomy, a finding and an exposure in, a `Radiograph` out.
+"""Draw synthetic chest radiographs for the demo, tests and speed measurements, never for results.
 
-For the demo, tests and measurements of speed; never for results. What is summed up is path length times density, as
-in a real exposure: the picture is bright where much tissue lies in the beam. numpy and Pillow only.
+As in a real exposure, path length times density is summed: the image is bright where much tissue lies in the beam.
 """
 
 import math
@@ -13,7 +12,7 @@ from PIL import Image
 
 from covid_xray.images.phantoms.bones import bones
 from covid_xray.images.phantoms.disease import FINDINGS, Anatomy, opacities
-from covid_xray.images.phantoms.strokes import Floats, blurred, box, cloud, ellipse, polygon, spline, stroke, texture
+from covid_xray.images.phantoms.strokes import Floats, blur, box, cloud, ellipse, polygon, spline, stroke, texture
 from covid_xray.images.radiograph import ImageSource, Radiograph
 
 
@@ -28,7 +27,7 @@ class Exposure:
 
 
 def draw_anatomy(random: np.random.Generator, *, child: bool | None = None) -> Anatomy:
-    """A patient at random; `child=None` leaves that to chance as well (one in three)."""
+    """Draw a random patient; with `child=None` one in three is a child."""
     young = bool(random.random() < 1 / 3) if child is None else child
     return Anatomy(
         child=young,
@@ -44,7 +43,7 @@ def draw_anatomy(random: np.random.Generator, *, child: bool | None = None) -> A
 
 
 def draw_exposure(random: np.random.Generator) -> Exposure:
-    """An exposure at random, within what a technician lets pass."""
+    """Draw a random exposure of acceptable quality."""
     shift = (random.uniform(-0.02, 0.02), random.uniform(-0.02, 0.02))
     return Exposure(shift, random.uniform(-2, 2), random.uniform(0.85, 1.15), random.uniform(0.008, 0.02))
 
@@ -58,43 +57,43 @@ def draw(
     exposure: Exposure | None = None,
     seed: int = 0,
 ) -> Radiograph:
-    """One exposure of a patient, size x size uint8.
+    """Draw one exposure of a patient, size x size uint8.
 
     Args:
         anatomy: the patient.
         finding: `normal`; `covid`: soft, peripheral, basal, bilateral opacities; `virus`: interstitial streaks and
-            cuffs about the hila.
-        severity: 0 (nothing to see) to 1 (severe); without meaning for `normal`.
-        size: pixels of a side.
-        exposure: as given, or the neutral one.
-        seed: of the finding's pattern and of the noise.
+            cuffs around the hila.
+        severity: 0 (invisible) to 1 (severe); ignored for `normal`.
+        size: side in pixels.
+        exposure: default: neutral.
+        seed: of the finding's pattern and the noise.
     """
     if finding not in FINDINGS:
-        raise ValueError(f"expected a finding of {', '.join(FINDINGS)}. Received: {finding!r}")
+        raise ValueError(f"Unknown finding {finding!r}. Choose one of {', '.join(FINDINGS)}.")
     shot = exposure or Exposure()
     random = np.random.default_rng((anatomy.seed, seed))
-    lungs = blurred(_lungs(anatomy, size), size * 0.003)
+    lungs = blur(_lungs(anatomy, size), size * 0.003)
     tissue = _body(anatomy, lungs, size)
     tissue += opacities(anatomy, lungs, finding, severity, size, np.random.default_rng((anatomy.seed, seed, 1)))
-    grey = _to_grey(_placed(tissue, anatomy, shot), shot, random)
+    grey = _to_grey(_place(tissue, anatomy, shot), shot, random)
     return Radiograph(grey, source=ImageSource(format="array", view="AP" if anatomy.child else "PA"))
 
 
 def lung_mask(anatomy: Anatomy, *, size: int = 512, exposure: Exposure | None = None) -> NDArray[np.bool_]:
-    """size x size: where `draw` draws lungs for the same anatomy and exposure."""
-    return _placed(_lungs(anatomy, size), anatomy, exposure or Exposure()) > 0.5
+    """Return the lung mask, size x size, of `draw` for the same anatomy and exposure."""
+    return _place(_lungs(anatomy, size), anatomy, exposure or Exposure()) > 0.5
 
 
 def _body(anatomy: Anatomy, lungs: Floats, size: int) -> Floats:
-    """Everything but the finding: density times depth, about 0 (air) to 1.2 (bone before the heart)."""
+    """Draw the body without a finding: density times depth, about 0 (air) to 1.2 (bone before the heart)."""
     own = np.random.default_rng((anatomy.seed, 5))
     chest = cloud([_chest_outline(anatomy)], size, 0.012)
-    # A lung is deepest away from its edges: its air takes most there.
-    depth = np.clip(blurred(lungs, size * 0.035) * 1.5 - 0.35, 0, 1) * lungs
+    # A lung is deepest away from its edges, where its air removes most density.
+    depth = np.clip(blur(lungs, size * 0.035) * 1.5 - 0.35, 0, 1) * lungs
     tissue = 0.70 * chest - 0.15 * lungs - 0.28 * depth
     tissue += _middle(anatomy, size) + _abdomen(anatomy, size, gas=own.uniform(0, 0.16))
     tissue += bones(anatomy, size) * np.clip(chest * 1.2, 0, 1) * (1 + 0.5 * lungs)
-    # Full vessels in the healthy look like a mild interstitial pattern, as they do in patients.
+    # Full vessels of healthy patients resemble a mild interstitial pattern.
     tissue += own.uniform(0.8, 1.35) * _vessels(anatomy, size) * lungs
     if not anatomy.child:
         tissue += _breasts(anatomy, size, own.uniform(0, 0.10)) * chest
@@ -103,13 +102,13 @@ def _body(anatomy: Anatomy, lungs: Floats, size: int) -> Floats:
 
 
 def _lungs(a: Anatomy, size: int) -> Floats:
-    """size x size: 1 where lung shows, 0 elsewhere; what the heart and mediastinum cover does not show."""
+    """Draw the visible lungs, size x size, 0 or 1; heart and mediastinum cover parts of them."""
     picture = np.maximum(*(polygon(points, size) for points in _lung_outlines(a)))
     return picture * (1 - polygon(_silhouette(a), size))
 
 
 def _lung_outlines(a: Anatomy) -> list[Floats]:
-    """Both lungs (image left first: the patient's right) with the parts behind the heart, x and y in 0..1."""
+    """Return the outlines of both lungs (the patient's right first) with the parts behind the heart, in 0..1."""
     outlines = []
     for side in (-1, 1):
         dome = a.dome + (0.025 if side > 0 else 0.0)
@@ -133,7 +132,7 @@ def _lung_outlines(a: Anatomy) -> list[Floats]:
 
 
 def _silhouette(a: Anatomy) -> Floats:
-    """Outline of the mediastinum and heart: aortic knob and apex on the patient's left (image right)."""
+    """Return the outline of mediastinum and heart, aortic knob and apex on the patient's left (image right)."""
     top, bottom, h = a.apex, a.dome, a.heart
     knob = 0.060 if a.child else 0.072
     right = [(-0.045, top - 0.2), (-0.05, top + 0.12), (-0.052, 0.5 * (top + bottom)),
@@ -155,8 +154,8 @@ def _chest_outline(a: Anatomy) -> Floats:
 
 
 def _middle(a: Anatomy, size: int) -> Floats:
-    """Heart and great vessels, thickest in the middle of the heart; the windpipe and both main bronchi in them."""
-    edge = blurred(polygon(_silhouette(a), size), size * 0.005)
+    """Draw the heart and great vessels, thickest in the middle, with the trachea and main bronchi in them."""
+    edge = blur(polygon(_silhouette(a), size), size * 0.005)
     bulk = cloud([ellipse(0.5 + 0.3 * a.heart, a.dome - 0.08, 0.9 * a.heart, 0.11, angle=30)], size, 0.03)
     fork = a.apex + 0.22
     air = Image.new("F", (size, size), 0.0)
@@ -166,11 +165,11 @@ def _middle(a: Anatomy, size: int) -> Floats:
         ((0.5, fork), (0.555, fork + 0.045)),
     ):
         stroke(air, np.array(points, dtype=np.float32), 0.036 if points[0][1] == 0 else 0.022, 1.0, size)
-    return 0.07 * edge + 0.11 * bulk - 0.10 * blurred(np.asarray(air), size * 0.005)
+    return 0.07 * edge + 0.11 * bulk - 0.10 * blur(np.asarray(air), size * 0.005)
 
 
 def _abdomen(a: Anatomy, size: int, *, gas: float) -> Floats:
-    """Liver and what else lies under the diaphragm; a bubble of stomach gas under the left dome."""
+    """Draw the organs below the diaphragm, with stomach gas under the left dome."""
     organs = cloud([box(-0.2, a.dome + 0.09, 1.2, 1.2)], size, 0.05)
     x, y = 0.5 + 0.5 * a.width, a.dome + 0.095
     bubble = cloud([ellipse(x, y, 0.055, 0.028, angle=8)], size, 0.007)
@@ -183,14 +182,14 @@ def _breasts(a: Anatomy, size: int, strength: float) -> Floats:
 
 
 def _vessels(a: Anatomy, size: int) -> Floats:
-    """Pulmonary vessels that branch from both hila and thin out towards the walls."""
+    """Draw pulmonary vessels that branch from both hila and become thinner towards the chest wall."""
     canvas = Image.new("F", (size, size), 0.0)
     random = np.random.default_rng((a.seed, 4))
     for side in (-1, 1):
         hilum = np.array([0.5 + side * 0.07, a.apex + (0.25 if side > 0 else 0.27)])
         for heading in np.linspace(-1.2, 1.45, 8):
             _branch(canvas, hilum, heading + random.normal(0, 0.14), 0.017, side, random, size)
-    return blurred(np.asarray(canvas), size * 0.003)
+    return blur(np.asarray(canvas), size * 0.003)
 
 
 def _branch(
@@ -208,17 +207,17 @@ def _branch(
 
 
 def _to_grey(tissue: Floats, shot: Exposure, random: np.random.Generator) -> NDArray[np.uint8]:
-    """Density to grey: bright where the beam was weakened; noise is strongest there, where few quanta arrive."""
+    """Convert density to grey: bright where the beam is weakened, with most noise there, where few quanta arrive."""
     noise = random.standard_normal(tissue.shape, dtype=np.float32)
     grey = 0.5 + shot.contrast * (tissue / 1.05 - 0.5) + (shot.noise * (0.6 + tissue)) * noise
-    # The shoulder of a film's curve: the densest parts come close to white and keep their detail.
+    # The shoulder of a film's curve: the densest parts come close to white and keep detail.
     over = np.maximum(grey - 0.62, 0)
     grey = np.minimum(grey, 0.62) + 0.36 * (1 - np.exp(over * (-1 / 0.36)))
     return (255 * np.clip(grey, 0, 1) + 0.5).astype(np.uint8)
 
 
-def _placed(field: Floats, anatomy: Anatomy, shot: Exposure) -> Floats:
-    """The field turned and shifted as patient and exposure ask."""
+def _place(field: Floats, anatomy: Anatomy, shot: Exposure) -> Floats:
+    """Rotate and shift the field by the patient's tilt and the exposure."""
     size = field.shape[0]
     picture = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
     shift = (shot.shift[0] * size, shot.shift[1] * size)

@@ -1,4 +1,4 @@
-"""Pens for the phantoms: polygons, lines, curves, blur and smooth noise on float pictures. numpy and Pillow only."""
+"""Draw polygons, lines, curves, blur and smooth noise on float images with numpy and Pillow."""
 
 import math
 
@@ -10,14 +10,14 @@ Floats = NDArray[np.float32]
 
 
 def polygon(points: Floats, size: int) -> Floats:
-    """size x size, 1 inside the closed line of `points` (N x 2, shares of the side), 0 outside."""
+    """Draw a filled polygon of `points` (N x 2, shares of the side): size x size, 1 inside, 0 outside."""
     canvas = Image.new("F", (size, size), 0.0)
     ImageDraw.Draw(canvas).polygon((points * size).ravel().tolist(), fill=1.0)
     return np.asarray(canvas)
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, *, angle: float = 0.0) -> Floats:
-    """48 points of the ellipse about (x, y) with half axes rx, ry, turned by `angle` degrees; shares of the side."""
+    """Return 48 points of the ellipse around (x, y) with half axes rx, ry, rotated by `angle` degrees, in shares."""
     t = np.linspace(0, 2 * math.pi, 48, endpoint=False)
     turn = math.radians(angle)
     across, down = rx * np.cos(t), ry * np.sin(t)
@@ -26,23 +26,20 @@ def ellipse(x: float, y: float, rx: float, ry: float, *, angle: float = 0.0) -> 
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Floats:
-    """Corner points of a rectangle."""
+    """Return the corner points of a rectangle."""
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], dtype=np.float32)
 
 
 def stroke(canvas: Image.Image, line: Floats, width: float, strength: float, size: int) -> None:
-    """Draw a line over what is there: `width` in shares of the side, at least one pixel; `strength` is its density."""
+    """Draw a line of density `strength`; `width` in shares of the side, at least one pixel."""
     pixels = max(1, round(width * size))
     ImageDraw.Draw(canvas).line((line * size).ravel().tolist(), fill=strength, width=pixels)
 
 
 def spline(points: Floats, *, closed: bool = True, steps: int = 8) -> Floats:
-    """A Catmull-Rom curve through the points."""
-    p = (
-        np.concatenate([points[-1:], points, points[:2]])
-        if closed
-        else np.concatenate([points[:1], points, points[-1:]])
-    )
+    """Return a Catmull-Rom curve through the points."""
+    before, after = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
+    p = np.concatenate([before, points, after])
     t = np.linspace(0, 1, steps, endpoint=False, dtype=np.float32)[:, None]
     curve = [
         0.5 * (2 * p[i] + (p[i + 1] - p[i - 1]) * t + (2 * p[i - 1] - 5 * p[i] + 4 * p[i + 1] - p[i + 2]) * t**2
@@ -52,10 +49,10 @@ def spline(points: Floats, *, closed: bool = True, steps: int = 8) -> Floats:
     return np.concatenate(curve)
 
 
-def blurred(field: Floats, radius: float) -> Floats:
-    """Gaussian blur of `radius` pixels, on 8 bits of the field's own range (Pillow has none for floats).
+def blur(field: Floats, radius: float) -> Floats:
+    """Blur by a Gaussian of `radius` pixels, in 8 bits of the field's range (Pillow has no blur for floats).
 
-    Wide blurs are done on a smaller copy: they leave no detail that it could lose, and cost a tenth.
+    Wide blurs work on a smaller copy, which costs a tenth and loses no detail.
     """
     top, size = float(field.max(initial=0.0)), field.shape[0]
     if top <= 0:
@@ -66,12 +63,12 @@ def blurred(field: Floats, radius: float) -> Floats:
         return np.asarray(eight.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) * np.float32(top / 255)
     small = eight.reduce(factor).filter(ImageFilter.GaussianBlur(radius / factor))
     floats = Image.fromarray(np.asarray(small, dtype=np.float32) * np.float32(top / 255))
-    # The small copy's last cell may reach over the edge: only the part that the field covers is enlarged.
+    # The small copy's last cell may exceed the edge: only the part that the field covers is enlarged.
     return np.asarray(floats.resize((size, size), Image.Resampling.BILINEAR, box=(0, 0, size / factor, size / factor)))
 
 
 def cloud(shapes: list[Floats], size: int, radius: float) -> Floats:
-    """The union of polygons, blurred by `radius` (a share of the side): drawn small, for it has no fine detail."""
+    """Draw the union of polygons, blurred by `radius` (share of the side), on a small copy that is enlarged."""
     small = min(size, math.ceil(3 / radius))
     canvas = Image.new("L", (small, small), 0)
     for points in shapes:
@@ -81,6 +78,6 @@ def cloud(shapes: list[Floats], size: int, radius: float) -> Floats:
 
 
 def texture(random: np.random.Generator, size: int, *, cells: int) -> Floats:
-    """Smooth noise, mean 0, about -1..1, with `cells` bumps across."""
+    """Draw smooth noise, mean 0, about -1..1, with `cells` bumps across."""
     coarse = Image.fromarray(random.normal(0, 0.5, (cells, cells)).astype(np.float32))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
