@@ -23,7 +23,7 @@ from covid_xray.bundle.lung_network_folder import read_network
 from covid_xray.cli import selection
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.data.split.groups import groups
-from covid_xray.data.split.held_out import held_out, not_to_be_built_on
+from covid_xray.data.split.held_out import held_out, forbids_derivatives
 from covid_xray.evaluation.audit.lung_masks import mask_files
 from covid_xray.evaluation.metrics.intervals import group_codes, percentiles, resampled_sums
 from covid_xray.images.decode import decode
@@ -77,7 +77,7 @@ def split(manifest: Manifest, masks: Path) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the images with masks and their part, as `covid-xray train-lungs` splits them in runs/lungs.sh."""
     files = mask_files(manifest.table["image"].tolist(), masks)
     masked = selection.checked(manifest.take(list(files)))
-    drawn = held_out(masked, share=0.2, seed=0, test_only=not_to_be_built_on(masked))
+    drawn = held_out(masked, share=0.2, seed=0, test_only=forbids_derivatives(masked))
     part = drawn.reindex(masked.table["image"]).to_numpy()
     trained_on = read_network(BUNDLE).facts["training_data"]
     counts = masked.table["label"][part == "train"].value_counts().to_dict()

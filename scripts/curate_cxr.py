@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from covid_xray.data.manifest.licenses import may_be_built_on
+from covid_xray.data.manifest.licenses import allows_derivatives
 from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.data.split.groups import COPIES, groups, with_duplicates
 from covid_xray.data.split.split import make_split
@@ -78,7 +78,7 @@ def reasons(manifest: Manifest) -> pd.Series:
         "misfit": stem.isin(MISFITS),
         "copied-normal": (table["source"] == "ieee8023") & (table["label"] == "normal"),
         # COVID-CXNet's own words are "unclear": its collectors offer the set under CC BY 4.0, and we take them at that.
-        "licence": ~table["license"].map(may_be_built_on) & (table["source"] != "cxnet"),
+        "licence": ~table["license"].map(allows_derivatives) & (table["source"] != "cxnet"),
         "nothing-seen": table["finding"].str.contains("nothing abnormal"),
         "pcr-negative": table["finding"].str.contains("PCR negative"),
     }

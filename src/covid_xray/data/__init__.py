@@ -1,1 +1,1 @@
-"""Files in, a table that one can trust out: manifest, duplicates, split, doctor."""
+"""Read, check and split data sets of chest X-rays."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from covid_xray.data.baselines.grouped_scores import cross_validated, measures, scores
+from covid_xray.data.baselines.grouped_scores import cross_validate, measures, scores
 
 
 def answers(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -52,5 +52,5 @@ def test_no_image_is_told_by_a_model_that_saw_its_fold():
     label = np.repeat(random.choice(np.array(["a", "b"]), 150), 2)
     apart = np.repeat(np.arange(150) % 5, 2)
     leaking = np.arange(300) % 2
-    assert (cross_validated(features, label, apart, seed=0, trees=60) == label).mean() < 0.65
-    assert (cross_validated(features, label, leaking, seed=0, trees=60) == label).mean() > 0.95
+    assert (cross_validate(features, label, apart, seed=0, trees=60) == label).mean() < 0.65
+    assert (cross_validate(features, label, leaking, seed=0, trees=60) == label).mean() > 0.95

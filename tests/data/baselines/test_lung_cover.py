@@ -28,7 +28,7 @@ def test_masks_of_every_image_are_used(tmp_path):
     assert cover.covered.shape == (3, 32, 32)
     assert cover.covered[0, 8:24, 8:12].all()
     assert not cover.covered[0, :6].any()
-    black = cover.blacked(np.full((3, 32, 32), 200, np.uint8)).reshape(3, 32, 32)
+    black = cover.apply(np.full((3, 32, 32), 200, np.uint8)).reshape(3, 32, 32)
     assert (black[cover.covered] == 0).all()
     assert (black[~cover.covered] == 200).all()
 

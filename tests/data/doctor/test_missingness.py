@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covid_xray.data.doctor.missingness import balanced_guess, missingness, states_anything
+from covid_xray.data.doctor.missingness import has_clinical_values, missingness, predict_by_clue
 from covid_xray.data.doctor.pitfall import Verdict
 from covid_xray.data.manifest.manifest import Manifest
 
@@ -35,9 +35,9 @@ def test_fields_stated_of_both_alike_pass_whatever_their_values() -> None:
 
 
 def test_it_is_asked_only_of_tables_that_state_something() -> None:
-    assert not states_anything(manifest())
-    assert not states_anything(manifest(age=[""] * 200))
-    assert states_anything(manifest(offset_days=["3"] + [""] * 199))
+    assert not has_clinical_values(manifest())
+    assert not has_clinical_values(manifest(age=[""] * 200))
+    assert has_clinical_values(manifest(offset_days=["3"] + [""] * 199))
 
 
 def test_one_class_cannot_be_told() -> None:
@@ -53,5 +53,5 @@ def test_a_patient_does_not_tell_on_himself() -> None:
     """One patient with many images and a pattern of his own: the pattern is known of nobody else."""
     clue = np.array(["a"] * 10 + ["b"] * 10)
     label = np.array(["x"] * 10 + ["y"] * 10)
-    assert balanced_guess(clue, label, np.array(["p"] * 10 + ["q"] * 10)) == pytest.approx(0.5)
-    assert balanced_guess(clue, label, np.arange(20).astype(str)) == pytest.approx(1.0)
+    assert predict_by_clue(clue, label, np.array(["p"] * 10 + ["q"] * 10)) == pytest.approx(0.5)
+    assert predict_by_clue(clue, label, np.arange(20).astype(str)) == pytest.approx(1.0)

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from covid_xray.data.doctor.pitfall import cramers_v, guessed, judged
+from covid_xray.data.doctor.pitfall import cramers_v, judge, predictable_share
 
 
-def test_judged():
-    assert [judged(v, warn=0.1, fail=0.3) for v in (0.1, 0.2, 0.31, float("nan"))] == ["PASS", "WARN", "FAIL", "WARN"]
+def test_judge():
+    assert [judge(v, warn=0.1, fail=0.3) for v in (0.1, 0.2, 0.31, float("nan"))] == ["PASS", "WARN", "FAIL", "WARN"]
 
 
 def series(*values: str) -> pd.Series:
@@ -43,5 +43,5 @@ def test_unknown_cells_are_left_out_and_nothing_known_is_nan():
     assert np.isnan(cramers_v(series("a", "b"), series("", "")))
 
 
-def test_guessed_is_the_share_of_the_commonest():
-    assert guessed(series("a", "a", "b", "b"), series("x", "x", "x", "y")) == pytest.approx(3 / 4)
+def test_predictable_share_is_the_share_of_the_commonest():
+    assert predictable_share(series("a", "a", "b", "b"), series("x", "x", "x", "y")) == pytest.approx(3 / 4)

@@ -8,7 +8,7 @@ import pytest
 
 from covid_xray.data.doctor.doctor import examine
 from covid_xray.data.doctor.pitfall import Verdict
-from covid_xray.data.doctor.pitfalls import age_band, child, one_source_per_class, size, told_by_source
+from covid_xray.data.doctor.pitfalls import age_band, child, one_source_per_class, share_from_pure_sources, size
 from covid_xray.data.manifest.manifest import Manifest, quarantine_table
 from covid_xray.data.manifest.readers import Refusal
 from support.spoilt import I, N, changed, clean, verdicts
@@ -96,4 +96,4 @@ def test_one_confounded_class_among_three_is_enough():
     found = one_source_per_class(manifest)
     assert found.verdict is Verdict.FAIL
     assert "Of the class covid, 100%" in found.says
-    assert told_by_source(manifest.table) == {"covid": 1, "normal": 0, "virus": 0}
+    assert share_from_pure_sources(manifest.table) == {"covid": 1, "normal": 0, "virus": 0}

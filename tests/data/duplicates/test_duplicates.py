@@ -13,10 +13,11 @@ from covid_xray.data.duplicates.duplicates import (
     find_duplicates,
     find_pairs,
     group_pairs,
-    join,
     read_duplicates,
     write_duplicates,
 )
+from covid_xray.data.manifest.manifest import Manifest
+from covid_xray.data.split.groups import with_duplicates
 from covid_xray.errors import BadManifest
 from support import drawing, films
 
@@ -118,9 +119,10 @@ def test_the_table_is_read_as_it_was_written_and_joins_the_manifest(tmp_path):
     write_duplicates(table, tmp_path / "duplicates.csv")
     again = read_duplicates(tmp_path / "duplicates.csv")
     pd.testing.assert_frame_equal(again, table, check_dtype=False)
-    manifest = pd.DataFrame({"image": ["2.png", "3.png", "1.png"], "label": "normal"})
-    assert join(manifest, again)["group"].tolist() == ["d0001", "", "d0001"]
-    assert join(manifest, group_pairs([]))["group"].tolist() == ["", "", ""]
+    images = pd.DataFrame({"image": ["2.png", "3.png", "1.png"], "label": "normal"})
+    manifest = Manifest(images, tmp_path, pd.DataFrame())
+    assert with_duplicates(manifest, again).table["group"].tolist() == ["d0001", "", "d0001"]
+    assert with_duplicates(manifest, group_pairs([])).table["group"].tolist() == ["", "", ""]
 
 
 @pytest.mark.parametrize(

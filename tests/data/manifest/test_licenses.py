@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from covid_xray.data.manifest.licenses import allow_licenses, license_class, may_be_built_on
+from covid_xray.data.manifest.licenses import allow_licenses, allows_derivatives, license_class
 from covid_xray.data.manifest.manifest import Manifest, quarantine_table
 from covid_xray.errors import BadManifest, UsageError
 
@@ -56,4 +56,4 @@ def test_no_licence_column_and_nothing_left_are_errors():
     ],
 )  # fmt: skip
 def test_what_networks_may_be_made_from(text, allowed):
-    assert may_be_built_on(text) is allowed
+    assert allows_derivatives(text) is allowed

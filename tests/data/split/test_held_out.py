@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from covid_xray.data.manifest.manifest import Manifest, quarantine_table
-from covid_xray.data.split.held_out import held_out, not_to_be_built_on
+from covid_xray.data.split.held_out import forbids_derivatives, held_out
 from covid_xray.errors import BadSplit
 
 
@@ -33,7 +33,7 @@ def test_patients_stay_together_and_the_share_is_of_patients() -> None:
 
 def test_one_image_that_may_only_test_binds_its_patient() -> None:
     some = manifest(["CC BY-NC-ND", "", *["CC BY"] * 8])
-    split = held_out(some, share=0.25, test_only=not_to_be_built_on(some))
+    split = held_out(some, share=0.25, test_only=forbids_derivatives(some))
     assert set(split[["0-0.png", "0-1.png", "1-2.png"]]) == {"test"}
     assert (split == "test").sum() == 3 * (2 + 2)
 
@@ -41,9 +41,9 @@ def test_one_image_that_may_only_test_binds_its_patient() -> None:
 def test_a_table_without_licences_may_only_test() -> None:
     some = manifest(["CC BY"] * 4)
     bare = Manifest(some.table.drop(columns="license"), Path(), some.quarantine)
-    assert not_to_be_built_on(bare).all()
+    assert forbids_derivatives(bare).all()
     with pytest.raises(BadSplit, match="train"):
-        held_out(bare, share=0.5, test_only=not_to_be_built_on(bare))
+        held_out(bare, share=0.5, test_only=forbids_derivatives(bare))
 
 
 def test_no_empty_test_part() -> None:

@@ -55,10 +55,10 @@ def train_lungs(
         selection.read(data, images=images, labels=label, where=where, duplicates=duplicates, show=False, check=False),
         masks,
     )
-    from covid_xray.data.split.held_out import held_out, not_to_be_built_on
+    from covid_xray.data.split.held_out import held_out, forbids_derivatives
     from covid_xray.training.train_lungs import train_lungs as run
 
-    bound = not_to_be_built_on(manifest) if test_only_unlicensed else None
+    bound = forbids_derivatives(manifest) if test_only_unlicensed else None
     split = held_out(manifest, share=test_fraction, seed=chosen.seed, test_only=bound)
     counts = split.value_counts()
     out.print(f"{len(files)} images with masks: {counts['train']} train, {counts['test']} test", highlight=False)

@@ -1,1 +1,1 @@
-"""Score plain models on what is not lung."""
+"""Score simple models on everything but the lungs."""

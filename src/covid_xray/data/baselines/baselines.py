@@ -1,7 +1,7 @@
-"""How well are the classes told without the lungs? Images in, scores of plain models on what is not lung out.
+"""Score extra-trees on file facts, the outer frame, and thumbnails with and without lungs, in grouped folds.
 
-Grouped folds, extra-trees; file facts, outer frame, lungs blacked out; the whole thumbnail beside them. Only what a
-network scores above the best of the first three can come from the lungs (Maguolo and Nanni, arXiv 2004.12823).
+Only what a network scores above the best baseline without lungs can come from the lungs (Maguolo and Nanni, arXiv
+2004.12823).
 """
 
 import itertools
@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from covid_xray import __version__
-from covid_xray.data.baselines.grouped_scores import TREES, Score, cross_validated, scores
+from covid_xray.data.baselines.grouped_scores import TREES, Score, cross_validate, scores
 from covid_xray.data.baselines.lung_cover import Cover
 from covid_xray.data.doctor.pixel_facts import SIDE, PixelFacts
 from covid_xray.data.manifest.manifest import Manifest, fingerprint, require_classes
@@ -26,16 +27,17 @@ from covid_xray.files import write_json
 
 FRAME = 3  # outer pixels of the 32 on each side
 Matrix = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """One row of the table: what the model saw, and its scores with 95 % intervals over patients.
+    """Scores of one model with 95 % intervals over patients.
 
     Args:
         name: stable slug.
-        sees: what it saw, for people.
-        without_lungs: whether the lungs were out of its sight.
+        sees: the model's input, for people.
+        without_lungs: whether its input excludes the lungs.
         scores: `accuracy`, `balanced_accuracy`, `macro_f1`, each a `Score`.
         chance: balanced accuracy of guessing, 1 / classes.
     """
@@ -49,16 +51,16 @@ class Baseline:
 
 @dataclass(frozen=True, eq=False)
 class Baselines:
-    """All baselines of one data set; `within` has the source told within each class.
+    """All baselines of one data set.
 
     Args:
         classes: the labels.
-        images, people: how many (an image of an unknown patient counts as one person).
+        images, people: counts (an image of an unknown patient counts as one person).
         folds: number of grouped folds.
-        lungs: how the lungs were covered, in a sentence.
+        lungs: how the lungs were covered, in words.
         rows: the baselines for the classes.
-        within: for a class, the baseline that names the source from the whole thumbnail.
-        skipped: classes whose source could not be asked, with the reason.
+        within: for a class, the baseline that predicts the source from the whole thumbnail.
+        skipped: classes without such a baseline, with the reason.
         fingerprint: of the images and labels.
     """
 
@@ -74,7 +76,7 @@ class Baselines:
 
     @property
     def best(self) -> Baseline:
-        """The best of the baselines that see no lung, by macro-F1, which reports compare."""
+        """The best baseline without lungs by macro-F1, which reports compare."""
         return max((row for row in self.rows if row.without_lungs), key=lambda row: row.scores["macro_f1"].value)
 
 
@@ -88,12 +90,12 @@ def run_baselines(
     trees: int = TREES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Baselines:
-    """Score every baseline in the same grouped, stratified folds; `progress` is called with (done, all).
+    """Score every baseline in the same grouped, stratified folds; `progress` is called with (done, number).
 
     Args:
-        manifest: read with `check=True`; give it duplicate groups, or copies sit on both sides.
-        facts, cover: measured on it, in its order; what was blacked out to hide the lungs.
-        folds, seed, trees: number of folds; seed of folds, trees and bootstrap; trees in each model.
+        manifest: read with `check=True`, with duplicate groups, so that copies are in one fold.
+        facts, cover: pixel facts and lung cover of its images, in its order.
+        folds, seed, trees: number of folds; seed of folds, trees and bootstrap; trees per model.
 
     Raises:
         BadManifest: fewer than two classes.
@@ -109,60 +111,38 @@ def run_baselines(
         if progress:
             progress(next(done), len(views) + len(sources))
 
-    def scored(name: str, view: tuple[str, Any, bool]) -> Baseline:
-        sees, features, blind = view
-        told = cross_validated(features, label, fold, seed=seed, trees=trees)
+    rows = []
+    for name, (sees, features, blind) in views.items():
+        predicted = cross_validate(features, label, fold, seed=seed, trees=trees)
+        rows.append(_baseline(name, sees, blind, label, predicted, people, seed=seed))
         step()
-        return Baseline(name, sees, blind, scores(label, told, people.to_numpy(), seed=seed), 1 / len(manifest.classes))
-
-    rows = tuple(scored(name, view) for name, view in views.items())
-    within, skipped = _sources_within(manifest, facts, sources, step, folds=folds, seed=seed, trees=trees)
-    return Baselines(
-        classes=manifest.classes,
-        images=len(label),
-        people=int(people.nunique()),
-        folds=folds,
-        lungs=cover.says,
-        rows=rows,
-        within=within,
-        skipped=skipped,
-        fingerprint=fingerprint(manifest),
-    )
-
-
-def _sources_within(
-    manifest: Manifest, facts: PixelFacts, sources: Mapping[str, Any], step: Callable[[], None], **settings: int
-) -> tuple[dict[str, Baseline], dict[str, str]]:
-    """How well the source is told inside each class, and the classes where that cannot be asked, with the reason."""
     within: dict[str, Baseline] = {}
     skipped: dict[str, str] = {}
     for name, chosen in sources.items():
         try:
-            within[name] = _source_within(manifest, facts, chosen, **settings)
+            within[name] = _source_within(manifest, facts, chosen, folds=folds, seed=seed, trees=trees)
         except BadSplit as error:
             skipped[name] = error.message
         step()
-    return within, skipped
+    counts = (manifest.classes, len(label), int(people.nunique()), folds)
+    return Baselines(*counts, cover.says, tuple(rows), within, skipped, fingerprint(manifest))
 
 
 def write_baselines(baselines: Baselines, folder: Path) -> Path:
-    """Write baselines.json (what `best_no_lung` reads), atomically; its path."""
+    """Write baselines.json, which `best_no_lung` reads, atomically; return its path."""
     path = folder / "baselines.json"
     write_json(path, as_json(baselines))
     return path
 
 
 def as_json(baselines: Baselines) -> dict[str, Any]:
-    """Plain values, every score with ci_low, ci_high and n, and the best baseline without lungs by itself."""
+    """Convert to plain values, with the best baseline without lungs in `best_without_lungs`."""
     values = asdict(baselines) | {"classes": list(baselines.classes), "best_without_lungs": asdict(baselines.best)}
     return {"covid_xray": __version__, "format": 1, **values, "rows": [asdict(row) for row in baselines.rows]}
 
 
 def best_no_lung(path: Path) -> dict[str, Any]:
-    """What a report prints beside its score: name, sees, scores of the best baseline without lungs.
-
-    Args:
-        path: baselines.json, or the folder that holds it.
+    """Read name, sees and scores of the best baseline without lungs from baselines.json or its folder, for reports.
 
     Raises:
         BadManifest: no such file, or another kind of file.
@@ -174,11 +154,11 @@ def best_no_lung(path: Path) -> dict[str, Any]:
         values = json.loads(file.read_text(encoding="utf-8"))
         return dict(values["best_without_lungs"]) | {"images": values["images"], "fingerprint": values["fingerprint"]}
     except (OSError, ValueError, KeyError, TypeError):
-        raise BadManifest(f"expected baselines.json of `covid-xray baselines`. Received: {file}") from None
+        raise BadManifest(f"{file} is not a baselines.json. Make one by `covid-xray baselines`.") from None
 
 
 def file_facts(manifest: Manifest, *, width: str, height: str, more: bool) -> Matrix:
-    """Width, height, aspect and, with `more`, bytes per pixel, mode and format as codes: N x 3 or N x 6."""
+    """Return width, height, aspect and, with `more`, bytes per pixel, mode and format as codes: N x 3 or N x 6."""
     table = manifest.table
     columns, rows = number_column(table, width), number_column(table, height)
     facts = [columns, rows, columns / rows]
@@ -189,7 +169,7 @@ def file_facts(manifest: Manifest, *, width: str, height: str, more: bool) -> Ma
 
 
 def frame_only(thumbnails: npt.NDArray[np.uint8], *, width: int = FRAME) -> Matrix:
-    """The outer `width` pixels of each 32 x 32 thumbnail: N x 448 for a width of 4."""
+    """Return the outer `width` pixels of each 32 x 32 thumbnail: N x 448 for a width of 4."""
     inside = np.zeros((SIDE, SIDE), dtype=bool)
     inside[width:-width, width:-width] = True
     return thumbnails[:, ~inside].astype(np.float64)
@@ -200,21 +180,18 @@ def _views(manifest: Manifest, facts: PixelFacts, cover: Cover) -> dict[str, tup
     views = {"file-facts": ("width, height, aspect, bytes per pixel, mode and format of the file", stored, True)}
     if {"width", "height"} <= set(manifest.table.columns):
         original = file_facts(manifest, width="width", height="height", more=False)
-        views["original-size"] = (
-            "width, height and aspect of the original file (columns width, height)",
-            original,
-            True,
-        )
+        sees = "width, height and aspect of the original file (columns width, height)"
+        views["original-size"] = (sees, original, True)
     frame = f"the outer {FRAME} of {SIDE} pixels on each side (they hold 6 % of the lung area of 178 masks)"
     views["frame"] = (frame, frame_only(facts.thumbnails), True)
-    views["lungs-blacked-out"] = (f"the thumbnail without {cover.says}", cover.blacked(facts.thumbnails), True)
+    views["lungs-blacked-out"] = (f"the thumbnail without {cover.says}", cover.apply(facts.thumbnails), True)
     whole = facts.thumbnails.reshape(len(facts.thumbnails), -1).astype(np.float64)
-    views["thumbnail"] = (f"the whole picture at {SIDE} x {SIDE}", whole, False)
+    views["thumbnail"] = (f"the whole image at {SIDE} x {SIDE}", whole, False)
     return views
 
 
 def _sources(manifest: Manifest) -> dict[str, npt.NDArray[np.int64]]:
-    """For each class with images of at least two sources, the positions of its images."""
+    """Return the positions of the images of each class that has at least two sources."""
     if "source" not in manifest.table:
         return {}
     table = manifest.table.reset_index(drop=True)
@@ -225,19 +202,25 @@ def _sources(manifest: Manifest) -> dict[str, npt.NDArray[np.int64]]:
 def _source_within(
     manifest: Manifest, facts: PixelFacts, chosen: npt.NDArray[np.int64], *, folds: int, seed: int, trees: int
 ) -> Baseline:
-    """The source told within one class; sources with fewer people than folds are left out, and named."""
+    """Predict the source within one class; sources with fewer people than folds are left out."""
     part = manifest.take(manifest.table["image"].to_numpy()[chosen].tolist())
     people = groups(part).groupby(part.table["source"].to_numpy()).nunique()
-    asked = part.table["source"].map(people).to_numpy() >= folds
+    enough = part.table["source"].map(people).to_numpy() >= folds
     if (people >= folds).sum() < 2:
-        raise BadSplit(f"expected 2 sources with at least {folds} people each. Received: {people.to_dict()}")
-    part = part.take(asked)
+        counts = ", ".join(f"{source} {count}" for source, count in people.items())
+        raise BadSplit(f"Fewer than 2 sources with at least {folds} people each: {counts}.")
+    part = part.take(enough)
     part = replace(part, table=part.table.assign(label=part.table["source"]))
     label = part.table["label"].to_numpy(dtype=str)
     fold = make_folds(part, folds=folds, seed=seed).to_numpy()
-    features = facts.thumbnails[chosen[asked]].reshape(len(label), -1).astype(np.float64)
-    told = cross_validated(features, label, fold, seed=seed, trees=trees)
-    sees = f"the whole picture at {SIDE} x {SIDE}; names the source out of {', '.join(part.classes)}"
-    return Baseline(
-        "source", sees, False, scores(label, told, groups(part).to_numpy(), seed=seed), 1 / len(part.classes)
-    )
+    features = facts.thumbnails[chosen[enough]].reshape(len(label), -1).astype(np.float64)
+    predicted = cross_validate(features, label, fold, seed=seed, trees=trees)
+    sees = f"the whole image at {SIDE} x {SIDE}; predicts the source out of {', '.join(part.classes)}"
+    return _baseline("source", sees, False, label, predicted, groups(part), seed=seed)
+
+
+def _baseline(
+    name: str, sees: str, without_lungs: bool, label: Labels, predicted: Labels, people: pd.Series, *, seed: int
+) -> Baseline:
+    values = scores(label, predicted, people.to_numpy(), seed=seed)
+    return Baseline(name, sees, without_lungs, values, 1 / len(np.unique(label)))

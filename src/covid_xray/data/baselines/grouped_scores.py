@@ -1,4 +1,4 @@
-"""Features, labels and folds in, out-of-fold predictions and their scores with intervals over patients out."""
+"""Predict labels out of fold with extra-trees, and score them with bootstrap intervals over patients."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ MEASURES = ("accuracy", "balanced_accuracy", "macro_f1")
 
 @dataclass(frozen=True)
 class Score:
-    """A value with its 95 % interval by bootstrap over patients, and the number of images."""
+    """A score with its 95 % bootstrap interval over patients, and the number of images."""
 
     value: float
     ci_low: float
@@ -21,17 +21,17 @@ class Score:
     n: int
 
 
-def cross_validated(
+def cross_validate(
     features: Matrix, label: npt.NDArray[np.str_], fold: npt.NDArray[np.int64], *, seed: int, trees: int = TREES
 ) -> npt.NDArray[np.str_]:
-    """The label of each image as told by extra-trees that never saw its fold.
+    """Predict the label of each of N images with extra-trees trained on the other folds, classes weighted equally.
 
     Args:
         features: N x D.
         label: N.
-        fold: N, which fold an image is held out in.
-        seed: of the trees. Classes weigh the same, whatever their size.
-        trees: how many.
+        fold: N, the fold of each image.
+        seed: of the trees.
+        trees: number of trees.
     """
     from sklearn.ensemble import ExtraTreesClassifier
 
@@ -51,21 +51,21 @@ def scores(
     seed: int,
     replicates: int = REPLICATES,
 ) -> dict[str, Score]:
-    """Accuracy, balanced accuracy and macro-F1, each with the 2.5th and 97.5th percentile over resampled patients.
+    """Return accuracy, balanced accuracy and macro-F1 with percentile intervals over resampled patients.
 
     Args:
         label, predicted: N.
-        people: N, the patient or group of each image; whole patients are drawn with replacement.
+        people: N, the patient or group of each image.
         seed: of the bootstrap.
-        replicates: number of draws.
+        replicates: number of bootstrap samples.
     """
     classes, true = np.unique(label, return_inverse=True)
-    told = np.searchsorted(classes, predicted)
+    guess = np.searchsorted(classes, predicted)
     _, person = np.unique(people.astype(str), return_inverse=True)
     n = len(classes)
-    # One confusion matrix for each patient; a draw of patients is then a sum of matrices.
+    # One confusion matrix per patient; that of a sample of patients is their sum.
     each = np.zeros((person.max() + 1, n * n))
-    np.add.at(each, (person, true * n + told), 1)
+    np.add.at(each, (person, true * n + guess), 1)
     random = np.random.default_rng(seed)
     draws = random.multinomial(len(each), np.full(len(each), 1 / len(each)), size=replicates)
     values = measures(each.sum(axis=0).reshape(1, n, n))
@@ -77,14 +77,14 @@ def scores(
 
 
 def measures(confusion: Matrix) -> Matrix:
-    """Accuracy, balanced accuracy and macro-F1 of B confusion matrices (true x told): B x C x C -> B x 3.
+    """Compute accuracy, balanced accuracy and macro-F1 of B confusion matrices (true x predicted): B x C x C -> B x 3.
 
-    A class that a draw left out counts in neither mean.
+    A class without images counts in neither mean.
     """
     right = np.diagonal(confusion, axis1=1, axis2=2)
-    true, told = confusion.sum(axis=2), confusion.sum(axis=1)
+    true, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = np.where(true > 0, right / true, np.nan)
-        f1 = np.where(true > 0, 2 * right / (true + told), np.nan)
+        f1 = np.where(true > 0, 2 * right / (true + predicted), np.nan)
         accuracy = right.sum(axis=1) / confusion.sum(axis=(1, 2))
     return np.stack([accuracy, np.nanmean(recall, axis=1), np.nanmean(f1, axis=1)], axis=1)

@@ -1,7 +1,4 @@
-"""A manifest in, the list of its pitfalls out, each with a verdict, a number and what to do; JSON and HTML of it.
-
-Reading a manifest tells what is there; the doctor tells what a score on it would be worth.
-"""
+"""Check a data set for known pitfalls, each with a verdict, a number and advice, and write JSON and HTML."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +8,7 @@ from typing import Any
 from covid_xray import __version__
 from covid_xray.config import Limits
 from covid_xray.data.doctor.doctor_page import page
-from covid_xray.data.doctor.missingness import missingness, states_anything
+from covid_xray.data.doctor.missingness import has_clinical_values, missingness
 from covid_xray.data.doctor.pitfall import Pitfall, Verdict
 from covid_xray.data.doctor.pitfalls import TABLE_CHECKS, across_splits, associations
 from covid_xray.data.doctor.pixel_facts import PixelFacts, measure
@@ -25,11 +22,11 @@ SEVERITY = {Verdict.FAIL: 0, Verdict.WARN: 1, Verdict.PASS: 2}
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What the doctor says of a data set.
+    """Result of all checks on a data set.
 
     Args:
         title: name of the data set.
-        pitfalls: every check, the worst first.
+        pitfalls: all checks, the worst first.
         facts: counts for JSON: images, radiographs, people at most, images per class and source, copies by source.
     """
 
@@ -38,7 +35,7 @@ class Diagnosis:
     facts: dict[str, Any]
 
     def count(self, verdict: Verdict) -> int:
-        """How many checks have this verdict."""
+        """Count the checks with this verdict."""
         return sum(pitfall.verdict is verdict for pitfall in self.pitfalls)
 
 
@@ -53,14 +50,14 @@ def examine(
     """Run every check on a manifest that was read with `check=True`.
 
     Args:
-        manifest: with the column `group` (`with_duplicates`) for near copies; without it that check can only warn.
+        manifest: with the column `group` (`with_duplicates`) for near copies; without it that check only warns.
         title: name of the data set, for the page.
-        pixels: facts measured before, in the order of the manifest; measured here when not given.
+        pixels: measured facts in the order of the manifest; measured here by default.
         limits, progress: as for `measure`.
     """
     facts = pixels or measure(manifest, limits=limits, progress=progress)
     found = [check(manifest) for check in TABLE_CHECKS]
-    found += [missingness(manifest)] if states_anything(manifest) else []
+    found += [missingness(manifest)] if has_clinical_values(manifest) else []
     found += [*across_splits(manifest), *across_splits(manifest, column="original_split"), *associations(manifest)]
     found += [check(manifest, facts) for check in PIXEL_CHECKS]
     ordered = tuple(sorted(found, key=lambda pitfall: SEVERITY[pitfall.verdict]))
@@ -68,7 +65,7 @@ def examine(
 
 
 def write_diagnosis(diagnosis: Diagnosis, folder: Path) -> tuple[Path, Path]:
-    """Write doctor.json and doctor.html (one file, nothing loaded from elsewhere), each atomically; their paths."""
+    """Write doctor.json and a self-contained doctor.html, each atomically; return their paths."""
     data, html = folder / "doctor.json", folder / "doctor.html"
     write_json(data, as_json(diagnosis))
     write_text(html, page(as_json(diagnosis)))
@@ -76,7 +73,7 @@ def write_diagnosis(diagnosis: Diagnosis, folder: Path) -> tuple[Path, Path]:
 
 
 def as_json(diagnosis: Diagnosis) -> dict[str, Any]:
-    """Plain values: title, version, verdict counts, facts, pitfalls."""
+    """Convert to plain values: title, version, verdict counts, facts, pitfalls."""
     return {
         "title": diagnosis.title,
         "covid_xray": __version__,

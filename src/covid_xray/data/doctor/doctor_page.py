@@ -1,4 +1,4 @@
-"""The doctor's JSON in, one HTML page out that needs nothing else: no script, no font, no picture from outside."""
+"""Render the doctor's JSON as a self-contained HTML page."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ GRID = """<div class="scroll"><table><tr><th></th>
 
 
 def page(diagnosis: dict[str, Any]) -> str:
-    """The page of `doctor.as_json`; every value is escaped."""
+    """Render `doctor.as_json` as HTML; every value is escaped."""
     import jinja2
     from markupsafe import Markup
 
@@ -72,7 +72,7 @@ def page(diagnosis: dict[str, Any]) -> str:
 
 
 def shown(number: float | None) -> str:
-    """A measure for people: whole counts with commas, shares and V with two digits, "not known" for null."""
+    """Format a measure: whole counts with commas, shares and V with two digits, "not known" for null."""
     if number is None:
         return "not known"
     return f"{number:,.0f}" if float(number).is_integer() else f"{number:.2f}"

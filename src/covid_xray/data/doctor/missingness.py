@@ -1,4 +1,4 @@
-"""A manifest in, whether the class is told by which clinical fields are filled in out: a check of the doctor."""
+"""Check whether missingness, the pattern of filled-in clinical fields, predicts the class."""
 
 import math
 from typing import Any
@@ -8,62 +8,61 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covid_xray import clinical
-from covid_xray.data.doctor.pitfall import Pitfall, Verdict, cramers_v, judged
+from covid_xray.data.doctor.pitfall import Pitfall, Verdict, cramers_v, judge
 from covid_xray.data.manifest.clinical_table import clinical_table, patterns
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.split.groups import groups
 
-QUESTION = "Is the class hidden from who sees only which clinical fields are filled in?"
+QUESTION = "Does missingness alone predict the class?"
 ADVICE = (
-    "That is the collection talking, not the disease. Do not feed missing-indicators to a network: covid-xray fuse "
-    "lets values speak and keeps what is filled in silent."
+    "This is an artefact of the collection, not of the disease. Do not give missing-indicators to a network: "
+    "covid-xray fuse uses values only."
 )
 EXAMPLES = 8
 
 
-def states_anything(manifest: Manifest) -> bool:
-    """Whether the table has a clinical column with a value in it, age and sex among them."""
+def has_clinical_values(manifest: Manifest) -> bool:
+    """Return whether the table has a value in any clinical column, age and sex included."""
     columns = [name for name in clinical.COLUMNS if name in manifest.table]
     return any((manifest.table[name] != "").any() for name in columns)
 
 
 def missingness(manifest: Manifest) -> Pitfall:
-    """How well which clinical fields are stated, without any value, names the class.
+    """Measure how well the pattern of stated clinical fields, without their values, predicts the class.
 
-    The class of an image is guessed from the patterns of other patients, every class counted the same; the balanced
-    accuracy above chance, as a share of what is left above chance, is judged: 0.1 warns, 0.3 fails.
+    The class is predicted from the patterns of other patients, each class counted the same. The balanced accuracy,
+    rescaled so that chance is 0 and perfect is 1, warns above 0.1 and fails above 0.3.
     """
+    if len(manifest.classes) < 2:
+        says = "There is only one class."
+        return Pitfall("missingness", QUESTION, Verdict.WARN, math.nan, "balanced accuracy", says)
     table = clinical_table(manifest.table)
     pattern = patterns(table.known)
-    told = balanced_guess(pattern, manifest.table["label"].to_numpy(dtype=str), groups(manifest).to_numpy(dtype=str))
-    chance = 1 / max(1, len(manifest.classes))
-    if len(manifest.classes) < 2:
-        says = "There is one class; it cannot be told."
-        return Pitfall("missingness", QUESTION, Verdict.WARN, math.nan, "balanced accuracy", says)
-    label = manifest.table["label"]
-    v = cramers_v(label, pd.Series(np.where(pattern == "", "nothing", pattern), index=label.index))
+    label = manifest.table["label"].to_numpy(dtype=str)
+    accuracy = predict_by_clue(pattern, label, groups(manifest).to_numpy(dtype=str))
+    chance = 1 / len(manifest.classes)
+    v = cramers_v(pd.Series(label), pd.Series(np.where(pattern == "", "nothing", pattern)))
     says = (
-        f"Which fields are filled in names the class with a balanced accuracy of {told:.2f} (guessing: {chance:.2f}); "
+        f"Missingness alone predicts the class with a balanced accuracy of {accuracy:.2f} (chance: {chance:.2f}); "
         f"Cramer's V of class and pattern is {v:.2f}. Fields: {', '.join(table.columns)}."
     )
     if len(table.refused):
         says += f" {len(table.refused)} values are out of range or in another unit."
-    verdict = judged((told - chance) / (1 - chance), warn=0.1, fail=0.3)
-    shown = tuple(
-        f"{name or 'nothing'}: {_of(pattern == name, label.to_numpy(dtype=str))}" for name in _common(pattern)
-    )
+    verdict = judge((accuracy - chance) / (1 - chance), warn=0.1, fail=0.3)
+    examples = tuple(f"{name or 'nothing'}: {_label_counts(label[pattern == name])}" for name in _most_common(pattern))
     advice = "" if verdict is Verdict.PASS else ADVICE
-    return Pitfall("missingness", QUESTION, verdict, told, "balanced accuracy of missingness", says, advice, shown)
+    measure = "balanced accuracy of missingness"
+    return Pitfall("missingness", QUESTION, verdict, accuracy, measure, says, advice, examples)
 
 
-def balanced_guess(
+def predict_by_clue(
     clue: NDArray[Any], label: NDArray[Any], people: NDArray[Any], *, folds: int = 5, seed: int = 0
 ) -> float:
-    """Balanced accuracy of naming each image's label by the clues of other patients; a tie counts its share.
+    """Return the balanced accuracy of predicting labels from the clues of other patients; a tie counts its share.
 
     Args:
         clue, label, people: N texts each.
-        folds, seed: the patients of each fold are guessed from those of the others.
+        folds, seed: grouped folds; each is predicted from the others.
     """
     clues, clue_code = np.unique(clue, return_inverse=True)
     labels, code = np.unique(label, return_inverse=True)
@@ -81,11 +80,11 @@ def balanced_guess(
     return float((right / np.bincount(code)).mean())
 
 
-def _common(pattern: NDArray[Any]) -> list[str]:
+def _most_common(pattern: NDArray[Any]) -> list[str]:
     names, counts = np.unique(pattern, return_counts=True)
     return [str(name) for name in names[np.argsort(-counts, kind="stable")][:EXAMPLES]]
 
 
-def _of(mask: NDArray[Any], label: NDArray[Any]) -> str:
-    names, counts = np.unique(label[mask], return_counts=True)
+def _label_counts(label: NDArray[Any]) -> str:
+    names, counts = np.unique(label, return_counts=True)
     return ", ".join(f"{count:,} {name}" for name, count in zip(names, counts, strict=True))

@@ -1,4 +1,4 @@
-"""One known way to fool oneself with a data set: its verdict, its number, and what to do about it."""
+"""Define the outcome of a data check, and the measures that several checks use."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ import pandas as pd
 
 
 class Verdict(StrEnum):
-    """PASS: nothing found. WARN: look at it, or it cannot be told. FAIL: a score on these data means little."""
+    """PASS: nothing found. WARN: inspect it, or unknown. FAIL: a score on these data means little."""
 
     PASS = "PASS"  # noqa: S105  (not a password)
     WARN = "WARN"
@@ -19,17 +19,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Pitfall:
-    """The outcome of one check.
+    """Outcome of one check.
 
     Args:
         name: stable slug.
-        question: what was asked, for people.
+        question: the question for people; "yes" means no pitfall.
         verdict: PASS, WARN or FAIL.
-        number: the measure, NaN when it cannot be told.
-        measure: what the number is, with its unit.
-        says: one or two sentences on what was found.
-        advice: what to do; empty for PASS.
-        examples: some images, patients or values to look at.
+        number: the measure, NaN when unknown.
+        measure: name and unit of the number.
+        says: one or two sentences on the findings.
+        advice: what to do.
+        examples: some images, patients or values to inspect.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Pitfall:
     examples: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file; NaN is null."""
+        """Convert to plain values for JSON; NaN becomes null."""
         return asdict(self) | {"number": None if math.isnan(self.number) else round(self.number, 4)}
 
 
-def judged(number: float, *, warn: float, fail: float) -> Verdict:
-    """FAIL above `fail`, WARN above `warn` or when the number cannot be told (NaN), else PASS."""
+def judge(number: float, *, warn: float, fail: float) -> Verdict:
+    """Return FAIL above `fail`, WARN above `warn` or for NaN, else PASS."""
     if math.isnan(number):
         return Verdict.WARN
     if number > fail:
@@ -56,10 +56,10 @@ def judged(number: float, *, warn: float, fail: float) -> Verdict:
 
 
 def cramers_v(first: pd.Series, second: pd.Series) -> float:
-    """Cramer's V of two text columns, 0 (nothing in common) to 1 (one tells the other), corrected for chance.
+    """Return Cramer's V of two text columns, 0 (independent) to 1, corrected for chance.
 
-    Rows where either is "" are left out; NaN when fewer than two values of either are left. The correction is that of
-    Bergsma, J. Korean Statistical Society 42 (2013) 323: without it many values in few rows look like association.
+    Rows where either is "" are left out; NaN with fewer than two values of either. Corrected as by Bergsma, J. Korean
+    Statistical Society 42 (2013) 323: otherwise many values in few rows look like association.
     """
     known = (first != "").to_numpy() & (second != "").to_numpy()
     table = pd.crosstab(first.to_numpy()[known], second.to_numpy()[known]).to_numpy().astype(float)
@@ -74,7 +74,7 @@ def cramers_v(first: pd.Series, second: pd.Series) -> float:
     return float(min(1.0, np.sqrt(phi2 / smaller))) if smaller > 0 else float("nan")
 
 
-def guessed(target: pd.Series, clue: pd.Series) -> float:
-    """Share of rows whose `target` is named rightly by who knows only `clue` (the commonest target of each value)."""
+def predictable_share(target: pd.Series, clue: pd.Series) -> float:
+    """Return the share of rows whose `target` is the commonest one of their `clue`."""
     table = pd.crosstab(clue.to_numpy(), target.to_numpy()).to_numpy()
     return float(table.max(axis=1).sum() / table.sum())

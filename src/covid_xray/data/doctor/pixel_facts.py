@@ -1,7 +1,4 @@
-"""Images in, what can be said of them without knowing medicine out: thumbnail, borders, burnt-in marks.
-
-One decoding pass serves the doctor and the no-lung baselines. Every fact is a plain measurement, stated here.
-"""
+"""Measure images once for the doctor and the no-lung baselines: thumbnail, borders, burnt-in marks."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +14,9 @@ from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
 
-SIDE = 32  # thumbnails are SIDE x SIDE, squeezed to a square as networks squeeze them
-LONGEST = 512  # marks are looked for at this size, where letters of a film are 8 to 30 pixels high
-FLAT = 6  # grey levels: what a row of a black bar may vary by after JPEG
+SIDE = 32  # thumbnails are SIDE x SIDE; the aspect ratio is not kept, as for networks
+LONGEST = 512  # longest side for finding marks; letters of a film are then 8 to 30 pixels high
+FLAT = 6  # grey levels by which a row of a black bar may vary after JPEG
 GreyImage = npt.NDArray[np.uint8]
 
 
@@ -29,8 +26,8 @@ class PixelFacts:
 
     Args:
         thumbnails: N x 32 x 32 uint8.
-        table: index `image`; float columns `border` (share of the area in flat bars along the edges), `marks` (number
-            of letter-sized bright strokes), `edge_marks` (those in the outer fifth), `mean`, `contrast` (grey levels).
+        table: index `image`; float columns `border` (area share of flat bars along the edges), `marks` (number of
+            letter-sized bright strokes), `edge_marks` (those in the outer fifth), `mean`, `contrast` (grey levels).
     """
 
     thumbnails: npt.NDArray[np.uint8]
@@ -47,13 +44,13 @@ def measure(
     """Decode and measure every image of `manifest`, which was read with `check=True`.
 
     Args:
-        manifest: N images that decode.
-        limits: what one file may cost.
-        progress: called with (images done, images in all).
-        workers: threads; OpenCV itself is kept to one.
+        manifest: N images.
+        limits: limits for one file.
+        progress: called with (images done, number of images).
+        workers: threads; each OpenCV call uses one.
 
     Raises:
-        BadImage: a file changed since it was checked.
+        BadImage: a file cannot be decoded any more.
     """
     import cv2
 
@@ -62,7 +59,7 @@ def measure(
     thumbnails = np.zeros((len(images), SIDE, SIDE), dtype=np.uint8)
     rows: list[dict[str, float]] = []
     with ThreadPoolExecutor(workers) as pool:
-        jobs = pool.map(lambda image: _measured(manifest.path(image), limits=limits or Limits()), images)
+        jobs = pool.map(lambda image: _measure_file(manifest.path(image), limits=limits or Limits()), images)
         for number, (thumbnail, facts) in enumerate(jobs):
             thumbnails[number] = thumbnail
             rows.append(facts)
@@ -72,12 +69,12 @@ def measure(
 
 
 def grey8(radiograph: Radiograph) -> GreyImage:
-    """The pixels as 8 bits, H x W uint8: the top bits of what is stored."""
+    """Return the top 8 bits of the pixels, H x W uint8."""
     return (radiograph.pixels >> (radiograph.bits - 8)).astype(np.uint8)
 
 
 def border_share(pixels: GreyImage) -> float:
-    """Share of the area in bars along the four edges whose rows (or columns) are flat, 0..1."""
+    """Return the area share, 0..1, of bars along the four edges whose rows or columns are flat."""
     top, bottom = _flat_lines(pixels), _flat_lines(pixels[::-1])
     left, right = _flat_lines(pixels.T), _flat_lines(pixels.T[::-1])
     rows, columns = pixels.shape
@@ -86,11 +83,10 @@ def border_share(pixels: GreyImage) -> float:
 
 
 def mark_boxes(pixels: GreyImage) -> npt.NDArray[np.int64]:
-    """Boxes (left, top, width, height) of letter-sized bright strokes: K x 4, in pixels of `pixels`.
+    """Find letter-sized bright strokes such as letters, arrows and lead markers: K x 4 (left, top, width, height).
 
     A stroke is nearly white, at least 90 grey levels above the median of its surroundings (31 x 31), 7 to 44 pixels
-    high when the longest side is 512, and fills between an eighth and nine tenths of its box. Letters, arrows and
-    lead markers are such; bones and tubes are grey or long.
+    high when the longest side is 512, and fills 1/8 to 9/10 of its box. Bones and tubes are greyer or longer.
     """
     import cv2
 
@@ -107,7 +103,7 @@ def mark_boxes(pixels: GreyImage) -> npt.NDArray[np.int64]:
     return np.round(boxes / scale).astype(np.int64)
 
 
-def _measured(path: Path, *, limits: Limits) -> tuple[GreyImage, dict[str, float]]:
+def _measure_file(path: Path, *, limits: Limits) -> tuple[GreyImage, dict[str, float]]:
     import cv2
 
     pixels = grey8(decode(path, limits=limits))
@@ -127,7 +123,7 @@ def _measured(path: Path, *, limits: Limits) -> tuple[GreyImage, dict[str, float
 
 
 def _flat_lines(pixels: GreyImage) -> int:
-    """How many rows from the first on are flat, and like the first; none when all of them are."""
+    """Count the leading rows that are flat and equal to the first; 0 when all rows are."""
     span = pixels.max(axis=1).astype(np.int16) - pixels.min(axis=1)
     middle = np.median(pixels, axis=1)
     flat = (span <= FLAT) & (np.abs(middle - middle[0]) <= FLAT)

@@ -1,11 +1,10 @@
-"""Local descriptors of many pictures in, the few pairs of pictures worth a closer look out.
+"""Find the few pairs of images that may show one radiograph by votes of their local descriptors.
 
-Descriptors vote: one that nearly equals a descriptor of another picture is a vote for that pair. Only descriptors in
-the same cell of a random partition are compared, and a cell holds about as many however many pictures there are, so
-the work grows in proportion to the pictures.
+A descriptor that nearly equals one of another image is a vote for that pair. Only descriptors in the same cell of a
+random partition are compared, and cells have a fixed average size, so the work grows linearly with the images.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,18 +17,19 @@ from numpy.typing import NDArray
 from covid_xray.data.duplicates.fingerprints import UNIT, Album, Progress, mirrored_descriptors, one_thread_each
 
 CELL = 150  # descriptors in a cell, on average
-SIMILAR = 0.93  # cosine from which two descriptors count as nearly equal; the same spot in two copies has .97 or so
-VOTES_EACH = 6  # a descriptor votes for its nearest few only: what looks like everything says nothing
-VOTES = 6  # that a pair needs; on the real set copies had 24 or more, half of them over 180
-MOST = 20  # candidates for one picture, those with the most votes
+SIMILAR = 0.93  # cosine from which two descriptors count as nearly equal; the same spot in two copies has about 0.97
+VOTES_EACH = 6  # a descriptor votes for its nearest few only, since a common pattern proves nothing
+VOTES = 6  # votes a pair needs; copies in the real set had 24 or more, half of them over 180
+MOST = 20  # candidates per image, those with the most votes
 _CHUNK = 20_000  # descriptors handled at a time: 10 MB as float32
+_VOTERS = 2000  # descriptors of a cell compared at a time
 _TASK = 64  # cells in one task of a thread
 
 Turn = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 class Candidate(NamedTuple):
-    """Pictures `first` < `second` by number; with `mirror`, the first is to be mirrored before they are compared."""
+    """Numbers of two images, `first` < `second`; with `mirror`, the first is mirrored before the comparison."""
 
     first: int
     second: int
@@ -44,27 +44,28 @@ def find_candidates(
     progress: Progress | None = None,
     seed: int = 0,
 ) -> list[Candidate]:
-    """Pairs of pictures that may show one radiograph, in the order of their numbers.
+    """Find pairs of images that may show one radiograph, in the order of their numbers.
 
     Args:
-        album: the pictures.
-        among: mask over the album, the pictures to compare; by default all.
+        album: fingerprints of the images.
+        among: mask over the album, the images to compare; default: all.
         workers: threads.
-        progress: called with ("comparing", cells done, cells in all).
+        progress: called with ("comparing", cells done, number of cells).
         seed: of the random partition.
     """
-    voters = _Voters.of(album, among)
+    voters = _Voters.from_album(album, among)
     if len(voters.rows) == 0:
         return []
-    partition = _Partition.drawn(voters, rng=np.random.default_rng(seed))
+    partition = _Partition.random(voters, rng=np.random.default_rng(seed))
     tables = []
     with one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        asked = _Sorted(partition.cells(voters, turn=_as_they_are, pool=pool))
-        for mirror, turn in enumerate((_as_they_are, mirrored_descriptors)):
-            askers = _Sorted(partition.cells(voters, turn=turn, pool=pool)) if mirror else asked
-            count = partial(_count, voters, askers, asked, turn)
+        plain = _CellIndex(partition.cells(voters, turn=_unchanged, pool=pool))
+        for mirror, turn in enumerate((_unchanged, mirrored_descriptors)):
+            turned = _CellIndex(partition.cells(voters, turn=turn, pool=pool)) if mirror else plain
+            count = partial(_count, voters, turned, plain, turn)
             votes = []
-            for done, part in enumerate(pool.map(count, _tasks(partition.size)), start=1):
+            tasks = (range(at, min(partition.size, at + _TASK)) for at in range(0, partition.size, _TASK))
+            for done, part in enumerate(pool.map(count, tasks), start=1):
                 votes.append(part)
                 if progress:
                     cells = mirror * partition.size + min(done * _TASK, partition.size)
@@ -75,7 +76,7 @@ def find_candidates(
 
 @dataclass(frozen=True, eq=False)
 class _Voters:
-    """The descriptors that take part: `rows` of `descriptors`, and the picture that `owner` says for every row."""
+    """The descriptors to compare, `rows` of `descriptors`, and the image (`owner`) of every descriptor."""
 
     descriptors: NDArray[np.uint8]
     rows: NDArray[np.int64]
@@ -83,7 +84,7 @@ class _Voters:
     images: int
 
     @staticmethod
-    def of(album: Album, among: NDArray[np.bool_] | None) -> "_Voters":
+    def from_album(album: Album, among: NDArray[np.bool_] | None) -> "_Voters":
         owner = np.repeat(np.arange(len(album), dtype=np.int32), np.diff(album.starts()))
         rows = np.arange(len(owner)) if among is None else np.flatnonzero(among[owner])
         return _Voters(album.all_descriptors(), rows, owner, len(album))
@@ -91,12 +92,12 @@ class _Voters:
 
 @dataclass(frozen=True, eq=False)
 class _Partition:
-    """Two levels of nearest-centre cells; the centres are descriptors drawn at random.
+    """Two levels of nearest-centre cells around randomly chosen descriptors.
 
     Args:
         top: k x 128 centres.
-        below: for each of them the centres of the cells inside.
-        first: the number of the first cell inside; one more at the end, the number of cells.
+        below: for each of them the centres of its cells.
+        first: number of the first of its cells, and at the end the number of all cells.
     """
 
     top: NDArray[np.float32]
@@ -104,13 +105,13 @@ class _Partition:
     first: NDArray[np.int64]
 
     @staticmethod
-    def drawn(voters: _Voters, *, rng: np.random.Generator) -> "_Partition":
+    def random(voters: _Voters, *, rng: np.random.Generator) -> "_Partition":
         cells = max(1, len(voters.rows) // CELL)
         centres = np.sort(rng.choice(voters.rows, cells, replace=False))
         centres = _unit(voters.descriptors[centres])
         top = centres[rng.choice(cells, max(1, round(cells**0.5)), replace=False)]
         inside = _nearest(centres, top)
-        filled = np.unique(inside)  # a centre that equals another one is nobody's nearest
+        filled = np.unique(inside)  # of two equal centres one stays empty
         below = [centres[inside == t] for t in filled]
         return _Partition(top[filled], below, np.cumsum([0, *map(len, below)]))
 
@@ -119,7 +120,7 @@ class _Partition:
         return int(self.first[-1])
 
     def cells(self, voters: _Voters, *, turn: Turn, pool: ThreadPoolExecutor) -> NDArray[np.int64]:
-        """The cell of each of `voters.rows`."""
+        """Return the cell of each of `voters.rows`."""
         starts = range(0, len(voters.rows), _CHUNK)
         parts = pool.map(lambda at: self._cells(turn(voters.descriptors[voters.rows[at : at + _CHUNK]])), starts)
         return np.concatenate(list(parts))
@@ -134,8 +135,8 @@ class _Partition:
         return cell
 
 
-class _Sorted:
-    """Positions in `voters.rows` by cell."""
+class _CellIndex:
+    """Look up positions in `voters.rows` by cell."""
 
     def __init__(self, cells: NDArray[np.int64]) -> None:
         self._order = np.argsort(cells, kind="stable")
@@ -146,24 +147,16 @@ class _Sorted:
         return self._order[first:last]
 
 
-def _tasks(cells: int) -> Iterator[range]:
-    return (range(at, min(cells, at + _TASK)) for at in range(0, cells, _TASK))
-
-
-def _count(voters: _Voters, askers: _Sorted, asked: _Sorted, turn: Turn, cells: range) -> NDArray[np.int64]:
-    """The votes cast in some cells, each as smaller image number * images + larger one."""
+def _count(voters: _Voters, turned: _CellIndex, plain: _CellIndex, turn: Turn, cells: range) -> NDArray[np.int64]:
+    """Return the votes in some cells, each as smaller image number * images + larger one."""
     votes = [np.zeros(0, np.int64)]
     for cell in cells:
-        there = voters.rows[asked.members(cell)]
+        there = voters.rows[plain.members(cell)]
         if len(there) < 2:
             continue
-        for here in _chunks(voters.rows[askers.members(cell)]):
-            votes.append(_votes(voters, here, there, turn))
+        here = voters.rows[turned.members(cell)]
+        votes += [_votes(voters, here[at : at + _VOTERS], there, turn) for at in range(0, len(here), _VOTERS)]
     return np.concatenate(votes)
-
-
-def _chunks(rows: NDArray[np.int64], size: int = 2000) -> Iterator[NDArray[np.int64]]:
-    return (rows[at : at + size] for at in range(0, len(rows), size))
 
 
 def _votes(voters: _Voters, here: NDArray[np.int64], there: NDArray[np.int64], turn: Turn) -> NDArray[np.int64]:
@@ -174,7 +167,7 @@ def _votes(voters: _Voters, here: NDArray[np.int64], there: NDArray[np.int64], t
     nearest = np.argpartition(-cosine, few, axis=1)[:, :few]
     voter, rank = np.nonzero(np.take_along_axis(cosine, nearest, axis=1) > SIMILAR)
     chosen = theirs[nearest[voter, rank]]
-    # One descriptor has one vote for one picture, even if it equals several spots there.
+    # One descriptor has one vote for an image, even if it equals several spots there.
     ballot = np.unique(voter * np.int64(voters.images) + chosen)
     a, b = mine[ballot // voters.images], ballot % voters.images
     return np.minimum(a, b) * voters.images + np.maximum(a, b)
@@ -188,10 +181,10 @@ def _tally(votes: NDArray[np.int64], *, images: int, mirror: bool) -> pd.DataFra
 
 
 def _best(pairs: pd.DataFrame) -> list[Candidate]:
-    """The pairs that are among the `MOST` best of either of their pictures."""
+    """Select the pairs that are among the `MOST` best of either image."""
     ordered = pairs.sort_values(["votes", "first", "second"], ascending=[False, True, True])
     ends = pd.concat([ordered["first"], ordered["second"]], ignore_index=True)
-    # Interleave the two ends, so that a picture's pairs are ranked by votes whichever end it is.
+    # Interleave the two ends, so that an image's pairs are ranked by votes whichever end it is.
     order = np.arange(len(ends)).reshape(2, -1).T.ravel()
     rank = ends.iloc[order].groupby(ends.iloc[order]).cumcount()
     rank = rank.sort_index().to_numpy().reshape(2, -1).min(axis=0)
@@ -208,5 +201,5 @@ def _unit(descriptors: NDArray[np.uint8]) -> NDArray[np.float32]:
     return descriptors.astype(np.float32) / np.float32(UNIT)
 
 
-def _as_they_are(descriptors: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _unchanged(descriptors: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return descriptors

@@ -1,7 +1,7 @@
-"""Images in, those that show one and the same radiograph out: as pairs, as groups, as a table that is stored.
+"""Find images that show one radiograph, as pairs and as a stored table of groups.
 
-`file`: the same bytes. `pixels`: the same decoded picture. `near`: the same film, however it was cropped, relit,
-resized, saved anew, mirrored, turned or written on; proven by laying one over the other.
+`file`: equal bytes. `pixels`: equal decoded pixels. `near`: the same film after cropping, change of contrast, resizing,
+recompression, mirroring, rotation or annotation; proven by registration.
 """
 
 from collections import defaultdict
@@ -13,30 +13,26 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from covid_xray.config import Limits
 from covid_xray.data.duplicates.candidate_pairs import Candidate, find_candidates
 from covid_xray.data.duplicates.fingerprints import Album, Progress, one_thread_each, open_album
 from covid_xray.data.duplicates.pair_sheet import contact_sheet
 from covid_xray.data.duplicates.registration import register
-from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.manifest.readers import Refusal
 from covid_xray.data.manifest.tables import read_table
-from covid_xray.data.split.groups import with_duplicates
+from covid_xray.data.split.groups import components
 from covid_xray.errors import BadManifest
 from covid_xray.files import replacing
 
 __all__ = [
-    "COLUMNS", "KINDS", "Pair", "contact_sheet", "find_duplicates", "find_pairs", "group_pairs", "join",
+    "COLUMNS", "KINDS", "Pair", "contact_sheet", "find_duplicates", "find_pairs", "group_pairs",
     "read_duplicates", "write_duplicates",
 ]  # fmt: skip
 
 COLUMNS = ("group", "image", "kind", "distance")
 KINDS = ("file", "pixels", "near")  # the strongest first
-CLOSED = 60  # groups of up to so many pictures have every pair inside them tried
+CLOSED = 60  # in groups of at most this size every pair is compared
 
 
 @dataclass(frozen=True, order=True)
@@ -70,14 +66,14 @@ def find_pairs(
     on_refused: Callable[[Refusal], None] | None = None,
     limits: Limits | None = None,
 ) -> list[Pair]:
-    """All pairs of images that show one radiograph, sorted by name.
+    """Find all pairs of images that show one radiograph, sorted by name.
 
     Args:
         paths: image name to file.
         workers: threads.
-        progress: called with (step, done, in all); the steps are `reading`, `comparing`, `proving`.
-        on_refused: called for each file that cannot be decoded; the others are compared all the same.
-        limits: what one file may cost.
+        progress: called with (step, done, number); the steps are `reading`, `comparing`, `proving`.
+        on_refused: called for each file that cannot be decoded.
+        limits: limits for one file.
     """
     with open_album(paths, workers=workers, progress=progress, on_refused=on_refused, limits=limits) as album:
         twins = _twins(album)
@@ -97,26 +93,25 @@ def find_duplicates(
     on_refused: Callable[[Refusal], None] | None = None,
     limits: Limits | None = None,
 ) -> pd.DataFrame:
-    """The groups of images that show one radiograph; arguments as for `find_pairs`, result as of `group_pairs`."""
+    """Find groups of images that show one radiograph; arguments of `find_pairs`, result of `group_pairs`."""
     return group_pairs(find_pairs(paths, workers=workers, progress=progress, on_refused=on_refused, limits=limits))
 
 
 def group_pairs(pairs: Iterable[Pair]) -> pd.DataFrame:
-    """Pairs as a table with the columns group, image, kind, distance: connected components.
+    """Join pairs into groups (connected components): a table with the columns group, image, kind, distance.
 
     Groups are called d0001 ... in the order of their first image. `kind` and `distance` are those of the image's
-    best pair. An image without a pair is not in the table.
+    best pair. Images without a pair are not in the table.
     """
+    pairs = list(pairs)
     best: dict[str, tuple[int, float]] = {}
-    links: dict[str, list[str]] = defaultdict(list)
     for pair in pairs:
-        for name, other in ((pair.first, pair.second), (pair.second, pair.first)):
-            rank = (KINDS.index(pair.kind), pair.distance)
+        rank = (KINDS.index(pair.kind), pair.distance)
+        for name in (pair.first, pair.second):
             best[name] = min(best.get(name, rank), rank)
-            links[name].append(other)
     names = sorted(best)
     number = {name: i for i, name in enumerate(names)}
-    label = _components(len(names), [(number[a], number[b]) for a in names for b in links[a]])
+    label = components(len(names), [(number[pair.first], number[pair.second]) for pair in pairs])
     width = max(4, len(str(label.max(initial=0) + 1)))
     rows = [
         (f"d{group + 1:0{width}d}", name, KINDS[best[name][0]], round(best[name][1], 4))
@@ -135,33 +130,22 @@ def write_duplicates(table: pd.DataFrame, path: Path) -> None:
 
 
 def read_duplicates(path: Path) -> pd.DataFrame:
-    """The table that `write_duplicates` wrote: group, image and kind as text, distance as numbers.
+    """Read the table of `write_duplicates`: group, image and kind as text, distance as numbers.
 
     Raises:
-        BadManifest: no such file, not this table, or one image in two groups.
+        BadManifest: no such file, another table, or one image in two groups.
     """
     table = read_table(path, required=COLUMNS)
     distance = pd.to_numeric(table["distance"], errors="coerce")
     wrong = table[distance.isna() | ~table["kind"].isin(KINDS) | table["image"].duplicated()]
     if len(wrong):
-        raise BadManifest(
-            f"expected each image of {path} once, with a distance and a kind out of {', '.join(KINDS)}. "
-            f"Received: line {wrong.index[0] + 2}"
-        )
+        needed = f"Each image needs one line, with a distance and a kind out of {', '.join(KINDS)}."
+        raise BadManifest(f"Line {wrong.index[0] + 2} of {path} is wrong. {needed}")
     return table[list(COLUMNS)].assign(distance=distance)
 
 
-def join(table: pd.DataFrame, duplicates: pd.DataFrame) -> pd.DataFrame:
-    """The manifest's table with the column `group`: the group of each image that has duplicates, "" for the others.
-
-    Raises:
-        BadManifest: the columns are not there, or one image is in two groups.
-    """
-    return with_duplicates(Manifest(table, Path(), pd.DataFrame()), duplicates).table
-
-
 def _twins(album: Album) -> list[list[int]]:
-    """Numbers of the pictures with the same pixels, for every picture that there is: sets of one and more."""
+    """Group the numbers of the images by equal pixels; an image without equals is a group of its own."""
     twins: dict[str, list[int]] = defaultdict(list)
     for number, digest in enumerate(album.pixels):
         twins[digest].append(number)
@@ -187,9 +171,9 @@ def _prove(
 
 
 def _open_triangles(images: int, proofs: list[_Proof], *, tried: list[Candidate]) -> list[Candidate]:
-    """Pairs inside a group that the votes did not bring up."""
+    """Return the pairs within a group that had too few votes."""
     known = {(first, second) for first, second, _ in tried}
-    label = _components(images, [(proof.first, proof.second) for proof in proofs])
+    label = components(images, [(proof.first, proof.second) for proof in proofs])
     members: dict[int, list[int]] = defaultdict(list)
     for number in sorted({n for proof in proofs for n in (proof.first, proof.second)}):
         members[label[number]].append(number)
@@ -205,7 +189,7 @@ def _equal_pairs(album: Album, twins: list[list[int]]) -> Iterable[Pair]:
 
 
 def _near_pairs(album: Album, twins: list[list[int]], proofs: list[_Proof]) -> Iterable[Pair]:
-    """What holds for one picture holds for those with the same pixels."""
+    """Yield the proven pairs, also for all images with the same pixels."""
     same = {members[0]: members for members in twins}
     nearest: dict[tuple[int, int], float] = {}
     for proof in proofs:
@@ -219,12 +203,3 @@ def _near_pairs(album: Album, twins: list[list[int]], proofs: list[_Proof]) -> I
 def _pair(album: Album, a: int, b: int, *, kind: str, distance: float = 0.0) -> Pair:
     first, second = sorted((album.names[a], album.names[b]))
     return Pair(first, second, kind, round(max(0.0, float(distance)), 4))
-
-
-def _components(size: int, links: list[tuple[int, int]]) -> NDArray[np.int64]:
-    """The component of each of `size` nodes, numbered in the order of their first node."""
-    ends = np.array(links, np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size))
-    label = connected_components(graph, directed=False)[1]
-    _, first, inverse = np.unique(label, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse]

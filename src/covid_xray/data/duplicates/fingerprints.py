@@ -1,6 +1,6 @@
-"""Files in, what is needed to recognise a radiograph out: its hashes, a small picture and its local descriptors.
+"""Compute what identifies a radiograph: hashes, a small image and local descriptors.
 
-The fingerprints of a data set lie in temporary files that are mapped, not in memory: about 0.1 MB for each image.
+The fingerprints of a data set are in memory-mapped temporary files, about 0.1 MB per image.
 """
 
 import tempfile
@@ -24,16 +24,16 @@ from covid_xray.files import read_bounded, sha256_bytes
 from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
 
-SIDE = 256  # longest side of the small picture: ribs and vessels are there, film grain and JPEG blocks mostly not
-POINTS = 400  # keypoints kept of each picture, the strongest
-UNIT = 512  # descriptors are of length 1, stored as uint8 in steps of 1 / UNIT
+SIDE = 256  # longest side of the small image: shows ribs and vessels, but hardly film grain and JPEG blocks
+POINTS = 400  # strongest keypoints kept of each image
+UNIT = 512  # descriptors have length 1 and are stored as uint8 in steps of 1 / UNIT
 
-Progress = Callable[[str, int, int], None]  # name of the step, how many are done, how many there are
+Progress = Callable[[str, int, int], None]  # step, done, number
 
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """One picture, ready to be compared.
+    """Fingerprint of one image.
 
     Args:
         picture: H x W, uint8, longest side `SIDE`, stretched to 0..255.
@@ -47,10 +47,10 @@ class Fingerprint:
 
 
 def fingerprint(radiograph: Radiograph) -> Fingerprint:
-    """The fingerprint of one radiograph.
+    """Compute the fingerprint of one radiograph.
 
-    Local contrast is evened out first (CLAHE), so that relit copies have the same keypoints. Descriptors are SIFT
-    (Lowe 2004) with the square root taken (RootSIFT: Arandjelovic and Zisserman 2012).
+    Local contrast is equalised first (CLAHE), so that copies of other contrast have the same keypoints. Descriptors
+    are RootSIFT (Lowe 2004; Arandjelovic and Zisserman 2012).
     """
     picture = _small(radiograph)
     even = cv2.createCLAHE(clipLimit=3, tileGridSize=(8, 8)).apply(picture)
@@ -63,7 +63,7 @@ def fingerprint(radiograph: Radiograph) -> Fingerprint:
 
 
 def mirrored(fingerprint: Fingerprint) -> Fingerprint:
-    """The fingerprint that the picture would have had, mirrored left to right; nothing is computed anew."""
+    """Return the fingerprint of the image mirrored left to right, without recomputation."""
     picture = np.ascontiguousarray(fingerprint.picture[:, ::-1])
     points = fingerprint.points.copy()
     points[:, 0] = picture.shape[1] - 1 - points[:, 0]
@@ -71,22 +71,22 @@ def mirrored(fingerprint: Fingerprint) -> Fingerprint:
 
 
 def mirrored_descriptors(descriptors: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """SIFT of the mirrored patch, n x 128.
+    """Return the SIFT descriptors of the mirrored patches, n x 128.
 
-    A descriptor is a grid of 4 x 4 cells with 8 directions, turned to the keypoint's own direction. A mirror swaps
-    the two sides of that direction: the rows of the grid, and every angle with its negative.
+    A descriptor is a grid of 4 x 4 cells with 8 directions relative to the keypoint's own. A mirror swaps the two
+    sides of that direction: the rows of the grid, and every angle with its negative.
     """
     grid = descriptors.reshape(-1, 4, 4, 8)
     return grid[:, ::-1, :, -np.arange(8) % 8].reshape(-1, 128)
 
 
 class Album:
-    """The fingerprints of many radiographs, by number; on disk, and gone when it is closed.
+    """Fingerprints of many radiographs by number, in temporary files.
 
     Args:
         names: of the images, in the order of their numbers.
         files: SHA-256 of each file.
-        pixels: SHA-256 of each decoded picture.
+        pixels: SHA-256 of the decoded pixels.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class Album:
         return len(self.names)
 
     def add(self, name: str, *, file: str, pixels: str, fingerprint: Fingerprint) -> None:
-        """Append one image; its number is the length of the album before."""
+        """Append one image; its number is the previous length of the album."""
         self.names.append(name)
         self.files.append(file)
         self.pixels.append(pixels)
@@ -122,11 +122,11 @@ class Album:
         return Fingerprint(picture, np.array(points), np.array(self.all_descriptors()[first:last]))
 
     def all_descriptors(self) -> NDArray[np.uint8]:
-        """Every descriptor, m x 128 uint8, mapped from the file; image i has `starts()[i]` to `starts()[i + 1]`."""
+        """Map all descriptors, m x 128 uint8; image i has the rows `starts()[i]` to `starts()[i + 1]`."""
         return self._descriptors.view(np.uint8).reshape(-1, 128)
 
     def starts(self) -> NDArray[np.int64]:
-        """Where each image's descriptors begin, and at last their number: length + 1 integers."""
+        """Return the first row of each image's descriptors, and their number: length + 1 integers."""
         return np.array(self._point_at, np.int64)
 
     def close(self) -> None:
@@ -144,10 +144,7 @@ def open_album(
     on_refused: Callable[[Refusal], None] | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Album]:
-    """The fingerprints of the files in `paths` (name to file), in the order of the names.
-
-    A file that cannot be decoded is handed to `on_refused` and is not in the album.
-    """
+    """Compute the fingerprints of `paths` (name to file), sorted by name; undecodable files go to `on_refused`."""
     names = sorted(paths)
     album = Album()
     try:
@@ -167,7 +164,7 @@ def open_album(
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """OpenCV and BLAS run one thread in each of ours, so that `workers` means what it says."""
+    """Limit OpenCV and BLAS to one thread in each worker thread."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -178,7 +175,7 @@ def one_thread_each() -> Iterator[None]:
 
 
 class _Growing:
-    """A temporary file that grows at its end and can be seen as an array."""
+    """A temporary file that is appended to and mapped as an array."""
 
     def __init__(self) -> None:
         self._stream: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`)
@@ -207,12 +204,12 @@ def _read(name: str, path: Path, *, limits: Limits) -> tuple[str, str, Fingerpri
     except InputRefused as error:
         return Refusal(name, error.code, error.message)
     except (OSError, CovidXrayError):
-        return Refusal(name, "unreadable-file", "expected a file that can be read. Received: one that cannot")
+        return Refusal(name, "unreadable-file", "The file cannot be read.")
     return sha256_bytes(data), pixels_sha256(radiograph), fingerprint(radiograph)
 
 
 def _small(radiograph: Radiograph) -> NDArray[np.uint8]:
-    """The picture with its longest side at `SIDE`; its darkest and brightest half per cent become 0 and 255."""
+    """Resize to the longest side `SIDE`, and stretch the 0.5th to 99.5th percentile to 0..255."""
     pixels = radiograph.pixels
     scale = SIDE / max(pixels.shape)
     size = [max(16, round(side * scale)) for side in pixels.shape]

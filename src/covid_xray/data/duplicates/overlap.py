@@ -1,6 +1,6 @@
-"""A manifest with duplicate groups in, what the copies mean out: shared sources, contradicting labels, double patients.
+"""List what copies reveal: radiographs shared by sources, contradictory labels, and patients with two ids.
 
-A radiograph is a connected component over file, pixels and duplicate group; a person at most one over patients too.
+A radiograph is a connected component over file, pixels and duplicate group; a person is one over patient ids too.
 """
 
 from itertools import combinations_with_replacement
@@ -12,16 +12,12 @@ from covid_xray.data.split.groups import COPIES, groups
 
 
 def radiographs(manifest: Manifest) -> pd.Series:
-    """The radiograph of each image: index `image`."""
+    """Assign each image (index `image`) to its radiograph."""
     return groups(manifest, by=COPIES)
 
 
 def shared_pairs(manifest: Manifest) -> pd.DataFrame:
-    """Pairs of images that show one radiograph, source x source (symmetric); the diagonal is within one source.
-
-    Raises:
-        KeyError: the manifest has no column `source`.
-    """
+    """Count pairs of images of one radiograph, source x source (symmetric). Needs the column `source`."""
     counts = pd.crosstab(radiographs(manifest).to_numpy(), manifest.table["source"].to_numpy())
     table = pd.DataFrame(0, index=counts.columns, columns=counts.columns)
     for a, b in combinations_with_replacement(counts.columns, 2):
@@ -31,17 +27,17 @@ def shared_pairs(manifest: Manifest) -> pd.DataFrame:
 
 
 def contradictions(manifest: Manifest) -> pd.DataFrame:
-    """Radiographs with two labels: columns radiograph, labels, images (both joined by " | ")."""
-    return _several(manifest, "label", named="labels")
+    """List radiographs with two labels: columns radiograph, labels, images (both joined by " | ")."""
+    return _list_differing(manifest, "label", named="labels")
 
 
 def double_patients(manifest: Manifest) -> pd.DataFrame:
-    """Radiographs whose copies name several patients: columns radiograph, patients, images (joined by " | ")."""
-    return _several(manifest, "patient_id", named="patients")
+    """List radiographs with two patient ids: columns radiograph, patients, images (both joined by " | ")."""
+    return _list_differing(manifest, "patient_id", named="patients")
 
 
 def patients_in_two_classes(manifest: Manifest) -> pd.DataFrame:
-    """Patients with two labels: columns patient_id, labels, images (a number)."""
+    """List patients with two labels: columns patient_id, labels, images (a number)."""
     if "patient_id" not in manifest.table:
         return pd.DataFrame(columns=["patient_id", "labels", "images"])
     known = manifest.table[manifest.table["patient_id"] != ""]
@@ -54,12 +50,12 @@ def patients_in_two_classes(manifest: Manifest) -> pd.DataFrame:
 
 
 def distinct(manifest: Manifest) -> tuple[int, int, int]:
-    """Images, distinct radiographs, and people at most (an image of an unknown patient counts as one)."""
+    """Count images, distinct radiographs, and people at most (an image of an unknown patient counts as one)."""
     return len(manifest.table), int(radiographs(manifest).nunique()), int(groups(manifest).nunique())
 
 
-def _several(manifest: Manifest, column: str, *, named: str) -> pd.DataFrame:
-    """Radiographs whose copies differ in `column`: radiograph, what they say (as `named`) and their images."""
+def _list_differing(manifest: Manifest, column: str, *, named: str) -> pd.DataFrame:
+    """List radiographs whose copies differ in `column`: radiograph, the values (as `named`), images."""
     if column not in manifest.table:
         return pd.DataFrame(columns=["radiograph", named, "images"], dtype=str)
     table = manifest.table.assign(radiograph=radiographs(manifest).to_numpy())

@@ -1,4 +1,4 @@
-"""Pairs of images in, one picture with the pairs side by side out: for looking at what the numbers say."""
+"""Draw pairs of images side by side on one sheet, for inspection."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ _TEXT = 16  # height of the line of text above a pair
 
 
 class PairLike(Protocol):
-    """What `duplicates.Pair` has."""
+    """The attributes of `duplicates.Pair` that the sheet shows."""
 
     @property
     def first(self) -> str: ...  # noqa: D102
@@ -38,24 +38,24 @@ def contact_sheet(
     columns: int = 3,
     max_pairs: int = 60,
 ) -> int:
-    """Write a PNG with the pairs side by side, those with the largest distance first; returns how many it shows.
+    """Write a PNG with the pairs side by side, those with the largest distance first; return their number.
 
     Args:
         pairs: as from `find_pairs`.
         paths: image name to file.
         out: the PNG.
-        side: pixels that one image gets at most.
-        columns: pairs in a row.
-        max_pairs: how many pairs at most.
+        side: longest side of an image in pixels.
+        columns: pairs per row.
+        max_pairs: largest number of pairs.
 
     Raises:
-        UsageError: `out` does not end in .png, or there is no pair to show.
+        UsageError: `out` does not end in .png, or there is no pair.
     """
     if out.suffix.lower() != ".png":
-        raise UsageError(f"expected the contact sheet to be called something.png. Received: {out.name}")
+        raise UsageError(f"The contact sheet {out.name} must end in .png.")
     doubtful = sorted(pairs, key=lambda pair: -pair.distance)[:max_pairs]
     if not doubtful:
-        raise UsageError("expected at least one pair for a contact sheet. Received: none")
+        raise UsageError("There is no pair for a contact sheet.")
     tiles = [_tile(pair, paths, side=side) for pair in doubtful]
     columns = min(columns, len(tiles))
     width, height = (_GAP + size for size in tiles[0].size)
@@ -80,7 +80,7 @@ def _tile(pair: PairLike, paths: Mapping[str, Path], *, side: int) -> Image.Imag
 
 
 def _grey(path: Path) -> NDArray[np.uint8]:
-    """The picture in 8 bits; black where the file cannot be decoded any more."""
+    """Decode the image to 8 bits; black where the file cannot be decoded any more."""
     try:
         radiograph = decode(path)
     except CovidXrayError:

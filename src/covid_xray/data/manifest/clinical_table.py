@@ -1,7 +1,7 @@
-"""The clinical columns of a manifest in, numbers with gaps out; what cannot be one is left out and listed.
+"""Read the clinical columns of a manifest as numbers, and list the cells that are refused.
 
-A table's columns are read by the names and aliases of `clinical.FIELDS`. Nothing is converted: a temperature in
-Fahrenheit is refused with its reason, not mended.
+Columns are found by the names and aliases of `clinical.FIELDS`. Nothing is converted: a temperature in Fahrenheit is
+refused.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class ClinicalTable:
 
     Args:
         values: N x F float32 in the order of `NAMES`, NaN where absent.
-        refused: `image`, `field`, `reason` of every cell that was left out.
-        columns: the fields that the table has a column for.
+        refused: `image`, `field`, `reason` of every refused cell.
+        columns: the fields that have a column.
     """
 
     values: NDArray[np.float32]
@@ -32,19 +32,18 @@ class ClinicalTable:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """N x F, which cells hold a value."""
+        """N x F booleans: the cells that hold a value."""
         return ~np.isnan(self.values)
 
     def record(self, row: int) -> clinical.Record:
-        """What is stated in one row."""
+        """Return the stated values of one row."""
         return {name: float(v) for name, v in zip(NAMES, self.values[row], strict=True) if not np.isnan(v)}
 
 
 def clinical_table(table: pd.DataFrame) -> ClinicalTable:
-    """The clinical values of a manifest's table.
+    """Read the clinical values of a manifest's table.
 
-    A value that is refused, or so rare that `clinical.remarks` asks about it, is left out: in a table of many patients
-    it is more often a mistake. So are blood counts that contradict each other.
+    Refused, suspiciously rare (`clinical.remarks`) and contradictory values are left out and listed in `refused`.
     """
     columns = {name: column for column, name in clinical.COLUMNS.items() if column in table}
     values = np.full((len(table), len(NAMES)), np.nan, np.float32)
@@ -52,23 +51,23 @@ def clinical_table(table: pd.DataFrame) -> ClinicalTable:
     images = table["image"].tolist()
     for name, column in columns.items():
         for row, cell in enumerate(table[column].tolist()):
-            value, reason = _value(name, cell)
+            value, reason = _read_cell(name, cell)
             if reason:
                 refused.append((images[row], name, reason))
             elif value is not None:
                 values[row, NAMES.index(name)] = value
-    refused += _contradictions(values, images)
+    refused += _remove_contradictions(values, images)
     frame = pd.DataFrame(refused, columns=["image", "field", "reason"], dtype=str)
     return ClinicalTable(values, frame, tuple(name for name in NAMES if name in columns))
 
 
 def patterns(known: NDArray[np.bool_]) -> NDArray[np.str_]:
-    """For each of N rows which fields it states, as text: `age sex`, "" for none."""
+    """Return the stated fields of each of N rows as text: `age sex`, "" for none."""
     names = np.array(NAMES)
     return np.array([" ".join(names[row]) for row in known], dtype=np.str_)
 
 
-def _value(name: str, cell: object) -> tuple[float | None, str]:
+def _read_cell(name: str, cell: object) -> tuple[float | None, str]:
     try:
         value = clinical.read(clinical.BY_NAME[name], cell)
     except InputRefused as error:
@@ -77,8 +76,8 @@ def _value(name: str, cell: object) -> tuple[float | None, str]:
     return (None, doubts[0]) if doubts else (value, "")
 
 
-def _contradictions(values: NDArray[np.float32], images: list[str]) -> list[tuple[str, str, str]]:
-    """Rows whose blood counts do not fit; all three are taken out, since nobody knows which is wrong."""
+def _remove_contradictions(values: NDArray[np.float32], images: list[str]) -> list[tuple[str, str, str]]:
+    """Remove contradictory blood counts from `values`, all three since the wrong one is unknown; return them."""
     found = []
     counts = [NAMES.index(name) for name in ("leukocytes", "neutrophils", "lymphocytes")]
     for row in np.flatnonzero(~np.isnan(values[:, counts[0]])):

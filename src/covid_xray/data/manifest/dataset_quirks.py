@@ -1,4 +1,4 @@
-"""What the public data sets say in a way that no column mapping covers: a record in, the same in our words out."""
+"""Convert what public data sets state in their own way, which no column mapping covers."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -7,15 +7,15 @@ import pandas as pd
 
 from covid_xray.data.manifest.importers import Record
 
+
+def same(*columns: str) -> dict[str, str]:
+    """Map columns that have our names."""
+    return {name: name for name in columns}
+
+
 COHEN_COLUMNS = {
-    "patient_id": "patientid",
-    "offset_days": "offset",
-    "sex": "sex",
-    "age": "age",
-    "survival": "survival",
-    "temperature": "temperature",
-    "view": "view",
-    "modality": "modality",
+    **same("sex", "age", "survival", "temperature", "view", "modality"),
+    **{"patient_id": "patientid", "offset_days": "offset"},
 }
 FINDINGS = (
     (r"covid", "covid"),
@@ -29,7 +29,7 @@ NIH_FINDINGS = ((r"no finding", "normal"), (r"pneumonia", "pneumonia"), (r".", "
 
 
 def cxnet(record: Record) -> Record:
-    """`280-.jpg`: nothing abnormal to see; `899p.jpg`: a child; the PCR result goes into the finding."""
+    """Add the marks in the file name (`280-.jpg`: no abnormality; `899p.jpg`: a child) and the PCR to the finding."""
     stem = PurePosixPath(record["image"]).stem
     pcr = f"; PCR {record['pcr_test']}" if record.get("pcr_test") else ""
     marks = ("; nothing abnormal on the X-ray" if "-" in stem else "") + ("; child" if "p" in stem else "")
@@ -37,7 +37,7 @@ def cxnet(record: Record) -> Record:
 
 
 def hannover(record: Record) -> Record:
-    """Offsets count from the image to the event, ours from the event to the image; a table of events has no "no"."""
+    """Reverse the offsets, which count from the image to the event; in a table of events, absent is not "no"."""
     offset = record.get("offset_days", "")
     days = f"{-float(offset):g}" if offset else ""
     return record | {
@@ -50,25 +50,25 @@ def hannover(record: Record) -> Record:
 
 
 def kermany(record: Record) -> Record:
-    """The cause is in the file name; a child is known as `person123`, or by the series number `IM-0115`."""
+    """Read the cause from the file name; children are named `person123`, or by the series number `IM-0115`."""
     cause = re.search(r"virus|bacteria", PurePosixPath(record["image"]).name, re.IGNORECASE)
     healthy = record["image"].lower().split("/")[-2] == "normal"
     return record | {"finding": "normal" if healthy else (cause.group(0).lower() if cause else ""), "view": "AP"}
 
 
 def darkcovidnet(record: Record) -> Record:
-    """The NIH half is named by patient and film, and has NIH's terms; the rest is from ieee8023, terms not stated."""
+    """Set NIH's terms for the images named by patient and film; the others are from ieee8023, terms not stated."""
     nih = bool(record["patient_id"])
     return record | {"license": "NIH: free to use, acknowledgement asked" if nih else "not stated"}
 
 
 def figure1(record: Record) -> Record:
-    """`COVID-00003a` and `COVID-00003b` are two images of one patient."""
+    """Remove the letter that numbers the images of one patient: `COVID-00003a` and `COVID-00003b`."""
     return record | {"patient_id": re.sub(r"^(COVID-\d+)[a-z]$", r"\1", record.get("patient_id", ""))}
 
 
 def nih(record: Record) -> Record:
-    """The table has patient 61, the file names 00000061."""
+    """Pad the patient id to eight digits as in the file names: 61 is 00000061."""
     return record | {"patient_id": record.get("patient_id", "").zfill(8)}
 
 
@@ -76,7 +76,7 @@ COVIDX_ORIGINS = {"cohen": "ieee8023", "fig1": "figure1", "actmed": "actualmed"}
 
 
 def covidx(record: Record) -> Record:
-    """Patients keep the ids of the set that they came from, so that they meet when that set is indexed too."""
+    """Keep the patient ids of the original data set, so that they match when that set is indexed too."""
     origin = record.get("origin", "").lower()
     part = "test" if PurePosixPath(record["_table"]).name.startswith("test") else "train"
     known = COVIDX_ORIGINS.get(origin, origin or "covidx")
@@ -85,7 +85,7 @@ def covidx(record: Record) -> Record:
 
 
 def read_covidx(path: Path) -> pd.DataFrame:
-    """Label lines `patient file class origin`; file names with a space make five tokens, and older files have three."""
+    """Read label lines `patient file class [origin]`; file names may hold spaces."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines():
         tokens = line.split()

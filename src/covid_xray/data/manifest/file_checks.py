@@ -1,7 +1,4 @@
-"""Rows in, the same rows with hashes and file facts out; what cannot be decoded comes back with its reason.
-
-Every file is read once, in a pool of threads (decoders and hashes release the interpreter lock).
-"""
+"""Decode and hash the files of a manifest, each once, in a pool of threads."""
 
 import os
 from collections.abc import Callable
@@ -12,11 +9,10 @@ import pandas as pd
 
 from covid_xray.config import Limits
 from covid_xray.data.manifest.readers import Refusal
-from covid_xray.errors import BadManifest, CovidXrayError, InputRefused
+from covid_xray.errors import BadManifest, CovidXrayError
 from covid_xray.files import read_bounded, sha256_bytes
 from covid_xray.images.radiograph import Radiograph
 
-# What a checked row carries besides its hashes; text like every cell.
 FACTS = ("file_format", "file_mode", "file_bits", "file_width", "file_height", "file_bytes", "file_view")
 CHECKED = ("sha256", "pixels_sha256", *FACTS)
 
@@ -28,16 +24,16 @@ def check_files(
     limits: Limits,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[pd.DataFrame, list[Refusal]]:
-    """Decode every image of `table` once; returns the rows that decode with the columns `CHECKED`, and the refusals.
+    """Decode every image; return the decodable rows with the columns `CHECKED`, and the refusals.
 
     Args:
-        table: has `image`; where it has `sha256` (a manifest written before) the file must still have it.
-        root: the folder that `image` is relative to.
-        limits: what one file may cost.
-        progress: called with (files done, files in all).
+        table: has `image`; where it also has `sha256`, the file must match it.
+        root: folder of the images.
+        limits: limits for one file.
+        progress: called with (files done, number of files).
 
     Raises:
-        BadManifest: code `changed`, when a file is not the one that the table was written for.
+        BadManifest: code `changed`, a file does not match its `sha256`.
     """
     images = table["image"].tolist()
     workers = max(1, min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))
@@ -57,34 +53,31 @@ def check_files(
 
 
 def check_file(path: Path, *, image: str, limits: Limits) -> dict[str, str] | Refusal:
-    """Hashes and facts of one file, or why it is refused; never raises for what the file holds."""
+    """Return hashes and facts of one file, or the refusal; never raises because of the file's content."""
     from covid_xray.images.decode import decode
 
-    if not path.is_file():  # a named pipe would be waited for without end
-        return Refusal(image, "unreadable-file", "expected a regular file. Received: something else, or a dead link")
+    if not path.is_file():  # reading a named pipe would block
+        return Refusal(image, "unreadable-file", "Not a regular file, or a broken link.")
     try:
         data = read_bounded(path, limit=limits.upload_bytes)
-    except InputRefused as error:
-        return Refusal(image, error.code, error.message)
-    except OSError:
-        return Refusal(image, "unreadable-file", "expected a file that can be opened. Received: the system refused it")
-    try:
         radiograph = decode(data, limits=limits)
     except CovidXrayError as error:
         return Refusal(image, error.code, error.message)
+    except OSError:
+        return Refusal(image, "unreadable-file", "The file cannot be opened.")
     facts = _facts(radiograph, size=len(data))
     return {"sha256": sha256_bytes(data), "pixels_sha256": pixels_sha256(radiograph), **facts}
 
 
 def pixels_sha256(radiograph: Radiograph) -> str:
-    """SHA-256 of the decoded pixels with shape and bits: equal for one picture stored losslessly in two formats."""
+    """Hash the decoded pixels with shape and bits: equal for one image stored losslessly in two formats."""
     rows, columns = radiograph.pixels.shape
     head = f"{rows}x{columns}x{radiograph.bits}:".encode()
     return sha256_bytes(head + radiograph.pixels.astype(radiograph.pixels.dtype.newbyteorder("<")).tobytes())
 
 
 def _with_view(table: pd.DataFrame) -> pd.DataFrame:
-    """What the file says of the view (DICOM) fills the gaps of the table."""
+    """Fill missing views of the table from the DICOM files."""
     if (table["file_view"] == "").all():
         return table
     known = table["view"] if "view" in table else pd.Series("", index=table.index)
@@ -93,8 +86,8 @@ def _with_view(table: pd.DataFrame) -> pd.DataFrame:
 
 def _facts(radiograph: Radiograph, *, size: int) -> dict[str, str]:
     rows, columns = radiograph.pixels.shape
-    said = radiograph.source
-    values = (said.format, said.photometric or "", radiograph.bits, columns, rows, size, said.view or "")
+    source = radiograph.source
+    values = (source.format, source.photometric or "", radiograph.bits, columns, rows, size, source.view or "")
     return {name: str(value) for name, value in zip(FACTS, values, strict=True)}
 
 
@@ -104,7 +97,7 @@ def _refuse_changed(table: pd.DataFrame, facts: pd.DataFrame, root: Path) -> Non
     changed = table["image"][(table["sha256"] != "") & (table["sha256"] != facts["sha256"])]
     if len(changed):
         raise BadManifest(
-            f"expected the files that the table was written for. Received: {len(changed)} changed since, "
-            f"the first is {changed.iloc[0]} (remove the sha256 column, or index {root} anew, if that is meant)",
+            f"{len(changed)} files changed since the table was written, first {changed.iloc[0]}. Restore them, remove "
+            f"the sha256 column, or index {root} again.",
             code="changed",
         )

@@ -1,4 +1,4 @@
-"""A name in a table in, the file or files it may mean out: as written, without its suffix, or in a sub-folder."""
+"""Find the files that a name in a table may mean: as written, without its suffix, or in a sub-folder."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -7,25 +7,22 @@ from pathlib import Path, PurePosixPath
 
 
 class Lookup:
-    """Finds files below `root`; the tree is listed once, and only when a name is not found as written."""
+    """Find files below `root`; the tree is listed once, when a name is not found as written."""
 
     def __init__(self, root: Path, list_files: Callable[[Path], list[str]]) -> None:
         self.root = root
         self._list_files = list_files
 
     def find(self, name: str, *, label: str = "") -> list[str]:
-        """Relative posix paths that `name` may mean: none, one, or several.
-
-        A folder called like the row's `label` settles it when the same name lies in several class folders.
-        """
+        """Return the relative posix paths that `name` may mean; among several, those in a folder named `label`."""
         if (self.root / name).is_file():
             return [name]
-        found = self._tail(name, self._by_name) or self._tail(name, self._by_stem)
+        found = self._match_tail(name, self._by_name) or self._match_tail(name, self._by_stem)
         own_class = [path for path in found if label in PurePosixPath(path).parts[:-1]]
         return own_class if len(found) > 1 and own_class else found
 
     @staticmethod
-    def _tail(name: str, index: dict[str, list[str]]) -> list[str]:
+    def _match_tail(name: str, index: dict[str, list[str]]) -> list[str]:
         *folders, last = PurePosixPath(name).parts or ("",)  # "." has no parts, and names no file
         folder = tuple(folders)
         candidates = index.get(last, [])

@@ -1,12 +1,12 @@
-"""A downloaded public data set and its description (`Source`) in, rows with our columns and labels out.
+"""Read a downloaded public data set by its description (`Source`) into rows with our columns and labels.
 
-A source is described, not programmed: which table or folders hold the images, which of their columns are ours, which
-words of theirs are which label, and which rows are not frontal radiographs (those are refused, never dropped).
+Rows that are not frontal radiographs are refused, never dropped.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -17,44 +17,33 @@ from covid_xray.data.manifest.tables import UNKNOWN, patient_text, read_table
 from covid_xray.errors import BadManifest
 
 Record = dict[str, str]
-ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
+read_csv = partial(read_table, encodings=("utf-8-sig", "cp1252", "latin-1"))  # some tables are not UTF-8
 FRONTAL = frozenset({"", "pa", "ap", "ap supine", "ap erect", "ap semi erect", "ap semi-erect", "pa erect"})
 RADIOGRAPHY = frozenset({"", "x-ray", "xray", "cr", "dx"})
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """A public table as text; some of them are not UTF-8."""
-    return read_table(path, encodings=ENCODINGS)
-
-
-def same(record: Record) -> Record:
-    """The record as it is."""
-    return record
-
-
 @dataclass(frozen=True)
 class Source:
-    """How one public data set lies on disk after its download.
+    """Describe one public data set as it is after download.
 
     Args:
-        name: the word for `--source`, and the value of the column `source`.
-        title: its name for people.
-        home: where a user downloads it.
-        license: of every image; a column `license` of the table comes first.
-        cite: how its owners ask to be cited.
-        tables: file-name patterns of its tables; every one that matches is read.
+        name: value of `--source` and of the column `source`.
+        title: name for people.
+        home: where to download it.
+        license: of every image without its own in a column `license`.
+        cite: citation its owners ask for.
+        tables: file-name patterns of its tables.
         read: reads one table.
-        image: column with the file name (suffix and folder may be missing). Unused when `folders` is given.
-        folders: name of a folder (any case) to the finding of the images in it; tables then only add columns.
-        skip: folders whose images are something else (masks, CT).
+        image: column with the file name (suffix and folder may be missing). Unused with `folders`.
+        folders: folder name (any case) to the finding of its images; tables then only add columns.
+        skip: folders with other images (masks, CT).
         columns: our column to theirs (any case; `a|b` where releases differ).
         finding: their column with the finding.
-        labels: (regular expression, label); the first one found in the finding decides, none refuses the image.
-        keep: our column to the lower-case values that are used.
-        patient: regular expression with one group that is searched in the file name.
-        patient_prefix: put before every patient id, so that ids of two sources never meet by accident, and do meet
-            where two sources name the same people (`nih`).
-        prepare: what cannot be said in a table; gets the record before labels and filters.
+        labels: (regular expression, label); the first match in the finding decides, no match refuses the image.
+        keep: our column to its accepted lower-case values.
+        patient: regular expression with one group for the patient id in the file name.
+        patient_prefix: prefix of patient ids; equal only for sources that share patients (`nih`).
+        prepare: converts a record before labels and filters.
     """
 
     name: str
@@ -73,21 +62,21 @@ class Source:
     keep: Mapping[str, frozenset[str]] = field(default_factory=dict)
     patient: str = ""
     patient_prefix: str = ""
-    prepare: Callable[[Record], Record] = same
+    prepare: Callable[[Record], Record] = dict
 
 
 def source_rows(source: Source, root: Path) -> Rows:
-    """The rows of `source` below `root`; every table row, or every file of its folders, is a row or a refusal.
+    """Read the rows of `source` below `root`; every table row, or every file of its folders, is a row or a refusal.
 
     Raises:
-        BadManifest: the folder does not look like this source; the message says what was expected.
+        BadManifest: the folder does not hold this source.
     """
     if not root.is_dir():
-        raise BadManifest(f"expected the downloaded folder of {source.title}. Received: {root}, which does not exist")
+        raise BadManifest(f"No such folder: {root}. Give the downloaded folder of {source.title}.")
     files = files_below(root)
     found = [name for name in files for pattern in source.tables if PurePosixPath(name).match(pattern)]
     if source.tables and not source.folders and not found:
-        raise BadManifest(f"expected {' or '.join(source.tables)} below {root}. Received: no such file")
+        raise BadManifest(f"No {' or '.join(source.tables)} below {root}. Give the folder of {source.title}.")
     records = _from_folders(source, root, files, found) if source.folders else _from_tables(source, root, files, found)
     rows: list[Record] = []
     refused: list[Refusal] = []
@@ -101,10 +90,8 @@ def source_rows(source: Source, root: Path) -> Rows:
             rows.append({key: value for key, value in record.items() if not key.startswith("_")})
     if not rows:
         where = f" in folders called {', '.join(source.folders)}" if source.folders else ""
-        example = f", for example {refused[0].image}: {refused[0].reason}" if refused else ""
-        raise BadManifest(
-            f"expected images of {source.title} below {root}{where}. Received: none that can be used{example}"
-        )
+        example = f" For example {refused[0].image}: {refused[0].reason}" if refused else ""
+        raise BadManifest(f"No usable images of {source.title} below {root}{where}.{example}")
     return Rows(pd.DataFrame(rows).fillna("").astype(str), root, tuple(refused))
 
 
@@ -114,7 +101,7 @@ def _from_tables(source: Source, root: Path, files: list[str], tables: list[str]
         table = _lower(source.read(root / name))
         for needed in (source.image, source.finding):
             if needed and needed.lower() not in table:
-                raise BadManifest(f"expected {name} to have a column {needed!r}. Received: {', '.join(table.columns)}")
+                raise BadManifest(f"{name} has no column {needed!r}. It has {', '.join(table.columns)}.")
         for cells in _dicts(table.drop_duplicates()):
             given = cells[source.image.lower()].strip().replace("\\", "/")
             usable = bool(given) and not given.startswith("/") and ".." not in PurePosixPath(given).parts
@@ -153,10 +140,10 @@ def _record(source: Source, cells: Record, *, image: str, table: str, finding: s
     if source.folders:
         part = next((p for p in PurePosixPath(image).parts[:-1] if p.lower() in SPLIT_FOLDERS), "")
         record |= {"original_split": SPLIT_FOLDERS[part.lower()]} if part else {}
-    return _tidied(source, source.prepare(record))
+    return _normalise(source, source.prepare(record))
 
 
-def _tidied(source: Source, record: Record) -> Record:
+def _normalise(source: Source, record: Record) -> Record:
     patient = patient_text(record.get("patient_id", ""))
     prefix = record.pop("_prefix", source.patient_prefix or source.name)
     record["patient_id"] = f"{prefix}-{patient}" if patient else ""
@@ -172,21 +159,18 @@ def _refusal(source: Source, record: Record, seen: set[str]) -> Refusal | None:
     image, finding, other = record["image"], record["finding"] or "an empty cell", record["_other"]
     view = next((column for column, used in source.keep.items() if record.get(column, "").lower() not in used), "")
     checks = (
-        (record["_found"] == "0", "missing-file", "the file that the table names", "no such file"),
-        (bool(other), "ambiguous-file", "one file of this name", f"{image} and {other}"),
-        (not is_image_name(image), "not-an-image", "PNG, JPEG or DICOM", "another file suffix"),
-        (bool(view), f"other-{view}", "a frontal radiograph", f"{view} {record.get(view, '')!r}"),
-        (not record["label"], "no-label", "a finding that has a label", finding),
-        (image in seen, "listed-twice", "one row for each image", "another one before"),
+        (record["_found"] == "0", "missing-file", "The file that the table names does not exist."),
+        (bool(other), "ambiguous-file", f"Two files have this name: {image} and {other}."),
+        (not is_image_name(image), "not-an-image", "The file name is not that of a PNG, JPEG or DICOM file."),
+        (bool(view), f"other-{view}", f"Not a frontal radiograph: {view} {record.get(view, '')!r}."),
+        (not record["label"], "no-label", f"The finding has no label: {finding}."),
+        (image in seen, "listed-twice", "The table lists the image twice."),
     )
-    for wrong, code, expected, received in checks:
-        if wrong:
-            return Refusal(image, code, f"expected {expected}. Received: {received}")
-    return None
+    return next((Refusal(image, code, reason) for refused, code, reason in checks if refused), None)
 
 
 def _years(text: str) -> str:
-    """Whole or decimal years; `058Y` is 58, and what no person can be (NIH has 411) is unknown."""
+    """Read whole or decimal years: `058Y` is 58; impossible ages (NIH has 411) are unknown."""
     match = re.fullmatch(r"0*(\d+(?:\.\d+)?)\s*[Yy]?", text.strip())
     return patient_text(match.group(1)) if match and float(match.group(1)) <= 120 else ""
 

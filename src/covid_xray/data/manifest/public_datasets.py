@@ -1,6 +1,6 @@
-"""The public data sets, as their owners publish them, each described in a few lines; `import_source` reads one.
+"""Describe the public data sets as their owners publish them, and import them.
 
-Labels out: covid, normal, virus, bacterial, pneumonia (cause not told apart), other, negative (COVIDx: not covid).
+Labels: covid, normal, virus, bacterial, pneumonia (cause not stated), other, negative (COVIDx: not covid).
 docs/how-to/public-datasets.md says where to download each and under which terms.
 """
 
@@ -33,14 +33,12 @@ SOURCES = {
             image="filename",
             columns={
                 **quirks.COHEN_COLUMNS,
+                **quirks.same("went_icu", "intubated", "license"),
                 "spo2": "pO2_saturation|pO2 saturation",
-                "went_icu": "went_icu",
-                "intubated": "intubated",
                 "supplemental_o2": "needed_supplemental_O2",
                 "leukocytes": "leukocyte_count",
                 "neutrophils": "neutrophil_count",
                 "lymphocytes": "lymphocyte_count",
-                "license": "license",
                 "attribution": "url",
             },
             finding="finding",
@@ -57,15 +55,8 @@ SOURCES = {
             image="filename",
             folders={"covid19": "COVID-19"},
             columns={
-                "patient_id": "patient_id",
-                "sex": "sex",
-                "age": "age",
-                "view": "view",
-                "pcr_test": "pcr_test",
-                "survival": "survival",
-                "offset_days": "symptom_offset",
-                "spo2": "spo2",
-                "attribution": "url",
+                **quirks.same("patient_id", "sex", "age", "view", "pcr_test", "survival", "spo2"),
+                **{"offset_days": "symptom_offset", "attribution": "url"},
             },
             labels=quirks.FINDINGS,
             keep={"view": FRONTAL},
@@ -80,11 +71,8 @@ SOURCES = {
             tables=("data.csv",),
             image="image_id",
             columns={
-                "patient_id": "patient_id",
-                "sex": "sex",
-                "age": "age",
+                **quirks.same("patient_id", "sex", "age", "modality"),
                 "view": "projection",
-                "modality": "modality",
                 "offset_days": "admission_offset",
                 "went_icu": "icu_admission_offset",
                 "survival": "death_offset",
@@ -225,20 +213,20 @@ def import_source(
     limits: Limits | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
-    """The manifest of a public data set in the folder where it was unpacked.
+    """Read the unpacked folder of a public data set into a manifest.
 
     Args:
-        name: one of `NAMES`; `cxr` is a folder whose metadata.csv has our columns already.
-        folder: what was downloaded, as its owners arrange it.
-        license_allow: `open`, `noncommercial` or `any`; what does not pass is quarantined.
+        name: one of `NAMES`; `cxr` is a folder whose metadata.csv has our columns.
+        folder: the data set as its owners arrange it.
+        license_allow: `open`, `noncommercial` or `any`; other images are quarantined.
         check, limits, progress: as for `read_manifest`.
 
     Raises:
-        UsageError: a name that is not known.
-        BadManifest: the folder does not look like that source.
+        UsageError: unknown name.
+        BadManifest: the folder does not hold that source.
     """
     if name not in NAMES:
-        raise UsageError(f"expected a source out of {', '.join(NAMES)}. Received: {name!r}")
+        raise UsageError(f"Unknown source {name!r}. Choose one of {', '.join(NAMES)}.")
     rows = read_rows(folder) if name == "cxr" else source_rows(SOURCES[name], folder)
     manifest = manifest_of(rows, name=str(folder), check=check, limits=limits, progress=progress)
     return allow_licenses(manifest, license_allow)

@@ -1,6 +1,6 @@
-"""Folders and CSV files in, rows of text out: what was found, where, and what could not be placed.
+"""Read folders and CSV files into rows of text, with refusals for what cannot be used.
 
-Nothing is decoded here; `manifest.read_manifest` does that next. Every cell is text, "" where nothing is known.
+Nothing is decoded here; `manifest.read_manifest` does that next. Every cell is text, "" where unknown.
 """
 
 import os
@@ -38,7 +38,7 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What a reader found: `table` (text columns image, label, ...), `root`, refused images, remarks for people."""
+    """Rows of a reader: `table` (text columns image, label, ...), `root`, refused images, remarks for people."""
 
     table: pd.DataFrame
     root: Path
@@ -47,60 +47,61 @@ class Rows:
 
 
 def read_rows(data: Path, *, images: Path | None = None) -> Rows:
-    """Rows of a folder of class folders, of a folder with a CSV, or of a CSV; see docs/reference/manifest.md.
+    """Read the rows of a folder of class folders, a folder with a CSV, or a CSV; see docs/reference/manifest.md.
 
     Raises:
-        BadManifest: nothing there, or a table that cannot be understood; the message says what was expected.
+        BadManifest: no images, or an unusable table.
     """
     if data.is_file():
         return csv_rows(data, images=images)
     if not data.is_dir():
-        raise BadManifest(f"expected a folder or a CSV file. Received: {data}, which does not exist")
+        raise BadManifest(f"No such file or folder: {data}. Give a folder of images or a CSV file.")
     names = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_file()}
     for name in CSV_NAMES:
         if name in names:
-            return _with_unnamed(csv_rows(names[name], images=images), names[name])
+            return _note_unlisted(csv_rows(names[name], images=images), names[name])
     return folder_rows(data)
 
 
 def files_below(root: Path) -> list[str]:
-    """Relative posix paths of all files below `root`, hidden ones left out, in code-point order; links are followed."""
+    """List the relative posix paths of all files below `root` but hidden ones, sorted; links are followed."""
     return sorted(_walk(root, seen=set()))
 
 
 def folder_rows(root: Path) -> Rows:
-    """Rows of `root/{train,val,test}/{class}/...` or `root/{class}/...`; deeper folders belong to their class."""
+    """Read the rows of `root/{train,val,test}/{class}/...` or `root/{class}/...`, sub-folders included."""
     files = files_below(root)
     if not files:
-        raise BadManifest(f"expected a folder of images in class folders. Received: {root}, which holds no file")
-    parts = {PurePosixPath(name).parts[0].lower() for name in files if "/" in name}
-    depth = 2 if parts & set(SPLIT_FOLDERS) and any(name.count("/") >= 2 for name in files) else 1
+        raise BadManifest(f"The folder {root} holds no file. Give a folder of images in class folders.")
+    tops = {PurePosixPath(name).parts[0].lower() for name in files if "/" in name}
+    depth = 2 if tops & set(SPLIT_FOLDERS) and any(name.count("/") >= 2 for name in files) else 1
     rows, refused = [], []
     for name in files:
         refusal = _misplaced(name, depth=depth)
         if refusal:
             refused.append(refusal)
-        else:
-            rows.append(_folder_row(name, depth=depth))
+            continue
+        parts = name.split("/")
+        rows.append((name, parts[1], SPLIT_FOLDERS[parts[0].lower()]) if depth == 2 else (name, parts[0]))
     if not rows:
         raise BadManifest(
-            f"expected images as root/class/name.png or root/train/class/name.png. "
-            f"Received: {root} with {len(files)} files, none of them an image in a class folder"
+            f"None of the {len(files)} files in {root} is an image in a class folder. "
+            "Arrange them as root/class/name.png or root/train/class/name.png."
         )
     table = pd.DataFrame(rows, columns=["image", "label", "split"] if depth == 2 else ["image", "label"], dtype=str)
     return Rows(table, root, tuple(refused))
 
 
 def csv_rows(path: Path, *, images: Path | None = None) -> Rows:
-    """Rows of a CSV file with a header (any case); its images are below `images`, else below the file's folder."""
-    table = _tidy(read_table(path), path)
-    root = _root(table, path, images)
+    """Read the rows of a CSV file with a header (any case); images are below `images`, else the file's folder."""
+    table = _normalise(read_table(path), path)
+    root = _find_root(table, path, images)
     table = table.drop(columns="root", errors="ignore")
-    table, repeated = _merged(table, path)
+    table, repeated = _merge_repeated(table, path)
     lookup = Lookup(root, files_below)
     found, refused = [], []
     for index, row in zip(table.index, table.itertuples(index=False), strict=True):
-        name, refusal = _placed(str(row.image), str(row.label), lookup)
+        name, refusal = _find_file(str(row.image), str(row.label), lookup)
         if refusal:
             refused.append(refusal)
         found.append((index, name if not refusal else None))
@@ -109,26 +110,29 @@ def csv_rows(path: Path, *, images: Path | None = None) -> Rows:
     if (kept["image"] != names.dropna()).any():
         kept["name_in_csv"] = kept["image"]
     kept["image"] = names.dropna().astype(str)
-    _refuse_twice_found(kept, path)
-    notes = (f"{repeated} rows repeated an image and agreed; each image is kept once",) if repeated else ()
+    again = kept["image"][kept["image"].duplicated()]
+    if len(again):
+        names = kept.loc[kept["image"] == again.iloc[0], "name_in_csv"].tolist()
+        raise BadManifest(f"{names[0]} and {names[1]} in {path.name} name one file. Remove one of the rows.")
+    notes = (f"{repeated} rows repeat an image and agree; each image is kept once",) if repeated else ()
     return Rows(kept.reset_index(drop=True), root, tuple(refused), notes)
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name may be PNG, JPEG or DICOM (which often has no suffix, or a digit)."""
+    """Return whether a file of this name may be PNG, JPEG or DICOM (which often has no suffix, or a number)."""
     suffix = PurePosixPath(name).suffix.lower()
     return suffix in IMAGE_SUFFIXES or suffix[1:].isdigit()
 
 
 def _walk(folder: Path, *, seen: set[Path], prefix: str = "") -> Iterator[str]:
     real = folder.resolve()
-    if real in seen:  # a link that points at one of its own parents
+    if real in seen:  # a link to one of its own parents
         return
     seen.add(real)
     try:
         listing = os.scandir(folder)
     except OSError:
-        raise BadManifest(f"expected folders that can be listed. Received: {folder}, which cannot") from None
+        raise BadManifest(f"The folder {folder} cannot be listed. Check its permissions.") from None
     with listing as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -142,116 +146,92 @@ def _walk(folder: Path, *, seen: set[Path], prefix: str = "") -> Iterator[str]:
 def _misplaced(name: str, *, depth: int) -> Refusal | None:
     if not _is_utf8(name):
         readable = name.encode("utf-8", "backslashreplace").decode()
-        return Refusal(readable, "bad-name", "expected a file name in UTF-8. Received: other bytes; rename the file")
+        return Refusal(readable, "bad-name", "The file name is not UTF-8. Rename the file.")
     if not is_image_name(name):
-        return Refusal(name, "not-an-image", "expected PNG, JPEG or DICOM. Received: another file suffix")
+        return Refusal(name, "not-an-image", "The file name is not that of a PNG, JPEG or DICOM file.")
     parts = name.split("/")
     if len(parts) <= depth or (depth == 2 and parts[0].lower() not in SPLIT_FOLDERS):
-        expected = "train|val|test/class/name" if depth == 2 else "class/name"
-        return Refusal(name, "no-label", f"expected the image at {expected}. Received: a file in another place")
+        place = "train|val|test/class/name" if depth == 2 else "class/name"
+        return Refusal(name, "no-label", f"The image is in no class folder. Move it to {place}.")
     return None
 
 
-def _with_unnamed(rows: Rows, path: Path) -> Rows:
-    """A note on images in the folder that its table does not name, so that a table that is out of date is noticed."""
+def _note_unlisted(rows: Rows, path: Path) -> Rows:
+    """Add a note on images in the folder that its table does not list, so that an outdated table is noticed."""
     named = {*rows.table["image"], *(refusal.image for refusal in rows.refused)}
     others = [name for name in files_below(rows.root) if PurePosixPath(name).suffix and is_image_name(name)]
     more = len(set(others) - named)
-    note = f"the folder was read by {path.name}; {more:,} further images in it are not named there"
+    note = f"the folder was read by {path.name}, which does not list {more:,} of its images"
     return replace(rows, notes=(*rows.notes, note)) if more else rows
 
 
 def _is_utf8(name: str) -> bool:
-    """The system hands other bytes over as lone surrogates, which no CSV file can hold."""
+    """Return whether a file name is UTF-8: Python shows other bytes as lone surrogates, which no CSV can hold."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-def _folder_row(name: str, *, depth: int) -> tuple[str, ...]:
-    parts = name.split("/")
-    return (name, parts[1], SPLIT_FOLDERS[parts[0].lower()]) if depth == 2 else (name, parts[0])
-
-
-def _tidy(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _normalise(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     table = table.rename(columns=lambda name: re.sub(r"\s+", "_", name.strip().lower()) or "unnamed")
     twice = table.columns[table.columns.duplicated()]
     if len(twice):
-        raise BadManifest(f"expected each column of {path.name} once, in any case. Received: {twice[0]!r} twice")
+        raise BadManifest(f"{path.name} has the column {twice[0]!r} twice. Rename one; upper and lower case are equal.")
     for name, others in SYNONYMS.items():
         known = [other for other in others if other in table.columns]
         if name not in table.columns and known:
             table = table.rename(columns={known[0]: name})
     for name in ("image", "label"):
         if name not in table.columns:
-            received = ", ".join(map(str, table.columns[:8]))
-            raise BadManifest(f"expected {path.name} to have a header with image and label. Received: {received}")
+            found = ", ".join(map(str, table.columns[:8]))
+            raise BadManifest(f"{path.name} has no column {name!r}. It needs image and label, and has {found}.")
     table = table.apply(lambda column: column.str.strip())
     if "patient_id" in table:
         table["patient_id"] = table["patient_id"].map(patient_text)
     if "split" in table:
-        table["split"] = _split_names(table["split"], path)
+        lower = table["split"].str.lower()
+        unknown = sorted(set(lower) - set(SPLIT_NAMES))
+        if unknown:
+            raise BadManifest(
+                f"Unknown split {unknown[0]!r} in {path.name}. Accepted: train, val, calibration and test."
+            )
+        table["split"] = lower.map(SPLIT_NAMES)
     if table.empty:
-        raise BadManifest(f"expected {path.name} to have rows. Received: only a header")
+        raise BadManifest(f"{path.name} has no rows, only a header.")
     return table
 
 
-def _split_names(column: pd.Series, path: Path) -> pd.Series:
-    lower = column.str.lower()
-    unknown = sorted(set(lower) - set(SPLIT_NAMES))
-    if unknown:
-        raise BadManifest(
-            f"expected split in {path.name} to be train, val, calibration or test. Received: {unknown[0]!r}"
-        )
-    return lower.map(SPLIT_NAMES)
-
-
-def _root(table: pd.DataFrame, path: Path, images: Path | None) -> Path:
+def _find_root(table: pd.DataFrame, path: Path, images: Path | None) -> Path:
     roots = sorted(set(table["root"])) if "root" in table else []
     root = images or (path.parent / roots[0] if len(roots) == 1 else path.parent)
     if not root.is_dir():
-        raise BadManifest(
-            f"expected the images of {path.name} in {root}. Received: no such folder; give it with --images"
-        )
+        raise BadManifest(f"No such folder: {root}. Give the folder with the images of {path.name} by --images.")
     return root
 
 
-def _merged(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
-    """Rows that say the same become one; rows that say different things of one image are an error."""
+def _merge_repeated(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
+    """Merge equal rows; refuse different rows for one image."""
     distinct = table.drop_duplicates()
     again = distinct["image"][distinct["image"].duplicated() & (distinct["image"] != "")]
     if len(again):
         rows = distinct[distinct["image"] == again.iloc[0]]
         column = next(name for name in rows if rows[name].nunique() > 1)
         values = " and ".join(repr(value) for value in rows[column].unique()[:2])
-        raise BadManifest(
-            f"expected the rows of one image in {path.name} to agree. Received: {again.iloc[0]} with {column} {values}"
-        )
+        raise BadManifest(f"{path.name} lists {again.iloc[0]} twice, with {column} {values}. Remove one of the rows.")
     return distinct, len(table) - len(distinct)
 
 
-def _placed(name: str, label: str, lookup: Lookup) -> tuple[str, Refusal | None]:
+def _find_file(name: str, label: str, lookup: Lookup) -> tuple[str, Refusal | None]:
     if not name:
-        return "", Refusal("", "no-image", "expected a file name in the image column. Received: an empty cell")
+        return "", Refusal("", "no-image", "The cell with the file name is empty.")
     posix = name.replace("\\", "/")
     if posix.startswith("/") or PureWindowsPath(name).drive:
-        raise BadManifest(f"expected image paths relative to the image folder. Received: the absolute path {name}")
+        raise BadManifest(f"The image path {name} is absolute. Give it relative to the image folder.")
     if ".." in PurePosixPath(posix).parts:
-        raise BadManifest(f"expected image paths inside the image folder. Received: {name}, which leaves it")
+        raise BadManifest(f"The image path {name} leaves the image folder. Move the file into it.")
     if label.lower() in ("", "nan"):
-        return "", Refusal(name, "no-label", "expected a label. Received: an empty cell")
+        return "", Refusal(name, "no-label", "The cell with the label is empty.")
     found = lookup.find(str(PurePosixPath(posix)), label=label)
     if not found:
-        return "", Refusal(name, "missing-file", "expected the file that the table names. Received: no such file")
+        return "", Refusal(name, "missing-file", "The file that the table names does not exist.")
     if len(found) > 1:
-        return "", Refusal(
-            name, "ambiguous-file", f"expected one file of this name. Received: {found[0]} and {found[1]}"
-        )
+        return "", Refusal(name, "ambiguous-file", f"Two files have this name: {found[0]} and {found[1]}.")
     return found[0], None
-
-
-def _refuse_twice_found(table: pd.DataFrame, path: Path) -> None:
-    again = table["image"][table["image"].duplicated()]
-    if len(again):
-        names = table.loc[table["image"] == again.iloc[0], "name_in_csv"].tolist()
-        raise BadManifest(
-            f"expected one row for each file in {path.name}. Received: {names[0]} and {names[1]}, one file"
-        )

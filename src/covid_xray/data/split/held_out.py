@@ -1,10 +1,10 @@
-"""Images that may only test in, a split of two parts out: train and test, by patient and copies."""
+"""Split images into train and test by patient and copies, with some images in test only."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from covid_xray.data.manifest.licenses import may_be_built_on
+from covid_xray.data.manifest.licenses import allows_derivatives
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.split.groups import groups
 from covid_xray.errors import BadSplit
@@ -13,13 +13,13 @@ from covid_xray.errors import BadSplit
 def held_out(
     manifest: Manifest, *, share: float, seed: int = 0, test_only: NDArray[np.bool_] | None = None
 ) -> pd.Series:
-    """Part of each image: index `image`, values train or test; patients and copies stay together.
+    """Assign each image to train or test (index `image`); patients and copies stay together.
 
     Args:
-        manifest: N images; labels do not matter.
-        share: of the groups that may train, which test instead.
-        seed: of the draw.
-        test_only: N booleans; a group with such an image is in the test part as a whole.
+        manifest: N images.
+        share: share of the groups without `test_only` images that go to test.
+        seed: of the random choice.
+        test_only: N booleans; a group with such an image goes to test as a whole.
 
     Raises:
         BadSplit: a part would be empty.
@@ -32,13 +32,13 @@ def held_out(
     part = np.where(np.isin(member, np.concatenate([bound, drawn])), "test", "train")
     for name in ("train", "test"):
         if not (part == name).any():
-            raise BadSplit(f"expected images of at least one patient in the part {name}. Received: none")
+            raise BadSplit(f"The part {name} would hold no patient. Change the share, or add images.")
     return pd.Series(part, index=pd.Index(images, name="image"), name="split", dtype=str)
 
 
-def not_to_be_built_on(manifest: Manifest) -> NDArray[np.bool_]:
-    """N booleans: the images whose licence does not let others build on them, or that state none."""
+def forbids_derivatives(manifest: Manifest) -> NDArray[np.bool_]:
+    """Return N booleans: the images whose licence forbids derivatives or is unknown."""
     table = manifest.table
     if "license" not in table:
         return np.ones(len(table), dtype=bool)
-    return ~table["license"].map(may_be_built_on).to_numpy(dtype=bool)
+    return ~table["license"].map(allows_derivatives).to_numpy(dtype=bool)

@@ -1,7 +1,7 @@
-"""A manifest in, a part for each image out: train, val, test, calibration; folds; one source left out.
+"""Split a manifest into train, val, calibration and test, into folds, or by source.
 
-Stratified by class, grouped by patient and duplicate group, the same for the same images and seed whatever
-their order. `check_split` is the guard that training runs: no patient and no group on two sides.
+Splits are stratified by class, grouped by patient and duplicate group, and the same for the same images and seed
+whatever their order. Training runs `check_split`, which refuses a patient or group in two parts.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import pandas as pd
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.manifest.tables import read_table
 from covid_xray.data.split.groups import groups, with_duplicates
-from covid_xray.data.split.stratify import assign_folds, draw
+from covid_xray.data.split.stratify import assign_folds, assign_parts
 from covid_xray.errors import BadSplit
 from covid_xray.files import replacing
 
@@ -34,32 +34,30 @@ def make_split(
     seed: int = 0,
     allow_overlap: bool = False,
 ) -> pd.Series:
-    """Part of each image: index `image`, values train, val, calibration or test; fractions are of all images.
+    """Assign each image (index `image`) to train, val, calibration or test; fractions are of all images.
 
-    Images whose part is given (split folders, a `split` column) keep it; only parts that are missing are made, val
-    and calibration out of train. With `allow_overlap`, parts given with an overlap are kept as they are, and the
-    overlap is recorded in `result.attrs["overlaps"]` (one sentence for each kind), to be shown.
+    Parts in the column `split` are kept, and only missing parts are made, val and calibration out of train. With
+    `allow_overlap`, given parts that overlap are kept, and `result.attrs["overlaps"]` describes the overlaps.
 
     Raises:
-        BadSplit: a class with fewer groups than parts, given parts that share a patient or radiograph, or a class
-            that would vanish from a part.
+        BadSplit: a class with fewer groups than parts, given parts that share a patient or radiograph, or a part
+            without a class.
     """
     table = manifest.table.sort_values("image")
     members = groups(manifest).loc[table["image"]].to_numpy()
     labels = table["label"].to_numpy()
     given = table["split"].to_numpy(dtype=object) if "split" in table else np.full(len(table), "", dtype=object)
     part = _fill_groups(given, members)
-    wanted = {"test": test_fraction, "calibration": calibration_fraction, "val": val_fraction}
-    _check_fractions(wanted)
-    # A test part is never cut from images that somebody gave as train.
-    to_make = [
-        name
-        for name, fraction in wanted.items()
-        if fraction and not (part == name).any() and not (name == "test" and (given != "").any())
-    ]
+    fractions = {"test": test_fraction, "calibration": calibration_fraction, "val": val_fraction}
+    _check_fractions(fractions)
     pool = np.isin(part, ["", "train"])
-    shares = {name: min(0.9, wanted[name] * len(part) / pool.sum()) for name in to_make}
-    part[pool] = draw(labels[pool], members[pool], shares=shares, seed=seed)
+    shares = {
+        name: min(0.9, fraction * len(part) / pool.sum())
+        for name, fraction in fractions.items()
+        # A test part is never cut from images that were given as train.
+        if fraction and not (part == name).any() and not (name == "test" and (given != "").any())
+    }
+    part[pool] = assign_parts(labels[pool], members[pool], shares=shares, seed=seed)
     result = pd.Series(part, index=pd.Index(table["image"], name="image"), name="split", dtype=str)
     result = result.loc[manifest.table["image"]]
     found = overlaps(manifest, result)
@@ -71,9 +69,9 @@ def make_split(
 
 
 def make_folds(manifest: Manifest, *, folds: int, seed: int = 0) -> pd.Series:
-    """Fold 0..folds-1 of each image: index `image`, int values. Raises `BadSplit` for a class with fewer groups."""
+    """Assign each image (index `image`) to a fold 0..folds-1. Raises `BadSplit` for a class with fewer groups."""
     if folds < 2:
-        raise BadSplit(f"expected at least 2 folds. Received: folds={folds}")
+        raise BadSplit(f"Too few folds: {folds}. At least 2 are needed.")
     table = manifest.table.sort_values("image")
     members = groups(manifest).loc[table["image"]].to_numpy()
     values = assign_folds(table["label"].to_numpy(), members, folds=folds, seed=seed)
@@ -82,15 +80,15 @@ def make_folds(manifest: Manifest, *, folds: int, seed: int = 0) -> pd.Series:
 
 
 def leave_one_source_out(manifest: Manifest) -> Iterator[tuple[str, pd.Series]]:
-    """For each source in turn, its name and a split with that source as `test` and the others as `train`.
+    """Yield each source's name and a split with that source as `test` and the others as `train`.
 
-    Images of other sources that share a patient or radiograph with the source are in neither: they are left out of
-    the series, so training on the rest never sees the source. Raises `BadSplit` with fewer than two sources.
+    Images of other sources that share a patient or radiograph with it are left out. Raises `BadSplit` with fewer than
+    two sources.
     """
     table = manifest.table.set_index("image")
     sources = sorted(set(table["source"]) - {""}) if "source" in table else []
     if len(sources) < 2:
-        raise BadSplit(f"expected a column source with at least 2 sources. Received: {', '.join(sources) or 'none'}")
+        raise BadSplit(f"Too few sources: {', '.join(sources) or 'none'}. At least 2 are needed in a column source.")
     member = groups(manifest).loc[table.index]
     for source in sources:
         held = table["source"] == source
@@ -100,10 +98,10 @@ def leave_one_source_out(manifest: Manifest) -> Iterator[tuple[str, pd.Series]]:
 
 
 def check_split(manifest: Manifest, split: pd.Series, *, allow_overlap: bool = False) -> None:
-    """Raise `BadSplit` with an example unless the split covers the manifest and separates it.
+    """Raise `BadSplit` unless the split is valid.
 
-    Checked: every image has one part and no other image has; the parts are known; no patient and no group is on two
-    sides (unless `allow_overlap`); no class is missing from a part.
+    Every image of the manifest, and no other, has one known part; no patient and no group is in two parts (unless
+    `allow_overlap`); no part lacks a class.
     """
     _check_images(manifest, split)
     found = overlaps(manifest, split)
@@ -113,11 +111,11 @@ def check_split(manifest: Manifest, split: pd.Series, *, allow_overlap: bool = F
     for name in [part for part in PARTS if (split == part).any()]:
         absent = sorted(set(table["label"]) - set(table["label"][table["image"].map(split) == name]))
         if absent:
-            raise BadSplit(f"expected every class in the part {name}. Received: no image of class {absent[0]}")
+            raise BadSplit(f"The part {name} has no image of class {absent[0]}. Make another split, or add images.")
 
 
 def overlaps(manifest: Manifest, split: pd.Series) -> list[str]:
-    """One sentence for each way in which two parts share images' patients, files, pictures or radiographs."""
+    """Describe each way in which two parts share patients, files, pictures or radiographs, one sentence each."""
     table = manifest.table.assign(part=manifest.table["image"].map(split))
     sentences = [_shared(table, column) for column in ("patient_id", "sha256", "pixels_sha256", "group")]
     chained = _shared(table.assign(linked=groups(manifest).to_numpy()), "linked")
@@ -126,16 +124,16 @@ def overlaps(manifest: Manifest, split: pd.Series) -> list[str]:
 
 
 def read_split(path: Path) -> pd.Series:
-    """The parts (or folds) written by `write_split`: index `image`, values text; raises `BadSplit` when malformed."""
+    """Read the parts (or folds) written by `write_split`: index `image`, text values. Raises `BadSplit`."""
     table = read_table(path, required=("image", "split"))
     twice = table["image"][table["image"].duplicated()]
     if len(twice):
-        raise BadSplit(f"expected each image once in {path.name}. Received: {twice.iloc[0]} twice")
+        raise BadSplit(f"{path.name} lists {twice.iloc[0]} twice. Remove one of the rows.")
     return table.set_index("image")["split"]
 
 
 def write_split(path: Path, split: pd.Series, manifest: Manifest) -> None:
-    """Write image, label, patient_id, group, split as CSV, atomically; `group` is the one that was kept together."""
+    """Write image, label, patient_id, group (of `groups`) and split as CSV, atomically."""
     table = manifest.table.set_index("image").loc[split.index]
     columns = {
         "label": table["label"],
@@ -148,28 +146,28 @@ def write_split(path: Path, split: pd.Series, manifest: Manifest) -> None:
 
 
 def _fill_groups(part: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """An image without a part follows the rest of its group, when that has one."""
+    """Give images without a part the part of their group, where that has one."""
     known = {group: name for group, name in zip(members, part, strict=True) if name}
     return np.array([name or known.get(group, "") for group, name in zip(members, part, strict=True)], dtype=object)
 
 
-def _check_fractions(wanted: dict[str, float]) -> None:
-    if any(not 0 <= fraction < 1 for fraction in wanted.values()) or sum(wanted.values()) >= 1:
-        received = ", ".join(f"{name}={fraction:g}" for name, fraction in wanted.items())
-        raise BadSplit(f"expected fractions in 0..1 that leave something to train on. Received: {received}")
+def _check_fractions(fractions: dict[str, float]) -> None:
+    if any(not 0 <= fraction < 1 for fraction in fractions.values()) or sum(fractions.values()) >= 1:
+        stated = ", ".join(f"{name}={fraction:g}" for name, fraction in fractions.items())
+        raise BadSplit(f"These fractions leave nothing to train on: {stated}. Give values in 0..1 with a sum below 1.")
 
 
 def _check_images(manifest: Manifest, split: pd.Series) -> None:
     images, named = set(manifest.table["image"]), set(split.index)
     if images - named:
-        raise BadSplit(f"expected a part for every image. Received: none for {min(images - named)}")
+        raise BadSplit(f"The split has no part for {min(images - named)}.")
     if named - images:
-        raise BadSplit(f"expected parts for images of the manifest only. Received: {min(named - images)}")
+        raise BadSplit(f"The split names {min(named - images)}, which is not in the manifest.")
     if split.index.has_duplicates:
-        raise BadSplit("expected one part for each image. Received: an image twice")
+        raise BadSplit("The split has an image twice.")
     unknown = sorted(set(split) - set(PARTS))
     if unknown:
-        raise BadSplit(f"expected the parts {', '.join(PARTS)}. Received: {unknown[0]!r}")
+        raise BadSplit(f"Unknown part {unknown[0]!r}. Accepted: {', '.join(PARTS)}.")
 
 
 def _shared(table: pd.DataFrame, column: str) -> str:
@@ -183,7 +181,4 @@ def _shared(table: pd.DataFrame, column: str) -> str:
     rows = known[known[column] == bad[0]].drop_duplicates("part")
     kinds = {"patient_id": "patients", "group": "duplicate groups", "linked": "chains of patients and copies"}
     example = " and ".join(f"{row.image} ({row.part})" for row in rows.head(2).itertuples())
-    return (
-        f"expected every patient and radiograph on one side. Received: {len(bad)} "
-        f"{kinds.get(column, 'identical images')} on two, for example {example}"
-    )
+    return f"{len(bad)} {kinds.get(column, 'identical images')} are in two parts of the split, for example {example}."

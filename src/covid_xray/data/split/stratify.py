@@ -1,4 +1,4 @@
-"""Labels and groups in, whole groups dealt out evenly over the classes: the arithmetic under `split`."""
+"""Distribute whole groups over folds or parts so that each gets its share of every class."""
 
 import warnings
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from covid_xray.errors import BadSplit
 
-FOLDS = 20  # a part is a whole number of these; 5 % is fine enough for any usual fraction
+FOLDS = 20  # a part is a whole number of folds, so that fractions are met to about 5 %
 
 Labels = npt.NDArray[np.object_]
 Folds = npt.NDArray[np.int64]
@@ -16,20 +16,18 @@ Counts = npt.NDArray[np.float64]
 
 
 def assign_folds(labels: Labels, groups: Labels, *, folds: int, seed: int) -> npt.NDArray[np.int64]:
-    """Fold 0..folds-1 of each image by scikit-learn's `StratifiedGroupKFold`, shuffled by `seed`.
+    """Assign each image to a fold 0..folds-1 by scikit-learn's `StratifiedGroupKFold`, shuffled by `seed`.
 
     Raises:
-        BadSplit: a class has fewer groups than folds, or would be missing from one of them.
+        BadSplit: a class has fewer groups than folds, or would be missing from a fold.
     """
     require_groups(labels, groups, at_least=folds, what=f"{folds} folds")
-    fold = _dealt(labels, groups, folds=folds, seed=seed)
+    fold = _stratified_folds(labels, groups, folds=folds, seed=seed)
     for label in np.unique(labels):
         absent = set(range(folds)) - set(fold[labels == label].tolist())
         if absent:
-            raise BadSplit(
-                f"expected class {label} in each of {folds} folds. Received: none in fold {min(absent)}, because its "
-                f"patients or copies hang together; ask for fewer folds"
-            )
+            where = f"fold {min(absent)} of {folds}"
+            raise BadSplit(f"No image of class {label} in {where}: its images form few groups. Ask for fewer folds.")
     return fold
 
 
@@ -38,38 +36,38 @@ def require_groups(labels: Labels, groups: Labels, *, at_least: int, what: str) 
     for label in np.unique(labels):
         have = len(np.unique(groups[labels == label]))
         if have < at_least:
-            raise BadSplit(f"expected at least {at_least} patients of class {label} for {what}. Received: {have}")
+            raise BadSplit(f"Too few patients of class {label} for {what}: {have}. At least {at_least} are needed.")
 
 
-def draw(labels: Labels, groups: Labels, *, shares: Mapping[str, float], seed: int) -> npt.NDArray[np.object_]:
-    """The part of each image, in whole groups: about `shares` of them, each class in about its share, the rest "train".
+def assign_parts(labels: Labels, groups: Labels, *, shares: Mapping[str, float], seed: int) -> npt.NDArray[np.object_]:
+    """Assign whole groups to parts that hold about `shares` of the images of every class; the rest is "train".
 
-    `StratifiedGroupKFold` deals up to 20 folds once; each part in turn takes folds, nearest to its share of every class
-    first, until a further one would lead away from it. Every class has at least one group in every part and in train.
+    `StratifiedGroupKFold` makes up to 20 folds; each part in turn takes the folds that bring it nearest to its share
+    of every class. Every class has at least one group in every part and in train.
 
     Raises:
-        BadSplit: a class has fewer groups than parts, or they cannot be parted so.
+        BadSplit: a class has fewer groups than parts, or no such assignment was found.
     """
     parts = list(shares)
     require_groups(labels, groups, at_least=len(parts) + 1, what=f"the parts {', '.join(['train', *parts])}")
     result = np.full(len(labels), "train", dtype=object)
     if not parts:
         return result
-    fold = _dealt(labels, groups, folds=_folds(labels, groups), seed=seed)
+    fold = _stratified_folds(labels, groups, folds=_fold_count(labels, groups), seed=seed)
     images, people = _per_fold(labels, groups, fold)
     free = list(range(len(images)))
     for step, name in enumerate(parts):
         chosen = _choose(images, people, free, shares[name], leave=len(parts) - step)
         missing = np.unique(labels)[images[chosen].sum(axis=0) == 0]
         if len(missing):
-            raise BadSplit(f"expected class {missing[0]} in {name}. Received: its patients or copies hang together")
+            raise BadSplit(f"No image of class {missing[0]} for the part {name}: its images form too few groups.")
         result[np.isin(fold, chosen)] = name
         free = [k for k in free if k not in chosen]
     return result
 
 
 def _choose(images: Counts, people: Counts, free: list[int], fraction: float, *, leave: int) -> list[int]:
-    """Folds out of `free` that hold about `fraction` of every class and leave `leave` groups of each in the others."""
+    """Choose folds of `free` with about `fraction` of every class that leave `leave` groups of each class."""
     shares = images / images.sum(axis=0)
 
     def distance(chosen: list[int]) -> float:
@@ -81,11 +79,11 @@ def _choose(images: Counts, people: Counts, free: list[int], fraction: float, *,
         left = people[[k for k in free if k not in chosen]].sum(axis=0)
         rest = [k for k in free if k not in chosen and (left - people[k] >= leave).all()]
         nearer = [k for k in rest if distance([*chosen, k]) < distance(chosen)]
-        # A rare class may be in no fold that helps the others: then one that has it comes in all the same.
-        wanted = nearer or [k for k in rest if (shares[k] > 0)[absent].any()]
-        if not wanted:
+        # A rare class may be only in folds that do not reduce the distance: then one of them is added.
+        candidates = nearer or [k for k in rest if (shares[k] > 0)[absent].any()]
+        if not candidates:
             break
-        chosen.append(min(wanted, key=lambda k: distance([*chosen, k])))
+        chosen.append(min(candidates, key=lambda k: distance([*chosen, k])))
     for k in list(chosen):
         fewer = [other for other in chosen if other != k]
         if distance(fewer) < distance(chosen) and (shares[fewer].sum(axis=0) > 0).all():
@@ -93,7 +91,7 @@ def _choose(images: Counts, people: Counts, free: list[int], fraction: float, *,
     return chosen
 
 
-def _dealt(labels: Labels, groups: Labels, *, folds: int, seed: int) -> npt.NDArray[np.int64]:
+def _stratified_folds(labels: Labels, groups: Labels, *, folds: int, seed: int) -> npt.NDArray[np.int64]:
     from sklearn.model_selection import StratifiedGroupKFold
 
     result = np.zeros(len(labels), dtype=np.int64)
@@ -106,7 +104,7 @@ def _dealt(labels: Labels, groups: Labels, *, folds: int, seed: int) -> npt.NDAr
 
 
 def _per_fold(labels: Labels, groups: Labels, fold: Folds) -> tuple[Counts, Counts]:
-    """Images and distinct groups of each class in each fold, folds x classes; a group is in one fold only."""
+    """Count images and distinct groups of each class in each fold: folds x classes each."""
     _, code = np.unique(labels, return_inverse=True)
     _, group = np.unique(groups, return_inverse=True)
     shape = (int(fold.max()) + 1, int(code.max()) + 1)
@@ -117,6 +115,6 @@ def _per_fold(labels: Labels, groups: Labels, fold: Folds) -> tuple[Counts, Coun
     return images, people
 
 
-def _folds(labels: Labels, groups: Labels) -> int:
-    """At most `FOLDS`, the number of groups, and the images of the largest class (scikit-learn refuses more)."""
+def _fold_count(labels: Labels, groups: Labels) -> int:
+    """Return `FOLDS`, or fewer where there are fewer groups or images of the largest class (scikit-learn's limit)."""
     return max(2, min(FOLDS, len(np.unique(groups)), int(np.unique(labels, return_counts=True)[1].max())))
