@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import threading
+import traceback
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +16,8 @@ import pytest
 
 import covid_xray.images
 from covid_xray.config import Limits
-from covid_xray.errors import BadImage
-from covid_xray.images.decode import SUFFIXES, decode, is_candidate
+from covid_xray.errors import BadImage, InputRefused
+from covid_xray.images.decode import SUFFIXES, decode, is_candidate, read_source
 from covid_xray.images.dicom import TRANSFER_SYNTAXES
 from covid_xray.images.sandbox import decode_limited
 from support import drawing
@@ -234,3 +235,20 @@ def test_the_page_names_every_code_and_every_transfer_syntax() -> None:
     assert not [code for code in codes if f"`{code}`" not in page]
     stated = set(re.findall(r"\| `(1\.2\.[0-9.]+)` \|", page))
     assert stated == set(TRANSFER_SYNTAXES)
+
+
+@pytest.mark.parametrize("code", ["unreadable-file", "too-large"])
+def test_the_cause_of_a_refused_file_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Whoever prints the traceback, as a server does, must not print the words or names of what failed beneath."""
+    path = tmp_path / "a.png"
+    path.write_bytes(PNG)
+
+    def fail(_: Path, *, limit: int) -> bytes:
+        raise OSError(5, CANARY) if code == "unreadable-file" else InputRefused(CANARY)
+
+    monkeypatch.setattr("covid_xray.images.decode.read_bounded", fail)
+    for reader in (read_source, decode_limited):
+        with pytest.raises(BadImage) as refusal:
+            reader(path, limits=Limits())
+        assert refusal.value.code == code
+        assert CANARY not in "".join(traceback.format_exception(refusal.value))

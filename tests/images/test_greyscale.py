@@ -128,3 +128,14 @@ def test_number_reads_the_first_value_or_none() -> None:
         1.5,
         None,
     ]
+
+
+@pytest.mark.parametrize("first", [32_768, 40_000, 65_000])
+def test_a_lut_may_begin_in_the_upper_half_of_unsigned_values(first: int) -> None:
+    levels = table(16, VOILUTSequence=drawing.lut([7, 2000, 4095], first=first))
+    assert levels[[0, first, first + 1, first + 2, 65_535]].tolist() == [7, 7, 2000, 4095, 4095]
+
+
+def test_a_lut_for_signed_values_may_begin_below_zero() -> None:
+    levels = table(16, signed=True, VOILUTSequence=drawing.lut([7, 2000, 4095], first=-100))
+    assert levels[[65_535 - 200, 65_536 - 100, 65_536 - 99, 0]].tolist() == [7, 7, 2000, 4095]

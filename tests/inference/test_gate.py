@@ -185,3 +185,18 @@ def test_it_is_small_and_cheap_beside_any_network(gate, facts):
         gate.judge(look(film), features)
         seconds.append(time.perf_counter() - begun)
     assert min(seconds) < 0.01
+
+
+@pytest.mark.parametrize(("bound", "word"), [(0, "narrow"), (1, "wide")])
+def test_the_aspect_is_refused_beyond_either_bound(gate, bound, word):
+    film = chest(600)
+    evidence = gate.evidence(look(film), embedding(film))
+    limit = evidence.thresholds["aspect"][bound]
+    beyond = limit * (1.01 if bound else 0.99)
+    at, outside = (
+        CHECKS["aspect"](dataclasses.replace(evidence, values={**evidence.values, "aspect": value}))
+        for value in (limit, beyond)
+    )
+    assert at["ok"]
+    assert not outside["ok"]
+    assert word in outside["words"]

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -310,3 +311,13 @@ def test_operating_points_of_this_network_are_told_and_of_another_are_not(tmp_pa
     assert Predictor(folder).predict(png(grey("covid"))).operating_points == {"normal": {"rule-out": False}}
     record(folder, operating_points={"normal": {"sha256": "0" * 64, "points": points}})
     assert Predictor(folder).predict(image).operating_points is None
+
+
+def test_the_gate_judges_the_lungs_of_the_image(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = []
+    gate = SimpleNamespace(judge=lambda look, embedding, lungs=None: judged.append((look, lungs)) or {})
+    monkeypatch.setattr(predictor, "gate", gate)
+    lungs = SimpleNamespace(plausible=False)
+    views = [View(np.zeros((SIZE, SIZE), np.uint8), lungs=lungs, look="a look")]
+    list(predictor.answers(["a.png"], views))
+    assert judged == [("a look", lungs)]

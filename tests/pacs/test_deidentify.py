@@ -95,3 +95,15 @@ def test_a_key_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     (tmp_path / "other").write_text("short")
     with pytest.raises(UsageError, match="Not a key file"):
         read_key(tmp_path / "other")
+
+
+def test_elements_without_a_keyword_are_removed() -> None:
+    """The standard's dictionary does not know them, so nobody knows what they hold."""
+    film = opened(studies.film(PIXELS))
+    film.add_new(0x00183FF0, "OB", b"CANARY")
+    film.add_new(0x00183FF2, "US", 4711)
+    stream = io.BytesIO()
+    film.save_as(stream)
+    made = HIDER.copy(stream.getvalue())
+    assert b"CANARY" not in made.data
+    assert {0x00183FF0, 0x00183FF2}.isdisjoint(opened(made.data).keys())

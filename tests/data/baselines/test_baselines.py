@@ -132,9 +132,9 @@ def test_features():
 def test_bad_input(tmp_path):
     manifest, facts = made("nothing")
     one = manifest.take(manifest.table["label"] == "covid")
-    with pytest.raises(BadManifest, match="2 classes"):
+    with pytest.raises(BadManifest, match="Too few classes"):
         run_baselines(one, facts, cover=cover_lungs(one))
-    with pytest.raises(BadSplit, match="at least 150 patients"):
+    with pytest.raises(BadSplit, match="At least 150 are needed"):
         run_baselines(manifest, facts, cover=cover_lungs(manifest), folds=150)
     (tmp_path / "baselines.json").write_text("{}")
     for path in (tmp_path, tmp_path / "nothing.json"):

@@ -129,9 +129,9 @@ def test_the_table_is_read_as_it_was_written_and_joins_the_manifest(tmp_path):
     ("text", "says"),
     [
         ("image,label\na,b\n", "column 'group'"),
-        ("group,image,kind,distance\nd1,a,near,far\n", "line 2"),
-        ("group,image,kind,distance\nd1,a,near,0.1\nd2,a,near,0.1\n", "line 3"),
-        ("group,image,kind,distance\nd1,a,similar,0.1\n", "line 2"),
+        ("group,image,kind,distance\nd1,a,near,far\n", "Line 2"),
+        ("group,image,kind,distance\nd1,a,near,0.1\nd2,a,near,0.1\n", "Line 3"),
+        ("group,image,kind,distance\nd1,a,similar,0.1\n", "Line 2"),
     ],
 )
 def test_a_table_that_is_none_is_refused(tmp_path, text, says):

@@ -42,7 +42,7 @@ def test_sixteen_bit_pictures_are_shown_in_eight(tmp_path, paths):
 
 
 def test_a_sheet_needs_pairs_and_a_png(tmp_path, paths):
-    with pytest.raises(UsageError, match="at least one pair"):
+    with pytest.raises(UsageError, match="no pair"):
         contact_sheet([], paths, tmp_path / "sheet.png")
     with pytest.raises(UsageError, match="sheet.jpg"):
         contact_sheet([Pair("40.png", "80.png", "near", 0.1)], paths, tmp_path / "sheet.jpg")

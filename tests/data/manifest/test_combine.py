@@ -48,9 +48,9 @@ def test_one_file_in_two_manifests(sets):
     whole, same = read_manifest(sets / "one"), read_manifest(sets / "one")
     together = combine([whole, same])
     assert len(together.table) == 2
-    assert any("2 files were in two" in note for note in together.notes)
+    assert any("2 files are in two" in note for note in together.notes)
     (sets / "one" / "t.csv").write_text("image,label\ncovid/a.png,normal\n")
-    with pytest.raises(BadManifest, match="a.png as covid and normal"):
+    with pytest.raises(BadManifest, match="a.png is labelled covid and normal"):
         combine([whole, read_manifest(sets / "one" / "t.csv")])
 
 

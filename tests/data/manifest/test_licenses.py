@@ -40,7 +40,7 @@ def test_each_policy_keeps_what_it_says_and_quarantines_the_rest():
 
 def test_no_licence_column_and_nothing_left_are_errors():
     without = Manifest(licensed("CC0").table.drop(columns="license"), Path(), quarantine_table([]))
-    with pytest.raises(BadManifest, match="licence that is open"):
+    with pytest.raises(BadManifest, match="No image has a licence that is open"):
         allow_licenses(without, "open")
     with pytest.raises(UsageError, match="'mine'"):
         allow_licenses(licensed("CC0"), "mine")

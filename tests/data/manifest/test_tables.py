@@ -33,19 +33,19 @@ def table(path: Path, text: str) -> Path:
         (b"", "header"),
         (b"\n\n", "header"),
         (b"Image,Label\n", "only a header"),
-        (b"a.png,covid\nb.png,normal\n", "header with image and label"),
+        (b"a.png,covid\nb.png,normal\n", "needs image and label"),
         (b"Image;Label\na.png;covid\n", "semicolons"),
         (b"Image\tLabel\na.png\tcovid\n", "tabs"),
         ("Image,Label\né.png,covid\n".encode("latin-1"), "UTF-8"),
         ("Image,Label\na.png,covid\n".encode("utf-16"), "UTF-16"),
-        (b"Image,Label\na.png\n", "2 fields in line 2"),
-        (b"Image,Label\na.png,covid,3\n", "2 fields in line 2"),
+        (b"Image,Label\na.png\n", "Line 2 of t.csv has 1 fields, its header 2"),
+        (b"Image,Label\na.png,covid,3\n", "Line 2 of t.csv has 3 fields, its header 2"),
         (b'Image,Label\n"a.png,covid\n', "breaks off"),
-        (b"Image,image,Label\na.png,b.png,covid\n", "'image' twice"),
+        (b"Image,image,Label\na.png,b.png,covid\n", "column 'image' twice"),
         (b"Image,Label,Split\na.png,covid,holdout\n", "'holdout'"),
     ],
 )
-def test_bad_csv_says_what_was_expected(tmp_path, data, said):
+def test_bad_csv_is_refused_with_the_problem(tmp_path, data, said):
     draw(tmp_path / "a.png")
     (tmp_path / "t.csv").write_bytes(data)
     with pytest.raises(BadManifest, match=said):
@@ -107,7 +107,7 @@ def test_any_bytes_are_a_manifest_or_a_clear_error(tmp_path_factory, data):
     draw(folder / "a.png")
     (folder / "t.csv").write_bytes(data)
     said = outcome(folder / "t.csv")
-    assert "image" in said or ("expected" in said and "Received" in said)
+    assert "image" in said or said.endswith(".")
 
 
 @settings(max_examples=80, deadline=None)
@@ -120,4 +120,4 @@ def test_any_names_are_rows_or_a_clear_error(tmp_path_factory, rows):
     with (folder / "t.csv").open("w", newline="", encoding="utf-8", errors="surrogatepass") as stream:
         csv.writer(stream).writerows([("image", "label"), ("a.png", "covid"), *rows])
     said = outcome(folder / "t.csv")
-    assert "Received" in said or "a.png" in said
+    assert "a.png" in said or said.endswith(".")

@@ -8,11 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from covid_xray.data.manifest.manifest import Manifest, quarantine_table
+from covid_xray.data.split.groups import groups
 from covid_xray.data.split.split import (
     check_split,
     leave_one_source_out,
     make_folds,
     make_split,
+    overlaps,
     read_split,
     write_split,
 )
@@ -120,11 +122,14 @@ def test_given_overlap_is_refused_with_an_example_or_recorded():
         patient_id=["p1", "p1", "p2", "p3", "p4", "p5"],
         split=["train", "test", "val", "train", "test", "val"],
     )
-    with pytest.raises(BadSplit, match=r"1 patients on two, for example i0000\.png \(train\) and i0001\.png \(test\)"):
+    with pytest.raises(
+        BadSplit,
+        match=r"1 patients are in two parts .* example i0000\.png \(train\) and i0001\.png \(test\)",
+    ):
         make_split(manifest)
     split = make_split(manifest, allow_overlap=True)
     assert split.tolist() == ["train", "test", "val", "train", "test", "val"]
-    assert "1 patients on two" in split.attrs["overlaps"][0]
+    assert "1 patients are in two parts" in split.attrs["overlaps"][0]
 
 
 def test_given_duplicates_on_two_sides_are_refused():
@@ -164,7 +169,7 @@ def test_leave_one_source_out_keeps_linked_images_out_of_training():
         "i0000.png": "test", "i0001.png": "test", "i0003.png": "train", "i0004.png": "train", "i0005.png": "train",
     }  # fmt: skip
     assert len(splits["z"]) == 6
-    with pytest.raises(BadSplit, match="at least 2 sources"):
+    with pytest.raises(BadSplit, match="At least 2 are needed"):
         list(leave_one_source_out(plain()))
 
 
@@ -172,9 +177,9 @@ def test_check_split_names_what_is_wrong():
     manifest = plain(12, classes=2)
     split = pd.Series("train", index=manifest.table["image"])
     check_split(manifest, split)
-    with pytest.raises(BadSplit, match=r"none for i0000\.png"):
+    with pytest.raises(BadSplit, match=r"no part for i0000\.png"):
         check_split(manifest, split.iloc[1:])
-    with pytest.raises(BadSplit, match=r"Received: zzz\.png"):
+    with pytest.raises(BadSplit, match=r"names zzz\.png"):
         check_split(manifest, pd.concat([split, pd.Series({"zzz.png": "train"})]))
     with pytest.raises(BadSplit, match="'holdout'"):
         check_split(manifest, split.replace("train", "holdout"))
@@ -182,7 +187,10 @@ def test_check_split_names_what_is_wrong():
         check_split(manifest, split.where(split.index > "i0001.png", "val"))
     half = split.copy()
     half.iloc[[0, 2]] = "val"
-    with pytest.raises(BadSplit, match=r"2 patients on two, for example i0000\.png \(val\) and i0001\.png \(train\)"):
+    with pytest.raises(
+        BadSplit,
+        match=r"2 patients are in two parts .* example i0000\.png \(val\) and i0001\.png \(train\)",
+    ):
         check_split(manifest, half)
 
 
@@ -206,3 +214,51 @@ def test_real_data_split_in_whole_patients(real_data):
     split = make_split(manifest.take(manifest.table["source"].isin(["hannover", "ieee8023", "darkcovidnet"])))
     patients = manifest.table.set_index("image")["patient_id"].loc[split.index]
     assert split[patients != ""].groupby(patients[patients != ""]).nunique().max() == 1
+
+
+@st.composite
+def feasible_manifests(draw):
+    """Manifests with a valid split: every class has many groups, and no patient, file or copy joins two classes."""
+    rows = []
+    for label in "abc"[: draw(st.integers(2, 3))]:
+        for number in range(draw(st.integers(8, 16))):
+            name = f"{label}{number}"
+            # A group is a chain: each image is linked to the next by its patient, its file or its radiograph.
+            links = draw(st.lists(st.sampled_from(["patient_id", "sha256", "group"]), max_size=3))
+            chain = [{"label": label, "patient_id": "", "sha256": "", "group": ""} for _ in range(len(links) + 1)]
+            for step, column in enumerate(links):
+                value = chain[step][column] or f"{name}-{step}"
+                chain[step][column] = chain[step + 1][column] = value
+            rows += chain
+    table = pd.DataFrame(draw(st.permutations(rows)), dtype=str)
+    return manifest_of(**{name: table[name].tolist() for name in table})
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(feasible_manifests(), st.integers(0, 5))
+def test_a_split_is_made_where_there_is_one(manifest, seed):
+    split = make_split(manifest, val_fraction=0.2, test_fraction=0.2, calibration_fraction=0.1, seed=seed)
+    assert set(split.index) == set(manifest.table["image"])
+    assert sides_of_each_link(manifest, split) == 1
+    assert split.groupby(groups(manifest)).nunique().max() == 1
+    labels = manifest.table.set_index("image")["label"]
+    for part in ("train", "val", "calibration", "test"):
+        assert set(labels[split.index[split == part]]) == set(labels)
+
+
+def test_a_chain_whose_middle_is_in_no_part_is_an_overlap():
+    """The first two images are of one patient, the last two of one radiograph; the split leaves out the second."""
+    manifest = manifest_of(label=["a"] * 3, patient_id=["p", "p", ""], group=["", "d", "d"])
+    split = pd.Series({"i0000.png": "train", "i0002.png": "test"})
+    (sentence,) = overlaps(manifest, split)
+    assert sentence.startswith("1 chains of patients and copies are in two parts")
+    assert overlaps(manifest, split.replace("test", "train")) == []
+
+
+def test_an_image_without_a_part_follows_its_patient():
+    base = plain(80)
+    given_parts = ["test" if int(p[1:]) >= 30 else "train" for p in base.table["patient_id"]]
+    given_parts[60::2] = [""] * 10  # the first of the two images of each patient in test
+    manifest = manifest_of(**{name: base.table[name].tolist() for name in base.table}, split=given_parts)
+    split = make_split(manifest)
+    assert (split.iloc[60:] == "test").all()

@@ -50,7 +50,7 @@ def test_a_class_with_fewer_patients_than_parts_is_refused(parts, allowed):
     if allowed:
         assert set(make_split(manifest, calibration_fraction=parts)) == {"train", "val", "test"}
     else:
-        with pytest.raises(BadSplit, match=r"at least 4 patients of class b .* Received: 3"):
+        with pytest.raises(BadSplit, match=r"Too few patients of class b .*: 3\. At least 4"):
             make_split(manifest, calibration_fraction=parts)
-    with pytest.raises(BadSplit, match=r"at least 4 patients of class b for 4 folds\. Received: 3"):
+    with pytest.raises(BadSplit, match=r"Too few patients of class b for 4 folds: 3\. At least 4"):
         make_folds(manifest, folds=4)

@@ -129,3 +129,9 @@ def test_prevalences_are_read_and_the_rest_is_shared_out():
     for wrong in ("flu=0.1", "covid=2", "covid", "covid=0.7,normal=0.6", "covid=0.1,normal=0.1,virus=0.1"):
         with pytest.raises(UsageError):
             parse_prevalence(wrong, CLASSES, old=old)
+
+
+def test_a_confidence_on_the_edge_of_a_bin_is_in_the_lower_bin():
+    """Confidences 0.6, 0.7 and 0.9 in two bins, whose edge is the median 0.7: (0.6, 0.7] and (0.7, 0.9]."""
+    p = np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1]])
+    assert adaptive_ece([0, 1, 0], p, bins=2) == pytest.approx((abs(1 - 1.3) + abs(1 - 0.9)) / 3)
