@@ -203,7 +203,7 @@ def grouped(manifest: Manifest, duplicates: Path) -> Manifest:
     """Join near-duplicates in the manifest, where their table exists."""
     if not duplicates.is_file():
         return manifest
-    from covid_xray.data.split.split import with_duplicates
+    from covid_xray.data.split.groups import with_duplicates
 
     return with_duplicates(manifest, pd.read_csv(duplicates, dtype=str))
 

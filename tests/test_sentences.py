@@ -34,7 +34,7 @@ BANNED = {  # words and openings: what to write instead
     r"\bin all\)": "the number of items",
     r"\bturned away\b|\bsent away\b": "refused",
 }
-VAGUE = {"told", "taken", "stated", "wanted", "moved", "seen", "of", "draw", "take", "judged", "shown", "asked", "placed"}
+VAGUE = {"told", "taken", "stated", "wanted", "moved", "seen", "of", "draw", "take", "judged", "shown", "asked"}
 ALLOWED_NAMES = {  # names that users have, or that are the plain verb
     "Manifest.take": "as in pandas and numpy",
     "draw": "of a phantom: it draws",
@@ -121,8 +121,14 @@ def test_functions_are_named_for_what_they_do(room: str) -> None:
 def test_the_rules_find_what_they_forbid() -> None:
     """A pattern that matches nothing would hold nothing."""
     examples = (
-        *("Who sends too slowly is sent away", "Nobody known asks.", "What the checks may look at.", "the class is told"),
-        *("drawn over films", "they compare all the same", "a vessel that is none", "What a file may cost."),
+        *("Who sends too slowly is sent away", "Nobody known asks.", "What the checks may look at."),
+        *(
+            "the class is told",
+            "drawn over films",
+            "they compare all the same",
+            "a vessel that is none",
+            "What a file may cost.",
+        ),
     )
     for example in examples:
         assert any(re.search(pattern, example, re.IGNORECASE) for pattern in BANNED), example

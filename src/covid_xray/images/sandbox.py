@@ -38,12 +38,7 @@ _SIZES = struct.Struct(">II")  # bytes of JSON, bytes of payload
 
 
 def decode_limited(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  # noqa: B008
-    """Decode a file or bytes as `decode_in_worker` does; raises the same errors."""
-    return decode_in_worker(read_source(source, limits=limits), limits=limits)
-
-
-def decode_in_worker(data: bytes, *, limits: Limits) -> Radiograph:
-    """Decode bytes in a child process limited to `limits.decode_seconds` and `limits.decode_bytes`. Thread-safe.
+    """Decode a file or bytes in a child process within `limits.decode_seconds` and `decode_bytes`. Thread-safe.
 
     Up to `MAX_WORKERS` images are decoded at once; waiting does not count as time. When a child dies, a new one tries
     again, up to `TRIES` in all within the time limit; refusals, timeouts and memory errors are not retried.
@@ -52,7 +47,7 @@ def decode_in_worker(data: bytes, *, limits: Limits) -> Radiograph:
         BadImage: as `decode`; also `decode-timeout`, `decode-memory`, and `decode-crashed` with the number of tries.
         CovidXrayError: the child process does not start.
     """
-    return _pool().decode(data, limits=limits)
+    return _pool().decode(read_source(source, limits=limits), limits=limits)
 
 
 class _Worker:

@@ -29,7 +29,7 @@ def test_what_cannot_be_believed_is_left_out_and_listed() -> None:
     assert set(found.refused["image"]) == {"0.png"}
     assert "Fahrenheit" in reasons["temperature"]
     assert "mmHg" in reasons["spo2"]
-    assert "percentages" in reasons["leukocytes"]
+    assert "not in percent" in reasons["leukocytes"]
 
 
 def test_a_table_without_clinical_columns_states_nothing() -> None:

@@ -36,7 +36,8 @@ def duplicates(
     workers: Annotated[int, typer.Option("--workers", min=1, help="Threads.")] = 2,
 ) -> None:
     """Find images that show one radiograph, however it was cropped, relit, resized, mirrored or written on."""
-    from covid_xray.data.duplicates.duplicates import contact_sheet, find_pairs, group_pairs, write_duplicates
+    from covid_xray.data.duplicates.duplicates import find_pairs, group_pairs, write_duplicates
+    from covid_xray.data.duplicates.pair_sheet import contact_sheet
 
     if sheet and sheet.suffix.lower() != ".png":
         raise UsageError(f"expected --sheet to be called something.png. Received: {sheet.name}")

@@ -17,18 +17,12 @@ import pandas as pd
 from covid_xray.config import Limits
 from covid_xray.data.duplicates.candidate_pairs import Candidate, find_candidates
 from covid_xray.data.duplicates.fingerprints import Album, Progress, one_thread_each, open_album
-from covid_xray.data.duplicates.pair_sheet import contact_sheet
 from covid_xray.data.duplicates.registration import register
 from covid_xray.data.manifest.readers import Refusal
 from covid_xray.data.manifest.tables import read_table
 from covid_xray.data.split.groups import components
 from covid_xray.errors import BadManifest
 from covid_xray.files import replacing
-
-__all__ = [
-    "COLUMNS", "KINDS", "Pair", "contact_sheet", "find_duplicates", "find_pairs", "group_pairs",
-    "read_duplicates", "write_duplicates",
-]  # fmt: skip
 
 COLUMNS = ("group", "image", "kind", "distance")
 KINDS = ("file", "pixels", "near")  # the strongest first

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from covid_xray.data.duplicates.duplicates import Pair
 from covid_xray.errors import CovidXrayError, UsageError
 from covid_xray.files import replacing
 from covid_xray.images.decode import decode
@@ -16,21 +16,8 @@ _GAP = 6
 _TEXT = 16  # height of the line of text above a pair
 
 
-class PairLike(Protocol):
-    """The attributes of `duplicates.Pair` that the sheet shows."""
-
-    @property
-    def first(self) -> str: ...  # noqa: D102
-    @property
-    def second(self) -> str: ...  # noqa: D102
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def distance(self) -> float: ...  # noqa: D102
-
-
 def contact_sheet(
-    pairs: Sequence[PairLike],
+    pairs: Sequence[Pair],
     paths: Mapping[str, Path],
     out: Path,
     *,
@@ -67,7 +54,7 @@ def contact_sheet(
     return len(tiles)
 
 
-def _tile(pair: PairLike, paths: Mapping[str, Path], *, side: int) -> Image.Image:
+def _tile(pair: Pair, paths: Mapping[str, Path], *, side: int) -> Image.Image:
     tile = Image.new("L", (2 * side + 2, side + 3 * _TEXT), 0)
     draw = ImageDraw.Draw(tile)
     draw.text((3, 2), f"{pair.kind} {pair.distance:.3f}", fill=255)

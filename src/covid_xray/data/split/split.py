@@ -12,17 +12,12 @@ import pandas as pd
 
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.manifest.tables import read_table
-from covid_xray.data.split.groups import groups, with_duplicates
+from covid_xray.data.split.groups import groups
 from covid_xray.data.split.stratify import assign_folds, assign_parts
 from covid_xray.errors import BadSplit
 from covid_xray.files import replacing
 
 PARTS = ("train", "val", "calibration", "test")
-
-__all__ = [
-    "PARTS", "check_split", "groups", "leave_one_source_out", "make_folds", "make_split", "overlaps", "read_split",
-    "with_duplicates", "write_split",
-]  # fmt: skip
 
 
 def make_split(
