@@ -46,8 +46,10 @@ _SAMPLES = {  # photometric interpretation: samples of a pixel
 # PS3.3 C.8.11.5, and what many machines write instead; free text stays out
 _VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"})
 _MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1, those of pictures
-    ("CR", "DX", "RG", "XA", "RF", "MG", "IO", "PX", "CT", "MR", "US", "NM", "PT", "ES", "XC", "GM", "SM", "OP")
-    + ("OCT", "ECG", "RTIMAGE", "RTDOSE", "SC", "OT")
+    {
+        *("CR", "DX", "RG", "XA", "RF", "MG", "IO", "PX", "CT", "MR", "US", "NM", "PT"),
+        *("ES", "XC", "GM", "SM", "OP", "OCT", "ECG", "RTIMAGE", "RTDOSE", "SC", "OT"),
+    }
 )
 _TAGS = [
     # layout of the pixels
