@@ -95,7 +95,7 @@ def test_given_overlap_is_refused_and_loud_when_allowed(folder, tmp_path):
         writer.writeheader()
         writer.writerows(table)
     words = ["split", "--data", tmp_path / "manifest.csv", "-o", tmp_path / "split.csv"]
-    with pytest.raises(Exception, match="patients on two"):
+    with pytest.raises(Exception, match="patients are in two parts"):
         run(*words)
     assert not (tmp_path / "split.csv").exists()
     assert "overlap" in run(*words, "--allow-overlap", "--val", "0").output

@@ -234,7 +234,7 @@ def feasible_manifests(draw):
     return manifest_of(**{name: table[name].tolist() for name in table})
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(feasible_manifests(), st.integers(0, 5))
 def test_a_split_is_made_where_there_is_one(manifest, seed):
     split = make_split(manifest, val_fraction=0.2, test_fraction=0.2, calibration_fraction=0.1, seed=seed)

@@ -55,7 +55,7 @@ def train_lungs(
         selection.read(data, images=images, labels=label, where=where, duplicates=duplicates, show=False, check=False),
         masks,
     )
-    from covid_xray.data.split.held_out import held_out, forbids_derivatives
+    from covid_xray.data.split.held_out import forbids_derivatives, held_out
     from covid_xray.training.train_lungs import train_lungs as run
 
     bound = forbids_derivatives(manifest) if test_only_unlicensed else None
