@@ -29,8 +29,8 @@ def groups(manifest: Manifest, *, by: Sequence[str] = JOINING) -> pd.Series:
     number = components(len(table), links)
     width = max(4, len(str(len(table))))
     names = [f"g{n + 1:0{width}d}" for n in number]
-    groups = pd.Series(names, index=pd.Index(table["image"], name="image"), name="group", dtype=str)
-    return groups.loc[manifest.table["image"]]
+    group = pd.Series(names, index=pd.Index(table["image"], name="image"), name="group", dtype=str)
+    return group.loc[manifest.table["image"]]
 
 
 def components(size: int, links: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
@@ -52,8 +52,8 @@ def with_duplicates(manifest: Manifest, duplicates: pd.DataFrame) -> Manifest:
         BadManifest: a column is missing, or one image is in two groups.
     """
     if not {"group", "image"} <= set(duplicates.columns):
-        found = ", ".join(map(str, duplicates.columns[:8]))
-        raise BadManifest(f"The table of duplicates needs the columns group and image. It has {found}.")
+        columns = ", ".join(map(str, duplicates.columns[:8]))
+        raise BadManifest(f"The table of duplicates needs the columns group and image. It has {columns}.")
     pairs = duplicates[["image", "group"]].astype(str).drop_duplicates()
     twice = pairs["image"][pairs["image"].duplicated()]
     if len(twice):
