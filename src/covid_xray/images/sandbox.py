@@ -212,7 +212,8 @@ def _radiograph(answer: dict[str, Any], payload: bytes) -> Radiograph:
         raise BadImage(str(answer["message"]), code=str(answer["code"]))
     bits = int(answer["bits"])
     height, width = answer["shape"]
-    pixels = np.frombuffer(payload, np.uint8 if bits == 8 else np.uint16).reshape(height, width).copy()
+    flat = np.frombuffer(payload, np.uint8).copy()  # a copy is writable
+    pixels = flat.reshape(height, width) if bits == 8 else flat.view(np.uint16).reshape(height, width)
     spacing = answer["source"].pop("spacing")
     source = ImageSource(**answer["source"], spacing=tuple(spacing) if spacing else None)
     return Radiograph(pixels, bits=bits, source=source)
