@@ -95,5 +95,5 @@ def test_one_confounded_class_among_three_is_enough():
     manifest, _ = clean(label=label, source=np.where(label == "covid", "x", "y"))
     found = one_source_per_class(manifest)
     assert found.verdict is Verdict.FAIL
-    assert "Of the class covid, 100%" in found.says
+    assert "100% of the images of the class covid" in found.says
     assert share_from_pure_sources(manifest.table) == {"covid": 1, "normal": 0, "virus": 0}
