@@ -37,7 +37,7 @@ _STUDY = {
     "origin": None,
     "disclaimer": DISCLAIMER,
 }
-_REFUSAL = {"code": "not-an-image", "message": "This is no PNG, JPEG or DICOM file."}
+_REFUSAL = {"code": "not-an-image", "message": "Not an image file. Give a PNG, JPEG or DICOM file."}
 _ITEMS = [
     {"number": 0, "name": "a.png", "study_id": _ID, "code": None, "message": None},
     {"number": 1, "name": "b.txt", "study_id": None, **_REFUSAL},
