@@ -63,9 +63,7 @@ def test_a_byte_changed_after_indexing_is_an_error(kaggle, tmp_path):
     path = tmp_path / "manifest.csv"
     write_manifest(read_manifest(kaggle), path)
     draw(tmp_path / "train" / "covid" / "a.png", seed=99)
-    with pytest.raises(
-        BadManifest, match=r"1 files changed since .*, first train/covid/a\.png"
-    ) as caught:
+    with pytest.raises(BadManifest, match=r"1 files changed since .*, first train/covid/a\.png") as caught:
         read_manifest(path)
     assert caught.value.code == "changed"
     (tmp_path / "train" / "covid" / "a.png").write_bytes(b"rot")
