@@ -69,11 +69,21 @@ class Training(Settings):
     """One training run: the original network and recipe by default."""
 
     model: str = "vgg"
+    # classes: tell the labels apart; within_source: rank ill above well inside each source (`training.within_source`)
+    objective: Literal["classes", "within_source"] = "classes"
+    # The next four with objective=within_source: the label of the healthy; labels that are ill, but never answered;
+    # the share of the healthy of any source that may pass as ill; how firmly healthy scores of all sources are aligned.
+    well: str = "normal"
+    unanswered: tuple[str, ...] = ()
+    false_positives: float = pydantic.Field(0.05, gt=0, lt=1)
+    alignment: float = pydantic.Field(0.3, ge=0)
     init: str | None = None  # begin from a bundle: default (the one that ships), or the folder of a bundle or run
+    # begin from the mean of the weights of these finished runs of the same network; epochs=0 keeps it as it is
+    average_of: tuple[Path, ...] = ()
     weights: Literal["imagenet"] | None = None  # for efficientnet_lite0 and keras.applications networks
     train_from: str = ""  # efficientnet_lite0: layers before the first one of this prefix, such as block12, stay as is
     image_size: int = pydantic.Field(224, ge=32, le=1024)  # rows and columns of the network's input
-    crop: Literal["none", "lungs"] = "none"  # what the network sees: the whole picture, or the lungs with a margin
+    crop: Literal["none", "lungs", "lungs-only"] = "none"  # lungs: with a margin; lungs-only: equalised, black around
     lungs: Path | None = None  # folder of a lung network: a run of train-lungs, a training run, or a bundle
     crop_margin: float | None = pydantic.Field(None, ge=0, le=1)  # share of the lungs' size; null: the network's own
     storage: Literal["float32", "float16"] = "float32"  # of the exported weights; the arithmetic is float32
@@ -88,6 +98,7 @@ class Training(Settings):
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = pydantic.Field(0.0, ge=0)  # adamw
     schedule: Literal["plateau", "cosine"] = "plateau"  # cosine: falls to 0 over `epochs`, and the last epoch is kept
+    warmup: int = pydantic.Field(0, ge=0)  # cosine: epochs in which the rate rises to learning_rate
     average_decay: float = pydantic.Field(0.0, ge=0, lt=1)  # of the running average of the weights, each step; 0: none
     probe: float = pydantic.Field(0.0, ge=0)  # C of the logistic regression that sets the head before; 0: none
     probe_prior: Literal["balanced", "natural"] = "balanced"  # probe: classes weigh alike, or as often as they are
@@ -117,15 +128,17 @@ class Training(Settings):
 
     @pydantic.model_validator(mode="after")
     def _something_is_trained(self) -> "Training":
-        if not self.epochs and not self.probe and self.init is None:
-            raise ValueError("expected epochs of 1 or more, a probe, or init")
+        if not self.epochs and not self.probe and self.init is None and not self.average_of:
+            raise ValueError("nothing would be trained: give epochs of 1 or more, a probe, init or average_of")
+        if self.average_of and self.init is not None:
+            raise ValueError("init and average_of exclude each other: both say where the network begins")
         if self.init is not None and self.weights is not None:
             raise ValueError(f"expected weights=null with init, which brings its own. Received: weights={self.weights}")
         return self
 
 
 # What a run that is resumed may change; all else makes it another run. Of `lungs` and `init` the network counts.
-FREE = frozenset({"epochs", "decode_workers", "devices", "calibration_fraction", "lungs", "init"})
+FREE = frozenset({"epochs", "decode_workers", "devices", "calibration_fraction", "lungs", "init", "average_of"})
 
 
 class Serving(Settings):

@@ -197,14 +197,14 @@ def with_lungs(folder: Path, **others: Any) -> Path:
 
 def test_a_lung_network_is_a_third_file_under_its_own_hash(tmp_path: Path) -> None:
     bundle = load_bundle(with_lungs(tmp_path / "bundle"))
-    assert bundle.crop
+    assert bundle.crop == "lungs"
     assert bundle.lungs is not None
     assert bundle.lungs.model == lung_network()
     assert bundle.lungs.facts["file"] == "lungs.onnx"
     assert bundle.lungs.facts["bytes"] == len(lung_network())
     without = load_bundle(make_bundle(tmp_path / "old"))
     assert without.lungs is None
-    assert not without.crop
+    assert without.crop == "none"
 
 
 @pytest.mark.parametrize("spoil", ["flip", "remove", "swap"])

@@ -80,7 +80,7 @@ def test_lungs_that_are_not_found_are_said_in_words(cropping: Predictor) -> None
     assert finding.region == WHOLE
     assert finding.reasons == ()
     assert finding.label == "covid"
-    assert finding.remarks == ("lungs were not found; the whole picture was used",)
+    assert finding.remarks == ("lungs were not found",)
     told = as_dict(finding, identity=finding.model)["lungs"]
     assert told["plausible"] is False
     assert told["box"] is None

@@ -24,7 +24,7 @@ def test_without_a_lung_network_it_is_the_whole_picture() -> None:
 def test_the_crop_holds_both_lungs_and_little_else(bits: int) -> None:
     pixels = chest(height=200, width=100)
     radiograph = Radiograph(pixels if bits == 8 else pixels.astype(np.uint16) << 4, bits=bits)
-    seen = Viewer(height=64, width=64, lungs=NETWORK, crop=True).view(radiograph)
+    seen = Viewer(height=64, width=64, lungs=NETWORK, crop="lungs").view(radiograph)
     # Lungs from 0.2 to 0.8 down and 0.15 to 0.85 across, and 6 % of their size on each side.
     assert seen.region == pytest.approx((0.164, 0.108, 0.836, 0.892), abs=0.03)
     top, left, bottom, right = seen.region
@@ -44,7 +44,7 @@ def test_found_lungs_without_a_crop_leave_the_picture_whole() -> None:
 
 def test_implausible_lungs_leave_the_picture_whole() -> None:
     black = Radiograph(np.zeros((50, 60), np.uint8))
-    seen = Viewer(height=32, width=32, lungs=NETWORK, crop=True).view(black)
+    seen = Viewer(height=32, width=32, lungs=NETWORK, crop="lungs").view(black)
     assert seen.region == WHOLE
     assert seen.lungs is not None
     assert not seen.lungs.plausible
@@ -53,14 +53,14 @@ def test_implausible_lungs_leave_the_picture_whole() -> None:
 def test_the_identity_knows_all_that_the_pixels_depend_on() -> None:
     plain = Viewer(height=32, width=32, lungs=NETWORK).identity
     assert plain == Viewer(height=32, width=32).identity
-    crop = Viewer(height=32, width=32, lungs=NETWORK, crop=True).identity
+    crop = Viewer(height=32, width=32, lungs=NETWORK, crop="lungs").identity
     wider = LungNetwork(NETWORK.model, {**NETWORK.facts, "margin": 0.2})
     other = LungNetwork(NETWORK.model, {**NETWORK.facts, "sha256": "0"})
     assert len({str(identity) for identity in (plain, crop)}) == 2
     for network in (wider, other):
-        assert Viewer(height=32, width=32, lungs=network, crop=True).identity != crop
+        assert Viewer(height=32, width=32, lungs=network, crop="lungs").identity != crop
 
 
 def test_a_crop_needs_a_network() -> None:
     with pytest.raises(ValueError, match="lung network"):
-        Viewer(height=32, width=32, crop=True)
+        Viewer(height=32, width=32, crop="lungs")

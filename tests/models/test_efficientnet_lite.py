@@ -116,7 +116,7 @@ def test_trained_with_a_lung_crop_stored_small_and_quantised(tmp_path: Path) -> 
     out = tmp_path / "run"
     bundle = train(manifest, split, settings=settings, out=out)
     loaded = load_bundle(bundle)
-    assert loaded.crop
+    assert loaded.crop == "lungs"
     assert loaded.lungs is not None
     assert loaded.facts["storage"]["weights"] == "float16"
     assert 0 < loaded.facts["storage"]["largest_difference"] <= 2e-3

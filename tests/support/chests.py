@@ -1,12 +1,14 @@
 """A lung network that was never trained, and pictures that it understands: dark is lung. Made in milliseconds."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from covid_xray.bundle.lung_network import LUNGS_VERSION
+from covid_xray.bundle.lung_network import LUNGS_VERSION, LungNetwork
+from covid_xray.bundle.lung_network_folder import write_network
 from covid_xray.files import sha256_bytes
 
 SIDE = 64
@@ -50,3 +52,9 @@ def chest(
     for left, right in ((0.15, 0.42), (0.58, 0.85)):
         pixels[rows, round(left * width) : round(right * width)] = lung
     return pixels
+
+
+def write_lung_run(folder: Path) -> Path:
+    """A folder with this lung network, as `train-lungs` leaves one."""
+    write_network(folder, LungNetwork(lung_network(), lung_facts()))
+    return folder

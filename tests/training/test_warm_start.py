@@ -85,7 +85,7 @@ def test_without_an_epoch_the_new_bundle_answers_as_the_old_one(
     )
     np.testing.assert_allclose(answers(tmp_path / "r" / "bundle"), answers(run / "bundle"), atol=TOLERANCE)
     old, new = load_bundle(run / "bundle"), load_bundle(tmp_path / "r" / "bundle")
-    assert new.crop
+    assert new.crop == "lungs"
     assert (new.lungs and new.lungs.facts["sha256"]) == (old.lungs and old.lungs.facts["sha256"])
     begun = new.facts["training"]["init"]
     assert (begun["sha256"], begun["version"], begun["head"]) == (old.sha256, old.version, "taken over")

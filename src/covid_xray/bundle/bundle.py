@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from covid_xray.bundle.fusion_network import FUSION_FILE, FusionNetwork
 from covid_xray.bundle.lung_network import LUNGS_FILE, LungNetwork
@@ -61,9 +61,10 @@ class Bundle:
     fusion: FusionNetwork | None = None
 
     @property
-    def crop(self) -> bool:
-        """Whether the network is shown the lungs with a margin instead of the whole picture."""
-        return self.facts["input"].get("crop", "none") == "lungs"
+    def crop(self) -> Literal["none", "lungs", "lungs-only"]:
+        """What the network is shown: the whole picture, the lungs with a margin, or the equalised lungs alone."""
+        crop: Literal["none", "lungs", "lungs-only"] = self.facts["input"].get("crop", "none")
+        return crop
 
 
 def load_bundle(

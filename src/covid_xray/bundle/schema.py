@@ -59,7 +59,10 @@ def _check_input(path: Path, about: Any) -> None:
 def check_lungs(path: Path, facts: Mapping[str, Any]) -> None:
     """A crop needs a lung network, and a lung network its size, margin and version."""
     crop, known = facts["input"].get("crop", "none"), facts.get("lungs")
-    _expect(crop in ("none", "lungs"), f"expected {path} with a crop of none or lungs. Received: crop={crop!r}")
+    _expect(
+        crop in ("none", "lungs", "lungs-only"),
+        f"{path} names an unknown crop: {crop!r}. It must be none, lungs or lungs-only.",
+    )
     _expect(crop == "none" or known is not None, f"expected {path} to name {LUNGS_FILE} to crop by. Received: none")
     if known is None:
         return

@@ -181,11 +181,13 @@ def train_epochs(facts: dict[str, Any], *, is_first: bool) -> None:
     from covid_xray.training.cache import PixelCache
     from covid_xray.training.epochs import Run, run_epochs
     from covid_xray.training.network import build_model
+    from covid_xray.training.within_source.batches import sources_in
 
     settings, out = facts["settings"], facts["out"]
-    cache = PixelCache(np.load(out / "cache" / "pixels.npy", mmap_mode="r"), facts["rows"])
+    pixels = np.load(out / "cache" / "pixels.npy", mmap_mode="r")
+    cache = PixelCache(pixels, facts["rows"], settings.crop == "lungs-only")
     train, val = (dataclasses.replace(facts["parts"][name], cache=cache) for name in ("train", "val"))
-    model = build_model(settings, len(train.classes))
+    model = build_model(settings, len(train.classes), sources=sources_in(train))
     run_epochs(Run(settings, out, model, train, val, facts["identity"], lambda *_: None), writes=is_first)
 
 

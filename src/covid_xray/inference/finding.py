@@ -90,6 +90,7 @@ class Finding:
         region: the part of the picture that the network saw: top, left, bottom, right in shares of it.
         lungs: what was found of them; `None` when the bundle has no lung network.
         joint: the answer with clinical values; `None` unless they were given (`Predictor.join`).
+        ill: probability that the lungs are ill at all, 0..1, for a network that answers in two steps; else `None`.
     """
 
     image: str
@@ -105,6 +106,7 @@ class Finding:
     region: Box = WHOLE
     lungs: LungFacts | None = None
     joint: Joint | None = None
+    ill: float | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from covid_xray.inference.finding import LungFacts
 from covid_xray.inference.lungs import Lungs
 from covid_xray.inference.view import View
 
-NOT_FOUND = "lungs were not found; the whole picture was used"
+NOT_FOUND = "lungs were not found"
 
 
 def lung_facts(view: View, class_map: NDArray[np.float32] | None) -> LungFacts | None:

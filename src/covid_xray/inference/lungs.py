@@ -1,7 +1,7 @@
-"""A radiograph in, where its lungs are out: the bundle's second network, a small U-Net, on ONNX Runtime.
+"""Find the lungs of a radiograph with the bundle's second network, a small U-Net on ONNX Runtime.
 
-The mask decides the crop that the classifier sees, and what share of a heat map lies inside the lungs. A mask that
-cannot be a pair of lungs is said to be implausible, and then the whole picture is used.
+The mask decides what the classifier sees, and what share of a heat map lies inside the lungs. A mask that cannot be a
+pair of lungs (one broad part, or one lung only) is marked as implausible.
 """
 
 import dataclasses
@@ -24,7 +24,9 @@ TAIL = 0.005  # share of the lungs' area that may lie outside their box on each 
 # and squeezed pictures pass.
 AREA = (0.06, 0.75)
 ASPECT = (0.5, 2.2)  # height / width of the box
-SIDE = 0.12  # share of the lungs' area that each half of the box holds at least
+SIDE = 0.12  # share of the lungs' area that each lung has at least
+VALLEY = 0.6  # lungs that touch: the lowest column between them, as a share of the highest of either lung, at most
+MIDDLE = (0.3, 0.7)  # part of the box in which the two lungs meet
 CERTAIN = 0.6  # mean distance of the probability inside the picture from one half, in units of one half, at least
 
 Box = tuple[float, float, float, float]
@@ -41,6 +43,7 @@ class Lungs:
         box: top, left, bottom, right of the crop in shares of the picture, margin included.
         plausible: whether the mask can be a pair of lungs; if not, `box` is the whole picture.
         opaque: roughly the share of them that is opaque, of `opacity.opaque_share`; `None` where it cannot be told.
+        sides: h x w bool each, the two lungs, left of the picture first; one where they cannot be told apart.
     """
 
     probability: NDArray[np.float32]
@@ -48,6 +51,7 @@ class Lungs:
     box: Box
     plausible: bool
     opaque: float | None = None
+    sides: tuple[NDArray[np.bool_], ...] = ()
 
     @property
     def area(self) -> float:
@@ -110,9 +114,10 @@ class LungFinder:
 def lungs_of(probability: NDArray[np.float32], *, margin: float = MARGIN) -> Lungs:
     """Mask, crop box and verdict from the network's h x w output."""
     mask = two_largest(probability > 0.5)
-    plausible = mask.any() and _plausible(mask, probability)
+    sides = two_sides(mask)
+    plausible = mask.any() and _plausible(mask, sides, probability)
     box = _with_margin(_box(mask), margin) if plausible else WHOLE
-    return Lungs(probability=probability, mask=mask, box=box, plausible=bool(plausible))
+    return Lungs(probability=probability, mask=mask, box=box, plausible=bool(plausible), sides=tuple(sides))
 
 
 def cropped(radiograph: Radiograph, box: Box) -> Radiograph:
@@ -141,22 +146,68 @@ def two_largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.isin(labels, kept) & mask
 
 
+def two_sides(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """The two lungs of an h x w mask, left of the picture first; one part where they cannot be told apart.
+
+    Two separate parts beside each other, or one part that is cut where it is lowest between two higher halves.
+    """
+    labels = _labels(mask)
+    names = [int(name) for name in np.unique(labels) if name]
+    parts = sorted((labels == name for name in names), key=_centre)
+    width = np.ptp(np.flatnonzero(mask.any(axis=0))) + 1 if names else 0
+    if len(parts) == 2 and _centre(parts[1]) - _centre(parts[0]) >= 0.2 * width:
+        return list(parts)
+    return _split(mask)
+
+
+def _centre(mask: NDArray[np.bool_]) -> float:
+    columns = mask.sum(axis=0)
+    return float((columns * np.arange(len(columns))).sum() / columns.sum())
+
+
+def _split(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    columns = mask.sum(axis=0)
+    held = np.flatnonzero(columns)
+    if len(held) < 4:
+        return [mask]
+    first, width = held[0], held[-1] + 1 - held[0]
+    low, high = first + int(MIDDLE[0] * width), first + int(MIDDLE[1] * width) + 1
+    valley = low + int(np.argmin(columns[low:high]))
+    if columns[valley] > VALLEY * min(columns[:valley].max(initial=0), columns[valley:].max(initial=0)):
+        return [mask]
+    left = np.arange(mask.shape[1]) < valley
+    return [mask & left, mask & ~left]
+
+
 def _labels(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """A number above 0 for each connected part: the largest index in it spreads until nothing changes."""
-    padded = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.int32)
-    labels = padded[1:-1, 1:-1]
-    labels[mask] = np.flatnonzero(mask) + 1
-    named = np.zeros(mask.size + 1, np.int32)
-    while True:
-        spread = np.maximum(padded[:-2, 1:-1], padded[2:, 1:-1])
-        for beside in (padded[1:-1, :-2], padded[1:-1, 2:], labels):
-            np.maximum(spread, beside, out=spread)
-        # Each label then points at the label of the pixel it names: paths halve, long parts need few rounds.
-        named[1:] = spread.ravel()
-        spread = named[spread] * mask
-        if np.array_equal(spread, labels):
-            return spread
-        labels[...] = spread
+    """A number above 0 for each connected part (4 neighbours), h x w; 0 elsewhere.
+
+    Runs of each row are joined with the runs of the row above that they touch: a mask of lungs has a few hundred runs.
+    """
+    steps = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    ends = np.nonzero(steps == -1)[1]
+    runs = list(zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True))
+    parent = list(range(len(runs)))
+    above = 0
+    for number, (row, start, end) in enumerate(runs):
+        while runs[above][0] < row - 1 or (runs[above][0] == row - 1 and runs[above][2] <= start):
+            above += 1
+        other = above
+        while runs[other][0] == row - 1 and runs[other][1] < end:
+            parent[_root(parent, number)] = _root(parent, other)
+            other += 1
+    labels = np.zeros(mask.shape, np.int32)
+    for number, (row, start, end) in enumerate(runs):
+        labels[row, start:end] = _root(parent, number) + 1
+    return labels
+
+
+def _root(parent: list[int], number: int) -> int:
+    while parent[number] != number:
+        parent[number] = parent[parent[number]]
+        number = parent[number]
+    return number
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -184,15 +235,14 @@ def _with_margin(box: Box, margin: float) -> Box:
     return max(0.0, top - down), max(0.0, left - across), min(1.0, bottom + down), min(1.0, right + across)
 
 
-def _plausible(mask: NDArray[np.bool_], probability: NDArray[np.float32]) -> bool:
+def _plausible(mask: NDArray[np.bool_], sides: list[NDArray[np.bool_]], probability: NDArray[np.float32]) -> bool:
     top, left, bottom, right = _box(mask)
-    columns = mask.sum(axis=0)
-    middle = round((left + right) / 2 * mask.shape[1])
-    first_half = float(columns[:middle].sum() / columns.sum())
+    shares = [float(side.sum() / mask.sum()) for side in sides]
     certain = float(np.abs(2 * probability[mask] - 1).mean())
     return (
         AREA[0] <= mask.mean() <= AREA[1]
         and ASPECT[0] <= (bottom - top) / (right - left) <= ASPECT[1]
-        and SIDE <= first_half <= 1 - SIDE
+        and len(shares) == 2
+        and min(shares) >= SIDE
         and certain >= CERTAIN
     )

@@ -30,6 +30,7 @@ from covid_xray.inference.io.inputs import Item, Source, open_source
 from covid_xray.inference.lung_facts import lung_facts
 from covid_xray.inference.prediction_sets import prediction_set, undecided
 from covid_xray.inference.thresholds import passed
+from covid_xray.inference.two_step import probability_ill, two_step_reasons
 from covid_xray.inference.view import View, Viewer
 from covid_xray.limits import Limits
 
@@ -115,7 +116,8 @@ class Predictor:
 
         Returns:
             `probabilities` N x C float32, calibrated, rows sum to 1; `embedding` N x D float32; and, if asked for,
-            `class_maps` N x C x h x w float32, zero or more.
+            `class_maps` N x C x h x w float32, zero or more; and of a two-step network `known` N x 1 float32, the share
+            of what is ill that is an illness it answers.
         """
         result = self.run_uncalibrated(pixels, class_maps=class_maps)
         result["probabilities"] = calibrate(result["probabilities"], temperature=self.bundle.temperature)
@@ -129,6 +131,7 @@ class Predictor:
         if pixels.ndim != 3 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
             raise ValueError(f"expected N x {expected} uint8. Received: {pixels.shape} {pixels.dtype}")
         wanted = ["probabilities", "embedding"] + (["class_maps"] if class_maps else [])
+        wanted += ["known"] if "known" in self.bundle.facts["outputs"] else []
         return self._engine.run(pixels[..., None].astype(np.float32), wanted)
 
     def predict(
@@ -228,7 +231,9 @@ class Predictor:
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
         finite = all(np.isfinite(list(probabilities.values())))
         kept = prediction_set(probabilities, self.bundle.facts.get("conformal")) if finite else None
-        reasons = (*objections(verdicts), *undecided(kept, finite=finite))
+        known = float(output["known"][0]) if "known" in output else None
+        own = two_step_reasons(probabilities, known, self.bundle.facts, lungs=seen.lungs)
+        reasons = (*objections(verdicts), *own, *undecided(kept, finite=finite))
         maps = placed(output["class_maps"], seen.region) if "class_maps" in output else None
         return Finding(
             image=name,
@@ -242,6 +247,7 @@ class Predictor:
             embedding=output["embedding"],
             operating_points=self._passed(probabilities) if finite else None,
             region=seen.region,
+            ill=probability_ill(probabilities, self.bundle.facts) if finite else None,
             lungs=lung_facts(seen, None if maps is None else maps[int(np.argmax(output["probabilities"]))]),
         )
 

@@ -19,6 +19,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from covid_xray.models.two_step import POOL, class_kernel, is_two_step
+
 
 class ClassMaps(layers.Layer):
     """Features and hidden activations in, Grad-CAM of every class out: N x C x h x w, zero or more.
@@ -58,8 +60,13 @@ def with_class_maps(model: keras.Model) -> keras.Model:
 
     Returns:
         A model from the same input to `probabilities` N x C, `class_maps` N x C x h x w (Grad-CAM, not normalised)
-        and `embedding` N x D (the last hidden features).
+        and `embedding` N x D (the last hidden features); of a two-step network also `known` N x 1.
     """
+    if is_two_step(model):
+        pooled = model.get_layer(POOL)
+        maps = ClassMaps(class_kernel(model), name="class_maps")([_features(pooled.input)])
+        outputs = {**model.output, "class_maps": maps, "embedding": pooled.output}
+        return keras.Model(model.input, outputs, name=model.name)
     dense, reducer = _head(model)
     features = _features(reducer.input)
     kernels = [keras.ops.convert_to_numpy(layer.kernel) for layer in dense]

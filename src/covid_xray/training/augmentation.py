@@ -17,13 +17,15 @@ Change = Callable[[Pixels, Appearance, np.random.Generator], Pixels]
 LETTERS = "ABDEILMNOPRSTUX0123456789"
 
 
-def change(pixels: Pixels, appearance: Appearance, random: np.random.Generator) -> Pixels:
+def change(
+    pixels: Pixels, appearance: Appearance, random: np.random.Generator, chain: "tuple[Change, ...] | None" = None
+) -> Pixels:
     """H x W uint8 -> H x W uint8; each change happens with `appearance.probability`, in the order of a real chain.
 
     First what a detector and its software do (window, histogram, sharpness), then what an archive does (resolution,
     compression), last what people do (borders, letters, patches).
     """
-    for step in CHAIN:
+    for step in CHAIN if chain is None else chain:
         if random.random() < appearance.probability:
             pixels = step(pixels, appearance, random)
     return pixels
@@ -132,8 +134,25 @@ def patches(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixel
     return changed
 
 
+def smooth_patches(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels:
+    """One to three ellipses in one grey of the picture, each axis up to 1.25 times `patch` of the size."""
+    height, width = pixels.shape
+    changed = pixels.copy()
+    lit = pixels[pixels > 4]
+    for _ in range(int(random.integers(1, 4))):
+        grey = float(np.percentile(lit, random.uniform(30, 95))) if lit.size else 0.0
+        axes = (random.uniform(0.02, 0.02 + 0.6 * a.patch, 2) * (width, height)).astype(int) + 1
+        centre = (int(random.integers(0, width)), int(random.integers(0, height)))
+        ends = (int(axes[0]), int(axes[1]))
+        cv2.ellipse(changed, centre, ends, float(random.uniform(0, 180)), 0, 360, grey, cv2.FILLED)
+    return changed
+
+
 def _table(pixels: Pixels, levels: NDArray[np.float64]) -> Pixels:
     return np.asarray(cv2.LUT(pixels, np.clip(np.rint(levels), 0, 255).astype(np.uint8)), dtype=np.uint8)
 
 
 CHAIN: tuple[Change, ...] = (gamma, window, equalise, sharpness, noise, resolution, compression, patches, marks, border)
+# For pictures of lungs alone: no border or letter is left in them, and holes as they lie in masks of white lungs are
+# put into ill and well alike, so that they tell nothing.
+LUNGS_CHAIN: tuple[Change, ...] = (gamma, window, equalise, sharpness, noise, resolution, compression, smooth_patches)

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.config import Augmentation, Training
-from covid_xray.training.augmentation import change
+from covid_xray.inference.lung_picture import BLACK, equalise
+from covid_xray.training.augmentation import LUNGS_CHAIN, change
 from covid_xray.training.cache import PixelCache
 from covid_xray.training.sampling import epoch_order
 
@@ -49,6 +50,7 @@ class Part:
     cache: PixelCache
     groups: NDArray[np.int64]  # number of the (class, source) group of each image
     targets: NDArray[np.float32] | None = None
+    sources: tuple[str, ...] = ()  # where each image is from; () where that is not known
 
     def __len__(self) -> int:
         return len(self.images)
@@ -58,7 +60,7 @@ def some_of_each(part: Part, *, count: int = 16) -> NDArray[np.uint8]:
     """About `count` images, as many of each class: N x H x W uint8 as they are, for the proof of parity."""
     per_class = -(-count // len(part.classes))
     chosen = [i for c in range(len(part.classes)) for i in np.flatnonzero(part.labels == c)[:per_class]]
-    return np.stack([part.cache.pixels[part.cache.row[part.images[i]]] for i in chosen])
+    return np.stack([shown(part, i) for i in chosen])
 
 
 def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
@@ -99,7 +101,7 @@ def plain_batches(part: Part, *, batch_size: int) -> Iterator[Batch]:
     """The batches of a part in its own order, as they are: for validation."""
     for start in range(0, len(part), batch_size):
         chosen = np.arange(start, min(start + batch_size, len(part)))
-        yield _batch(part, chosen, [_pixels(part, index) for index in chosen.tolist()], None)
+        yield _batch(part, chosen, [shown(part, index) for index in chosen.tolist()], None)
 
 
 def prefetch(items: Iterator[T], *, depth: int = 2) -> Iterator[T]:
@@ -158,13 +160,37 @@ def _pixels(part: Part, index: int) -> NDArray[np.uint8]:
 
 def altered(part: Part, index: int, settings: Training, seed: tuple[int, ...] | None) -> NDArray[np.uint8]:
     """H x W uint8 of one image, changed as the settings say and as a function of `seed`; as it is without a seed."""
-    pixels = _pixels(part, index)
     if seed is None or not settings.augment:
-        return pixels
+        return shown(part, index)
+    pixels = _pixels(part, index)
+    if part.cache.equalised:
+        return equalise(restyle_lungs(pixels, settings, seed))
     pixels = augment(pixels, settings.augmentation, seed)
     if settings.appearance.probability:
         pixels = change(pixels, settings.appearance, np.random.default_rng((*seed, 1)))
     return pixels
+
+
+def restyle_lungs(pixels: NDArray[np.uint8], settings: Training, seed: Sequence[int]) -> NDArray[np.uint8]:
+    """The lungs of a `lungs-only` picture in another pose and look; black outside stays black.
+
+    H x W uint8 -> H x W uint8, not equalised yet. What lies outside a lung is no part of the picture, so nothing is
+    reflected at the edges, and borders and letters are left to the crop.
+    """
+    random = np.random.default_rng(tuple(seed))
+    matrix = affine(settings.augmentation, random, pixels.shape)
+    size = pixels.shape[::-1]
+    moved = cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    inside = moved > BLACK
+    if settings.appearance.probability:
+        moved = change(np.ascontiguousarray(moved), settings.appearance, np.random.default_rng((*seed, 1)), LUNGS_CHAIN)
+    return np.where(inside, np.maximum(moved, BLACK + 1), 0).astype(np.uint8)
+
+
+def shown(part: Part, index: int) -> NDArray[np.uint8]:
+    """H x W uint8 of one image as the network sees it when it answers."""
+    pixels = _pixels(part, index)
+    return equalise(pixels) if part.cache.equalised else pixels
 
 
 def _batch(

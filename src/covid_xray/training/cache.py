@@ -20,7 +20,7 @@ from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadImage, BadManifest
 from covid_xray.files import read_bounded, sha256_bytes, sha256_file, write_json, write_text
 from covid_xray.images.decode import decode
-from covid_xray.inference.view import Viewer
+from covid_xray.inference.view import Crop, Viewer
 
 Progress = Callable[[int, int], None]
 NAMED = 100  # refused images in a message
@@ -28,10 +28,22 @@ NAMED = 100  # refused images in a message
 
 @dataclass(frozen=True, eq=False)
 class PixelCache:
-    """Pixels by image: `pixels[row[image]]` is the height x width uint8 input of that image."""
+    """Pixels by image: `pixels[row[image]]` is the height x width uint8 picture of that image.
+
+    Args:
+        pixels: N x height x width.
+        row: image -> row.
+        equalised: the network's input is `lung_picture.equalise` of the pixels, after augmentation; a picture that is
+            black all over had no plausible lungs, and is not used.
+    """
 
     pixels: NDArray[np.uint8]
     row: Mapping[str, int]
+    equalised: bool = False
+
+    def usable(self, image: str) -> bool:
+        """Whether there is something to see for the network."""
+        return not self.equalised or bool(self.pixels[self.row[image]].any())
 
 
 def build_cache(
@@ -41,24 +53,26 @@ def build_cache(
     height: int,
     width: int,
     lungs: LungNetwork | None = None,
+    crop: Crop = "none",
     workers: int = 0,
     progress: Progress | None = None,
 ) -> PixelCache:
     """Decode every image of `manifest` into `folder`/pixels.npy, or open what is there if it holds the same images.
 
-    With `lungs` each image is cropped to what that network finds, by the code of the bundle that will answer.
+    With a `crop` each image is cropped to what the network `lungs` finds, by the code of the bundle that will answer.
 
     Raises:
         BadManifest: a file is missing, unreadable, or not the one that was indexed; all such files are named before
             any training, the first 100 in the message and every one in `folder`/refused.txt.
     """
     images = list(manifest.table["image"])
-    viewer = Viewer(height=height, width=width, lungs=lungs, crop=lungs is not None)
+    viewer = Viewer(height=height, width=width, lungs=None if crop == "none" else lungs, crop=crop)
     facts = {**viewer.identity, "images": _identities(manifest)}
     path, facts_path = folder / "pixels.npy", folder / "pixels.json"
     row = {image: index for index, image in enumerate(images)}
+    equalised = crop == "lungs-only"
     if _same(facts_path, facts, path):
-        return PixelCache(np.load(path, mmap_mode="r"), row)
+        return PixelCache(np.load(path, mmap_mode="r"), row, equalised)
     folder.mkdir(parents=True, exist_ok=True)
     facts_path.unlink(missing_ok=True)  # from here until the end the cache is not valid
     pixels = np.lib.format.open_memmap(path, "w+", np.uint8, (len(images), height, width))
@@ -68,7 +82,7 @@ def build_cache(
     pixels.flush()
     del pixels
     write_json(facts_path, {**facts, "sha256": sha256_file(path)})
-    return PixelCache(np.load(path, mmap_mode="r"), row)
+    return PixelCache(np.load(path, mmap_mode="r"), row, equalised)
 
 
 def _fill(
@@ -109,7 +123,10 @@ def _load(path: Path, sha256: str | None, viewer: Viewer) -> NDArray[np.uint8]:
     data = read_bounded(path, limit=Limits().upload_bytes)
     if sha256 and sha256_bytes(data) != sha256:
         raise BadManifest("the file has changed since it was indexed")
-    return viewer.view(decode(data)).pixels
+    seen = viewer.view(decode(data))
+    if seen.raw is None:
+        return seen.pixels
+    return seen.raw if seen.lungs is not None and seen.lungs.plausible else np.zeros_like(seen.raw)
 
 
 def _identities(manifest: Manifest) -> list[list[str | None]]:

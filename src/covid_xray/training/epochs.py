@@ -31,10 +31,13 @@ from covid_xray.training.head.probe import probe_head
 from covid_xray.training.network import averaged, weights_of
 from covid_xray.training.sampling import GroupWeights, group_numbers
 from covid_xray.training.schedule import Schedule
+from covid_xray.training.within_source.batches import contrast_batches, judge, steps_in
 
 # stage ("decode", "epoch 3/30", "export"), done, total, note ("loss 0.31 accuracy 0.88")
 Progress = Callable[[str, int, int, str], None]
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "seconds")
+# The same with objective=within_source: accuracy is the share of pairs in the right order, AUROC is inside contrasts.
+RANKING_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_auroc", "val_worst_auroc", "learning_rate", "seconds")
 # How long an epoch's saving may keep the next one waiting: seconds, or this share of an epoch where that is longer.
 SAVING_SECONDS, SAVING_SHARE = 0.5, 0.1
 
@@ -152,17 +155,30 @@ def _epoch(run: Run, state: Schedule) -> tuple[Schedule, dict[str, float], check
         watch=lambda step, steps, note: run.progress(stage, step, steps, note),
     )
     with averaged(run.model):
-        val_loss, val_accuracy, val_f1 = validate(run.model, run.val, batch_size=run.settings.batch_size)
+        val_loss, *measured = _validated(run)
         best = weights_of(run.model)
     # Processes of different machines may differ in the last digit, and all of them have to stop at the same epoch.
     val_loss = processes.agreed(val_loss)
     after = schedule.after_epoch(state, val_loss=val_loss, settings=run.settings)
-    values = (number, logs["loss"], logs["accuracy"], val_loss, val_accuracy, val_f1)
-    row = dict(zip(COLUMNS, (*values, state.learning_rate, time.perf_counter() - started), strict=True))
+    names = columns(run.settings)
+    values = (number, logs["loss"], logs["accuracy"], val_loss, *measured)
+    row = dict(zip(names, (*values, state.learning_rate, time.perf_counter() - started), strict=True))
     steps = steps_of(run.train, run.settings)
-    note = f"loss {logs['loss']:.3f}, validation: loss {val_loss:.3f}, accuracy {val_accuracy:.3f}, F1 {val_f1:.3f}"
+    said = [f"{name.removeprefix('val_').replace('_', ' ')} {row[name]:.3f}" for name in names[3:6]]
+    note = f"loss {logs['loss']:.3f}, validation: {', '.join(said)}"
     run.progress(stage, steps, steps, note + (" (best)" if after.is_best else ""))
     return after, row, best
+
+
+def columns(settings: Training) -> tuple[str, ...]:
+    """The columns of history.csv."""
+    return RANKING_COLUMNS if settings.objective == "within_source" else COLUMNS
+
+
+def _validated(run: Run) -> tuple[float, float, float]:
+    if run.settings.objective == "within_source":
+        return judge(lambda x: devices.predict_on_batch(run.model, x), run.val, settings=run.settings)
+    return validate(run.model, run.val, batch_size=run.settings.batch_size)
 
 
 def _append_history(path: Path, row: dict[str, float]) -> None:
@@ -170,8 +186,8 @@ def _append_history(path: Path, row: dict[str, float]) -> None:
     with path.open("a", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         if new:
-            writer.writerow(COLUMNS)
-        writer.writerow([row["epoch"], *(f"{row[name]:.6g}" for name in COLUMNS[1:])])
+            writer.writerow(row)
+        writer.writerow([int(row["epoch"]), *(f"{value:.6g}" for name, value in row.items() if name != "epoch")])
         stream.flush()
         os.fsync(stream.fileno())
     if new:
@@ -200,7 +216,8 @@ def train_epoch(
     steps = steps_of(part, settings)
     robust = GroupWeights(int(part.groups.max()) + 1, step=settings.worst_group) if settings.worst_group else None
     seen, sums = 0, {"loss": 0.0, "accuracy": 0.0}
-    for step, batch in enumerate(prefetch(training_batches(part, settings=settings, epoch=epoch)), start=1):
+    draw = contrast_batches if settings.objective == "within_source" else training_batches
+    for step, batch in enumerate(prefetch(draw(part, settings=settings, epoch=epoch)), start=1):
         model.reset_metrics()  # so that the logs are of this batch, in every Keras version
         weight = batch.weight * robust.update(batch.groups, _losses(model, batch)) if robust else batch.weight
         logs = devices.train_on_batch(model, batch.x, batch.y, weight=weight)
@@ -213,6 +230,8 @@ def train_epoch(
 
 def steps_of(part: Part, settings: Training) -> int:
     """Batches in one epoch."""
+    if settings.objective == "within_source":
+        return steps_in(part, settings)
     drawn = settings.samples_per_epoch if settings.sampling == "balanced" else 0
     return -(-(drawn or len(part)) // settings.batch_size)
 
@@ -240,6 +259,8 @@ def part_of(manifest: Manifest, split: pd.Series, name: str, cache: PixelCache) 
     """The images of the part `name` (train, val ...), with labels as numbers in the manifest's order of classes."""
     rows = (split.reindex(manifest.table["image"]) == name).to_numpy()
     part = manifest.take(rows).table
+    part = part[[cache.usable(image) for image in part["image"]]]
     codes = np.array([manifest.classes.index(label) for label in part["label"]], dtype=np.int64)
     sources = list(part["source"]) if "source" in part else [""] * len(part)
-    return Part(tuple(part["image"]), codes, manifest.classes, cache, group_numbers(codes.tolist(), sources))
+    groups = group_numbers(codes.tolist(), sources)
+    return Part(tuple(part["image"]), codes, manifest.classes, cache, groups, sources=tuple(sources))

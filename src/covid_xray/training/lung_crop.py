@@ -21,8 +21,8 @@ def network_of(settings: Training) -> LungNetwork | None:
         network = read_network(settings.lungs)
         wished = {} if settings.crop_margin is None else {"margin": settings.crop_margin}
         return LungNetwork(network.model, {**network.facts, **wished})
-    if settings.crop == "lungs":
-        raise UsageError("expected --lungs RUN (or lungs=RUN) for crop=lungs. Received: no lung network")
+    if settings.crop != "none":
+        raise UsageError(f"crop={settings.crop} needs a lung network; name one with --lungs RUN or --set lungs=RUN")
     return None
 
 

@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from covid_xray.config import Training
 from covid_xray.models import zoo
 from covid_xray.training import devices, precision
+from covid_xray.training.within_source.ranker import build_ranker, compile_arguments
 
 
-def build_model(settings: Training, classes: int) -> keras.Model:
-    """The compiled network of `settings`, seeded, in the precision that the machine is best at."""
+def build_model(settings: Training, classes: int, *, sources: int = 1) -> keras.Model:
+    """The compiled network of `settings`, seeded, in the precision that the machine is best at.
+
+    With objective=within_source it gives one score instead of classes; `sources` is the number of them in the data.
+    """
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -22,8 +26,14 @@ def build_model(settings: Training, classes: int) -> keras.Model:
         tf.config.experimental.enable_op_determinism()
     with devices.scope(settings.devices):
         with precision.policy(precision.choose(settings.precision, model=settings.model)):
-            model = zoo.build(settings, classes)
-        model.compile(optimizer=_optimizer(settings), loss=_loss(settings), metrics=["accuracy"])
+            ranks = settings.objective == "within_source"
+            model = build_ranker(settings) if ranks else zoo.build(settings, classes)
+        aim = (
+            compile_arguments(settings, sources=sources)
+            if ranks
+            else {"loss": _loss(settings), "metrics": ["accuracy"]}
+        )
+        model.compile(optimizer=_optimizer(settings), **aim)
     return model
 
 

@@ -30,7 +30,8 @@ class Schedule:
 
 def start(settings: Training) -> Schedule:
     """The schedule before the first epoch."""
-    return Schedule(learning_rate=settings.learning_rate)
+    rate = _cosine_rate(0, settings) if settings.schedule == "cosine" else settings.learning_rate
+    return Schedule(learning_rate=rate)
 
 
 def after_epoch(schedule: Schedule, *, val_loss: float, settings: Training) -> Schedule:
@@ -53,9 +54,17 @@ def after_epoch(schedule: Schedule, *, val_loss: float, settings: Training) -> S
 
 def _cosine(schedule: Schedule, *, epoch: int, val_loss: float, settings: Training) -> Schedule:
     """The rate falls by half a cosine to 0 (Loshchilov and Hutter 2017); the last finite epoch is the one to keep."""
-    rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / settings.epochs)))
+    rate = _cosine_rate(epoch, settings)
     kept = (epoch, val_loss) if math.isfinite(val_loss) else (schedule.best_epoch, schedule.best_loss)
     return dataclasses.replace(schedule, epoch=epoch, learning_rate=rate, best_epoch=kept[0], best_loss=kept[1])
+
+
+def _cosine_rate(epoch: int, settings: Training) -> float:
+    """The rate of the epoch after `epoch`: it rises evenly over `warmup` epochs, then falls."""
+    if epoch < settings.warmup:
+        return settings.learning_rate * (epoch + 1) / (settings.warmup + 1)
+    done = (epoch - settings.warmup) / max(1, settings.epochs - settings.warmup)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 def finished(schedule: Schedule, settings: Training) -> str | None:

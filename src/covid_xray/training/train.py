@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import pandas as pd
 
 from covid_xray import partial
@@ -23,6 +24,7 @@ from covid_xray.data.split.split import check_split, write_split
 from covid_xray.errors import UsageError
 from covid_xray.files import folder_lock, replacing, sha256_bytes, write_text
 from covid_xray.models import zoo
+from covid_xray.models.two_step import is_two_step
 from covid_xray.training import checkpoint, precision, schedule
 from covid_xray.training.batches import some_of_each
 from covid_xray.training.cache import PixelCache, build_cache
@@ -32,6 +34,8 @@ from covid_xray.training.lung_crop import kept_network
 from covid_xray.training.onnx.export import export
 from covid_xray.training.schedule import Schedule
 from covid_xray.training.warm_start import begin, resolved
+from covid_xray.training.within_source.answering import answers, assemble
+from covid_xray.training.within_source.batches import sources_in
 
 
 def train(
@@ -110,14 +114,15 @@ def _prepare(
         folder=out / "cache",
         height=settings.image_size,
         width=settings.image_size,
-        lungs=lungs if settings.crop == "lungs" else None,
+        lungs=lungs,
+        crop=settings.crop,
         workers=settings.decode_workers,
         progress=lambda done, total: progress("decode", done, total, ""),
     )
     parts = {name: part_of(manifest, split, name, cache) for name in ("train", "val")}
     write_text(out / "config.yaml", to_yaml(settings))
     write_split(out / "split.csv", split, manifest)
-    model, initial = begin(settings, manifest.classes)
+    model, initial = begin(settings, manifest.classes, sources=sources_in(parts["train"]))
     if initial:
         progress("init", 1, 1, f"{initial['name']} {initial['version']}, head {initial['head']}")
     identity = _identity(settings, split, manifest.classes, lungs, initial)
@@ -143,25 +148,37 @@ def _finish(
 ) -> Path:
     run.progress("export", 0, 1, "")
     with precision.policy("float32"):
-        model = zoo.build(run.settings.model_copy(update={"weights": None}), len(manifest.classes))
-    model.set_weights(list(best))
+        model = _answering(run, best)
+    classes = answers(manifest.classes, run.settings)
     with replacing(run.out / "model.keras") as temporary:
         model.save(temporary)
-    told = run.settings.model_dump(mode="json", exclude={"lungs", "init"})  # paths of this machine
+    told = run.settings.model_dump(mode="json", exclude={"lungs", "init", "average_of"})  # paths of this machine
     facts = {
         "name": run.settings.model,
         "version": run.identity[:12],
-        "classes": list(manifest.classes),
+        "classes": list(classes),
+        **({"unanswered": list(run.settings.unanswered), "well": run.settings.well} if is_two_step(model) else {}),
         "training_data": describe_data(manifest, split),
         "training": {"settings": told, **dataclasses.asdict(last), **({"init": run.initial} if run.initial else {})},
     }
     parity = export(model, run.out / "bundle", facts=facts, images=some_of_each(run.val), lungs=run.lungs)
     run.progress("export", 1, 1, f"parity with Keras: {max(parity.values()):.1e}")
     reason = schedule.finished(last, run.settings) or ""
-    calibrated = calibrate_bundle(run.out / "bundle", manifest, split, progress=run.progress)
+    answered = manifest.take(manifest.table["label"].isin(classes).to_numpy())
+    calibrated = calibrate_bundle(run.out / "bundle", answered, split, progress=run.progress)
     write_run_manifest(run.out, facts=facts, parity=parity, seconds=seconds, ended=reason, calibrated=calibrated)
     _remove_scratch(run.out)
     return run.out / "bundle"
+
+
+def _answering(run: Run, weights: checkpoint.Arrays) -> keras.Model:
+    """The network that answers, in float32, with the weights that training ended with."""
+    if run.settings.objective == "within_source":
+        run.model.set_weights(list(weights))
+        return assemble(run.settings, run.train.classes, run.model, run.train, run.val)
+    model = zoo.build(run.settings.model_copy(update={"weights": None}), len(run.train.classes))
+    model.set_weights(list(weights))
+    return model
 
 
 def _remove_scratch(out: Path) -> None:

@@ -4,6 +4,7 @@ A bundle holds ONNX only, so the network is built anew from the settings that th
 weights are read from the graph. It is used only after it gave the same answers as ONNX Runtime on reference images.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from keras import layers
 from covid_xray.bundle.bundle import DEFAULT, FACTS_FILE, Bundle, load_bundle
 from covid_xray.config import Training
 from covid_xray.errors import BadBundle, UsageError
+from covid_xray.files import sha256_bytes, sha256_file
 from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.selftest import drawn
 from covid_xray.models import zoo
 from covid_xray.models.heatmap_head import with_class_maps
+from covid_xray.models.two_step import is_two_step, with_two_steps
 from covid_xray.training import precision
 from covid_xray.training.network import build_model
 from covid_xray.training.onnx.operators import Operator, operators
@@ -48,11 +51,13 @@ def resolved(settings: Training) -> Training:
     if settings.lungs is None and bundle.lungs is not None:
         known["lungs"] = bundle.folder
     if "crop" not in settings.model_fields_set:
-        known["crop"] = "lungs" if bundle.crop else "none"
+        known["crop"] = bundle.crop
     return settings.model_copy(update=known)
 
 
-def begin(settings: Training, classes: tuple[str, ...]) -> tuple[keras.Model, dict[str, Any] | None]:
+def begin(
+    settings: Training, classes: tuple[str, ...], *, sources: int = 1
+) -> tuple[keras.Model, dict[str, Any] | None]:
     """The compiled network of resolved `settings`, begun from the bundle of `init`, and what is to be told of that.
 
     The head is taken over when the bundle knows all of `classes` (of some of them the answers are then as if the others
@@ -65,14 +70,17 @@ def begin(settings: Training, classes: tuple[str, ...]) -> tuple[keras.Model, di
     Raises:
         BadBundle: as `resolved`, or the network cannot be rebuilt from it.
     """
-    model = build_model(settings, len(classes))
+    model = build_model(settings, len(classes), sources=sources)
+    if settings.average_of:
+        return model, set_average(model, settings.average_of)
     if settings.init is None:
         return model, None
     bundle = open_initial(settings.init)
     source = network_of(bundle)
-    known = set(classes) <= set(bundle.classes)
+    known = set(classes) <= set(bundle.classes) and not is_two_step(source) and settings.objective == "classes"
+    theirs = {layer.name for layer in source.layers}
     for layer in model.layers:
-        values = source.get_layer(layer.name).get_weights() if layer.weights else []
+        values = source.get_layer(layer.name).get_weights() if layer.weights and layer.name in theirs else []
         if layer.name == HEAD:
             places = [bundle.classes.index(name) for name in classes] if known else []
             values = [value[..., places] for value in values] if known else []
@@ -84,6 +92,44 @@ def begin(settings: Training, classes: tuple[str, ...]) -> tuple[keras.Model, di
         "head": "taken over" if known else "new",
         "training_data": bundle.facts.get("training_data"),
     }
+
+
+def set_average(model: keras.Model, runs: Sequence[Path]) -> dict[str, Any]:
+    """Give `model` the mean of the weights of finished runs, layer by layer, in place.
+
+    Networks that were fine-tuned from one beginning lie in one basin, and their mean is better than each of them on
+    data that none of them knew: DiWA (Rame and others 2022, arXiv:2205.09739), model soups (Wortsman and others 2022).
+
+    Returns:
+        What the run's manifest says of it: the SHA-256 of each run's network, and one for all of them.
+
+    Raises:
+        UsageError: a folder without a finished run, or a network with other layers.
+    """
+    weighted = [layer for layer in model.layers if layer.weights]
+    sources = [_finished(run) for run in runs]
+    for layer in weighted:
+        found = [_weights_like(layer, source, run) for source, run in zip(sources, runs, strict=True)]
+        layer.set_weights([np.mean(values, axis=0) for values in zip(*found, strict=True)])
+    hashes = [sha256_file(run / "model.keras") for run in runs]
+    sha256 = sha256_bytes("".join(hashes).encode())
+    return {"name": "average", "version": sha256[:12], "sha256": sha256, "head": "averaged", "runs": hashes}
+
+
+def _finished(run: Path) -> keras.Model:
+    path = run / "model.keras"
+    if not path.is_file():
+        raise UsageError(f"{run} holds no finished run (no model.keras). average_of takes folders of finished runs.")
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def _weights_like(layer: layers.Layer, source: keras.Model, run: Path) -> list[Any]:
+    """The weights of the layer of this name in another network of the same form."""
+    names = [other.name for other in source.layers]
+    theirs = source.get_layer(layer.name).get_weights() if layer.name in names else []
+    if [values.shape for values in theirs] != [values.shape for values in layer.get_weights()]:
+        raise UsageError(f"The network of {run} has no such layer {layer.name}; average_of takes runs of one network.")
+    return list(theirs)
 
 
 def open_initial(init: str) -> Bundle:
@@ -112,6 +158,9 @@ def network_of(bundle: Bundle) -> keras.Model:
     """The float32 network of `bundle`, proved to answer as ONNX Runtime does. Raises `BadBundle`."""
     with precision.policy("float32"):
         model = zoo.build(shape_of(bundle), len(bundle.classes))
+        if "known" in bundle.facts["outputs"]:
+            well = bundle.classes.index(bundle.facts["well"])
+            model = with_two_steps(model, answers=len(bundle.classes), well=well)
     _fill(model, operators(bundle.model))
     _prove(model, bundle)
     return model

@@ -35,6 +35,7 @@ def as_dict(answer: Answer, *, identity: ModelIdentity, joint: bool = False) -> 
         "image": answer.image,
         "label": finding.label if finding else None,
         "probabilities": {k: _rounded(v) for k, v in finding.probabilities.items()} if finding else None,
+        "ill": _rounded(finding.ill) if finding and finding.ill is not None else None,
         "prediction_set": None if kept is None else list(kept),
         "operating_points": finding.operating_points if finding else None,
         "gate": finding.gate if finding else None,

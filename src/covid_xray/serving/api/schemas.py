@@ -19,6 +19,7 @@ _STUDY = {
     "uploader": "local",
     "label": "covid",
     "probabilities": {"covid": 0.91, "normal": 0.06, "virus": 0.03},
+    "ill": 0.94,
     "reasons": [],
     "prediction_set": ["covid"],
     "gate": None,
@@ -89,6 +90,7 @@ class StudyOut(pydantic.BaseModel):
     uploader: str
     label: str = pydantic.Field(description="The most probable class, or `cannot say`.")
     probabilities: dict[str, float | None] = pydantic.Field(description="Calibrated probabilities.")
+    ill: float | None = pydantic.Field(description="Probability that the lungs are ill; two-step networks only.")
     reasons: list[str] = pydantic.Field(description="Why the label is `cannot say`.")
     prediction_set: list[str] | None = pydantic.Field(description="Conformal prediction set.")
     gate: dict[str, Any] | None = pydantic.Field(description="The checks of the input, by name.")

@@ -154,7 +154,8 @@ def decoded(manifest: Manifest, folder: Path, settings: Training, progress: Prog
         folder=folder,
         height=settings.image_size,
         width=settings.image_size,
-        lungs=network_of(settings) if settings.crop == "lungs" else None,
+        lungs=network_of(settings),
+        crop=settings.crop,
         workers=settings.decode_workers,
         progress=lambda done, total: progress("decode", done, total, ""),
     )

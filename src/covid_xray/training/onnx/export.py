@@ -63,12 +63,14 @@ def export(
     """
     outputs = with_class_maps(model)
     height, width = model.input.shape[1:3]
-    data = to_onnx(outputs, inputs=("image",), outputs=OUTPUTS)
+    data = to_onnx(outputs, inputs=("image",), outputs=tuple(outputs.output))
     parity = _parity(outputs, data, images)
     settings = facts.get("training", {}).get("settings", {})
     data, storage = stored(data, images, precision=settings.get("storage", "float32"))
     known = {**_defaults(height, width, crop=settings.get("crop", "none")), **facts}
-    known |= {"parity": parity, "storage": storage} | ({"lungs": dict(lungs.facts)} if lungs else {})
+    known |= {"outputs": list(outputs.output), "parity": parity, "storage": storage} | (
+        {"lungs": dict(lungs.facts)} if lungs else {}
+    )
     lung_model = lungs.model if lungs else None
     kept = _kept(before or {}, known["input"], data, lung_model)
     known |= {name: value for name, value in kept.items() if name != "fusion" or fusion}
@@ -185,11 +187,12 @@ def _parity(outputs: keras.Model, data: bytes, images: NDArray[np.uint8]) -> dic
 
     x = images[..., None].astype(np.float32)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    received = dict(zip(OUTPUTS, session.run(list(OUTPUTS), {"image": x}), strict=True))
+    names = list(outputs.output)
+    received = dict(zip(names, session.run(names, {"image": x}), strict=True))
     expected = outputs.predict_on_batch(x)
     parity = {}
-    for name in OUTPUTS:
-        scale = 1.0 if name == "probabilities" else max(1.0, float(np.abs(expected[name]).max()))
+    for name in names:
+        scale = 1.0 if name in ("probabilities", "known") else max(1.0, float(np.abs(expected[name]).max()))
         parity[name] = float(np.abs(received[name] - expected[name]).max()) / scale
         if not parity[name] <= TOLERANCE:
             raise ExportFailed(

@@ -1,0 +1,43 @@
+"""Write a training table without some hospitals: their images, and every copy of them in other collections.
+
+    python scripts/leave_out.py TABLE.csv SMALLER.csv [--leave SOURCE ...] [--most-val 25]
+
+Only the parts train and val are kept; of val at most so many images of each source and label, drawn with seed 0.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("table", type=Path)
+    parser.add_argument("smaller", type=Path)
+    parser.add_argument("--leave", nargs="*", default=[])
+    parser.add_argument("--most-val", type=int, default=25)
+    chosen = parser.parse_args()
+    table = pd.read_csv(chosen.table, dtype=str, keep_default_na=False)
+    leave_out(table, chosen.leave, most_val=chosen.most_val).to_csv(chosen.smaller, index=False)
+
+
+def leave_out(table: pd.DataFrame, sources: list[str], *, most_val: int) -> pd.DataFrame:
+    """Return the rows of train and val that are neither of `sources` nor copies of their images."""
+    unknown = sorted(set(sources) - set(table["source"]))
+    if unknown:
+        raise SystemExit(
+            f"No such source: {', '.join(unknown)}. The table has {', '.join(sorted(set(table['source'])))}."
+        )
+    left = table["source"].isin(sources)
+    copies = set(table["group"][left & (table["group"] != "")])
+    kept = table[~left & ~table["group"].isin(copies) & table["split"].isin(["train", "val"])]
+    val = kept[kept["split"] == "val"]
+    shuffled = val.iloc[np.random.default_rng(0).permutation(len(val))]
+    few = shuffled.groupby(["source", "label"]).head(most_val).index
+    return kept[(kept["split"] == "train") | kept.index.isin(few)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Read the answer of a network that answers in two steps: is this lung ill, and with which illness."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from covid_xray.inference.lungs import Lungs
+
+LUNGS_NOT_FOUND = "the lungs were not found, and this network looks at nothing else"
+LEAST_KNOWN = 0.5  # share of P(ill) that must be an illness which is answered, where the bundle says nothing else
+
+
+def probability_ill(probabilities: Mapping[str, float], facts: Mapping[str, Any]) -> float | None:
+    """Probability that the lungs are ill at all, 0..1; `None` for a network that answers in one step.
+
+    Args:
+        probabilities: class to calibrated probability.
+        facts: of `bundle.json`: `well` is the healthy class of a two-step network.
+    """
+    well = facts.get("well")
+    return None if well is None else 1.0 - probabilities[well]
+
+
+def two_step_reasons(
+    probabilities: Mapping[str, float], known: float | None, facts: Mapping[str, Any], *, lungs: Lungs | None
+) -> tuple[str, ...]:
+    """Why a two-step network gives no label; empty where it does, and for any other network.
+
+    Args:
+        probabilities: class to calibrated probability.
+        known: share of P(ill) that is an illness which is answered, 0..1; `None` where the network has no such output.
+        facts: of `bundle.json`: `well`, and `least_known` where it was fitted.
+        lungs: what was found of them.
+    """
+    if facts["input"].get("crop") == "lungs-only" and (lungs is None or not lungs.plausible):
+        return (LUNGS_NOT_FOUND,)
+    well = facts.get("well")
+    if well is None or known is None:
+        return ()
+    ill = max(probabilities, key=probabilities.__getitem__) != well
+    if ill and known < float(facts.get("least_known", LEAST_KNOWN)):
+        names = " or ".join(name for name in probabilities if name != well)
+        return (f"the lungs look ill, but not with {names}, the illnesses that this network knows",)
+    return ()

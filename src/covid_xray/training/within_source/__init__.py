@@ -1,0 +1,1 @@
+"""Learn what is ill within each hospital, so that nothing constant in a hospital can pay."""
