@@ -165,7 +165,7 @@ class ArrowStorage:
             return list(self._fs.get_file_info(require_module("pyarrow.fs").FileSelector(folder, recursive=recursive)))
         except FileNotFoundError:
             raise self._refusal("does not exist") from None
-        except Exception:  # whatever the client of the store raises
+        except Exception:  # clients of object stores raise many types
             raise self._refusal("cannot be listed") from None
 
     def _refusal(self, problem: str) -> InputRefused:

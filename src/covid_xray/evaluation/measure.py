@@ -192,4 +192,4 @@ def _unsaid(facts: Facts) -> str:
     count = facts["cannot_say"]
     if not count:
         return ""
-    return f'{images(count)} would be answered "cannot say"; the figures count their most probable class all the same.'
+    return f'{images(count)} would be answered "cannot say"; the figures count their most probable class.'

@@ -24,7 +24,7 @@ Progress = Callable[[int, int], None]
 
 
 class ModelIdentity(Protocol):
-    """What the report says about the network."""
+    """Description of the network for the report."""
 
     @property
     def name(self) -> str: ...  # noqa: D102

@@ -4,7 +4,7 @@ The modules in the order in which an upload passes them:
 
     server.py       check the settings, listen, stop in order
     app.py          build the FastAPI application: middleware and routers
-    http/           host_check.py, security_headers.py, timeouts.py, access.py (who asks and what they may do),
+    http/           host_check.py, security_headers.py, timeouts.py, access.py (authentication and permissions),
                     uploads.py (read multipart bodies), problems.py (errors as RFC 9457)
     rates.py        limit the requests of one client
     batching.py     limit concurrent uploads; run many waiting items in one call

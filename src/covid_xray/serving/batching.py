@@ -1,6 +1,6 @@
 """Limit concurrent requests, and gather waiting items so that one call handles many.
 
-`Batcher` hands over whatever waits when its previous call ends. There is no timer, so a lone request never waits.
+`Batcher` runs all waiting items when its previous call ends. There is no timer, so a lone request never waits.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 class Admission:
     """Admit a bounded number of requests.
 
-    A request is admitted before its body is read and gets its slot afterwards, so slow uploads block nobody.
+    A request is admitted before its body is read and gets its slot afterwards, so slow uploads do not block others.
 
     Args:
         concurrency: requests processed at once.

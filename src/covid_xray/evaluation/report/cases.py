@@ -23,7 +23,7 @@ from covid_xray.inference.io.inputs import open_source
 SHOWN, SIDE = 12, 320
 RULE = (
     "Wrong answers: the most confident ones, taking the true classes in turn. Right answers: of each class those at "
-    "evenly spaced ranks of confidence, from sure to doubtful. Nobody picked them by hand."
+    "evenly spaced ranks of confidence, from sure to doubtful. None was picked by hand."
 )
 
 

@@ -191,7 +191,7 @@ def people(m: Facts) -> Section | None:
         f"median (quartiles). Counts under {SMALLEST} are hidden."
     )
     table = Table("Images and people of each part", head, tuple(rows), words=True)
-    return Section("people", "Who was in it", flatten(table, Text(text) if text else None, Text(note, "soft")))
+    return Section("people", "Patients and images", flatten(table, Text(text) if text else None, Text(note, "soft")))
 
 
 def _of_class(m: Facts, name: str, n: Facts, *, people: bool) -> tuple[Cell, ...]:

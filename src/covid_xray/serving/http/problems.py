@@ -79,7 +79,7 @@ def _framework_error(request: Request, error: Exception) -> Response:
 
 
 def _disconnected(request: Request, error: Exception) -> Response:
-    """Count an upload that the client broke off; nobody reads the response."""
+    """Count an upload that the client broke off; the response is not read."""
     _count(request, "cut-off")
     return problem(400, "cut-off", "The request broke off before its end. Send it again.")
 
