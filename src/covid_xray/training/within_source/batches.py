@@ -16,7 +16,7 @@ from covid_xray.training.within_source.objective import targets
 def contrasts_of(part: Part, settings: Training, *, least: int = LEAST) -> tuple[Contrast, ...]:
     """The contrasts of a part. Raises `InputRefused` where there is none."""
     sources = part.sources or ("",) * len(part)
-    return find_contrasts(ill_images(part, settings), sources, seed=settings.seed, least=least)
+    return find_contrasts(ill_images(part, settings).tolist(), sources, seed=settings.seed, least=least)
 
 
 def ill_images(part: Part, settings: Training) -> NDArray[np.bool_]:
