@@ -12,7 +12,7 @@ from covid_xray.errors import UsageError
 from covid_xray.models import zoo
 from covid_xray.models.two_step import ILL, KNOWN, POOL, WHICH, with_two_steps
 from covid_xray.training.batches import Part, prefetch, shown
-from covid_xray.training.head.probe import fit_head
+from covid_xray.training.head.probe import fit_head, scaling
 
 # scikit-learn's C of the second step: small, since illnesses come from different hospitals and little of what tells
 # them apart is disease.
@@ -20,6 +20,7 @@ WHICH_STRENGTH, KNOWN_STRENGTH = 1e-3, 1e-2
 # Logits of the illnesses are multiplied by this, so that one of them has nearly all of P(ill): the most probable class
 # is then an illness where P(ill) is above one half, and P(illness) ranks as P(ill) does.
 SHARP = 8.0
+FLAT = 1e-2  # least scale of a feature, as a share of the largest
 SURE = 20.0  # logit of `known` where every illness of the data is answered
 FEW = 20  # healthy images of a source that can set the threshold
 MOST = 300  # images of one illness and source that the second step is fitted to
@@ -87,16 +88,20 @@ def _fit_second_step(model: keras.Model, part: Part, classes: Sequence[str], set
     known = np.isin(names[rows], illnesses)
     features = embed(model, part, rows)
     width = features.shape[1]
+    mean, scale = scaling(features, "each")
+    # A feature that hardly varies would get a huge weight, and rounding would decide the answer.
+    scaled_by = mean, np.maximum(scale, FLAT * scale.max())
     which = np.zeros((width, len(illnesses))), np.zeros(len(illnesses))
     if len(illnesses) > 1:
         codes = np.array([illnesses.index(name) for name in names[rows][known]])
         weights = balanced_weights(codes, sources[known]) * np.bincount(codes)[codes]
-        kernel, bias = fit_head(features[known], codes, weights, strength=WHICH_STRENGTH)
+        kernel, bias = fit_head(features[known], codes, weights, strength=WHICH_STRENGTH, scaled_by=scaled_by)
         which = SHARP * kernel, SHARP * bias
     sure = np.zeros((width, 1)), np.full(1, SURE)
     if not known.all():
         codes = known.astype(np.int64)
-        kernel, bias = fit_head(features, codes, balanced_weights(codes, sources), strength=KNOWN_STRENGTH)
+        weights = balanced_weights(codes, sources)
+        kernel, bias = fit_head(features, codes, weights, strength=KNOWN_STRENGTH, scaled_by=scaled_by)
         sure = kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]
     for name, (kernel, bias) in ((WHICH, which), (KNOWN, sure)):
         model.get_layer(name).set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
