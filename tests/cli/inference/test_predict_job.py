@@ -24,6 +24,7 @@ KEYS = [
     "image",
     "label",
     "probabilities",
+    "ill",
     "prediction_set",
     "operating_points",
     "gate",

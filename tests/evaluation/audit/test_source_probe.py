@@ -60,6 +60,6 @@ def test_what_cannot_be_asked_is_said():
     found = source_from_embedding(embedding[rows.to_numpy()], manifest.take(rows.to_numpy()))
     assert found["classes"] == {}
     assert found["skipped"]["covid"] == "all images are of one source"
-    assert "at least 5 people" in found["skipped"]["normal"]
+    assert "it takes 2 sources of 5" in found["skipped"]["normal"]
     nameless = Manifest(table.drop(columns="source"), Path(), manifest.quarantine)
     assert "states its source" in source_from_embedding(embedding, nameless)["skipped"]["all"]

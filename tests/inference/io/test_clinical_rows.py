@@ -30,7 +30,7 @@ def test_a_row_is_found_by_name_by_the_end_of_a_path_and_by_file_name(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("image,spo2\na,91\nb,0.91\n", "line 3: expected SpO2"),
+        ("image,spo2\na,91\nb,0.91\n", "line 3: SpO2: 0.91 looks like a fraction"),
         ("image,age\na,1\na,2\n", "each image once"),
         ("image,weight\na,70\n", "columns of age"),
         ("name,age\na,70\n", "a column image"),

@@ -68,6 +68,7 @@ def test_keys_of_the_json_form() -> None:
         "image",
         "label",
         "probabilities",
+        "ill",
         "prediction_set",
         "operating_points",
         "gate",

@@ -112,11 +112,11 @@ def test_a_source_without_which_nothing_can_be_trained_says_why() -> None:
 
 
 def test_what_cannot_be_dealt_out_is_refused() -> None:
-    with pytest.raises(BadSplit, match="at least 5 patients of class covid"):
+    with pytest.raises(BadSplit, match="Too few patients of class covid for 5 folds"):
         plan_folds(manifest(patients(each=3)), Protocol(folds=5))
     with pytest.raises(BadSplit, match="patients of class"):
         plan_folds(manifest(patients(each=2)), Protocol(folds=2))  # nobody is left for the validation part
-    with pytest.raises(BadSplit, match="2 sources"):
+    with pytest.raises(BadSplit, match="At least 2 are needed in a column source"):
         plan_folds(manifest(patients()), Protocol(leave_out="source"))
     rows = [("covid", f"c{i}", "one") for i in range(4)] + [("normal", f"n{i}", "two") for i in range(4)]
     with pytest.raises(BadSplit, match="source that can be left out"):
