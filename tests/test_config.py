@@ -7,7 +7,6 @@ import yaml
 
 from covid_xray.config import Training, load, to_yaml
 from covid_xray.errors import UsageError
-from covid_xray.limits import Limits
 
 
 def test_defaults_are_the_recipe_of_the_original() -> None:
@@ -69,10 +68,3 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Training().epochs = 1  # type: ignore[misc]
-
-
-def test_limits_are_frozen_and_strict_about_names() -> None:
-    with pytest.raises(AttributeError):
-        Limits().pixels = 1  # type: ignore[misc]
-    with pytest.raises(TypeError):
-        Limits(pixel=1)  # type: ignore[call-arg]

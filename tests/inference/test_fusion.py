@@ -6,30 +6,14 @@ import numpy as np
 import pytest
 
 from covid_xray import clinical
-from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.fusion_network import FusionNetwork
 from covid_xray.data.manifest.clinical_table import NAMES
-from covid_xray.errors import BadBundle, InputRefused, UsageError
-from covid_xray.evaluation.metrics.metrics import compute
+from covid_xray.errors import BadBundle, UsageError
 from covid_xray.inference.finding import CANNOT_SAY
 from covid_xray.inference.fusion import Fusion
 from covid_xray.inference.predictor import Predictor
 from support.bundles import CLASSES, make_bundle
-from support.patients import AGE, SEX, SPO2, rows
-
-
-def fitted(data, **recipe):
-    from covid_xray.training.clinical.fusion_training import Recipe, fit
-
-    return fit(data, Recipe(**recipe))
-
-
-def joint(model, data) -> np.ndarray:
-    return np.asarray(model(data.inputs)["joint_probabilities"], np.float64)
-
-
-def nll(data, p: np.ndarray) -> float:
-    return compute(data.labels, p / p.sum(axis=1, keepdims=True), CLASSES)["nll"]
+from support.patients import SEX, fitted, rows
 
 
 @pytest.fixture(scope="module")
@@ -50,51 +34,6 @@ def opened(telling) -> Fusion:
     return Fusion(FusionNetwork(onnx, facts), classes=CLASSES)
 
 
-def test_values_that_tell_lower_the_loss_on_other_patients(telling) -> None:
-    model, data = telling
-    assert nll(data, joint(model, data)) < nll(data, data.probabilities.astype(np.float64)) - 0.1
-
-
-def test_permuting_the_patients_values_lowers_the_joint_score_to_that_of_the_image() -> None:
-    from covid_xray.training.clinical.clinical_study import permuted
-
-    train, test = rows(seed=1), rows(seed=2)
-    alone = nll(test, test.probabilities.astype(np.float64))
-    true = nll(test, joint(fitted(train), test))
-    swapped = nll(test, joint(fitted(permuted(train, seed=3)), permuted(test, seed=4)))
-    assert true < alone - 0.1
-    assert swapped == pytest.approx(alone, abs=0.03)
-    assert nll(test, joint(fitted(train), permuted(test, seed=4))) > true + 0.1
-
-
-def test_what_is_filled_in_cannot_speak_for_a_class() -> None:
-    """Ages of one distribution, stated mostly of covid; SpO2 of covid only. The usual design gains, ours does not."""
-    train, test = rows(seed=1, tells=False, leak=True), rows(seed=2, tells=False, leak=True)
-    alone = nll(test, test.probabilities.astype(np.float64))
-    model = fitted(train)
-    assert nll(test, joint(fitted(train, naive=True), test)) < alone - 0.2
-    assert nll(test, joint(model, test)) == pytest.approx(alone, abs=0.03)
-    terms = np.asarray(model(test.inputs)["terms"])
-    assert np.abs(terms[:, SPO2]).max() == 0
-
-
-def test_a_field_moves_nothing_on_average(telling) -> None:
-    """Over training values with every class counted the same, the sum that a field adds is 0 for any picture."""
-    from covid_xray.training.clinical.fusion_training import basis_of
-
-    train = rows(seed=1)
-    model = fitted(train)
-    known = ~np.isnan(train.clinical[:, AGE]) & (train.labels < 2)
-    terms = np.asarray(model(train.take(known).inputs)["terms"])[:, AGE]
-    embedding = np.broadcast_to(train.embedding[:1], train.embedding.shape)
-    same = np.asarray(model(replace(train, embedding=embedding).take(known).inputs)["terms"])[:, AGE]
-    means = [same[train.labels[known] == code].mean(axis=0) for code in (0, 1)]
-    assert np.abs(np.mean(means, axis=0)).max() < 1e-5
-    assert np.abs(terms[:, 2]).max() == 0  # of virus no age is stated
-    assert terms.sum(axis=1) == pytest.approx(0, abs=1e-5)
-    assert basis_of(train).used[AGE].tolist() == [True, True, False]
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_any_subset_of_the_fields_gives_a_valid_answer(opened: Fusion, seed: int) -> None:
     data = rows(seed=2)
@@ -112,15 +51,6 @@ def test_nothing_known_is_the_answer_of_the_image_to_the_last_bit(opened: Fusion
     p, terms = opened.run(data.probabilities, data.embedding, np.full_like(data.clinical, np.nan))
     assert np.array_equal(p, data.probabilities)
     assert not terms.any()
-
-
-def test_a_field_without_patients_of_two_classes_is_refused() -> None:
-    from covid_xray.training.clinical.fusion_training import fit
-
-    data = rows(seed=1)
-    alone = replace(data, clinical=np.where(data.labels[:, None] == 0, data.clinical, np.nan).astype(np.float32))
-    with pytest.raises(InputRefused, match="20 patients of two classes"):
-        fit(alone)
 
 
 def test_a_finding_keeps_its_own_answer_beside_the_joint_one(tmp_path, opened: Fusion) -> None:
@@ -172,7 +102,3 @@ def test_a_graph_of_other_fields_is_refused(opened: Fusion, telling) -> None:
             Fusion(FusionNetwork(data, facts), classes=CLASSES)
     assert opened.fields == NAMES
     assert SEX == 1
-
-
-def test_a_bundle_without_a_clinical_input_loads_as_before(tmp_path) -> None:
-    assert load_bundle(make_bundle(tmp_path / "b")).fusion is None

@@ -6,10 +6,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
 
 from covid_xray.errors import Busy, CovidXrayError, UsageError
 from covid_xray.store import database, tables
@@ -24,30 +20,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def user(name: str = "doe") -> dict[str, object]:
     return {"name": name, "created": now(), "role": "reader", "password": "x"}
-
-
-def test_migrations_make_the_tables_that_the_code_knows(url: str) -> None:
-    opened = Database(url)
-    with opened.reading() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), tables.metadata) == []
-    opened.close()
-
-
-def test_migrations_run_once_and_back(url: str) -> None:
-    first = Database(url)
-    with first.writing() as connection:
-        connection.execute(sa.insert(tables.users).values(user()))
-    first.close()
-    second = Database(url)
-    with second.reading() as connection:
-        assert connection.execute(sa.select(tables.users.c.name)).scalars().all() == ["doe"]
-    with second.writing() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
-        assert set(sa.inspect(connection).get_table_names()) == {"alembic_version"}
-    second.close()
 
 
 def test_a_block_that_fails_leaves_nothing(url: str) -> None:

@@ -4,8 +4,10 @@ import sys
 from dataclasses import dataclass
 
 import pytest
+from typer.testing import CliRunner, Result
 
-from covid_xray.cli import main
+from covid_xray.cli import app, main
+from covid_xray.errors import CovidXrayError
 
 
 @dataclass(frozen=True)
@@ -28,3 +30,19 @@ def run(capture: pytest.CaptureFixture[bytes], *arguments: object) -> Ran:
         sys.argv = before
     streams = capture.readouterr()
     return Ran(code, streams.out, streams.err)
+
+
+SMALL = ["image_size=32", "blocks=[8,16]", "convolutions=1", "dense=[32]", "batch_size=8", "learning_rate=0.003"]
+
+
+SETTINGS = [part for text in [*SMALL, "initializer=he_normal"] for part in ("--set", text)]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(kind: type[CovidXrayError], *arguments: object) -> str:
+    result = call(*arguments)
+    assert isinstance(result.exception, kind), (result.exception, result.output)
+    return result.exception.message

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from covid_xray.data.manifest.clinical_table import NAMES
+from covid_xray.evaluation.metrics.metrics import compute
 from support.bundles import CLASSES, GREYS, grey, make_bundle
 from support.drawing import png
 
@@ -67,3 +68,17 @@ def draw_study(folder: Path, *, each: int = 40, seed: int = 0) -> tuple[Path, Pa
     table = folder / "table.csv"
     pd.DataFrame(found).to_csv(table, index=False)
     return make_bundle(folder / "bundle"), table
+
+
+def fitted(data, **recipe):
+    from covid_xray.training.clinical.fusion_training import Recipe, fit
+
+    return fit(data, Recipe(**recipe))
+
+
+def joint(model, data) -> np.ndarray:
+    return np.asarray(model(data.inputs)["joint_probabilities"], np.float64)
+
+
+def nll(data, p: np.ndarray) -> float:
+    return compute(data.labels, p / p.sum(axis=1, keepdims=True), CLASSES)["nll"]

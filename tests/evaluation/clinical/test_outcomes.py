@@ -1,22 +1,16 @@
 """What became of patients: who counts, what is told from what, and that chance tells nothing."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from typer.testing import CliRunner
 
-from covid_xray.cli import app
 from covid_xray.data.manifest.clinical_table import NAMES
-from covid_xray.evaluation.clinical import outcomes as module
 from covid_xray.evaluation.clinical.clinical_page import outcomes_page
 from covid_xray.evaluation.clinical.outcomes import Patients, auroc, first_images, measure_outcomes, slope
-from support.bundles import grey, make_bundle
-from support.drawing import png
 
 AGE, DAY = NAMES.index("age"), NAMES.index("days_since_onset")
 
@@ -92,21 +86,3 @@ def test_the_page_says_exploratory_and_when_missingness_tells(found: dict) -> No
     loud = json.loads(json.dumps(found))
     loud["models"]["missingness"]["auroc"] |= {"ci_low": 0.6, "ci_high": 0.8}
     assert "Missingness alone predicts" in outcomes_page({**told, "outcomes": {"survival": loud}})
-
-
-def test_the_command_writes_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COMPONENTS", 2)
-    bundle = make_bundle(tmp_path / "bundle")
-    rows = []
-    for number in range(50):
-        (tmp_path / f"{number}.png").write_bytes(png(grey("covid", seed=number)))
-        rows.append((f"{number}.png", "covid", f"p{number}", "here", "YN"[number % 2], str(40 + 20 * (number % 2))))
-    columns = ["image", "label", "patient_id", "source", "went_icu", "age"]
-    pd.DataFrame(rows, columns=columns).to_csv(tmp_path / "t.csv", index=False)
-    command = ["outcomes", "--data", tmp_path / "t.csv", "--bundle", bundle, "-o", tmp_path / "o", "--rounds", "20"]
-    ran = CliRunner().invoke(app, [str(part) for part in command], catch_exceptions=False)
-    assert ran.exit_code == 0
-    assert "intensive care: 25 of 50 patients, AUROC" in ran.output
-    facts = json.loads((tmp_path / "o" / "outcomes.json").read_text(encoding="utf-8"))
-    assert facts["outcomes"]["went_icu"]["models"]["clinical"]["auroc"]["value"] == 1.0
-    assert "no published severity scores" in (tmp_path / "o" / "outcomes.md").read_text(encoding="utf-8")

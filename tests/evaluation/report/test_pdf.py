@@ -78,23 +78,3 @@ def test_hostile_text_is_shown_as_text():
 def test_names_that_are_no_characters_and_control_signs_do_not_break_it():
     name = b"\xff\xfe.png".decode("utf-8", errors="surrogateescape")
     assert "a b" in words(only(Text(f"a\x00b {name}")))
-
-
-def test_a_long_table_repeats_its_head_and_starts_where_it_is_named():
-    rows = tuple(cells(f"row {i}", "x" * 30) for i in range(150))
-    found = pages(only(Text("before"), Table("Long", ("first column", "second"), rows)))
-    assert len(found) > 2
-    assert all("first column" in " ".join(text.split()) for text in found)
-    assert "row 0" in found[0]
-    assert all(f"row {i}" in " ".join(found) for i in range(150))
-
-
-def test_a_table_wider_than_the_page_is_squeezed_into_it():
-    head = tuple(f"column {i}" for i in range(14))
-    rows = (cells(*[f"{i}.123 to {i}.456" for i in range(14)]),)
-    document = pypdfium2.PdfDocument(only(Table("Wide", head, rows)))
-    page = document[0].get_textpage()
-    right = max(page.get_charbox(i)[2] for i in range(page.count_chars()))
-    width = document[0].get_width()
-    document.close()
-    assert right <= width - 40

@@ -1,9 +1,7 @@
 """From a bundle and a table to a bundle with a clinical input: its own answers stay, the study says what is gained."""
 
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -12,23 +10,6 @@ from covid_xray.cli import app
 from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.errors import BadBundle, BadSplit, InputRefused
 from covid_xray.inference.predictor import Predictor
-from support.patients import draw_study
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return draw_study(tmp_path_factory.mktemp("study"), each=60)
-
-
-@pytest.fixture(scope="module")
-def fused(drawn: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
-    """The bundle with a clinical input, the folder of the study, and what the command said."""
-    bundle, table = drawn
-    folder = tmp_path_factory.mktemp("fused")
-    command = ["fuse", bundle, "--data", table, "-o", folder / "study", "--bundle", folder / "bundle", "--rounds", "50"]
-    ran = CliRunner().invoke(app, [str(part) for part in command], catch_exceptions=False)
-    assert ran.exit_code == 0, ran.output
-    return folder / "bundle", folder / "study", ran.output
 
 
 @pytest.mark.slow
@@ -52,32 +33,6 @@ def test_the_bundle_names_fields_units_ranges_and_use(fused) -> None:
     assert "covid 0" in fields["spo2"]["reason"]
     assert max(facts["parity"].values()) < 1e-4
     assert facts["trained_on"]["parts"] == ["val", "calibration"]
-
-
-@pytest.mark.slow
-def test_an_age_that_tells_moves_the_joint_answer_and_the_study_says_so(drawn, fused) -> None:
-    image = next(iter(sorted((drawn[1].parent / "images").glob("covid*"))))
-    predictor = Predictor(fused[0])
-    old, young = (predictor.predict(image, clinical={"age": years}).joint.probabilities for years in (75.0, 25.0))
-    assert old["covid"] / old["normal"] > 3 * young["covid"] / young["normal"]
-    study = json.loads((fused[1] / "clinical.json").read_text(encoding="utf-8"))
-    found = study["worth"]["stated"]["variants"]
-    assert found["joint"]["minus_image"]["nll"]["ci_high"] < 0
-    assert abs(found["joint-permuted"]["minus_image"]["macro_f1"]["difference"]) < 0.1
-    assert found["joint-permuted"]["figures"]["nll"]["value"] > found["joint"]["figures"]["nll"]["value"]
-    assert study["worth"]["fields"]["age"]["images"] == {"covid": 45, "normal": 45, "virus": 0}
-
-
-@pytest.mark.slow
-def test_missingness_that_tells_the_class_is_said_first(fused) -> None:
-    """Virus states nothing, covid and normal state everything: the collection talks."""
-    study = json.loads((fused[1] / "clinical.json").read_text(encoding="utf-8"))
-    assert study["worth"]["missingness"]["tells"]
-    assert study["lines"][0].startswith("Missingness alone predicts")
-    page = (fused[1] / "clinical.md").read_text(encoding="utf-8")
-    assert "> **Missingness alone predicts the class" in page
-    assert "SpO2 in percent, 50 to 100. Received: 0.91, which looks like a fraction" in page
-    assert "not used" in fused[2] or "fields" in fused[2]
 
 
 @pytest.mark.slow
@@ -131,15 +86,6 @@ def test_a_flipped_byte_of_the_fusion_network_is_refused(fused, tmp_path) -> Non
         load_bundle(tmp_path / "b")
 
 
-def test_a_field_with_another_unit_is_refused(drawn, tmp_path) -> None:
-    bundle = load_bundle(drawn[0])
-    field = {"name": "age", "unit": "months", "low": 0, "high": 120, "used": True, "reason": ""}
-    facts = {**bundle.facts, "fusion": {"version": 1, "model_sha256": bundle.sha256, "fields": [field]}}
-    write_bundle(tmp_path / "b", model=bundle.model, fusion=b"x", facts=facts)
-    with pytest.raises(BadBundle, match="unit, low, high"):
-        load_bundle(tmp_path / "b")
-
-
 def test_a_table_without_unseen_parts_is_refused(drawn) -> None:
     from covid_xray.training.clinical.fuse import in_parts
 
@@ -148,16 +94,3 @@ def test_a_table_without_unseen_parts_is_refused(drawn) -> None:
     train = manifest.take((manifest.table["split"] == "train").to_numpy())
     with pytest.raises(BadSplit, match="column split"):
         in_parts(train, ("val", "calibration"))
-
-
-def test_permuted_patients_and_emptied_values_keep_what_is_filled_in() -> None:
-    from covid_xray.training.clinical.clinical_study import emptied, permuted
-    from support.patients import rows
-
-    data = rows()
-    known = ~np.isnan(data.clinical)
-    assert np.array_equal(~np.isnan(emptied(data).clinical), known)
-    assert len(np.unique(emptied(data).clinical[known[:, 0], 0])) == 1
-    other = permuted(data, seed=1).clinical
-    assert (~np.isnan(other)).sum() == known.sum()
-    assert not np.array_equal(np.nan_to_num(other), np.nan_to_num(data.clinical))

@@ -1,0 +1,77 @@
+"""The commands train and export."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from covid_xray.errors import BadManifest, InputRefused, UsageError
+from support.commands import SETTINGS, call, refused
+from support.datasets import CLASSES, draw_folders
+
+
+def test_export_again_gives_the_same_answers(evaluated_run: Path, drawn_data: Path, tmp_path: Path) -> None:
+    assert call("export", evaluated_run, "-o", tmp_path / "bundle").exit_code == 0
+    first, second = (
+        call("predict", drawn_data / "normal", "--bundle", bundle, "--json").stdout
+        for bundle in (evaluated_run / "bundle", tmp_path / "bundle")
+    )
+    for a, b in zip(first.splitlines(), second.splitlines(), strict=True):
+        assert json.loads(a)["probabilities"] == pytest.approx(json.loads(b)["probabilities"], abs=1e-4)
+    assert "finished run" in refused(InputRefused, "export", tmp_path)
+
+
+def test_train_refuses_what_cannot_be_trained_on(drawn_data: Path, trained_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    refused(BadManifest, "train", "--data", tmp_path / "empty", "-o", tmp_path / "r")
+    one = draw_folders(tmp_path / "one", each=5, classes=("covid",))
+    assert "at least 2 classes" in refused(BadManifest, "train", "--data", one, "-o", tmp_path / "r")
+    few = draw_folders(tmp_path / "few", each=2)
+    refused(InputRefused, "train", "--data", few, "-o", tmp_path / "r")
+    assert "--resume" in refused(UsageError, "train", "--data", drawn_data, "-o", trained_run, *SETTINGS)
+    assert "zooom" in refused(UsageError, "train", "--data", drawn_data, "-o", tmp_path / "r", "--set", "zooom=1")
+    assert not (tmp_path / "r").exists()
+
+
+def test_train_on_the_kaggle_layout(tmp_path: Path) -> None:
+    """`train.csv` with `Image,Label` in rows of any order, images in class folders beside it."""
+    root = draw_folders(tmp_path / "shai_dataset" / "train", each=8)
+    names = [(path.name, path.parent.name) for path in sorted(root.rglob("*.png"), key=lambda p: p.name[::-1])]
+    text = "Image,Label\n" + "".join(f"{name},{label}\n" for name, label in names)
+    (tmp_path / "shai_dataset" / "train.csv").write_text(text)
+    out = tmp_path / "run"
+    result = call(
+        "train",
+        "--data",
+        tmp_path / "shai_dataset" / "train.csv",
+        "--images",
+        root,
+        "-o",
+        out,
+        "--epochs",
+        1,
+        *SETTINGS,
+    )
+    assert result.exit_code == 0, (result.output, result.exception)
+    rows = list(csv.DictReader((out / "split.csv").read_text().splitlines()))
+    assert len(rows) == 24
+    assert all(Path(row["image"]).name.startswith(row["label"]) for row in rows)
+
+
+def test_given_parts_are_kept(tmp_path: Path) -> None:
+    for part, each, shift in (("train", 10, 0), ("val", 3, 10), ("test", 3, 13)):
+        root = draw_folders(tmp_path / "all", each=16)
+        for label in CLASSES:
+            for number in range(shift, shift + each):
+                target = tmp_path / "parts" / part / label / f"{label}-{number:02}.png"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (root / label / target.name).rename(target)
+    out = tmp_path / "run"
+    result = call("train", "--data", tmp_path / "parts", "-o", out, "--epochs", 1, *SETTINGS)
+    assert result.exit_code == 0, (result.output, result.exception)
+    rows = list(csv.DictReader((out / "split.csv").read_text().splitlines()))
+    assert all(row["image"].startswith(row["split"]) for row in rows)
+    assert len(rows) == 48
