@@ -16,7 +16,7 @@ CROSSVAL = {
 
 
 def test_pooled_figures_and_each_source() -> None:
-    interval = {"value": 0.7, "ci_low": 0.6, "ci_high": 0.8}
+    interval = {"value": 0.7, "ci_low": 0.6, "ci_high": 0.8, "n": 90}
     assert sources_left_out(CROSSVAL, ("covid", "normal")) == {
         "images": 100,
         "figures": {"macro_f1": interval},
