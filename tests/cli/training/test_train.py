@@ -28,7 +28,7 @@ def test_train_refuses_what_cannot_be_trained_on(drawn_data: Path, trained_run: 
     (tmp_path / "empty").mkdir()
     refused(BadManifest, "train", "--data", tmp_path / "empty", "-o", tmp_path / "r")
     one = draw_folders(tmp_path / "one", each=5, classes=("covid",))
-    assert "at least 2 classes" in refused(BadManifest, "train", "--data", one, "-o", tmp_path / "r")
+    assert "At least 2 are needed" in refused(BadManifest, "train", "--data", one, "-o", tmp_path / "r")
     few = draw_folders(tmp_path / "few", each=2)
     refused(InputRefused, "train", "--data", few, "-o", tmp_path / "r")
     assert "--resume" in refused(UsageError, "train", "--data", drawn_data, "-o", trained_run, *SETTINGS)
