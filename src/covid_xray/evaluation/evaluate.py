@@ -15,8 +15,8 @@ from covid_xray.evaluation.report.cases import Case, render_cases, render_sheet
 from covid_xray.evaluation.report.charts import charts, decision_charts
 from covid_xray.evaluation.report.checklist import assess, checklist_markdown
 from covid_xray.evaluation.report.figures import DARK, LIGHT, Chart, read_history, render
-from covid_xray.evaluation.report.html import model_card, report_html, sections
-from covid_xray.evaluation.report.markdown import report_markdown
+from covid_xray.evaluation.report.html import report_html, sections
+from covid_xray.evaluation.report.markdown import model_card, report_markdown
 from covid_xray.evaluation.report.pdf import report_pdf
 from covid_xray.evaluation.report.sections import RenderedChart
 from covid_xray.evaluation.schema import Metrics

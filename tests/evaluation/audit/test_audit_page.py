@@ -1,8 +1,6 @@
 """audit.md says the verdict first and hides nothing."""
 
-import pytest
-
-from covid_xray.evaluation.audit.audit_page import audit_page, format_interval
+from covid_xray.evaluation.audit.audit_page import audit_page
 from covid_xray.evaluation.audit.shortcut_verdict import judge_survival
 
 FIGURE = {"value": 0.812, "ci_low": 0.7604, "ci_high": 0.851}
@@ -55,8 +53,3 @@ def test_sources_left_out_and_baselines_stand_beside_it():
     assert "without lungs (the frame): macro-F1 0.812" in text
     assert "| a | 9 | too few |" in text
     assert "macro-F1 over all 60 images 0.812" in text
-
-
-@pytest.mark.parametrize(("figure", "words"), [(None, ""), ({"value": 0.5, "ci_low": None}, "0.500 (too few)")])
-def test_figures_without_an_interval(figure, words):
-    assert format_interval(figure) == words

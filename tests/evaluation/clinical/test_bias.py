@@ -7,7 +7,7 @@ import pandas as pd
 
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.evaluation.clinical.bias import measure_bias
-from covid_xray.evaluation.clinical.clinical_page import bias_parts
+from covid_xray.evaluation.clinical.clinical_page import bias_page
 
 CLASSES = ("covid", "normal", "virus")
 
@@ -42,7 +42,7 @@ def test_groups_and_repair_of_both_answers() -> None:
     assert sum(group["images"] for group in repaired["groups"].values()) == int(test.sum())
     assert repaired["each"]["gap"]["sensitivity"]["value"] < repaired["one"]["gap"]["sensitivity"]["value"]
     assert found["image"]["groups"]["sex"]["not_stated"] == int((manifest.table["sex"] == "").sum())
-    page = "\n".join(line for part in bias_parts(found) for line in part)
+    page = bias_page(found)
     assert "| age: 18 to 39 |" in page
     assert "under 50" in page
     assert "None" not in page
@@ -51,4 +51,4 @@ def test_groups_and_repair_of_both_answers() -> None:
 def test_without_the_class_nothing_is_said() -> None:
     manifest, p = drawn(90)
     assert measure_bias({"image": p}, manifest, manifest.table["image"].to_numpy(dtype=str), ("a", "b", "c")) is None
-    assert bias_parts(None) == []
+    assert bias_page(None).strip() == ""

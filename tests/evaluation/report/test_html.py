@@ -8,8 +8,9 @@ import numpy as np
 
 from covid_xray.evaluation.report import html
 from covid_xray.evaluation.report.cases import Case
-from covid_xray.evaluation.report.html import model_card, report_html, sections
-from covid_xray.evaluation.report.markdown import markdown
+from covid_xray.evaluation.report.html import report_html, sections
+from covid_xray.evaluation.report.markdown import model_card
+from covid_xray.evaluation.report.sections import markdown
 from support.reports import EVIL, Page, results
 
 __all__ = ["results"]

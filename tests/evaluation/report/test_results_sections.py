@@ -2,7 +2,8 @@
 
 from covid_xray.evaluation.measure import measure
 from covid_xray.evaluation.predictions import predict_manifest
-from covid_xray.evaluation.report.html import model_card, report_html, sections
+from covid_xray.evaluation.report.html import report_html, sections
+from covid_xray.evaluation.report.markdown import model_card
 from support.brightness import Brightness, Described, manifest
 from support.reports import BARE, Page, results
 

@@ -94,9 +94,10 @@ def _json(path: Path | None, command: str) -> dict[str, Any] | None:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    from covid_xray.evaluation.audit.audit_page import NO_LOCALISATION, format_interval
+    from covid_xray.evaluation.audit.audit_page import NO_LOCALISATION
     from covid_xray.evaluation.audit.shortcut_verdict import NAMES
     from covid_xray.evaluation.audit.shortcuts import HEADLINE
+    from covid_xray.evaluation.report.sections import format_interval
 
     for row in facts["conditions"]:
         figure = format_interval(row["figures"][HEADLINE])

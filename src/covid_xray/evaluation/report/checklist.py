@@ -12,8 +12,18 @@ from functools import cache
 
 from covid_xray.evaluation.report import checks, performance_checks
 from covid_xray.evaluation.report.checks import FAIL, PASS, TODO, Known
-from covid_xray.evaluation.report.markdown import markdown
-from covid_xray.evaluation.report.sections import TEMPLATES, Block, Cell, Facts, Fold, Section, Table, Text, cells
+from covid_xray.evaluation.report.sections import (
+    TEMPLATES,
+    Block,
+    Cell,
+    Facts,
+    Fold,
+    Section,
+    Table,
+    Text,
+    cells,
+    markdown,
+)
 
 SOURCES = {
     "CLAIM 2024": "Checklist for artificial intelligence in medical imaging, 2024 update (44 items).",

@@ -1,36 +1,21 @@
-"""Build `report.html`, one self-contained page, and the model card (Markdown).
+"""Build `report.html`, one self-contained page.
 
 The page loads nothing from outside and runs no script. Every value is escaped, because file names can be hostile.
 """
 
 import base64
-import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import jinja2
 from markupsafe import Markup
 
-from covid_xray.evaluation.measure import images
 from covid_xray.evaluation.report import evidence_sections, model_sections, results_sections, subgroup_section
 from covid_xray.evaluation.report.cases import Case
 from covid_xray.evaluation.report.checklist import assess, checklist_section
-from covid_xray.evaluation.report.markdown import markdown
-from covid_xray.evaluation.report.sections import (
-    TEMPLATES,
-    RenderedChart,
-    Section,
-    decimal,
-    kind,
-    percent,
-    span,
-    with_span,
-)
-from covid_xray.evaluation.report.summary_section import RESEARCH, limitations, summary
-from covid_xray.files import shown
+from covid_xray.evaluation.report.markdown import environment
+from covid_xray.evaluation.report.sections import TEMPLATES, Facts, RenderedChart, Section
+from covid_xray.evaluation.report.summary_section import RESEARCH, summary
 
 LISTED = 200  # rows of failed or quarantined files on the page; the rest is in the CSV files
-Facts = Mapping[str, Any]
 
 
 def sections(
@@ -81,8 +66,9 @@ def sections(
 
 def report_html(metrics: Facts, *, parts: Sequence[Section]) -> str:
     """Return the page from metrics.json and the result of `sections`."""
-    template = _environment(escape=True).get_template("report.html")
-    return template.render(
+    templates = environment(escape=True)
+    templates.filters["uri"] = data_uri
+    return templates.get_template("report.html").render(
         m=metrics,
         parts=parts,
         research=RESEARCH,
@@ -90,41 +76,6 @@ def report_html(metrics: Facts, *, parts: Sequence[Section]) -> str:
     )
 
 
-def model_card(metrics: Facts, *, facts: Facts) -> str:
-    """Return the model card (Mitchell and others 2019) as Markdown."""
-    template = _environment(escape=False).get_template("model_card.md")
-    text = template.render(m=metrics, facts=facts, cannot=limitations(metrics))
-    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
-
-
 def data_uri(data: bytes, kind: str) -> Markup:
     """Encode a picture as a `data:` address."""
     return Markup(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")  # base64 only  # noqa: S704  # nosec B704
-
-
-def _environment(*, escape: bool) -> jinja2.Environment:
-    environment = jinja2.Environment(  # see autoescape  # nosec B701
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=escape,  # noqa: S701 off for Markdown only, where the filter `md` does it
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=shown if escape is False else _safe,
-    )
-    environment.filters |= {
-        "pct": percent,
-        "num": decimal,
-        "span": span,
-        "md": markdown,
-        "uri": data_uri,
-        "images": images,
-        "kind": kind,
-        "figure": with_span,
-        "figure_name": subgroup_section.figure_name,
-    }
-    return environment
-
-
-def _safe(value: object) -> object:
-    return value if isinstance(value, Markup) or hasattr(value, "__html__") else shown(value)

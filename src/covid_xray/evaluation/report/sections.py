@@ -3,6 +3,7 @@
 Text is escaped where it is rendered, never before.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from covid_xray.evaluation.report.cases import Case
 from covid_xray.evaluation.report.figures import Chart
+from covid_xray.files import shown
 
 TEMPLATES = Path(__file__).parent / "templates"
 NBSP = "\N{NO-BREAK SPACE}"  # a number and its % stay on one line
@@ -160,12 +162,23 @@ def with_span(figure: Facts | None, *, as_percent: bool = False) -> str:
     return f"{value} ({ends})" if ends else value
 
 
+def format_interval(figure: Facts | None) -> str:
+    """Format a figure as `0.812 (0.760 to 0.851)`, or "" where there is none."""
+    return f"{decimal(figure['value'])} ({span(figure) or 'too few'})" if figure else ""
+
+
 def cell(figure: Facts | None, *, as_percent: bool = False, missing: str = NONE, mark: str = "") -> Cell:
     """Return a cell with a figure and its interval below it."""
     if not figure:
         return Cell(missing)
     value = percent(figure["value"]) if as_percent else decimal(figure["value"])
     return Cell(value, span(figure, as_percent=as_percent), mark)
+
+
+def markdown(value: object) -> str:
+    """Return one line with the markup characters of Markdown escaped."""
+    line = " ".join(shown(value).split())
+    return re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", line)
 
 
 def thousands(number: int) -> str:
