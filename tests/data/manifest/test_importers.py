@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from covid_xray.data.manifest.public_datasets import NAMES, import_source
+from covid_xray.data.manifest.public_datasets import dataset_names, import_source
 from covid_xray.errors import BadManifest
 
 
@@ -39,7 +39,7 @@ def test_paths_of_a_public_table_cannot_leave_the_folder(tmp_path):
     assert set(manifest.quarantine["code"]) == {"missing-file"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", dataset_names())
 def test_a_folder_of_something_else_is_refused(tmp_path, name):
     draw(tmp_path, "holiday/beach.png")
     with pytest.raises(BadManifest):

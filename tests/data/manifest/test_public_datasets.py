@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from covid_xray.data.manifest.licenses import allow_licenses, license_class
-from covid_xray.data.manifest.public_datasets import NAMES, SOURCES, import_source
+from covid_xray.data.manifest.public_datasets import dataset_names, import_source, public_datasets
 from covid_xray.errors import BadManifest, UsageError
 
 
@@ -250,7 +250,7 @@ def test_unknown_source_and_policy(tmp_path):
 
 def test_every_source_is_documented():
     page = (Path(__file__).parents[3] / "docs" / "how-to" / "public-datasets.md").read_text(encoding="utf-8")
-    for name in NAMES:
+    for name in dataset_names():
         assert f"`{name}`" in page
-    for source in SOURCES.values():
+    for source in public_datasets().values():
         assert source.home in page

@@ -8,26 +8,6 @@ import pandas as pd
 from covid_xray.data.manifest.importers import Record
 
 
-def same(*columns: str) -> dict[str, str]:
-    """Map columns that have our names."""
-    return {name: name for name in columns}
-
-
-COHEN_COLUMNS = {
-    **same("sex", "age", "survival", "temperature", "view", "modality"),
-    **{"patient_id": "patientid", "offset_days": "offset"},
-}
-FINDINGS = (
-    (r"covid", "covid"),
-    (r"no finding|^normal", "normal"),
-    (r"todo|^unknown|^$", ""),
-    (r"bacteri|strepto|staph|klebsiella|e\.? ?coli|legionella|mycoplasma|chlamydophila|nocardia|mrsa", "bacterial"),
-    (r"sars|mers|influenza|varicella|herpes|h1n1|viral|virus", "virus"),
-    (r".", "other"),
-)
-NIH_FINDINGS = ((r"no finding", "normal"), (r"pneumonia", "pneumonia"), (r".", "other"))
-
-
 def cxnet(record: Record) -> Record:
     """Add the marks in the file name (`280-.jpg`: no abnormality; `899p.jpg`: a child) and the PCR to the finding."""
     stem = PurePosixPath(record["image"]).stem
