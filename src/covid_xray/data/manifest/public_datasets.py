@@ -67,8 +67,8 @@ def import_source(
 
 
 def _source(name: str, about: dict[str, Any]) -> Source:
-    functions: dict[str, Any] = {"read": READERS[about["read"]]} if "read" in about else {}
-    functions |= {"prepare": getattr(quirks, about["prepare"])} if "prepare" in about else {}
+    found = {"read": READERS.get(about.get("read", "")), "prepare": getattr(quirks, about.get("prepare", ""), None)}
+    functions = {key: function for key, function in found.items() if function}
     lists = {key: tuple(about[key]) for key in ("tables", "skip") if key in about}
     labels = tuple((pattern, label) for pattern, label in about["labels"])
     keep = {column: KEPT[kept] for column, kept in about.get("keep", {}).items()}
