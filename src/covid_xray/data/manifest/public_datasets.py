@@ -67,9 +67,12 @@ def import_source(
 
 
 def _source(name: str, about: dict[str, Any]) -> Source:
-    found = {"read": READERS.get(about.get("read", "")), "prepare": getattr(quirks, about.get("prepare", ""), None)}
+    found: dict[str, Any] = {
+        "read": READERS.get(about.get("read", "")),
+        "prepare": getattr(quirks, about.get("prepare", ""), None),
+    }
     functions = {key: function for key, function in found.items() if function}
     lists = {key: tuple(about[key]) for key in ("tables", "skip") if key in about}
     labels = tuple((pattern, label) for pattern, label in about["labels"])
     keep = {column: KEPT[kept] for column, kept in about.get("keep", {}).items()}
-    return Source(name, **{**about, **lists, **functions, "labels": labels, "keep": keep})
+    return Source(name, **(about | lists | functions | {"labels": labels, "keep": keep}))
