@@ -56,7 +56,7 @@ def test_images(data: Path) -> pd.DataFrame:
     manifest = selection.read(data / "cxr", duplicates=COPIES, show=False, check=False)
     files = mask_files(manifest.table["image"].tolist(), data / "cxr" / "masks")
     reviewed = mask_files(manifest.table["image"].tolist(), data / "more" / "masks")
-    masked = selection.checked(manifest.take(sorted({**files, **reviewed})))
+    masked = selection.check_rows(manifest.take(sorted({**files, **reviewed})))
     part = held_out(masked, share=0.2, seed=0, test_only=forbids_derivatives(masked)).reindex(masked.table["image"])
     counts = masked.table["label"][(part == "train").to_numpy()].value_counts().to_dict()
     if counts != read_network(BUNDLE).facts["training_data"]["images"]["train"]:

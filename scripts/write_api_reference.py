@@ -91,7 +91,7 @@ def main() -> int:
         PAGE.write_text(page(), encoding="utf-8")
         return 0
     if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
-        print(f"expected {PAGE.name} to say what OpenAPI says. Received: an older page; run `make docs`")
+        print(f"{PAGE.name} is older than the API. Run `make docs`.")
         return 1
     return 0
 

@@ -61,7 +61,7 @@ def main() -> int:
         PAGE.write_text(page(), encoding="utf-8")
         return 0
     if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
-        print(f"expected {PAGE.name} to say what the commands say. Received: an older page; run `make docs`")
+        print(f"{PAGE.name} is older than the commands. Run `make docs`.")
         return 1
     return 0
 

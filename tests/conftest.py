@@ -68,7 +68,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["skipped"] = SKIPPED
     elif os.environ.get("COVID_XRAY_CI") and SKIPPED:
-        print("\nexpected no test to skip here. Received:", *SKIPPED, sep="\n")
+        print("\nTests were skipped that must run here:", *SKIPPED, sep="\n")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -38,16 +38,17 @@ def test_what_is_written_reads_as_the_same() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("epoch=3", "epoch: expected one of model, "),
+        ("epoch=3", "No such setting: epoch=3. The settings are model, "),
         ("epochs=0", "epochs"),
-        ("epochs=many", "Received: 'many'"),
+        ("epochs=many", "Not a valid setting: epochs=many"),
+        ("lungs=''", "lungs"),
         ("augmentation.zooom=1", "augmentation.zooom"),
-        ("epochs", "expected key=value"),
+        ("epochs", "Not a setting: epochs. Write key=value"),
         ("epochs.x=1", "epochs"),
         ("precision=float8", "precision"),
     ],
 )
-def test_a_wrong_setting_says_what_was_expected(override: str, message: str) -> None:
+def test_a_wrong_setting_is_named_with_what_is_accepted(override: str, message: str) -> None:
     with pytest.raises(UsageError, match=message.replace("(", r"\(")) as error:
         load(Training, overrides=[override])
     assert error.value.exit_code == 2
@@ -56,12 +57,12 @@ def test_a_wrong_setting_says_what_was_expected(override: str, message: str) -> 
 @pytest.mark.parametrize("content", ["- a\n- b\n", "a: [", "\x00"])
 def test_a_file_that_is_no_settings_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "c.yaml").write_text(content)
-    with pytest.raises(UsageError, match="expected"):
+    with pytest.raises(UsageError, match=r"c\.yaml"):
         load(Training, file=tmp_path / "c.yaml")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not exist"):
+    with pytest.raises(UsageError, match="No such file"):
         load(Training, file=tmp_path / "c.yaml")
 
 

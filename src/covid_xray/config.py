@@ -1,12 +1,12 @@
-"""Settings: frozen, checked, read from YAML or TOML plus `key=value` overrides; an unknown key is an error.
+"""Define the settings of each program as one frozen object, and load them from YAML or TOML plus overrides.
 
-Comes in: a file and overrides. Goes out: one frozen object per program, written beside every result.
+An unknown key is an error. The resolved settings are written beside every result.
 """
 
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
 import yaml
@@ -14,22 +14,22 @@ import yaml
 from covid_xray.errors import UsageError
 from covid_xray.limits import Limits
 
-__all__ = [
-    "Appearance",
-    "Augmentation",
-    "Limits",
-    "Serving",
-    "Settings",
-    "Training",
-    "load",
-    "to_yaml",
-]  # Limits: for all who look here
+__all__ = ["Appearance", "Augmentation", "Limits", "LungTraining", "Serving", "Settings", "Training", "load", "to_yaml"]
 
 S = TypeVar("S", bound="Settings")
 
 
+def _not_empty(value: object) -> object:
+    if value == "":
+        raise ValueError('Give a file or folder; "." means the current folder')
+    return value
+
+
+NamedPath = Annotated[Path, pydantic.BeforeValidator(_not_empty)]  # an empty path would mean the current folder
+
+
 class Settings(pydantic.BaseModel):
-    """What all settings share: frozen, and strict about names."""
+    """Base class of all settings: frozen, and strict about names."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
@@ -37,7 +37,7 @@ class Settings(pydantic.BaseModel):
 class Augmentation(Settings):
     """Random changes to training images only, drawn anew for each image and epoch; each value is a largest amount.
 
-    `horizontal_flip` is off, because the heart has a side: a mirrored chest is another anatomy (situs inversus).
+    `horizontal_flip` is off, since a mirrored chest is another anatomy (situs inversus).
     """
 
     rotation: float = pydantic.Field(7.0, ge=0, le=180)  # degrees
@@ -69,7 +69,7 @@ class Training(Settings):
     """One training run: the original network and recipe by default."""
 
     model: str = "vgg"
-    # classes: tell the labels apart; within_source: rank ill above well inside each source (`training.within_source`)
+    # classes: predict the label; within_source: rank ill above well inside each source (`training.within_source`)
     objective: Literal["classes", "within_source"] = "classes"
     # The next four with objective=within_source: the label of the healthy; labels that are ill, but never answered;
     # the share of the healthy of any source that may pass as ill; how firmly healthy scores of all sources are aligned.
@@ -79,12 +79,12 @@ class Training(Settings):
     alignment: float = pydantic.Field(0.3, ge=0)
     init: str | None = None  # begin from a bundle: default (the one that ships), or the folder of a bundle or run
     # begin from the mean of the weights of these finished runs of the same network; epochs=0 keeps it as it is
-    average_of: tuple[Path, ...] = ()
+    average_of: tuple[NamedPath, ...] = ()
     weights: Literal["imagenet"] | None = None  # for efficientnet_lite0 and keras.applications networks
     train_from: str = ""  # efficientnet_lite0: layers before the first one of this prefix, such as block12, stay as is
     image_size: int = pydantic.Field(224, ge=32, le=1024)  # rows and columns of the network's input
     crop: Literal["none", "lungs", "lungs-only"] = "none"  # lungs: with a margin; lungs-only: equalised, black around
-    lungs: Path | None = None  # folder of a lung network: a run of train-lungs, a training run, or a bundle
+    lungs: NamedPath | None = None  # folder of a lung network: a run of train-lungs, a training run, or a bundle
     crop_margin: float | None = pydantic.Field(None, ge=0, le=1)  # share of the lungs' size; null: the network's own
     storage: Literal["float32", "float16"] = "float32"  # of the exported weights; the arithmetic is float32
     blocks: tuple[int, ...] = (32, 64, 128, 256)  # vgg: filters of each block
@@ -129,29 +129,32 @@ class Training(Settings):
     @pydantic.model_validator(mode="after")
     def _something_is_trained(self) -> "Training":
         if not self.epochs and not self.probe and self.init is None and not self.average_of:
-            raise ValueError("nothing would be trained: give epochs of 1 or more, a probe, init or average_of")
+            raise ValueError("Nothing would be trained. Give epochs of 1 or more, a probe, init or average_of.")
         if self.average_of and self.init is not None:
-            raise ValueError("init and average_of exclude each other: both say where the network begins")
+            raise ValueError("init and average_of exclude each other. Give one of them.")
         if self.init is not None and self.weights is not None:
-            raise ValueError(f"expected weights=null with init, which brings its own. Received: weights={self.weights}")
+            raise ValueError("weights and init exclude each other: a bundle has its own weights. Leave weights out.")
         return self
 
 
-# What a run that is resumed may change; all else makes it another run. Of `lungs` and `init` the network counts.
+# Settings that a resumed run may change; any other change makes it another run. `lungs` and `init` are compared by
+# the network that they name.
 FREE = frozenset({"epochs", "decode_workers", "devices", "calibration_fraction", "lungs", "init", "average_of"})
 
 
 class Serving(Settings):
-    """One server: where it listens, what it keeps and for how long, how patient it is."""
+    """Settings of the server: address, storage, retention and timeouts."""
 
     host: str = "127.0.0.1"  # any other than a loopback address needs a user or a token
     port: int = pydantic.Field(8000, ge=0, le=65535)  # 0: any free one
-    store: Path = Path("~/.local/share/covid-xray")  # folder of the images and, without `database`, of the SQLite file
+    store: NamedPath = Path(
+        "~/.local/share/covid-xray"
+    )  # folder of the images and, without `database`, of the SQLite file
     database: str | None = None  # URL such as postgresql+psycopg://user@host/name
     token: pydantic.SecretStr | None = None  # a bearer token with all rights, for programs
     public_url: str | None = None  # what the browser shows, when a proxy stands before the server
-    certificate: Path | None = None  # PEM: HTTPS without a proxy
-    key: Path | None = None  # PEM
+    certificate: NamedPath | None = None  # PEM: HTTPS without a proxy
+    key: NamedPath | None = None  # PEM
     retention_hours: float = pydantic.Field(720.0, ge=0)  # studies older than this are deleted; 0 keeps them
     quota_bytes: int = pydantic.Field(20 << 30, ge=1 << 20)  # of images
     session_hours: float = pydantic.Field(12.0, gt=0, le=720)
@@ -177,7 +180,7 @@ class LungTraining(Settings):
 
 
 def load(kind: type[S], *, file: Path | None = None, overrides: Iterable[str] = ()) -> S:
-    """Settings of `kind` from a YAML or TOML `file`, then `key=value` overrides (nested: `augmentation.zoom=0`).
+    """Load settings of `kind` from a YAML or TOML `file`, then `key=value` overrides (nested: `augmentation.zoom=0`).
 
     Raises:
         UsageError: an unknown key, a value of the wrong type or range, an unreadable file.
@@ -192,32 +195,32 @@ def load(kind: type[S], *, file: Path | None = None, overrides: Iterable[str] = 
 
 
 def to_yaml(settings: Settings) -> str:
-    """The settings as YAML, every key with its value, in the order of the class."""
+    """Write the settings as YAML, every key with its value, in the order of the class."""
     return str(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
 
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        raise UsageError(f"expected a settings file. Received: {file}, which does not exist")
+        raise UsageError(f"No such file: {file}. Give a settings file in YAML or TOML.")
     try:
         text = file.read_text(encoding="utf-8")
         values = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
     except (ValueError, yaml.YAMLError):
-        raise UsageError(f"expected {file} to be YAML or TOML in UTF-8. Received: text that is neither") from None
+        raise UsageError(f"{file} is not valid YAML or TOML in UTF-8.") from None
     if not isinstance(values or {}, dict):
-        raise UsageError(f"expected {file} to hold keys and values. Received: a {type(values).__name__}")
+        raise UsageError(f"{file} has no settings: it holds a {type(values).__name__}. Write one `key: value` a line.")
     return dict(values or {})
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise UsageError(f"expected key=value. Received: {override!r}")
+        raise UsageError(f"Not a setting: {override}. Write key=value.")
     *parents, last = key.strip().split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise UsageError(f"expected {parent!r} to be a group of settings. Received: {override!r}")
+            raise UsageError(f"Not a setting: {override}. {parent} is no group of settings.")
     try:
         values[last] = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -229,7 +232,11 @@ def _explain(kind: type[Settings], error: pydantic.ValidationError) -> str:
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{key}: expected one of {', '.join(kind.model_fields)}. Received: {key}={problem['input']!r}")
-        else:
-            lines.append(f"{key}: {problem['msg']}. Received: {problem['input']!r}")
+            known = "" if "." in key else f" The settings are {', '.join(kind.model_fields)}."
+            lines.append(f"No such setting: {key}={problem['input']}.{known}")
+        elif key:
+            reason = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"Not a valid setting: {key}={problem['input']}. {reason}.")
+        else:  # of several settings together
+            lines.append(problem["msg"].removeprefix("Value error, "))
     return "\n".join(lines)

@@ -97,7 +97,8 @@ def test_a_full_disk_is_a_line_and_no_traceback(
         (["predict"], 2, "paths"),
         (["nonsense"], 2, "nonsense"),
         (["predict", "x.png", "--bundle", "nowhere"], 3, "covid-xray train"),
-        (["predict", "x.png", "--json", "--csv"], 2, "expected --json or --csv"),
+        (["predict", "x.png", "--json", "--csv"], 2, "--json and --csv exclude each other"),
+        (["predict", ""], 2, "An empty path was given"),
         (["--version"], 0, ""),
     ],
 )

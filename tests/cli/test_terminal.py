@@ -21,13 +21,13 @@ def test_nothing_failed_ends_well() -> None:
 def test_some_failures_are_partly_done_and_all_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(PartlyDone, match="2 of 3"):
         terminal.finish(FAILURES, 3)
-    with pytest.raises(InputRefused, match="2 that cannot"):
+    with pytest.raises(InputRefused, match="None of the 2 images"):
         terminal.finish(FAILURES, 2)
 
 
 def test_each_failure_is_one_line_with_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
-    monkeypatch.setattr(terminal.Terminal, "print", lambda _, text, **options: lines.append(text))
+    monkeypatch.setattr(terminal.Terminal, "line", lambda _, text: lines.append(text))
     terminal.print_failures(FAILURES)
     assert lines == ["a\\n.png: expected an image (not-an-image)", "[red]b.png: expected bytes (empty)"]
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from covid_xray.bundle.bundle import load_bundle
-from covid_xray.cli.services.score import Lines, duration, told
+from covid_xray.cli.services.score import ProgressLog, describe_progress, format_duration
 from covid_xray.cluster import partition_scorer
 from covid_xray.cluster.partition_scorer import PartitionScorer, ScoringSetup
 from covid_xray.cluster.plan import Partition, Plan
@@ -153,9 +153,9 @@ def test_the_command_from_folder_to_rows(bundle: Path, tmp_path: Path, capfdbina
 def test_the_command_refuses_what_does_not_go_together(bundle: Path, tmp_path: Path, capfdbinary) -> None:
     common = ("score", tmp_path, "-o", tmp_path / "out", "--bundle", bundle)
     for options, words in {
-        ("--engine", "spark"): b"local or ray",
+        ("--engine", "spark"): b"'spark' is not one of",
         ("--address", "auto"): b"--engine ray",
-        ("--precision", "bfloat16"): b"float32 or int8",
+        ("--precision", "bfloat16"): b"'bfloat16' is not one",
         ("--engine", "ray", "--address", "nowhere"): b"HOST:PORT",
     }.items():
         ran = run(capfdbinary, *common, *options)
@@ -167,13 +167,13 @@ def test_progress_in_words() -> None:
     plan = Plan("s", None, "s", "folder", "m", "float32", False, 4, 2000, 0, 0, {}, 0)
     state = RunState(plan, rows=1000, rows_before=500, work_done=1000, work_before=500, seconds=10.0)
     state.failed["empty"] = 3
-    assert told(state) == "1,000 of 2,000 inputs, 50.0 a second, 20 s left, 3 failed"
-    assert [duration(s) for s in (40, 600, 20_000, 200_000)] == ["40 s", "10 min", "5.6 h", "2.3 days"]
+    assert describe_progress(state) == "1,000 of 2,000 inputs, 50.0 a second, 20 s left, 3 failed"
+    assert [format_duration(s) for s in (40, 600, 20_000, 200_000)] == ["40 s", "10 min", "5.6 h", "2.3 days"]
 
 
 def test_a_log_gets_a_line_every_half_minute(capfd: pytest.CaptureFixture[str]) -> None:
     times = iter([0.0, 10.0, 31.0, 31.0, 50.0])
-    lines = Lines(now=lambda: next(times))
+    lines = ProgressLog(now=lambda: next(times))
     plan = Plan("s", None, "s", "folder", "m", "float32", False, 4, 2000, 0, 0, {}, 0)
     for _ in range(3):
         lines(RunState(plan, rows=10, work_done=10, seconds=1.0))

@@ -155,7 +155,8 @@ def test_without_or_with_too_few_calibration_images_the_bundle_says_so(
     assert (bundle.temperature, bundle.facts["conformal"]) == (1.0, None)
     said = json.loads((tmp_path / "r" / "manifest.json").read_text())["calibrated"]
     assert "Give at least 20" in said
-    assert "to calibrate on: 3." in said and "; no gate was stored" in said
+    assert "to calibrate on: 3." in said
+    assert "; no gate was stored" in said
 
 
 def test_a_run_begun_before_there_was_a_setting_can_be_resumed(

@@ -1,7 +1,7 @@
-"""The command `covid-xray`: each command parses, calls one function and prints. Heavy imports stay inside it.
+"""Run the command `covid-xray`, and turn the exceptions of `errors.py` into messages and exit codes.
 
-`app` (made in `commands.py`) is the typer application; `main` runs it and turns the exception tree into messages and
-exit codes.
+`app` (made in `commands.py`) is the typer application. Each command parses, calls one function and prints; heavy
+imports stay inside it.
 """
 
 import sys
@@ -25,7 +25,8 @@ def __getattr__(name: str) -> Any:
 def main() -> None:
     """Run the command line; exit codes: 0 ok, 2 usage, 3 input refused, 4 partly done, 1 anything else."""
     try:
-        job = predict_args.plain_job(sys.argv[1:])
+        predict_args.refuse_empty(sys.argv[1:])
+        job = predict_args.parse_plain(sys.argv[1:])
         if job:
             predict_launch.predict(job)
         else:
@@ -37,10 +38,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:  # a full disk, a folder without permission; what was there before is intact
         where = f": {error.filename}" if error.filename else ""
-        print(
-            f"covid-xray: expected files that can be read and written. Received: {error.strerror}{where}",
-            file=sys.stderr,
-        )
+        print(f"covid-xray: A file cannot be read or written: {error.strerror}{where}.", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("covid-xray: stopped", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The typer application: one file for each group of commands, each of which registers its own."""
+"""Build the typer application from the command modules."""
 
 from typing import Annotated
 

@@ -1,16 +1,34 @@
-"""Options that commands share, and the terminal of `cli.terminal` under the name that they know it by."""
+"""Define options that several commands share, and import the terminal for them."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from covid_xray.cli.terminal import bar, err, out, stages
 
-__all__ = ["BundleFolder", "Data", "Images", "bar", "err", "out", "stages"]
+__all__ = ["BundleFolder", "Data", "Engine", "Images", "LogLevel", "bar", "err", "out", "resumable", "stages"]
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of class folders, or a CSV with image and label.")]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder of the images that a CSV names.")]
 BundleFolder = Annotated[
     Path | None, typer.Option("--bundle", help="Folder of the bundle; default: the one shipped with the package.")
 ]
+Engine = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="local: this machine; ray: a cluster, several at a time.")
+]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"], typer.Option("--log-level", help="debug, info, warning or error.")
+]
+
+
+@contextlib.contextmanager
+def resumable(kept: str = "every finished epoch") -> Iterator[None]:
+    """Turn Ctrl-C into exit code 130 and a line about what is kept and how to continue."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.line(f"Stopped; {kept} is kept. To continue, run the same command with --resume.")
+        raise typer.Exit(130) from None

@@ -1,4 +1,4 @@
-"""The command `demo`: draws phantoms and runs the main job on them from index to heat maps, as a user would.
+"""Define the command `demo`: draw phantoms and run everything on them, from index to heat maps.
 
 Every step is what its own command does; the demo only chooses small settings, so that it ends in minutes on two cores.
 """
@@ -52,7 +52,7 @@ def demo(
     """Draw synthetic radiographs and run the main job on them, end to end."""
     from covid_xray.config import Training
 
-    _fresh(output)
+    _prepare_folder(output)
     data, run = output / "data", output / "run"
     manifest = _deduplicated(_index(data, patients=patients, seed=seed), output / "duplicates.csv")
     settings = Training(**{**SETTINGS, "epochs": epochs, "seed": seed})
@@ -61,17 +61,15 @@ def demo(
     from covid_xray.cli.evaluation.evaluate import Study, run_study
 
     metrics = run_study(Study(run=run, part="test", banner=BANNER), manifest)
-    chosen = _answer(manifest, run, bundle, output)
-    _closing(metrics, run, output, chosen)
+    chosen = _predict(manifest, run, bundle, output)
+    _print_summary(metrics, run, output, chosen)
 
 
-def _fresh(output: Path) -> None:
-    """An empty folder; only one that an earlier demo made is emptied."""
+def _prepare_folder(output: Path) -> None:
+    """Make an empty folder; only one that an earlier demo made is emptied."""
     if output.exists() and any(output.iterdir()):
         if not (output / MARKER).is_file():
-            raise UsageError(
-                f"expected a new folder, or one that a demo made. Received: {output}, which holds other files"
-            )
+            raise UsageError(f"{output} holds files that are not of a demo. Name a new folder with -o.")
         shutil.rmtree(output)
     output.mkdir(parents=True, exist_ok=True)
     (output / MARKER).touch()
@@ -87,23 +85,22 @@ def _index(data: Path, *, patients: int, seed: int) -> "Manifest":
     _step(1, "draw phantoms: three hospitals; PNG, JPEG and DICOM; some copies and some broken files on purpose")
     with bar("draw") as progress:
         summary = draw_dataset(data, patients=patients, seed=seed, progress=progress)
-    err.print(
+    err.line(
         f"drew {summary.files} files of {summary.patients} patients: {summary.good} good ones, "
-        f"{summary.copies} copies, {summary.recompressed} re-compressed copies, {summary.broken} broken files",
-        highlight=False,
+        f"{summary.copies} copies, {summary.recompressed} re-compressed copies, {summary.broken} broken files"
     )
     _step(2, "index: every file ends in the manifest, or in quarantine with a reason")
     manifest = selection.read(data)
     if manifest.found != summary.files or len(manifest.quarantine) != summary.broken:
         raise CovidXrayError(
-            f"expected {summary.files} files found, {summary.broken} of them refused. "
-            f"Received: {manifest.found} found, {len(manifest.quarantine)} refused"
+            f"The index is wrong: it found {manifest.found} files and refused {len(manifest.quarantine)} of "
+            f"{summary.files} drawn files with {summary.broken} broken ones."
         )
     return manifest
 
 
 def _deduplicated(manifest: "Manifest", table: Path) -> "Manifest":
-    """The manifest with copies of one radiograph joined, so that no copy lands on the other side of the split."""
+    """Join copies of one radiograph, so that they land in one part of the split."""
     from covid_xray.data.duplicates.duplicates import find_duplicates, write_duplicates
     from covid_xray.data.split.groups import with_duplicates
 
@@ -115,9 +112,7 @@ def _deduplicated(manifest: "Manifest", table: Path) -> "Manifest":
         )
     write_duplicates(found, table)
     groups = found["group"].nunique()
-    err.print(
-        f"{len(found)} images show {groups} radiographs (two exposures of a phantom count as one)", highlight=False
-    )
+    err.line(f"{len(found)} images show {groups} radiographs (two exposures of a phantom count as one)")
     return with_duplicates(manifest, found)
 
 
@@ -132,8 +127,8 @@ def _train(manifest: "Manifest", run: Path, settings: "Training") -> Path:
         return train(manifest, split, settings=settings, out=run, progress=progress)
 
 
-def _answer(manifest: "Manifest", run: Path, bundle: Path, output: Path) -> list[str]:
-    """Predict and explain some test images from their files, and write a submission."""
+def _predict(manifest: "Manifest", run: Path, bundle: Path, output: Path) -> list[str]:
+    """Classify and explain some test images from their files, and write a submission."""
     from covid_xray.cli.inference import predict
     from covid_xray.data.split.split import read_split
 
@@ -155,11 +150,11 @@ def _unlabelled(images: list[str], folder: Path) -> Path:
     return folder
 
 
-def _closing(metrics: dict, run: Path, output: Path, chosen: list[str]) -> None:  # type: ignore[type-arg]
+def _print_summary(metrics: dict[str, Any], run: Path, output: Path, chosen: list[str]) -> None:
     from covid_xray.cli.evaluation.evaluate import show
 
-    out.print(f"\nmacro-F1 on phantoms: {show(metrics['figures']['macro_f1'])}", highlight=False)
+    out.line(f"\nmacro-F1 on phantoms: {show(metrics['figures']['macro_f1'])}")
     out.print(f"[red]{BANNER}[/]", highlight=False)
-    out.print(f"report:     {(run / 'report.html').resolve()}", highlight=False, soft_wrap=True)
-    out.print(f"heat maps:  {(output / 'predict' / 'heatmaps').resolve()} ({len(chosen)} images)", soft_wrap=True)
-    out.print(f"bundle:     {(run / 'bundle').resolve()}", highlight=False, soft_wrap=True)
+    out.line(f"report:     {(run / 'report.html').resolve()}")
+    out.line(f"heat maps:  {(output / 'predict' / 'heatmaps').resolve()} ({len(chosen)} images)")
+    out.line(f"bundle:     {(run / 'bundle').resolve()}")

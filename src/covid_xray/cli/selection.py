@@ -1,4 +1,4 @@
-"""Options that choose what of a data set is used, and the reading behind them: shared by all commands with --data."""
+"""Define the options that select images of a data set, and read the data set with them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +22,7 @@ Where = Annotated[
     list[str] | None, typer.Option("--where", help="Keep rows with column=value[,value] or column!=value; repeatable.")
 ]
 Duplicates = Annotated[
-    Path | None, typer.Option("--duplicates", help="duplicates.csv: keep copies of a radiograph on one side.")
+    Path | None, typer.Option("--duplicates", help="duplicates.csv: keep copies of a radiograph in one part.")
 ]
 
 
@@ -36,9 +36,9 @@ def read(
     show: bool = True,
     check: bool = True,
 ) -> "Manifest":
-    """The manifest of `data` after the filters, every file checked; its summary is printed on stderr.
+    """Read the manifest of `data`, check every file, apply the filters and print a summary on stderr.
 
-    Without `check` no file is opened: for commands that need a part only, and have `checked` look at that.
+    Without `check` no file is opened: for commands that need only a part, and check it later with `check_rows`.
     """
     from covid_xray.data.manifest.manifest import read_manifest, select, summary
 
@@ -47,14 +47,17 @@ def read(
     if labels or where:
         manifest = select(manifest, labels=labels, where=where or ())
     if duplicates:
-        manifest = _joined(manifest, duplicates)
+        from covid_xray.data.manifest.tables import read_table
+        from covid_xray.data.split.groups import with_duplicates
+
+        manifest = with_duplicates(manifest, read_table(duplicates, required=("group", "image")))
     if show:
-        err.print(summary(manifest), highlight=False, markup=False, soft_wrap=True)
+        err.line(summary(manifest))
     return manifest
 
 
-def checked(manifest: "Manifest") -> "Manifest":
-    """The rows whose files decode and are those that the table was written for, with hashes and facts of the files."""
+def check_rows(manifest: "Manifest") -> "Manifest":
+    """Keep the rows whose files decode and match the table; add hashes and facts of the files."""
     import dataclasses
 
     import pandas as pd
@@ -67,10 +70,3 @@ def checked(manifest: "Manifest") -> "Manifest":
         table, refused = check_files(manifest.table, manifest.root, limits=Limits(), progress=progress)
     quarantine = pd.concat([manifest.quarantine, quarantine_table(refused)], ignore_index=True)
     return dataclasses.replace(manifest, table=table.reset_index(drop=True), quarantine=quarantine)
-
-
-def _joined(manifest: "Manifest", path: Path) -> "Manifest":
-    from covid_xray.data.manifest.tables import read_table
-    from covid_xray.data.split.groups import with_duplicates
-
-    return with_duplicates(manifest, read_table(path, required=("group", "image")))

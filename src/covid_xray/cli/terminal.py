@@ -1,4 +1,4 @@
-"""What all commands share on the terminal: tables on stdout; progress bars, failures and messages on stderr.
+"""Print tables on stdout, and progress bars, failures and messages on stderr.
 
 Nothing here imports typer or rich before something is printed, so that `predict` need not wait for them.
 """
@@ -25,14 +25,18 @@ class Terminal:
 
     @functools.cached_property
     def console(self) -> "Console":
-        """The console itself."""
+        """Make the console."""
         from rich.console import Console
 
         return Console(stderr=self._stderr)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """`rich.console.Console.print`."""
+        """Print as `rich.console.Console.print` does."""
         self.console.print(*objects, **options)
+
+    def line(self, text: str) -> None:
+        """Print one text as it is: without markup, colours, emoji codes or line breaks of our own."""
+        self.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 out = Terminal()
@@ -41,7 +45,7 @@ err = Terminal(stderr=True)
 
 @contextlib.contextmanager
 def bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr; yields a function of (done, total)."""
+    """Show a progress bar on stderr; yield a function of (done, total)."""
     with _progress() as progress:
         task = progress.add_task(label, total=None, note="")
         yield lambda done, total: progress.update(task, completed=done, total=total)
@@ -49,7 +53,7 @@ def bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextlib.contextmanager
 def stages() -> Iterator[Callable[[str, int, int, str], None]]:
-    """A progress bar for work in stages; yields a function of (stage, done, total, note).
+    """Show a progress bar for work in stages; yield a function of (stage, done, total, note).
 
     A finished stage leaves one line with its note, so that a log file of the run reads well too.
     """
@@ -84,22 +88,21 @@ def _progress() -> "Progress":
 
 
 def readable(name: str) -> str:
-    """A file name as it can be shown: control characters and bytes that are no UTF-8 as escapes."""
+    """Make a file name printable: control characters and bytes that are not UTF-8 become escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
 
 
 def print_failures(failures: "list[Failure]") -> None:
-    """Name each failed image with its reason on stderr."""
+    """Print each failed image with its reason on stderr."""
     for failure in failures:
-        text = f"{readable(failure.image)}: {failure.message} ({failure.code})"
-        err.print(text, highlight=False, markup=False, soft_wrap=True)
+        err.line(f"{readable(failure.image)}: {failure.message} ({failure.code})")
 
 
 def finish(failures: "list[Failure]", total: int) -> None:
-    """End a command over many images: name the failures and choose the exit code (0, 3 none answered, 4 some)."""
+    """End a command over many images: print the failures and choose the exit code (0, 3 if all failed, 4 if some)."""
     if not failures:
         return
     print_failures(failures)
     if len(failures) == total:
-        raise InputRefused(f"expected at least one image that can be answered. Received: {total} that cannot")
-    raise PartlyDone(f"{len(failures)} of {total} images got no answer; each is named above")
+        raise InputRefused(f"None of the {total} images could be classified; the reason of each is above.")
+    raise PartlyDone(f"{len(failures)} of {total} images could not be classified; each is named above.")

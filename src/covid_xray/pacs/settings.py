@@ -7,7 +7,7 @@ from typing import Literal
 
 import pydantic
 
-from covid_xray.config import Serving, Settings
+from covid_xray.config import NamedPath, Serving, Settings
 from covid_xray.errors import UsageError
 
 Kind = Literal["sc", "sr", "seg", "gsps"]
@@ -25,7 +25,7 @@ class Peer(Settings):
     user: str | None = None  # of DICOMweb
     password_env: str | None = None  # name of the environment variable with the password
     token_env: str | None = None  # name of the environment variable with a bearer token
-    authority: Path | None = None  # PEM file of its certificate authority, where the system does not know it
+    authority: NamedPath | None = None  # PEM file of its certificate authority, where the system does not know it
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Peer":
@@ -51,7 +51,7 @@ class Peer(Settings):
 class Pacs(Settings):
     """Settings of one DICOM node."""
 
-    store: Path = Serving.model_fields["store"].default  # shared with `covid-xray serve`, whose worklist shows all
+    store: NamedPath = Serving.model_fields["store"].default  # shared with `covid-xray serve`, whose worklist shows all
     database: str | None = None  # URL, as for `covid-xray serve`
     retention_hours: float = pydantic.Field(720.0, ge=0)  # after which studies are deleted; 0 keeps them
     quota_bytes: int = pydantic.Field(20 << 30, ge=1 << 20)  # for stored images

@@ -47,12 +47,14 @@ def test_evaluate_chooses_parts_by_name(evaluated_run: Path, drawn_data: Path, t
     }
     rows = csv.DictReader((tmp_path / "val" / "predictions.csv").read_text().splitlines())
     assert {row["image"] for row in rows} == val
-    assert "none in" in refused(UsageError, "evaluate", evaluated_run, "--data", drawn_data, "--part", "calibration")
+    assert "No images of the calibration part" in refused(
+        UsageError, "evaluate", evaluated_run, "--data", drawn_data, "--part", "calibration"
+    )
 
 
 def test_evaluate_refuses_a_mixed_set_and_foreign_labels(evaluated_run: Path, drawn_data: Path, tmp_path: Path) -> None:
     mixed = draw_folders(tmp_path / "mixed", each=30)
-    assert "say which part" in refused(InputRefused, "evaluate", evaluated_run, "--data", mixed)
+    assert "--part" in refused(InputRefused, "evaluate", evaluated_run, "--data", mixed)
     (mixed / "normal").rename(mixed / "bacterial")
     assert "bacterial" in refused(InputRefused, "evaluate", evaluated_run / "bundle", "--data", mixed)
 

@@ -33,6 +33,6 @@ def test_explain_draws_every_class(evaluated_run: Path, drawn_data: Path, tmp_pa
     result = call("explain", image, "-o", tmp_path, "--bundle", evaluated_run / "bundle", "--all-classes")
     assert result.exit_code == 0, result.output
     assert sorted(p.name.rsplit("-", 1)[1] for p in tmp_path.iterdir()) == ["covid.png", "normal.png", "virus.png"]
-    assert "expected a class of" in refused(
+    assert "No such class: flu" in refused(
         UsageError, "explain", image, "-o", tmp_path, "--bundle", evaluated_run / "bundle", "--class", "flu"
     )

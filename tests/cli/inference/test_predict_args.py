@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from covid_xray.cli import app
 from covid_xray.cli.inference import predict_args, predict_launch
-from covid_xray.cli.inference.predict_args import Job, plain_job
+from covid_xray.cli.inference.predict_args import PredictRequest, parse_plain
 from support.bundles import grey, make_bundle
+from support.commands import run
 from support.drawing import png
 
 PLAIN = [
@@ -43,8 +44,8 @@ FOR_TYPER = [
 ]
 
 
-def through_typer(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Job:
-    jobs: list[Job] = []
+def through_typer(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> PredictRequest:
+    jobs: list[PredictRequest] = []
     monkeypatch.setattr(predict_launch, "predict", jobs.append)
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
@@ -54,7 +55,7 @@ def through_typer(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Job:
 
 @pytest.mark.parametrize("arguments", PLAIN, ids=repr)
 def test_both_read_the_same(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert plain_job(arguments) == through_typer(arguments, monkeypatch)
+    assert parse_plain(arguments) == through_typer(arguments, monkeypatch)
 
 
 def test_every_option_of_the_command_is_known_here() -> None:
@@ -67,14 +68,47 @@ def test_every_option_of_the_command_is_known_here() -> None:
     assert options - {"paths", "--help"} == known, names
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", ""],
+        ["predict", "--json", ""],
+        ["predict", "a.png", "-o", ""],
+        ["predict", "a.png", "--bundle="],
+        ["index", "--data", "", "-o", "m.csv"],
+        ["index", "--data", "d", "--output="],
+        ["score", "", "-o", "out"],
+        ["evaluate", "", "--data", "d"],
+        ["audit", "run", "--data", ""],
+        ["serve", "--store", ""],
+        ["pacs", "serve", "--config", ""],
+        ["user", "add", ""],
+    ],
+    ids=repr,
+)
+def test_an_empty_path_never_means_the_current_folder(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").write_bytes(png(grey("covid")))
+    ran = run(capsysbinary, *arguments)
+    assert (ran.code, ran.out) == (2, b"")
+    assert b"empty" in ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_an_empty_clinical_value_is_an_unknown_one() -> None:
+    predict_args.refuse_empty(["predict", "a.png", "--age", "", "--symptoms=", "--set", "init="])
+
+
 @pytest.mark.parametrize("arguments", FOR_TYPER, ids=repr)
 def test_what_is_unusual_is_left_to_typer(arguments: list[str]) -> None:
-    assert plain_job(arguments) is None
+    assert parse_plain(arguments) is None
 
 
 def test_unusual_spellings_work_too(monkeypatch: pytest.MonkeyPatch) -> None:
     job = through_typer(["predict", "a.png", "--output=out", "--json"], monkeypatch)
-    assert job == Job(paths=("a.png",), output=Path("out"), json=True)
+    assert job == PredictRequest(paths=("a.png",), output=Path("out"), json=True)
 
 
 def test_a_plain_prediction_does_not_import_typer(tmp_path: Path) -> None:

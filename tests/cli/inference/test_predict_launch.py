@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from covid_xray.bundle.bundle import DEFAULT
-from covid_xray.cli.inference.predict_args import Job
+from covid_xray.cli.inference.predict_args import PredictRequest
 from covid_xray.cli.inference.predict_launch import _network, predict
 from covid_xray.errors import UsageError
 
@@ -13,12 +13,12 @@ from covid_xray.errors import UsageError
 @pytest.mark.parametrize(
     ("job", "message"),
     [
-        (Job(("a.png",), json=True, csv=True), "--json or --csv"),
-        (Job(("a.png",), heatmap=True), "-o for --heatmap"),
-        (Job(("a.png",), resume=True), "-o for --heatmap or --resume"),
+        (PredictRequest(("a.png",), json=True, csv=True), "exclude each other"),
+        (PredictRequest(("a.png",), heatmap=True), "--heatmap needs a results folder"),
+        (PredictRequest(("a.png",), resume=True), "--resume needs a results folder"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(job: Job, message: str) -> None:
+def test_options_that_do_not_go_together_are_refused(job: PredictRequest, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         predict(job)
 

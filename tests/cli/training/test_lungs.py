@@ -36,7 +36,7 @@ def test_train_lungs_from_the_command_line(phantoms: Path, tmp_path: Path, capsy
     assert run(capsysbinary, "train-lungs", *options, *small).code == 2
     ran = run(capsysbinary, "train-lungs", "--data", phantoms / "data.csv", "--masks", tmp_path, "-o", tmp_path / "x")
     assert ran.code == 3
-    assert b"masks named like the images" in ran.err
+    assert b"No mask in" in ran.err
 
 
 def test_lungs_are_drawn_for_people_to_look_at(tmp_path: Path, capsysbinary) -> None:

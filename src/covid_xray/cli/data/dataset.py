@@ -1,7 +1,7 @@
-"""Commands about data sets: index, split, doctor, baselines (duplicates has a file of its own)."""
+"""Define the commands about data sets: index, split, doctor and baselines."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,21 +32,20 @@ def index(
     source: Annotated[str | None, typer.Option("--source", help="A public data set by name, with --from.")] = None,
     folder: Annotated[Path | None, typer.Option("--from", help="Folder where that data set was unpacked.")] = None,
     license_allow: Annotated[
-        str, typer.Option("--license-allow", help="Licences to keep: open, noncommercial or any.")
+        Literal["open", "noncommercial", "any"],
+        typer.Option("--license-allow", help="Licences to keep: open, noncommercial or any."),
     ] = "any",
 ) -> None:
     """List, decode and hash every image; write a manifest, and quarantine.csv with what was refused and why."""
     from covid_xray.data.manifest.combine import combine
-    from covid_xray.data.manifest.licenses import ALLOW, allow_licenses
+    from covid_xray.data.manifest.licenses import allow_licenses
     from covid_xray.data.manifest.manifest import read_manifest, write_manifest, write_quarantine
     from covid_xray.data.manifest.public_datasets import import_source
 
     if bool(data) == bool(source) or (source is None) != (folder is None):
-        raise UsageError("expected either --data, or --source with --from. Received: neither or a mixture")
+        raise UsageError("No single data set is named. Give --data, or --source together with --from.")
     if images and len(data or []) != 1:
-        raise UsageError("expected --images with one --data. Received: none or several")
-    if license_allow not in ALLOW:
-        raise UsageError(f"expected --license-allow out of {', '.join(ALLOW)}. Received: {license_allow!r}")
+        raise UsageError("--images belongs to one table. Give exactly one --data with it.")
     with bar("Decode") as progress:
         if source and folder:
             manifest = import_source(source, folder, license_allow=license_allow, progress=progress)
@@ -57,7 +56,7 @@ def index(
     write_quarantine(manifest, refused)
     write_manifest(manifest, output)
     print_summary(manifest)
-    out.print(f"wrote {output} and {refused}", soft_wrap=True, highlight=False)
+    out.line(f"wrote {output} and {refused}")
 
 
 def split(
@@ -83,7 +82,7 @@ def split(
     from covid_xray.data.split import split as splits
 
     if folds and leave_one_source_out:
-        raise UsageError("expected --folds or --leave-one-source-out. Received: both")
+        raise UsageError("--folds and --leave-one-source-out exclude each other. Give one of them.")
     manifest = read(data, images=images, labels=labels, where=where, duplicates=duplicates)
     if leave_one_source_out:
         for name, parts in splits.leave_one_source_out(manifest):
@@ -113,7 +112,7 @@ def doctor(
     where: Where = None,
     title: Annotated[str | None, typer.Option("--title", help="Name of the data set on the page.")] = None,
 ) -> None:
-    """Look for the known ways to fool oneself with a data set; each gets PASS, WARN or FAIL and what to do."""
+    """Check a data set for known pitfalls; each gets PASS, WARN or FAIL and advice."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -132,7 +131,7 @@ def doctor(
         table.add_row(f"[{colours[verdict]}]{verdict}", pitfall.name, number, escape(pitfall.says) + advice)
     out.print(table)
     for path in write_diagnosis(diagnosis, output):
-        out.print(f"wrote {path}", soft_wrap=True, highlight=False)
+        out.line(f"wrote {path}")
 
 
 def baselines(
@@ -148,7 +147,7 @@ def baselines(
     folds: Annotated[int, typer.Option("--folds", min=2, help="Number of folds, grouped by patient and copy.")] = 5,
     seed: Seed = 0,
 ) -> None:
-    """Score plain models that see no lungs: what a network must beat before its score can mean anything."""
+    """Score plain models that see no lungs: a network must beat them before its score can mean anything."""
     from rich.table import Table
 
     from covid_xray.data.baselines.baselines import run_baselines, write_baselines
@@ -170,14 +169,14 @@ def baselines(
         ]
         table.add_row(name, "hidden" if row.without_lungs else "seen", *cells, f"{row.chance:.3f}")
     out.print(table)
-    out.print(f"lungs: {found.lungs}; best without lungs: {found.best.name}", highlight=False, markup=False)
+    out.line(f"lungs: {found.lungs}; best without lungs: {found.best.name}")
     for name, why in found.skipped.items():
-        out.print(f"source in {name}: not asked, {why}", highlight=False, markup=False)
-    out.print(f"wrote {write_baselines(found, output)}", soft_wrap=True, highlight=False)
+        out.line(f"source in {name}: not asked, {why}")
+    out.line(f"wrote {write_baselines(found, output)}")
 
 
 def print_summary(manifest: "Manifest") -> None:
-    """Files found, images per class, what was refused and why: three small tables."""
+    """Print files found, images per class, and the reasons of refusals as small tables."""
     from rich.table import Table
 
     from covid_xray.data.manifest.manifest import counts, reasons
@@ -193,12 +192,9 @@ def print_summary(manifest: "Manifest") -> None:
         for line in reasons(manifest).itertuples(index=False):
             refused.add_row(str(line.code), f"{line.images:,}", str(line.reason), str(line.example))
         out.print(refused)
-    out.print(
-        f"found {manifest.found:,} = {len(manifest.table):,} indexed + {len(manifest.quarantine):,} quarantined",
-        highlight=False,
-    )
+    out.line(f"found {manifest.found:,} = {len(manifest.table):,} indexed + {len(manifest.quarantine):,} quarantined")
     for note in manifest.notes:
-        out.print(note, highlight=False, markup=False)
+        out.line(note)
 
 
 def _print_parts(manifest: "Manifest", parts: object, path: Path) -> None:
@@ -212,4 +208,4 @@ def _print_parts(manifest: "Manifest", parts: object, path: Path) -> None:
     for name, row in zip(table.index, table.to_numpy(), strict=True):
         shown.add_row(str(name), *[f"{value:,}" for value in row])
     out.print(shown)
-    out.print(f"wrote {path}", soft_wrap=True, highlight=False)
+    out.line(f"wrote {path}")

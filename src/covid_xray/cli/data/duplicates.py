@@ -1,4 +1,4 @@
-"""The command that finds images of one radiograph: a table of groups, and a sheet of the pairs to look at."""
+"""Define the command `duplicates`: find images of one radiograph; write a table of groups and a sheet of pairs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,7 +40,7 @@ def duplicates(
     from covid_xray.data.duplicates.pair_sheet import contact_sheet
 
     if sheet and sheet.suffix.lower() != ".png":
-        raise UsageError(f"expected --sheet to be called something.png. Received: {sheet.name}")
+        raise UsageError(f"The sheet is a PNG picture, so {sheet.name} needs the ending .png.")
     manifest = _listed(data, images=images, where=where)
     refused: list[Refusal] = []
     paths = {image: manifest.path(image) for image in manifest.table["image"]}
@@ -53,11 +53,11 @@ def duplicates(
         )
     write_duplicates(group_pairs(pairs), output)
     _print_counts(pairs, images=len(paths) - len(refused), manifest=manifest)
-    out.print(f"wrote {output}", soft_wrap=True, highlight=False)
+    out.line(f"wrote {output}")
     if sheet and pairs:
         contact_sheet(pairs, paths, sheet, max_pairs=max_pairs)
     if sheet:
-        out.print(f"wrote {sheet}" if pairs else "no pairs, so no sheet", soft_wrap=True, highlight=False)
+        out.line(f"wrote {sheet}" if pairs else "no pairs, so no sheet")
     _report(refused, len(manifest.quarantine), output)
 
 
@@ -74,7 +74,7 @@ def _listed(data: Path, *, images: Path | None, where: list[str] | None) -> "Man
 
 
 def _flat_folder(data: Path) -> list[str]:
-    """Names of the images in `data`, when it is a folder without tables and without folders inside."""
+    """List the images in `data` if it is a folder without tables and without folders inside."""
     from covid_xray.images.decode import is_candidate
 
     if not data.is_dir():
@@ -92,7 +92,7 @@ def _unlabelled(images: list[str]) -> "pd.DataFrame":
 
 
 def _print_counts(pairs: "Sequence[Pair]", *, images: int, manifest: "Manifest") -> None:
-    """Images, radiographs and pairs by kind; across labels, which is where it hurts most."""
+    """Print the numbers of images, radiographs and pairs by kind, and of pairs of two labels, which do most harm."""
     from rich.table import Table
 
     from covid_xray.data.duplicates.duplicates import KINDS, group_pairs
@@ -106,14 +106,13 @@ def _print_counts(pairs: "Sequence[Pair]", *, images: int, manifest: "Manifest")
         shown.add_row(kind, f"{len(mine):,}", f"{across:,}")
     out.print(shown)
     distinct = images - len(groups) + groups["group"].nunique()
-    out.print(f"{images:,} images are {distinct:,} radiographs", highlight=False)
+    out.line(f"{images:,} images are {distinct:,} radiographs")
 
 
 def _report(refused: "Sequence[Refusal]", missing: int, output: Path) -> None:
     for refusal in refused:
-        err.print(f"{refusal.image}: {refusal.code}: {refusal.reason}", highlight=False, markup=False, soft_wrap=True)
+        err.line(f"{refusal.image}: {refusal.code}: {refusal.reason}")
     if refused or missing:
         raise PartlyDone(
-            f"expected every image to be readable. Received: {len(refused)} refused, {missing} listed but not usable; "
-            f"{output} holds the others"
+            f"{len(refused)} images were refused and {missing} of the list are not usable; {output} holds the others."
         )

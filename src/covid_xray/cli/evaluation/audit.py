@@ -1,4 +1,4 @@
-"""The command that asks how much of a network's score is real, and whether its heat maps mean anything: audit."""
+"""Define the command `audit`: measure what hides behind a score, and test the heat maps."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where
-from covid_xray.errors import InputRefused, UsageError
+from covid_xray.errors import UsageError
 
 Masks = Annotated[
     Path | None, typer.Option("--masks", help="Folder of lung masks named like the images; bright is lung.")
@@ -51,20 +51,20 @@ def audit(
 ) -> None:
     """Hide the lungs, or all but the lungs, and measure what is left of the score; then test the heat maps."""
     from covid_xray.bundle.bundle import load_bundle
-    from covid_xray.cli.evaluation.evaluate import choose
+    from covid_xray.cli.evaluation.evaluate import choose, read_result
     from covid_xray.evaluation.audit.audit import Plan, write_audit
     from covid_xray.evaluation.audit.audit import audit as audited
     from covid_xray.inference.predictor import Predictor
 
     bundle = _bundle(run)
     if output is None and bundle == run:
-        raise UsageError(f"expected -o FOLDER for a bundle without a run folder. Received: {run} alone")
+        raise UsageError(f"No folder for the audit: {run} is a bundle without a run folder. Give one with -o FOLDER.")
     predictor = Predictor(bundle)
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates, show=False)
     chosen, name = choose(manifest, run / "split.csv", part=part)
     plan = Plan(
         part=name, masks=masks, lungs=lungs, images=sample, rounds=rounds, seed=seed,
-        baselines=_json(baselines, "covid-xray baselines"), crossval=_json(crossval, "covid-xray crossval"),
+        baselines=read_result(baselines, command="baselines"), crossval=read_result(crossval, command="crossval"),
         heatmaps=heatmaps, others=tuple(load_bundle(_bundle(other)) for other in others or ()),
     )  # fmt: skip
     with stages() as progress:
@@ -72,25 +72,11 @@ def audit(
     target = output or run
     write_audit(result, target)
     _print(result.facts)
-    err.print(f"written: {target / 'audit.md'}", highlight=False, soft_wrap=True, markup=False)
+    err.line(f"written: {target / 'audit.md'}")
 
 
 def _bundle(run: Path) -> Path:
     return run / "bundle" if (run / "bundle").is_dir() else run
-
-
-def _json(path: Path | None, command: str) -> dict[str, Any] | None:
-    import json
-
-    if path is None:
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict):
-        raise InputRefused(f"expected {path} from `{command}`. Received: no such JSON file")
-    return content
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -101,10 +87,10 @@ def _print(facts: dict[str, Any]) -> None:
 
     for row in facts["conditions"]:
         figure = format_interval(row["figures"][HEADLINE])
-        out.print(f"{NAMES[HEADLINE]} {figure}  {row['shows']}", highlight=False, markup=False, soft_wrap=True)
+        out.line(f"{NAMES[HEADLINE]} {figure}  {row['shows']}")
     verdict, maps = facts["verdict"], facts["heatmaps"]
-    said = [verdict["line"], *([verdict["means"]] if verdict["means"] != verdict["line"] else [])]
+    lines = [verdict["line"], *([verdict["means"]] if verdict["means"] != verdict["line"] else [])]
     if maps:
-        said += [f"Heat maps, layers made random: {maps['cascade']['line']}", maps["faithful"], NO_LOCALISATION]
-    for text in (*said, *facts["notes"]):
-        out.print(text, highlight=False, markup=False, soft_wrap=True)
+        lines += [f"Heat maps, layers made random: {maps['cascade']['line']}", maps["faithful"], NO_LOCALISATION]
+    for text in (*lines, *facts["notes"]):
+        out.line(text)

@@ -1,14 +1,14 @@
-"""The command that makes the probabilities of a run honest, on images that are neither training nor test: calibrate."""
+"""Define the command `calibrate`: fit probabilities on images that are neither training nor test."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, bar, err, out
-from covid_xray.errors import InputRefused, UsageError
+from covid_xray.errors import InputRefused
 
 if TYPE_CHECKING:
     from covid_xray.data.manifest.manifest import Manifest
@@ -26,12 +26,15 @@ def calibrate(
     data: Data,
     images: Images = None,
     part: Annotated[
-        str | None, typer.Option("--part", help="val or calibration; default: calibration where there is one.")
+        Literal["val", "calibration"] | None,
+        typer.Option("--part", help="val or calibration; default: calibration if there is one."),
     ] = None,
     coverage: Annotated[
         float, typer.Option("--coverage", min=0.5, max=0.999, help="Share of sets that hold the true class.")
     ] = 0.9,
-    method: Annotated[str, typer.Option("--method", help="Of the sets: lac, aps or raps.")] = "lac",
+    method: Annotated[
+        Literal["lac", "aps", "raps"], typer.Option("--method", help="Kind of prediction sets: lac, aps or raps.")
+    ] = "lac",
     positive: Annotated[
         list[str] | None,
         typer.Option("--positive", help="Class to choose operating points for; repeatable; default: covid."),
@@ -40,7 +43,7 @@ def calibrate(
         float,
         typer.Option("--gate-rate", min=0.0, max=0.5, help="Share of good images the gate may refuse; 0 makes none."),
     ] = 0.05,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was stored as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the stored facts as JSON.")] = False,
 ) -> None:
     """Fit temperature, sets, operating points and the input gate on a run's own images; store them in its bundle."""
     from covid_xray.bundle.bundle import read_facts
@@ -48,13 +51,13 @@ def calibrate(
     from covid_xray.evaluation.calibrate import CalibrationSettings, fit
     from covid_xray.evaluation.gate.fit import describe_gate
 
-    part = _part(run, part)
+    chosen = _choose_part(run, part)
     before = read_facts(run / "bundle")
-    manifest = _images(run, data, images=images, part=part)
+    manifest = _images(run, data, images=images, part=chosen)
     wishes = CalibrationSettings(coverage=coverage, method=method, positive=tuple(positive or ()))
     with bar("calibrate") as progress:
-        facts = fit(run / "bundle", manifest, part=part, wishes=wishes, progress=progress)
-    gate = fit_gate(run, data, images=images, part=part, rate=gate_rate) if gate_rate else None
+        facts = fit(run / "bundle", manifest, part=chosen, wishes=wishes, progress=progress)
+    gate = fit_gate(run, data, images=images, part=chosen, rate=gate_rate) if gate_rate else None
     if as_json:
         shown = {**facts["calibration"], "conformal": facts["conformal"], "operating_points": facts["operating_points"]}
         shown["gate"] = gate
@@ -62,13 +65,13 @@ def calibrate(
     else:
         _print(facts)
         if gate:
-            out.print(describe_gate(gate), highlight=False, markup=False, soft_wrap=True)
+            out.line(describe_gate(gate))
     if before.get("metrics"):
-        err.print(f"the stored figures are of before; next: covid-xray evaluate {run} --data {data}", soft_wrap=True)
+        err.line(f"the stored figures are from before the calibration; next: covid-xray evaluate {run} --data {data}")
 
 
 def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manifest":
-    """The images of the part, with the groups that the split kept together. No other file is opened."""
+    """Read the images of the part with the groups of the split. No other file is opened."""
     from covid_xray.cli.evaluation.evaluate import choose
     from covid_xray.data.manifest.tables import read_table
     from covid_xray.data.split.groups import with_duplicates
@@ -77,22 +80,25 @@ def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manife
     everything = selection.read(data, images=images, show=False, check=False)
     chosen, _ = choose(everything, split, part=part)
     table = read_table(split, required=("image", "split"))
-    return selection.checked(with_duplicates(chosen, table) if "group" in table else chosen)
+    return selection.check_rows(with_duplicates(chosen, table) if "group" in table else chosen)
 
 
-def _part(run: Path, wish: str | None) -> str:
-    """The part to calibrate on; test images must stay unseen, and of its training images a network is too sure."""
+def _choose_part(run: Path, part: str | None) -> str:
+    """Choose the part to calibrate on: test images must stay unseen, and a network is too sure of training images."""
     from covid_xray.data.split.split import read_split
 
-    if wish is not None and wish not in PARTS:
-        raise UsageError(f"expected --part val or calibration. Received: {wish}")
-    if not (run / "split.csv").is_file():
-        raise InputRefused(f"expected a run folder with split.csv. Received: none in {run}", code="no-split")
-    split = read_split(run / "split.csv")
+    path = run / "split.csv"
+    if not path.is_file():
+        raise InputRefused(f"No such file: {path}. Give a run folder of covid-xray train.", code="no-split")
+    split = read_split(path)
     known = [name for name in PARTS if (split == name).any()]
-    if wish is None and not known:
-        raise InputRefused("expected a val or calibration part in split.csv. Received: neither", code="no-split")
-    return wish or known[0]
+    if part is None and not known:
+        raise InputRefused(
+            f"Nothing to calibrate on: {path} has neither a calibration nor a val part. Train again with "
+            "--set calibration_fraction=0.1.",
+            code="no-split",
+        )
+    return part or known[0]
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -112,7 +118,7 @@ def _print(facts: dict[str, Any]) -> None:
     if not facts["operating_points"]:
         lines.append("no operating points: there is no class covid; name another with --positive")
     for line in lines:
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
+        out.line(line)
 
 
 def _points(name: str, stored: dict[str, Any]) -> list[str]:

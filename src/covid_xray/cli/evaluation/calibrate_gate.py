@@ -1,4 +1,4 @@
-"""The gate's part of `covid-xray calibrate`: a run and its data in, its own images to the fit; what it told out."""
+"""Fit the input gate for `covid-xray calibrate`."""
 
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from covid_xray.evaluation.gate.fit import store_gate
 
 
 def fit_gate(run: Path, data: Path, *, images: Path | None, part: str, rate: float) -> dict[str, Any]:
-    """Fit and store the gate of a run; see `gate_store.store_gate`.
+    """Fit and store the gate of a run; see `evaluation.gate.fit.store_gate`.
 
     Args:
         run: folder with bundle and split.csv.
-        data, images: of the run.
+        data, images: the data set of the run.
         part: val or calibration, for the thresholds.
-        rate: of good images that may be refused, above 0.
+        rate: share of good images that the gate may refuse, above 0.
     """
     split = read_split(run / "split.csv")
     everything = selection.read(data, images=images, show=False, check=False)

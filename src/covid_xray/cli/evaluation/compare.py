@@ -1,4 +1,4 @@
-"""The command that sets two evaluated networks beside each other: compare."""
+"""Define the command `compare`: compare two evaluated networks on the same images."""
 
 import json
 from pathlib import Path
@@ -39,12 +39,12 @@ def compare(
         typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
     _print(facts)
-    err.print(f"written: {target}", highlight=False, soft_wrap=True, markup=False)
+    err.line(f"written: {target}")
 
 
 def _print(facts: dict[str, Any]) -> None:
     who = "" if facts["patients"] is None else f" of {facts['patients']:,} patients"
-    out.print(f"{facts['images']:,} images{who}; differences are second - first", highlight=False)
+    out.line(f"{facts['images']:,} images{who}; differences are second - first")
     table = _table("", "first", "second", "difference", "95 % interval")
     shown = [*MAIN, *(f"{kind}/{name}" for kind in ("sensitivity", "specificity") for name in facts["classes"])]
     for name in shown:
@@ -55,12 +55,11 @@ def _print(facts: dict[str, Any]) -> None:
         _figure(table, f"auroc/{name} (DeLong)", {**test, **ends}, p=test.get("p_holm"))
     out.print(table)
     test = facts["mcnemar"]
-    out.print(
-        f"McNemar: only the first right {test['only_first']}, only the second {test['only_second']}, {_p(test['p'])}",
-        highlight=False,
+    out.line(
+        f"McNemar: only the first right {test['only_first']}, only the second {test['only_second']}, {_p(test['p'])}"
     )
     for note in facts["notes"]:
-        out.print(note, highlight=False, markup=False, soft_wrap=True)
+        out.line(note)
 
 
 def _table(*heads: str) -> Any:

@@ -1,4 +1,4 @@
-"""The work of `covid-xray evaluate`: which images of the manifest count, and where the results go."""
+"""Do the work of `covid-xray evaluate`: choose the images, evaluate, and print the main figures."""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Study:
-    """What `evaluate` was asked for; `banner` is printed in red at the top of the report."""
+    """The options of `evaluate`; `banner` is printed in red at the top of the report."""
 
     run: Path
     output: Path | None = None
@@ -35,14 +35,14 @@ class Study:
 
 
 def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
-    """Evaluate, write everything, print the main figures; returns the content of metrics.json."""
+    """Evaluate, write all results, print the main figures; return the content of metrics.json."""
     is_run = (study.run / "bundle").is_dir()
     predictor = Predictor(study.run / "bundle" if is_run else study.run)
     chosen, part = choose(manifest, study.run / "split.csv", part=study.part)
     if part != "all" and study.part is None:
-        err.print(f"the {part} part: {len(chosen.table):,} of {len(manifest.table):,} images", highlight=False)
+        err.line(f"the {part} part: {len(chosen.table):,} of {len(manifest.table):,} images")
     _check_labels(chosen, predictor)
-    if study.prevalence is not None:  # a slip of the pen is told before the long part
+    if study.prevalence is not None:  # a typing error is reported before the long part
         parse_prevalence(study.prevalence, predictor.classes, old=dict.fromkeys(predictor.classes, 1.0))
     target = study.output or study.run
     with bar("evaluate") as progress:
@@ -51,7 +51,7 @@ def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
             chosen,
             out=target,
             history=study.run / "history.csv" if (study.run / "history.csv").is_file() else None,
-            baselines=_read_baselines(study.baselines) if study.baselines else None,
+            baselines=read_result(study.baselines, command="baselines"),
             banner=study.banner,
             run=read_run(study.run, manifest, split_of(study.run)) if is_run else None,
             part=part,
@@ -68,18 +68,18 @@ def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
 
 
 def choose(manifest: "Manifest", split_file: Path, *, part: str | None) -> tuple["Manifest", str]:
-    """The rows of one part of the run's split, and the part's name.
+    """Select the rows of one part of the run's split; return them and the part's name.
 
-    Without a wish it is `test`, or `val` where the split has no test part; a data set of which the split knows
-    nothing is taken whole.
+    Without `part` it is `test`, or `val` where the split has no test part; a data set without any image of the split
+    is taken whole.
 
     Raises:
-        UsageError: there is no split to take the part from, or it has no such part.
-        InputRefused: the split knows only some of the images, so that their part is not certain.
+        UsageError: there is no split, or it has no such part.
+        InputRefused: the split lists only some of the images, so that their part is not certain.
     """
     if part == "all" or not split_file.is_file():
         if part not in (None, "all"):
-            raise UsageError(f"expected {split_file} to take the {part} part from. Received: no such file")
+            raise UsageError(f"No such file: {split_file}, so there is no {part} part. Use --part all.")
         return manifest, "all"
     split = read_split(split_file)
     known = manifest.table["image"].isin(split.index)
@@ -87,33 +87,36 @@ def choose(manifest: "Manifest", split_file: Path, *, part: str | None) -> tuple
         return manifest, "all"
     if part is None and not known.all():
         raise InputRefused(
-            f"expected the images of {split_file}, or none of them. Received: {int(known.sum())} of "
-            f"{len(known)} known; say which part with --part"
+            f"{split_file} lists only {int(known.sum())} of the {len(known)} images, so their part is not certain. "
+            "Choose one with --part."
         )
     part = part or ("test" if (split == "test").any() else "val")
     rows = manifest.table["image"].map(split).eq(part)
     if not rows.any():
-        raise UsageError(f"expected images of the {part} part. Received: none in {split_file}")
+        raise UsageError(f"No images of the {part} part in {split_file}. Choose another part with --part.")
     return manifest.take(rows.to_numpy()), part
 
 
 def split_of(run: Path) -> "pd.Series | None":
-    """The split.csv of a run, or `None` where it has none."""
+    """Read the split.csv of a run; `None` where it has none."""
     return read_split(run / "split.csv") if (run / "split.csv").is_file() else None
 
 
-def _read_baselines(path: Path) -> dict[str, Any]:
+def read_result(path: Path | None, *, command: str) -> dict[str, Any] | None:
+    """Read the JSON object that `covid-xray COMMAND` wrote; `None` where no path was given."""
+    if path is None:
+        return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        raise InputRefused(f"expected {path} from `covid-xray baselines`. Received: no JSON file there") from None
+        content = None
     if not isinstance(content, dict):
-        raise InputRefused(f"expected {path} from `covid-xray baselines`. Received: a {type(content).__name__}")
+        raise InputRefused(f"Not a result of covid-xray {command}: {path}. Give the JSON file that it wrote.")
     return content
 
 
 def show(figure: dict[str, Any]) -> str:
-    """A figure with its interval, or saying that there is none."""
+    """Format a figure with its interval, or with the reason why it has none."""
     if figure["ci_low"] is None:
         return f"{figure['value']:.3f} (too few for an interval), n={figure['n']}"
     return f"{figure['value']:.3f} ({figure['ci_low']:.3f} to {figure['ci_high']:.3f}), n={figure['n']}"
@@ -123,8 +126,8 @@ def _check_labels(manifest: "Manifest", predictor: Predictor) -> None:
     unknown = sorted(set(manifest.table["label"]) - set(predictor.classes))
     if unknown:
         raise InputRefused(
-            f"expected labels of the bundle ({', '.join(predictor.classes)}). Received: {', '.join(unknown)}; "
-            "choose with --label"
+            f"The bundle has no class {', '.join(unknown)}; its classes are {', '.join(predictor.classes)}. "
+            "Choose images of these with --label."
         )
 
 
@@ -132,6 +135,6 @@ def _print(metrics: dict[str, Any], target: Path, *, pdf: bool) -> None:
     for name in ("accuracy", "macro_f1", "auroc_macro", "ece"):
         figure = metrics["figures"].get(name)
         if figure:
-            out.print(f"{name:12} {show(figure)}", highlight=False)
+            out.line(f"{name:12} {show(figure)}")
     for name in ("report.html", *(["report.pdf"] if pdf else [])):
-        out.print(f"report: {target / name}", highlight=False, soft_wrap=True)
+        out.line(f"report: {target / name}")

@@ -1,4 +1,4 @@
-"""The command on what became of covid patients: outcomes. Exploratory."""
+"""Define the command `outcomes`: predict the outcomes of covid patients. Exploratory."""
 
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +28,7 @@ def outcomes(
     rounds: Annotated[int, typer.Option("--rounds", min=10, help="Bootstrap rounds of the intervals.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Of folds and bootstrap.")] = 0,
 ) -> None:
-    """Tell intensive care, intubation, death and oxygen of covid patients from image and values. Exploratory."""
+    """Predict intensive care, intubation, death and oxygen of covid patients from image and values. Exploratory."""
     from threadpoolctl import threadpool_limits
 
     from covid_xray.bundle.bundle import DEFAULT, load_bundle
@@ -44,7 +44,7 @@ def outcomes(
     )
     folder = bundle or DEFAULT
     with bar("answer") as progress:
-        found = predict_with_clinical(folder, selection.checked(manifest), progress=progress)
+        found = predict_with_clinical(folder, selection.check_rows(manifest), progress=progress)
     table = found.manifest.table
     values = clinical_table(table).values.astype(float)
     with threadpool_limits(1):
@@ -61,8 +61,8 @@ def outcomes(
     for one in facts.values():
         best = one["models"]["both"]["auroc"]["value"] if "models" in one else None
         said = "too few" if best is None else f"AUROC {best:.3f} from image and values"
-        out.print(f"{one['title']}: {one['events']} of {one['patients']} patients, {said}", highlight=False)
-    err.print(f"written: {output / 'outcomes.md'}", highlight=False, soft_wrap=True, markup=False)
+        out.line(f"{one['title']}: {one['events']} of {one['patients']} patients, {said}")
+    err.line(f"written: {output / 'outcomes.md'}")
 
 
 def _severity(columns: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Commands that answer from a bundle: predict, explain, submit, selftest, info."""
+"""Define the commands that use a bundle: predict, explain, submit, selftest, info."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,6 @@ from covid_xray.errors import CovidXrayError, InputRefused, UsageError
 
 if TYPE_CHECKING:
     from covid_xray.inference.io.inputs import Item
-    from covid_xray.inference.predictor import Predictor
 
 Engine = Annotated[str, typer.Option("--engine", help="onnxruntime or openvino.")]
 Precision = Annotated[
@@ -22,8 +21,8 @@ Precision = Annotated[
 Paths = Annotated[list[str], typer.Argument(help="Images, folders, globs or zip archives.")]
 
 
-def _known(unit: str) -> Any:
-    """The option of one thing that is known of the patient of every image."""
+def _of_patient(unit: str) -> Any:
+    """Make the option of a clinical value that holds for the patient of every image."""
     return typer.Option(help=f"Of the patient: {unit}.")
 
 
@@ -50,21 +49,21 @@ def predict(
     untrusted: Annotated[
         bool, typer.Option("--untrusted", help="Decode in child processes with time and memory limits.")
     ] = False,
-    age: Annotated[str | None, _known("years")] = None,
-    sex: Annotated[str | None, _known("F or M")] = None,
-    temperature: Annotated[str | None, _known("degrees Celsius")] = None,
-    spo2: Annotated[str | None, _known("percent")] = None,
-    days_since_onset: Annotated[str | None, _known("days")] = None,
-    leukocytes: Annotated[str | None, _known("10^9/L")] = None,
-    neutrophils: Annotated[str | None, _known("10^9/L")] = None,
-    lymphocytes: Annotated[str | None, _known("10^9/L")] = None,
-    supplemental_o2: Annotated[str | None, _known("yes or no")] = None,
-    symptoms: Annotated[str | None, _known("such as fever,no-cough")] = None,
-    clinical: Annotated[Path | None, _known("CSV with image and these columns")] = None,
+    age: Annotated[str | None, _of_patient("years")] = None,
+    sex: Annotated[str | None, _of_patient("F or M")] = None,
+    temperature: Annotated[str | None, _of_patient("degrees Celsius")] = None,
+    spo2: Annotated[str | None, _of_patient("percent")] = None,
+    days_since_onset: Annotated[str | None, _of_patient("days")] = None,
+    leukocytes: Annotated[str | None, _of_patient("10^9/L")] = None,
+    neutrophils: Annotated[str | None, _of_patient("10^9/L")] = None,
+    lymphocytes: Annotated[str | None, _of_patient("10^9/L")] = None,
+    supplemental_o2: Annotated[str | None, _of_patient("yes or no")] = None,
+    symptoms: Annotated[str | None, _of_patient("such as fever,no-cough")] = None,
+    clinical: Annotated[Path | None, _of_patient("CSV with image and these columns")] = None,
 ) -> None:
     """Classify images and print a table, or write predictions.csv (predictions.jsonl with --json) to a folder."""
-    given = dict(locals())
-    job = predict_args.Job(
+    given = dict(locals())  # before any other local variable exists
+    job = predict_args.PredictRequest(
         paths=tuple(paths),
         output=output,
         bundle=bundle,
@@ -77,7 +76,7 @@ def predict(
         precision=precision,
         untrusted=untrusted,
         clinical_table=clinical,
-        stated=predict_args.stated(given),
+        clinical_values=predict_args.clinical_values(given),
     )
     predict_launch.predict(job)
 
@@ -90,9 +89,11 @@ def explain(
     every: Annotated[bool, typer.Option("--all-classes", help="One picture for each class.")] = False,
 ) -> None:
     """Draw where the network looked (Grad-CAM) over each image. A heat map is not a localisation."""
-    predictor = _predictor(bundle)
+    from covid_xray.inference.predictor import Predictor
+
+    predictor = Predictor(bundle)
     if shown is not None and shown not in predictor.classes:
-        raise UsageError(f"expected a class of {', '.join(predictor.classes)}. Received: {shown!r}")
+        raise UsageError(f"No such class: {shown}. Choose one of {', '.join(predictor.classes)}.")
     items = _items(paths)
     from covid_xray.inference.finding import Failure
     from covid_xray.inference.heatmap_files import write_heatmap
@@ -107,7 +108,7 @@ def explain(
                 for name in predictor.classes if every else (shown,):
                     write_heatmap(answer, item, output, shown=name, limits=predictor.limits)
             progress(done, len(items))
-    out.print(f"heat maps of {len(items) - len(failures)} images in {output}", highlight=False, soft_wrap=True)
+    out.line(f"heat maps of {len(items) - len(failures)} images in {output}")
     finish(failures, len(items))
 
 
@@ -125,8 +126,9 @@ def submit(
     """Write a Kaggle submission (Image,Label), one row for every image."""
     from covid_xray.inference.finding import Failure, Finding
     from covid_xray.inference.io import submission
+    from covid_xray.inference.predictor import Predictor
 
-    predictor = _predictor(bundle)
+    predictor = Predictor(bundle)
     items = _items([str(data)])
     labels: dict[str, str] = {}
     failures = []
@@ -142,8 +144,8 @@ def submit(
     if failures and not fallback:
         print_failures(failures)
         raise InputRefused(
-            f"expected {len(items)} readable images. Received: {len(failures)} that are not; nothing was written "
-            "(--fallback CLASS gives them a label)"
+            f"{len(failures)} of {len(items)} images cannot be read, so nothing was written. Give them a label with "
+            "--fallback CLASS, or remove them."
         )
     header = ("Image", "Label")
     sample = sample or _find_sample(data)
@@ -153,7 +155,7 @@ def submit(
         labels = {name: labels[image] for name, image in matched.items()}
     submission.write_submission(output, labels, header=header)
     checked = f", checked against {sample}" if sample else ""
-    out.print(f"{output}: {len(labels)} rows{checked}", highlight=False, soft_wrap=True)
+    out.line(f"{output}: {len(labels)} rows{checked}")
     print_failures(failures)
 
 
@@ -162,32 +164,29 @@ def selftest(
     engine: Engine = "onnxruntime",
     precision: Precision = "float32",
 ) -> None:
-    """Answer drawn reference images and compare with the answers that were stored at export."""
+    """Classify drawn reference images and compare with the results that were stored at export."""
     from covid_xray.inference.predictor import Predictor
     from covid_xray.inference.selftest import check
 
     predictor = Predictor(bundle, engine=engine, precision=precision)
     result = check(predictor)
     for problem in result.problems:
-        err.print(problem, highlight=False, markup=False, soft_wrap=True)
+        err.line(problem)
     about = f"{predictor.identity.name} {predictor.identity.version}, {predictor.engine}, {predictor.precision}"
     if result.problems:
         raise CovidXrayError(
-            f"expected the stored answers. Received: {len(result.problems)} that differ ({about}); each is named above",
+            f"{len(result.problems)} results differ from the stored ones ({about}); each is named above. Do not use "
+            "this installation for predictions.",
             code="self-test",
         )
-    out.print(
-        f"OK: {result.images} reference images, largest difference {result.largest:.1e} ({about})",
-        highlight=False,
-        soft_wrap=True,
-    )
+    out.line(f"OK: {result.images} reference images, largest difference {result.largest:.1e} ({about})")
 
 
 def info(
     bundle: BundleFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="All facts as JSON.")] = False,
 ) -> None:
-    """Say what this installation and the bundle are."""
+    """Print the version of this installation and the facts of the bundle."""
     from covid_xray import __version__
     from covid_xray.bundle.bundle import load_bundle
     from covid_xray.errors import BadBundle
@@ -211,12 +210,6 @@ def info(
         text = value if isinstance(value, str) else json.dumps(value)
         table.add_row(key, escape(text if len(text) <= 300 else text[:297] + "..."))
     out.print(table)
-
-
-def _predictor(bundle: Path | None) -> "Predictor":
-    from covid_xray.inference.predictor import Predictor
-
-    return Predictor(bundle)
 
 
 def _items(paths: list[str]) -> "list[Item]":

@@ -1,8 +1,8 @@
-"""The arguments of `covid-xray predict` in, its job out, without the command-line library.
+"""Parse the arguments of `covid-xray predict` without the command-line library.
 
 Typer and what it imports take a quarter of a second, as long as everything else that `predict` does for one image. So
-plain arguments are read here; whatever is unusual (help, abbreviations, mistakes) is left to typer, and
-`tests/cli/inference/test_predict_args.py` holds the two against each other.
+plain arguments are parsed here; anything unusual (help, abbreviations, mistakes) is left to typer, and
+`tests/cli/inference/test_predict_args.py` compares the two.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray import clinical
+from covid_xray.errors import UsageError
 
 _FLAGS = {
     "--json": "json",
@@ -26,13 +27,14 @@ _PATHS = {
     "--report": "report",
     "--clinical": "clinical_table",
 }
-_STATED = {**clinical.OPTIONS, "--symptoms": "symptoms"}
-_WORDS = {"--engine": "engine", "--precision": "precision", **_STATED}
+_CLINICAL = {**clinical.OPTIONS, "--symptoms": "symptoms"}
+_WORDS = {"--engine": "engine", "--precision": "precision", **_CLINICAL}
+_MAY_BE_EMPTY = {*_CLINICAL, "--title"}  # an empty clinical value is an unknown one
 
 
 @dataclass(frozen=True)
-class Job:
-    """What `predict` was asked for; the names are those of its options, clinical ones by field in `stated`."""
+class PredictRequest:
+    """The options of `predict` under their own names, and the clinical ones by field in `clinical_values`."""
 
     paths: tuple[str, ...]
     output: Path | None = None
@@ -46,16 +48,32 @@ class Job:
     precision: str = "float32"
     untrusted: bool = False
     clinical_table: Path | None = None
-    stated: Mapping[str, str] = field(default_factory=dict)
+    clinical_values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def results(self) -> Path | None:
-        """The file that the rows go to."""
+        """The file of the result rows."""
         return self.output / ("predictions.jsonl" if self.json else "predictions.csv") if self.output else None
 
 
-def plain_job(arguments: Sequence[str]) -> Job | None:
-    """The job in the arguments after `covid-xray`; `None` when typer must look at them."""
+def refuse_empty(arguments: Sequence[str]) -> None:
+    """Refuse empty paths, which would mean the current folder: most often an unset variable of a shell script.
+
+    Raises:
+        UsageError: an argument or the value of an option is empty, other than a clinical value or a title.
+    """
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        option, equals, value = argument.partition("=")
+        if argument and not (equals and not value and option.startswith("--")):
+            continue
+        name = option or (before if before.startswith("-") and before not in _FLAGS else "")
+        if name not in _MAY_BE_EMPTY:
+            problem = f"{name} has an empty value" if name else "An empty path was given"
+            raise UsageError(f'{problem}. Give a file or folder; "." means the current folder.')
+
+
+def parse_plain(arguments: Sequence[str]) -> PredictRequest | None:
+    """Parse the arguments after `covid-xray`; `None` where typer must parse them."""
     if list(arguments[:1]) != ["predict"]:
         return None
     paths: list[str] = []
@@ -74,10 +92,11 @@ def plain_job(arguments: Sequence[str]) -> Job | None:
             return None
         else:
             values[name] = Path(waiting.pop(0)) if word in _PATHS else waiting.pop(0)
-    stated = {name: values.pop(name) for name in _STATED.values() if name in values}
-    return Job(paths=tuple(paths), **values, stated=stated) if paths else None
+    stated = clinical_values(values)
+    plain = {name: value for name, value in values.items() if name not in stated}
+    return PredictRequest(paths=tuple(paths), **plain, clinical_values=stated) if paths else None
 
 
-def stated(options: Mapping[str, Any]) -> dict[str, str]:
-    """The clinical options among the options of a command that were given."""
-    return {name: options[name] for name in _STATED.values() if options.get(name) is not None}
+def clinical_values(options: Mapping[str, Any]) -> dict[str, str]:
+    """Select the clinical options that were given."""
+    return {name: options[name] for name in _CLINICAL.values() if options.get(name) is not None}

@@ -1,4 +1,4 @@
-"""The work of `covid-xray predict`: items through the predictor into rows, pictures, a table and a report."""
+"""Do the work of `covid-xray predict`: classify the images and write rows, heat maps, a table and a report."""
 
 import os
 import sys
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from covid_xray import __version__, partial
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.prefetch import ReadAhead
-from covid_xray.cli.inference.predict_args import Job
+from covid_xray.cli.inference.predict_args import PredictRequest
 from covid_xray.cli.terminal import bar, err, finish, out, readable
 from covid_xray.files import write_json
 from covid_xray.inference.finding import Failure, Finding, Joint
 from covid_xray.inference.io.clinical_rows import Stated, stated
 from covid_xray.inference.io.crash_journal import Journal
 from covid_xray.inference.io.inputs import Item, expand, require_any
-from covid_xray.inference.io.joint_rows import told as told_of
+from covid_xray.inference.io.joint_rows import told
 from covid_xray.inference.io.results import Answer, RowFile, columns, csv_line, encoded, line
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
@@ -31,15 +31,15 @@ SHOWN = 40  # rows of the table on the terminal; the results file holds them all
 FEW = 16  # images up to which the start matters more than the speed
 
 
-def run(job: Job, *, ahead: ReadAhead | None = None) -> None:
-    """Answer every image of the job; raises `PartlyDone` or `InputRefused` at the end when some or all failed.
+def run(job: PredictRequest, *, ahead: ReadAhead | None = None) -> None:
+    """Classify every image of the job; raise `PartlyDone` or `InputRefused` at the end when some or all failed.
 
     Args:
-        job: what was asked for; its report is written also when the command is stopped.
+        job: the options; the report is written also when the command is stopped.
         ahead: the network's file, if reading it has begun.
     """
     started = time.time()
-    known = stated(job.stated, job.clinical_table)
+    known = stated(job.clinical_values, job.clinical_table)
     items = list(expand(job.paths, limits=Limits()))
     require_any(items, job.paths)
     items = [replace(item, apart=True) for item in items] if job.untrusted else items  # for heat maps too
@@ -50,12 +50,12 @@ def run(job: Job, *, ahead: ReadAhead | None = None) -> None:
     try:
         for _ in answers:
             pass
-    except BrokenPipeError:  # who reads us has gone, as `| head` does
+    except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
-        how = "; the same command with --resume goes on" if job.output else ""
-        err.print(f"stopped after {answers.answered} of {len(items)} images{how}", highlight=False)
+        how = "; to continue, run the same command with --resume" if job.output else ""
+        err.line(f"stopped after {answers.answered} of {len(items)} images{how}")
         raise
     finally:
         if job.report:
@@ -63,16 +63,16 @@ def run(job: Job, *, ahead: ReadAhead | None = None) -> None:
     finish(answers.failures, len(items))
 
 
-def _open(job: Job, ahead: ReadAhead | None, *, few: bool) -> Predictor:
+def _open(job: PredictRequest, ahead: ReadAhead | None, *, few: bool) -> Predictor:
     options = {"read": ahead} if ahead else {}
     loaded = load_bundle(job.bundle, int8=job.precision == "int8", **options)
     return Predictor(loaded, engine=job.engine, precision=job.precision, few=few, untrusted=job.untrusted)
 
 
 class _Answers:
-    """Iterates over the answers, each after it was written wherever it belongs."""
+    """Iterate over the answers; each is written to its files before it is yielded."""
 
-    def __init__(self, job: Job, predictor: Predictor, items: list[Item], known: Stated | None) -> None:
+    def __init__(self, job: PredictRequest, predictor: Predictor, items: list[Item], known: Stated | None) -> None:
         self.job, self.predictor, self.items, self.known = job, predictor, items, known
         self.failures: list[Failure] = []
         self.answered = 0
@@ -90,7 +90,7 @@ class _Answers:
                 items = [item for item in items if item.name not in rows.done]
             elif job.csv:
                 _print(csv_line(columns(predictor.classes, joint=self.known is not None)))
-            # The bar costs more time than a few images do.
+            # The bar takes more time than a few images do.
             progress = stack.enter_context(bar("predict")) if len(items) > FEW else None
             for item, answer in self._answered(items, journal):
                 self._write(item, answer, rows)
@@ -103,14 +103,14 @@ class _Answers:
             table.show(job)
 
     def _answered(self, items: list[Item], journal: Journal | None) -> Iterator[tuple[Item, Answer]]:
-        """Each item with its answer, in order; an item at which an earlier run died is answered with more care."""
+        """Yield each item with its answer, in order; items at which an earlier run died are isolated (`Journal`)."""
         for together in journal.runs(items) if journal else [items]:
             noted = journal.noting(together) if journal else together
             answers = self.predictor.predict_many(noted, class_maps=self.job.heatmap)
-            yield from zip(together, map(self._joined, answers), strict=True)
+            yield from zip(together, map(self._with_clinical, answers), strict=True)
 
-    def _joined(self, answer: Answer) -> Answer:
-        """The answer with that from the clinical values of its image, where there are any."""
+    def _with_clinical(self, answer: Answer) -> Answer:
+        """Add the joint answer where the image has clinical values."""
         known = self.known.of(answer.image) if self.known else {}
         return self.predictor.join(answer, known) if known and isinstance(answer, Finding) else answer
 
@@ -118,7 +118,7 @@ class _Answers:
         if self.job.results is None:
             return None
         if self.job.heatmap:
-            partial.clear(self.job.results.parent / "heatmaps")  # what a killed run left half drawn
+            partial.clear(self.job.results.parent / "heatmaps")  # files that a killed run left incomplete
         classes, identity = self.predictor.classes, self.predictor.identity
         return stack.enter_context(
             RowFile(
@@ -147,14 +147,14 @@ class _Answers:
 
 
 def _print(text: str) -> None:
-    """One row on stdout, whole and at once; a file name that is no UTF-8 keeps its bytes."""
+    """Print one row on stdout, whole and at once; a file name that is not UTF-8 keeps its bytes."""
     sys.stdout.flush()
     sys.stdout.buffer.write(encoded(text))
     sys.stdout.buffer.flush()
 
 
 class _Table:
-    """The first answers as a table for people."""
+    """Collect the first answers and print them as a table."""
 
     def __init__(self, predictor: Predictor, items: list[Item]) -> None:
         self.predictor, self.total = predictor, len(items)
@@ -165,15 +165,15 @@ class _Table:
         if len(self.answers) < SHOWN:
             self.answers.append(answer)
 
-    def show(self, job: Job) -> None:
+    def show(self, job: PredictRequest) -> None:
         if self.answers:
-            out.print(self._drawn())
+            out.print(self._render())
         if self.total > len(self.answers):
             what = f"the first {len(self.answers)}" if self.answers else "none"
             where = f"all of them in {job.output}" if job.output else "-o DIR writes them all to a file"
-            out.print(f"{what} of {self.total} images; {where}", highlight=False, markup=False, soft_wrap=True)
+            out.line(f"{what} of {self.total} images; {where}")
 
-    def _drawn(self) -> "Table":
+    def _render(self) -> "Table":
         from rich.markup import escape
         from rich.table import Table
 
@@ -188,21 +188,19 @@ class _Table:
             if isinstance(answer, Failure):
                 table.add_row(image, "[red]failed[/]", *[""] * len(self.predictor.classes), escape(answer.message))
             else:
-                table.add_row(image, answer.label, *_shares(answer), escape("; ".join(answer.remarks)))
+                table.add_row(image, answer.label, *_percentages(answer), escape("; ".join(answer.remarks)))
                 if answer.joint:
-                    told = (*answer.joint.reasons, *told_of(answer.joint))
-                    table.add_row(
-                        "  with what is known", answer.joint.label, *_shares(answer.joint), escape("; ".join(told))
-                    )
+                    remarks = escape("; ".join((*answer.joint.reasons, *told(answer.joint))))
+                    table.add_row("  with clinical values", answer.joint.label, *_percentages(answer.joint), remarks)
         return table
 
 
-def _shares(answer: Finding | Joint) -> list[str]:
+def _percentages(answer: Finding | Joint) -> list[str]:
     return [f"{p:.1%}" for p in answer.probabilities.values()]
 
 
 def _common_folder(items: list[Item]) -> str:
-    """The folder that all names share: it need not be read forty times."""
+    """Find the folder that all names share, so that it is not printed in every row."""
     folders = {os.path.dirname(item.name) for item in items}  # noqa: PTH120 (names, not paths: zip entries too)
     try:
         return os.path.commonpath(folders) if folders else ""
@@ -214,7 +212,7 @@ def _short(name: str, folder: str) -> str:
     return name[len(folder) :].lstrip("/") or name if folder else name
 
 
-def _write_report(path: Path, job: Job, answers: _Answers, *, seconds: float) -> None:
+def _write_report(path: Path, job: PredictRequest, answers: _Answers, *, seconds: float) -> None:
     from importlib import metadata
 
     packages = ("numpy", "onnxruntime", "pillow", "pydicom")

@@ -1,17 +1,19 @@
-"""Begin to read the network of a `covid-xray predict`, then import what the job needs and run it."""
+"""Start to read the network of `covid-xray predict` in a thread, then import what the job needs and run it."""
 
 from pathlib import Path
 
-from covid_xray.cli.inference.predict_args import Job
+from covid_xray.cli.inference.predict_args import PredictRequest
 from covid_xray.errors import UsageError
 
 
-def predict(job: Job) -> None:
-    """Do the job. Raises `UsageError` for options that do not go together, and what `predicting.run` raises."""
+def predict(job: PredictRequest) -> None:
+    """Do the job. Raises `UsageError` for options that exclude each other, and all that `predict_job.run` raises."""
     if job.json and job.csv:
-        raise UsageError("expected --json or --csv. Received: both")
+        raise UsageError("--json and --csv exclude each other. Give one of them.")
     if job.output is None and (job.heatmap or job.resume):
-        raise UsageError("expected a folder with -o for --heatmap or --resume. Received: none")
+        raise UsageError(
+            f"{'--heatmap' if job.heatmap else '--resume'} needs a results folder. Give one with -o FOLDER."
+        )
     from covid_xray.bundle.prefetch import ReadAhead
 
     # Reading and hashing the network goes on in a thread while the imports below are made.
@@ -22,6 +24,6 @@ def predict(job: Job) -> None:
 
 
 def _network(bundle: Path | None, *, int8: bool) -> Path:
-    """Where the network's file should be, told without imports: a wrong guess only costs a second read."""
+    """Guess the path of the network's file without imports: a wrong guess only costs a second read."""
     folder = bundle or Path(__file__).parents[2] / "bundle" / "default"
     return folder / ("model_int8.onnx" if int8 else "model.onnx")

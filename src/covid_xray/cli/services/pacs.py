@@ -1,4 +1,4 @@
-"""The commands of the DICOM node: pacs serve, pacs pull, pacs status."""
+"""Define the commands of the DICOM node: pacs serve, pacs pull, pacs status."""
 
 import json
 import os
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covid_xray.cli.console import BundleFolder
+from covid_xray.cli.console import BundleFolder, LogLevel
 from covid_xray.cli.terminal import out
-from covid_xray.errors import MissingPackage, UsageError
+from covid_xray.errors import MissingPackage
 
 if TYPE_CHECKING:
     from covid_xray.pacs.settings import Pacs
@@ -21,8 +21,7 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=v
 Store = Annotated[
     Path | None, typer.Option("--store", help="Folder of studies, that of `serve`; default: ~/.local/share/covid-xray.")
 ]
-LogLevel = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
-commands = typer.Typer(help="A DICOM node: receives radiographs, answers them, sends results to the archive.")
+commands = typer.Typer(help="A DICOM node: receives radiographs, classifies them, sends results to the archive.")
 
 
 def register(app: typer.Typer) -> None:
@@ -36,10 +35,10 @@ def serve(
     bundle: BundleFolder = None,
     store: Store = None,
     settings: Set = None,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="Of the network; 0: one a core.")] = 0,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="Threads of the network; 0: one for each core.")] = 0,
     log_level: LogLevel = "info",
 ) -> None:
-    """Receive radiographs by C-STORE, answer them, and send results to the peers of the settings."""
+    """Receive radiographs by C-STORE, classify them, and send results to the peers of the settings."""
     resolved = _settings(config, store, settings)
     from covid_xray.inference.predictor import Predictor
     from covid_xray.pacs import service
@@ -55,10 +54,8 @@ def serve(
     def ready(port: int) -> None:
         model, to = predictor.identity, ", ".join(resolved.send_to) or "the worklist only"
         where = f"{resolved.ae_title} listens at {resolved.host} port {port}"
-        out.print(
-            f"{where}, {model.name} {model.version}, results to {to}", soft_wrap=True, highlight=False, markup=False
-        )
-        out.print("research use, not for diagnosis; Ctrl-C stops it", highlight=False)
+        out.line(f"{where}, {model.name} {model.version}, results to {to}")
+        out.line("research use, not for diagnosis; Ctrl-C stops it")
 
     service.serve(resolved, predictor, ready=ready, stopping=stopping)
 
@@ -76,7 +73,7 @@ def pull(
     settings: Set = None,
     log_level: LogLevel = "warning",
 ) -> None:
-    """Fetch the radiographs of studies from an archive, answer them, and send results as `pacs serve` does."""
+    """Fetch the radiographs of studies from an archive, classify them, and send results as `pacs serve` does."""
     resolved = _settings(config, store, settings)
     from covid_xray.cli.terminal import print_failures
     from covid_xray.errors import PartlyDone
@@ -84,17 +81,15 @@ def pull(
     from covid_xray.pacs import dicomweb_fetch
 
     _log(log_level)
-    wanted = dicomweb_fetch.parse_selection(study or (), since)
-    pulled = dicomweb_fetch.pull(resolved, lambda: Predictor(bundle, untrusted=True), peer, wanted)
-    out.print(
-        f"{pulled.taken} radiographs taken, {pulled.known} known before, {pulled.answered} answered, "
-        f"{pulled.left} results still to be sent{pulled.remark}",
-        soft_wrap=True,
-        highlight=False,
+    selected = dicomweb_fetch.parse_selection(study or (), since)
+    pulled = dicomweb_fetch.pull(resolved, lambda: Predictor(bundle, untrusted=True), peer, selected)
+    out.line(
+        f"{pulled.taken} radiographs fetched, {pulled.known} known before, {pulled.answered} classified, "
+        f"{pulled.left} results still to be sent{pulled.remark}"
     )
     if pulled.failures:
         print_failures(list(pulled.failures))
-        raise PartlyDone(f"{len(pulled.failures)} objects were not taken; each is named above")
+        raise PartlyDone(f"{len(pulled.failures)} objects could not be fetched; each is named above.")
 
 
 @commands.command("status")
@@ -111,11 +106,11 @@ def status(config: Config = None, store: Store = None, settings: Set = None) -> 
 
 
 def _settings(config: Path | None, store: Path | None, overrides: list[str] | None) -> "Pacs":
-    """The settings: file, then options."""
+    """Load the settings: file, then options."""
     try:
         import sqlalchemy  # noqa: F401
     except ModuleNotFoundError:
-        raise MissingPackage('expected the node to be installed: pip install "covid-xray[pacs]"') from None
+        raise MissingPackage('The DICOM node is not installed. Run pip install "covid-xray[pacs]".') from None
     from covid_xray.config import load
     from covid_xray.pacs.settings import Pacs
 
@@ -128,7 +123,5 @@ def _log(level: str) -> None:
     """Log to standard error from `level` on; lines of other packages hold values and are left out."""
     import logging
 
-    if level not in ("debug", "info", "warning", "error"):
-        raise UsageError(f"expected --log-level debug, info, warning or error. Received: {level}")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.CRITICAL)
     logging.getLogger("covid_xray").setLevel(level.upper())

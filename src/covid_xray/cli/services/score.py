@@ -1,21 +1,21 @@
-"""The command that answers archives of any size, on this machine or on a Ray cluster: score."""
+"""Define the command `score`: classify archives of any size, on this machine or on a Ray cluster."""
 
 import contextlib
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from covid_xray.cli.console import BundleFolder, err, out
+from covid_xray.cli.console import BundleFolder, Engine, err, out, resumable
 from covid_xray.errors import InputRefused, PartlyDone, UsageError
 
 if TYPE_CHECKING:
-    from covid_xray.cluster.score import Engine, RunState, ScoringRequest
+    from covid_xray.cluster.score import Engine as ScoringEngine
+    from covid_xray.cluster.score import RunState, ScoringRequest
 
-ENGINES = ("local", "ray")
 LINE_SECONDS = 30.0  # between two lines of progress where there is no terminal
 
 
@@ -34,31 +34,27 @@ def score(
         str | None, typer.Option("--images", help="Folder or address that the names of a table are below.")
     ] = None,
     bundle: BundleFolder = None,
-    engine: Annotated[str, typer.Option("--engine", help="local: this machine; ray: a cluster.")] = "local",
+    engine: Engine = "local",
     address: Annotated[
         str | None, typer.Option("--address", help="Of the cluster: auto, HOST:PORT or ray://HOST:PORT.")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Workers of one core each; 0: one a core.")] = 0,
     precision: Annotated[
-        str, typer.Option("--precision", help="float32, or int8 where the bundle has it.")
+        Literal["float32", "int8"], typer.Option("--precision", help="float32, or int8 where the bundle has it.")
     ] = "float32",
     heatmap: Annotated[bool, typer.Option("--heatmap", help="Also draw heat maps into OUTPUT/heatmaps.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished results in OUTPUT.")] = False,
 ) -> None:
-    """Answer every radiograph of an archive, exactly one row each, as partitioned Parquet that can be resumed."""
-    if engine not in ENGINES:
-        raise UsageError(f"expected --engine {' or '.join(ENGINES)}. Received: {engine!r}")
-    if precision not in ("float32", "int8"):
-        raise UsageError(f"expected --precision float32 or int8. Received: {precision!r}")
+    """Classify every radiograph of an archive: one row each, in partitioned Parquet; an interrupted run can resume."""
     if address and engine != "ray":
-        raise UsageError("expected --engine ray with --address. Received: local")
+        raise UsageError("--address names a cluster, and --engine local uses none. Add --engine ray.")
     from covid_xray.cluster.score import ScoringRequest
 
-    job = ScoringRequest(source, output, images, bundle, precision, heatmap, resume)
-    _report(_run(job, _engine(engine, address=address, workers=workers), engine), output)
+    request = ScoringRequest(source, output, images, bundle, precision, heatmap, resume)
+    _report(_run(request, _open_engine(engine, address=address, workers=workers), engine), output)
 
 
-def _engine(name: str, *, address: str | None, workers: int) -> "Engine":
+def _open_engine(name: str, *, address: str | None, workers: int) -> "ScoringEngine":
     if name == "ray":
         from covid_xray.cluster import ray_engine, ray_session
 
@@ -69,21 +65,18 @@ def _engine(name: str, *, address: str | None, workers: int) -> "Engine":
     return partial(local_engine.score_partitions, workers=workers)
 
 
-def _run(job: "ScoringRequest", engine: "Engine", name: str) -> "RunState":
+def _run(request: "ScoringRequest", engine: "ScoringEngine", name: str) -> "RunState":
     from covid_xray.cluster.score import score as run
 
-    try:
+    with resumable("every finished partition"):
         if not err.console.is_terminal:
-            return run(job, engine=engine, name=name, watch=Lines())
+            return run(request, engine=engine, name=name, watch=ProgressLog())
         with _bar() as watch:
-            return run(job, engine=engine, name=name, watch=watch)
-    except KeyboardInterrupt:
-        err.print("stopped; finished partitions are kept. Go on with the same command and --resume", highlight=False)
-        raise typer.Exit(130) from None
+            return run(request, engine=engine, name=name, watch=watch)
 
 
-class Lines:
-    """Progress for a log: a line every half minute."""
+class ProgressLog:
+    """Print progress for a log: a line every half minute."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now, self._last = now, now()
@@ -92,32 +85,34 @@ class Lines:
         """Print a line if it is time for one."""
         if self._now() - self._last >= LINE_SECONDS:
             self._last = self._now()
-            err.print(told(state), highlight=False, soft_wrap=True, markup=False)
+            err.line(describe_progress(state))
 
 
 @contextlib.contextmanager
 def _bar() -> Iterator[Callable[["RunState"], None]]:
-    """Progress on a terminal: share of the work, and in words how many, how fast and how long still."""
+    """Show a progress bar on a terminal: share of the work, images so far, images a second and time left."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     columns = (TextColumn("score"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, console=err.console, transient=True) as progress:
         task = progress.add_task("score", total=None, note="")
-        yield lambda state: progress.update(task, completed=state.work_done, total=state.work, note=told(state))
+        yield lambda state: progress.update(
+            task, completed=state.work_done, total=state.work, note=describe_progress(state)
+        )
 
 
-def told(state: "RunState") -> str:
-    """How far a run is, in words."""
+def describe_progress(state: "RunState") -> str:
+    """Describe in words how far a run is."""
     total = "" if state.plan.shards else f" of {state.plan.inputs:,}"
     left = state.seconds_left
     parts = [f"{state.rows:,}{total} inputs", f"{state.rate:.1f} a second"]
-    parts += [f"{duration(left)} left"] if left is not None else []
+    parts += [f"{format_duration(left)} left"] if left is not None else []
     parts += [f"{state.failed.total():,} failed"] if state.failed else []
     return ", ".join(parts)
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a reader wants them: 40 s, 12 min, 5.3 h, 2.1 days."""
+def format_duration(seconds: float) -> str:
+    """Format seconds for reading: 40 s, 12 min, 5.3 h, 2.1 days."""
     for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (129_600, "h", 3600)):
         if seconds < limit:
             return f"{seconds / size:.1f} {unit}" if unit == "h" else f"{seconds / size:.0f} {unit}"
@@ -126,17 +121,12 @@ def duration(seconds: float) -> str:
 
 def _report(state: "RunState", output: Path) -> None:
     failed = state.failed.total()
-    out.print(
-        f"{state.rows:,} rows in {output / 'answers'}, {failed:,} of them failed; research use, not for diagnosis",
-        highlight=False,
-        soft_wrap=True,
-        markup=False,
-    )
+    out.line(f"{state.rows:,} rows in {output / 'answers'}, {failed:,} of them failed; research use, not for diagnosis")
     for code, count in state.failed.most_common():
-        err.print(
-            f"{count:,} failed as {code}; each is named in {output / 'quarantine'}", highlight=False, soft_wrap=True
-        )
+        err.line(f"{count:,} failed as {code}; each is named in {output / 'quarantine'}")
     if failed and failed == state.rows:
-        raise InputRefused(f"expected at least one image that can be answered. Received: {failed:,} that cannot")
+        raise InputRefused(f"None of the {failed:,} images could be classified. The reasons are listed above.")
     if failed:
-        raise PartlyDone(f"{failed:,} of {state.rows:,} images got no answer; each is named in {output / 'quarantine'}")
+        raise PartlyDone(
+            f"{failed:,} of {state.rows:,} images could not be classified; each is named in {output / 'quarantine'}."
+        )

@@ -1,4 +1,4 @@
-"""The commands of the web page and its API: serve, user."""
+"""Define the commands of the web page and its API: serve, user."""
 
 import contextlib
 import json
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covid_xray.cli.console import BundleFolder, err, out
-from covid_xray.errors import MissingPackage, UsageError
+from covid_xray.cli.console import BundleFolder, LogLevel, err, out
+from covid_xray.errors import MissingPackage
 
 if TYPE_CHECKING:
     from covid_xray.config import Serving
@@ -22,8 +22,8 @@ Store = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="YAML or TOML with settings of the server.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")]
-UserName = Annotated[str, typer.Argument(help="Of the user.")]
-users = typer.Typer(help="Who may use the server: add, list and remove users, make tokens for programs.")
+UserName = Annotated[str, typer.Argument(help="Name of the user.")]
+users = typer.Typer(help="Users of the server: add, list and remove them, and make tokens for programs.")
 
 
 def register(app: typer.Typer) -> None:
@@ -41,12 +41,10 @@ def serve(
     settings: Set = None,
     engine: Annotated[str, typer.Option("--engine", help="onnxruntime or openvino.")] = "onnxruntime",
     precision: Annotated[str, typer.Option("--precision", help="float32, bfloat16 or int8.")] = "float32",
-    threads: Annotated[int, typer.Option("--threads", min=0, help="Of the network; 0: half of the cores.")] = 0,
-    log_level: Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")] = "info",
+    threads: Annotated[int, typer.Option("--threads", min=0, help="Threads of the network; 0: half of the cores.")] = 0,
+    log_level: LogLevel = "info",
 ) -> None:
-    """Serve the page and the API, on this machine only unless told otherwise. Nothing leaves the machine."""
-    if log_level not in ("debug", "info", "warning", "error"):
-        raise UsageError(f"expected --log-level debug, info, warning or error. Received: {log_level}")
+    """Serve the page and the API, by default on this machine only. Nothing leaves the machine."""
     resolved = _settings(store, config, [*_given(host=host, port=port), *(settings or ())])
     from covid_xray.inference.predictor import Predictor
     from covid_xray.serving import server
@@ -56,7 +54,7 @@ def serve(
     server.check_settings(resolved)
     predictor = Predictor(
         bundle,
-        threads=threads or max(1, (os.cpu_count() or 1) // 2),  # the other half reads, stores and answers
+        threads=threads or max(1, (os.cpu_count() or 1) // 2),  # the other half reads, stores and serves
         engine=engine,
         precision=precision,
         untrusted=True,
@@ -65,8 +63,8 @@ def serve(
 
     def ready(address: str) -> None:
         model = predictor.identity
-        out.print(f"covid-xray serves {model.name} {model.version} at {address}", soft_wrap=True, highlight=False)
-        out.print("research use, not for diagnosis; Ctrl-C stops it", highlight=False)
+        out.line(f"covid-xray serves {model.name} {model.version} at {address}")
+        out.line("research use, not for diagnosis; Ctrl-C stops it")
         if not address.startswith("https:") and not is_loopback(resolved.host):
             err.print("passwords and images cross the network unencrypted: set certificate and key, or a proxy")
 
@@ -91,7 +89,7 @@ def add_user(
 
     with _accounts(store, config, settings) as accounts:
         accounts.add(name, password=password, role=as_role(role))
-    out.print(f"{name} may log in as {role}", highlight=False)
+    out.line(f"{name} may log in as {role}")
 
 
 @users.command("list")
@@ -107,7 +105,7 @@ def remove_user(name: UserName, store: Store = None, config: Config = None, sett
     """Remove a user; their sessions and tokens end."""
     with _accounts(store, config, settings) as accounts:
         accounts.remove(name)
-    out.print(f"{name} is removed", highlight=False)
+    out.line(f"{name} is removed")
 
 
 @users.command("token")
@@ -118,16 +116,16 @@ def new_token(name: UserName, store: Store = None, config: Config = None, settin
 
 
 def _given(**values: object) -> list[str]:
-    """What was given, as `key=value`; quoted, so that an address stays text."""
+    """Write the options that were given as `key=value`; quoted, so that an address stays text."""
     return [f"{key}={json.dumps(value)}" for key, value in values.items() if value is not None]
 
 
 def _settings(store: Path | None, config: Path | None, overrides: list[str] | None) -> "Serving":
-    """The settings: file, then secrets from the environment, then options."""
+    """Load the settings: file, then secrets from the environment, then options."""
     try:
         import fastapi  # noqa: F401
     except ModuleNotFoundError:
-        raise MissingPackage('expected the server to be installed: pip install "covid-xray[serve]"') from None
+        raise MissingPackage('The server is not installed. Run pip install "covid-xray[serve]".') from None
     from covid_xray.config import Serving, load
 
     secrets = _given(token=os.environ.get("COVID_XRAY_TOKEN"), database=os.environ.get("COVID_XRAY_DATABASE"))

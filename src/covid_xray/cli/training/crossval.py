@@ -1,13 +1,13 @@
-"""The command that scores every image by a network that never saw it: crossval."""
+"""Define the command `crossval`: score every image by a network that never saw it."""
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, err, out, stages
+from covid_xray.cli.console import Data, Engine, Images, err, out, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.cli.training.train import LungRun, quiet_tensorflow, settings_of, with_lungs
 from covid_xray.errors import UsageError
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from covid_xray.data.manifest.manifest import Manifest
-    from covid_xray.training.crossval.folds import Protocol
 
 MAIN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro", "ece")
 
@@ -31,10 +30,12 @@ def crossval(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the study; a run folder for each fold.")],
     folds: Annotated[int, typer.Option("--folds", min=2, help="How many.")] = 5,
     group: Annotated[
-        str, typer.Option("--group", help="patient, or image: ignore patients and copies, which leaks.")
+        Literal["patient", "image"],
+        typer.Option("--group", help="patient, or image: ignore patients and copies, which leaks."),
     ] = "patient",
     leave_out: Annotated[
-        str | None, typer.Option("--leave-out", help="source: hold each source out once, instead of folds.")
+        Literal["source"] | None,
+        typer.Option("--leave-out", help="source: hold each source out once, instead of folds."),
     ] = None,
     images: Images = None,
     model: Annotated[
@@ -52,21 +53,20 @@ def crossval(
         bool, typer.Option("--keep-models", help="Keep model.keras and bundle/ of each fold.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished study in OUTPUT.")] = False,
-    engine: Annotated[
-        str, typer.Option("--engine", help="local: folds one after the other; ray: at the same time on a cluster.")
-    ] = "local",
+    engine: Engine = "local",
     address: Annotated[
         str | None, typer.Option("--address", help="Of the cluster: auto or HOST:PORT; OUTPUT must be there too.")
     ] = None,
 ) -> None:
-    """Train and evaluate in folds by patient (or image, or source), and pool the answers of all folds."""
+    """Train and evaluate in folds by patient (or image, or source), and pool the predictions of all folds."""
     run_folds = _runner(engine, address)
     overrides = with_lungs(settings, lungs)
     chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
-    protocol = _protocol(folds=folds, group=group, leave_out=leave_out)
     quiet_tensorflow()
     from covid_xray.data.manifest.manifest import require_classes
+    from covid_xray.training.crossval.folds import Protocol
 
+    protocol = Protocol(folds=folds, group=group, leave_out=leave_out)
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)
     how = {"out": output, "resume": resume, "keep_models": keep_models, "rounds": rounds, "run_folds": run_folds}
@@ -78,35 +78,19 @@ def _run(manifest: "Manifest", **how: Any) -> dict[str, Any]:
 
     # Each fold builds its network anew, which TensorFlow takes for a mistake and reports at length.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    try:
-        with stages() as progress:
-            return run(manifest, **how, progress=progress)
-    except KeyboardInterrupt:
-        err.print("stopped; every epoch that ended is kept. Go on with the same command and --resume", highlight=False)
-        raise typer.Exit(130) from None
+    with resumable(), stages() as progress:
+        return run(manifest, **how, progress=progress)
 
 
 def _runner(engine: str, address: str | None) -> "Callable[..., None] | None":
-    if engine not in ("local", "ray"):
-        raise UsageError(f"expected --engine local or ray. Received: {engine!r}")
     if engine == "local":
         if address:
-            raise UsageError("expected --engine ray with --address. Received: local")
+            raise UsageError("--address names a cluster, and --engine local uses none. Add --engine ray.")
         return None
     from covid_xray.cluster import fold_tasks, ray_session
 
     ray_session.check_reachable(address)
     return fold_tasks.fold_runner(address=address)
-
-
-def _protocol(*, folds: int, group: str, leave_out: str | None) -> "Protocol":
-    from covid_xray.training.crossval.folds import GROUPS, Protocol
-
-    if group not in GROUPS:
-        raise UsageError(f"expected --group {' or '.join(GROUPS)}. Received: {group!r}")
-    if leave_out not in (None, "source"):
-        raise UsageError(f"expected --leave-out source. Received: {leave_out!r}")
-    return Protocol(folds=folds, group=group, leave_out=leave_out)
 
 
 def _print(facts: dict[str, Any], output: Path) -> None:
@@ -116,19 +100,19 @@ def _print(facts: dict[str, Any], output: Path) -> None:
         if text:
             err.print(text, style="bold red", highlight=False, markup=False)
     for text in facts["warnings"]:
-        err.print(text, highlight=False, markup=False)
+        err.line(text)
     table = Table(box=None, pad_edge=False)
     for number, head in enumerate(("", "all folds", "95 % interval", "mean ± sd over folds")):
         table.add_column(head, justify="right" if number else "left", no_wrap=True)
     for name in MAIN:
         if name in facts["figures"]:
             table.add_row(name, *_cells(facts["figures"][name], facts["over_folds"].get(name)))
-    out.print(f"{facts['title']}; research use, not for diagnosis", highlight=False, markup=False)
+    out.line(f"{facts['title']}; research use, not for diagnosis")
     out.print(table)
     worst = facts["worst_source"]
     if worst:
-        out.print(f"worst source: {worst['name']}, accuracy {worst['value']:.3f}", highlight=False, markup=False)
-    out.print(f"table: {output / 'crossval.md'}", highlight=False, soft_wrap=True, markup=False)
+        out.line(f"worst source: {worst['name']}, accuracy {worst['value']:.3f}")
+    out.line(f"table: {output / 'crossval.md'}")
 
 
 def _cells(figure: dict[str, Any], spread: dict[str, Any] | None) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""The command that gives a bundle a clinical input and measures what it is worth: fuse."""
+"""Define the command `fuse`: give a bundle a clinical input and measure its worth."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,7 +41,9 @@ def fuse(
 
     source = run / "bundle" if (run / "bundle").is_dir() else run
     if study and output is None and source == run:
-        raise UsageError("expected -o FOLDER for the study of a bundle without a run folder, or --no-study")
+        raise UsageError(
+            f"No folder for the study: {run} is a bundle without a run folder. Give one with -o FOLDER or --no-study."
+        )
     quiet_tensorflow()
     from covid_xray.evaluation.clinical.clinical_predictions import predict_with_clinical
     from covid_xray.training.clinical.fuse import fuse as fused
@@ -52,7 +54,7 @@ def fuse(
     ))  # fmt: skip
     with stages() as progress:
         answers = predict_with_clinical(
-            source, selection.checked(manifest), progress=lambda d, n: progress("answer", d, n, "")
+            source, selection.check_rows(manifest), progress=lambda d, n: progress("answer", d, n, "")
         )
         progress("fuse", 0, 1, "")
         facts = fused(source, answers, out=bundle, recipe=Recipe(seed=seed))
@@ -67,12 +69,12 @@ def fuse(
         with stages() as progress, threadpool_limits(1):  # many small products: threads would wait for each other
             found = write_study(output or run, target, answers, rounds=rounds, seed=seed, step=progress)
         for line in found["lines"]:
-            out.print(line, highlight=False, markup=False, soft_wrap=True)
-        err.print(f"written: {(output or run) / 'clinical.md'}", highlight=False, soft_wrap=True, markup=False)
+            out.line(line)
+        err.line(f"written: {(output or run) / 'clinical.md'}")
 
 
 def _unseen(run: Path, manifest: "Manifest") -> "Manifest":
-    """The images that the image network was not trained on, by split.csv of the run or the column of the table."""
+    """Select images that the network was not trained on, by split.csv of the run or the column of the table."""
     import dataclasses
 
     from covid_xray.data.split.split import read_split
@@ -90,12 +92,9 @@ def _print(facts: dict[str, Any], folder: Path) -> None:
     trained = facts["trained_on"]
     stated = trained["stating_a_used_field"]
     parity = max(facts["parity"].values())
-    out.print(
-        f"bundle with a clinical input: {folder} (parity with Keras {parity:.1e}; model.onnx as it was)\n"
+    out.line(f"bundle with a clinical input: {folder} (parity with Keras {parity:.1e}; model.onnx as it was)\n"
         f"trained on {trained['images']:,} images of {' and '.join(trained['parts'])}, {stated['images']:,} of "
-        f"{stated['patients']:,} patients state a field that may speak: {', '.join(used)}",
-        highlight=False, markup=False, soft_wrap=True,
-    )  # fmt: skip
+        f"{stated['patients']:,} patients state a field that may speak: {', '.join(used)}")  # fmt: skip
     for field in facts["fields"]:
         if not field["used"] and any(field["patients"].values()):
-            err.print(f"not used: {field['title']}: {field['reason']}", highlight=False, markup=False, soft_wrap=True)
+            err.line(f"not used: {field['title']}: {field['reason']}")

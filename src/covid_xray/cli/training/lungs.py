@@ -1,4 +1,4 @@
-"""Commands about the lung network: train-lungs makes one, lungs shows what one finds."""
+"""Define the commands about the lung network: train-lungs makes one, lungs shows its regions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,11 +35,13 @@ def train_lungs(
     where: Where = None,
     duplicates: Duplicates = None,
     test_fraction: Annotated[
-        float, typer.Option("--test-fraction", min=0.01, max=0.9, help="Share of the patients that test.")
+        float, typer.Option("--test-fraction", min=0.01, max=0.9, help="Share of the patients for the test.")
     ] = 0.2,
     test_only_unlicensed: Annotated[
         bool,
-        typer.Option("--test-only-unlicensed", help="Images whose licence forbids derivatives, or is none, only test."),
+        typer.Option(
+            "--test-only-unlicensed", help="Images without a licence for derivatives are used for tests only."
+        ),
     ] = False,
     config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
@@ -61,16 +63,15 @@ def train_lungs(
     bound = forbids_derivatives(manifest) if test_only_unlicensed else None
     split = held_out(manifest, share=test_fraction, seed=chosen.seed, test_only=bound)
     counts = split.value_counts()
-    out.print(f"{len(files)} images with masks: {counts['train']} train, {counts['test']} test", highlight=False)
+    out.line(f"{len(files)} images with masks: {counts['train']} train, {counts['test']} test")
     with stages() as progress:
         facts = run(manifest, files, split, settings=chosen, out=output, progress=progress)
     test = facts["test"]
-    out.print(
+    out.line(
         f"Dice on {facts['images']['test']} images of other patients: mean {test['dice_mean']:.3f}, "
-        f"least {test['dice_least']:.3f}; {test['implausible']} not plausible; {facts['bytes']:,} bytes",
-        highlight=False,
+        f"least {test['dice_least']:.3f}; {test['implausible']} not plausible; {facts['bytes']:,} bytes"
     )
-    out.print(f"next: covid-xray lungs {output} IMAGES -o FOLDER, and look", highlight=False, soft_wrap=True)
+    out.line(f"next: covid-xray lungs {output} IMAGES -o FOLDER, and look")
 
 
 def show_lungs(
@@ -94,29 +95,25 @@ def show_lungs(
     tiles = _tiles(finder, items, None if sheets_only else output, failures)
     found: list[bool] = []
     sheets = write_sheets(_noted(tiles, found), output)
-    out.print(
-        f"{len(found)} images, {found.count(False)} without plausible lungs; {len(sheets)} sheets in {output}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    out.line(f"{len(found)} images, {found.count(False)} without plausible lungs; {len(sheets)} sheets in {output}")
     finish(failures, len(items))
 
 
 def _masked(manifest: "Manifest", masks: Path) -> "tuple[Manifest, dict[str, Path]]":
-    """The images that have a mask, checked, and the mask of each."""
+    """Select the images that have a mask, check them, and return the mask of each."""
     from covid_xray.evaluation.audit.lung_masks import mask_files
 
     files = mask_files(manifest.table["image"].tolist(), masks)
     if not files:
-        raise BadManifest(f"expected masks named like the images in {masks}. Received: none that fits")
-    manifest = selection.checked(manifest.take(list(files)))
+        raise BadManifest(f"No mask in {masks} has the name of an image. Name each mask like its image.")
+    manifest = selection.check_rows(manifest.take(list(files)))
     return manifest, {image: files[image] for image in manifest.table["image"]}
 
 
 def _tiles(
     finder: "LungFinder", items: "list[Item]", folder: Path | None, failures: "list[Failure]"
 ) -> "Iterator[tuple[str, Drawn]]":
-    """Each image drawn small; drawn large into `folder` on the way, where there is one."""
+    """Draw each image small, and large into `folder` if there is one."""
     from covid_xray.errors import BadImage
     from covid_xray.inference.finding import Failure
     from covid_xray.inference.heatmap_files import LONGEST, picture_name

@@ -1,4 +1,4 @@
-"""Commands that make and judge a network: train, export, evaluate."""
+"""Define the commands train, export and evaluate."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, err, out, stages
+from covid_xray.cli.console import Data, Images, err, out, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where
 from covid_xray.errors import BadSplit, UsageError
 
@@ -62,7 +62,8 @@ def train(
     where: Where = None,
     duplicates: Duplicates = None,
     processes: Annotated[
-        int, typer.Option("--processes", min=0, help="So many processes train together, by Keras on JAX and Ray.")
+        int,
+        typer.Option("--processes", min=0, help="Number of processes that train together (Keras on JAX, Ray)."),
     ] = 0,
     address: Annotated[
         str | None,
@@ -75,7 +76,7 @@ def train(
     """Train a network on a folder or CSV of chest X-rays, choose its best epoch, and export it as a bundle."""
     overrides = [*with_lungs(settings, lungs), *([f"init={json.dumps(init)}"] if init else [])]
     chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
-    elsewhere = _together(chosen, processes, address)
+    elsewhere = _parallel_trainer(chosen, processes, address)
     quiet_tensorflow()
     from covid_xray.data.manifest.manifest import require_classes
 
@@ -85,22 +86,18 @@ def train(
     print_parts(manifest, parts)
     from covid_xray.training.train import train as run
 
-    try:
-        with stages() as progress:
-            how: dict[str, Any] = {"out": output, "resume": resume, "progress": progress, "elsewhere": elsewhere}
-            bundle = run(manifest, parts, settings=chosen, **how)
-    except KeyboardInterrupt:
-        err.print("stopped; every epoch that ended is kept. Go on with the same command and --resume", highlight=False)
-        raise typer.Exit(130) from None
-    out.print(f"bundle: {bundle}", highlight=False, soft_wrap=True)
-    out.print(f"next: covid-xray evaluate {output} --data {data}", highlight=False, soft_wrap=True)
+    with resumable(), stages() as progress:
+        how: dict[str, Any] = {"out": output, "resume": resume, "progress": progress, "elsewhere": elsewhere}
+        bundle = run(manifest, parts, settings=chosen, **how)
+    out.line(f"bundle: {bundle}")
+    out.line(f"next: covid-xray evaluate {output} --data {data}")
 
 
-def _together(settings: "Training", processes: int, address: str | None) -> "Callable[[Any], None] | None":
-    """What runs the epochs in several processes; `None` where this one does."""
+def _parallel_trainer(settings: "Training", processes: int, address: str | None) -> "Callable[[Any], None] | None":
+    """Make what runs the epochs in several processes; `None` where this process runs them."""
     if not processes:
         if address:
-            raise UsageError("expected --processes N with --address. Received: none")
+            raise UsageError("--address names a cluster, and nothing would run there. Add --processes N.")
         return None
     from covid_xray.cluster import data_parallel, ray_session
 
@@ -119,7 +116,7 @@ def evaluate(
     baselines: Annotated[Path | None, typer.Option("--baselines", help="baselines.json of this data set.")] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=10, help="Bootstrap rounds of the intervals.")] = 1000,
     prevalence: Annotated[
-        str | None, typer.Option("--prevalence", help="What holds in another population: covid=0.05,virus=0.1.")
+        str | None, typer.Option("--prevalence", help="Also report figures for this population: covid=0.05,virus=0.1.")
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf, the report for print.")] = False,
 ) -> None:
@@ -142,16 +139,16 @@ def export(
 ) -> None:
     """Write the bundle of a trained run anew, after proving that ONNX Runtime and Keras agree on it."""
     if int8 and data is None:
-        raise UsageError("expected --data for --int8, which is calibrated on training images. Received: none")
+        raise UsageError("--int8 is calibrated on training images. Give the data set of the run with --data.")
     quiet_tensorflow()
     from covid_xray.bundle.bundle import read_facts
     from covid_xray.training.onnx.export import export_run
 
     target = output or run / "bundle"
     parity = export_run(run, target)
-    out.print(f"bundle: {target} (parity with Keras: {max(parity.values()):.1e})", highlight=False, soft_wrap=True)
+    out.line(f"bundle: {target} (parity with Keras: {max(parity.values()):.1e})")
     if not read_facts(target).get("calibration"):
-        out.print("not calibrated; covid-xray calibrate does it", highlight=False)
+        out.line("not calibrated; covid-xray calibrate does it")
     if int8 and data is not None:
         _export_int8(run, target, selection.read(data, images=images, show=False))
 
@@ -167,11 +164,11 @@ def _export_int8(run: Path, bundle: Path, manifest: "Manifest") -> None:
             f"; on {facts['checked_images']} validation images {facts['agreement']:.1%} of the labels as in float32, "
             f"macro-F1 {facts['macro_f1_difference']:+.4f}"
         )
-    out.print(text, highlight=False, soft_wrap=True)
+    out.line(text)
 
 
 def with_lungs(overrides: list[str] | None, lungs: Path | None) -> list[str]:
-    """The overrides and those that --lungs stands for."""
+    """Return the overrides and those that --lungs stands for."""
     return [*(overrides or ()), *([f"lungs={json.dumps(str(lungs))}", "crop=lungs"] if lungs else ())]
 
 
@@ -184,7 +181,7 @@ def settings_of(
     epochs: int | None,
     resume: bool,
 ) -> "Training":
-    """The settings of a run in `output`: those of the file, else those that a run to be resumed began with."""
+    """Load the settings of a run in `output`: those of the file, else those of the run that is resumed."""
     from covid_xray.config import Training, load
 
     chosen = list(overrides or ())
@@ -196,7 +193,7 @@ def settings_of(
 
 
 def split_for(manifest: "Manifest", settings: "Training", *, given: Path | None) -> "pd.Series":
-    """The split in the file `given`, or a new one by the fractions of the settings.
+    """Read the split in the file `given`, or make a new one with the fractions of the settings.
 
     Where a calibration part would be too small to be of use, its images train.
     """
@@ -215,31 +212,30 @@ def split_for(manifest: "Manifest", settings: "Training", *, given: Path | None)
     if settings.calibration_fraction:
         try:
             split = split_into(calibration_fraction=settings.calibration_fraction)
-        except BadSplit:  # too few patients for one part more; if the reason is another, it comes again below
+        except BadSplit:  # too few patients for a fourth part; any other reason is raised again below
             pass
         else:
             if (split == "calibration").sum() >= SMALLEST:
                 return split
-        err.print(
+        err.line(
             f"no calibration part: it would need {SMALLEST} images, some of each class. The bundle will have no "
-            "temperature, no sets and no operating points",
-            highlight=False,
+            "temperature, no sets and no operating points"
         )
     return split_into()
 
 
 def print_parts(manifest: "Manifest", split: "pd.Series") -> None:
-    """Images per class and part, on stderr."""
+    """Print images per class and part on stderr."""
     import pandas as pd
 
     table = manifest.table.set_index("image")["label"]
     counts = pd.crosstab(table, split.reindex(table.index), rownames=[""], colnames=["split"])
     order = [part for part in ("train", "val", "calibration", "test") if part in counts]
-    err.print("\n" + counts[order].to_string() + "\n", highlight=False, markup=False)
+    err.line("\n" + counts[order].to_string() + "\n")
 
 
 def quiet_tensorflow() -> None:
-    """Import TensorFlow without its start-up lines, which its C++ part writes to file descriptor 2 whatever it is told.
+    """Import TensorFlow without its start-up lines, which its C++ part writes to file descriptor 2 whatever is set.
 
     Does nothing where Keras runs on another backend or where TensorFlow is absent; the error then comes from Keras.
     """

@@ -1,4 +1,4 @@
-"""The command that searches for better settings of a training: tune."""
+"""Define the command `tune`: search for better training settings."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, err, out, stages
+from covid_xray.cli.console import Data, Images, out, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.cli.training.train import quiet_tensorflow, settings_of, split_for
 
@@ -58,12 +58,8 @@ def tune(
     kept = output / "split.csv"
     parts = split_for(manifest, chosen, given=split or (kept if resume and kept.is_file() else None))
     how: dict[str, Any] = {"space": dimensions, "trials": trials, "resume": resume, "address": address, "cores": cores}
-    try:
-        with stages() as progress:
-            rows = search(manifest, parts, settings=chosen, out=output, progress=progress, **how)
-    except KeyboardInterrupt:
-        err.print("stopped; every epoch that ended is kept. Go on with the same command and --resume", highlight=False)
-        raise typer.Exit(130) from None
+    with resumable(), stages() as progress:
+        rows = search(manifest, parts, settings=chosen, out=output, progress=progress, **how)
     _print(rows, output)
 
 
@@ -77,11 +73,5 @@ def _print(rows: list[dict[str, object]], output: Path) -> None:
     for row in rows[:10]:
         table.add_row(*(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names))
     out.print(table)
-    out.print(
-        f"best settings: {output / 'best.yaml'}; table and picture: {output / 'tune.md'}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    out.print(
-        f"next: covid-xray train --config {output / 'best.yaml'} ...", highlight=False, soft_wrap=True, markup=False
-    )
+    out.line(f"best settings: {output / 'best.yaml'}; table and picture: {output / 'tune.md'}")
+    out.line(f"next: covid-xray train --config {output / 'best.yaml'} ...")

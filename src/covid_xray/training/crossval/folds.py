@@ -16,8 +16,6 @@ from covid_xray.data.split.split import leave_one_source_out, make_folds, make_s
 from covid_xray.errors import BadSplit
 from covid_xray.files import replacing
 
-GROUPS = ("patient", "image")
-
 
 @dataclass(frozen=True)
 class Protocol:
