@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "src" / "covid_xray"
 # Rooms that are done; the rules below hold for all of their modules. The others follow one by one.
 DONE = (
-    *("images", "data", "evaluation", "store", "serving", "pacs", "cluster", "cli"),
+    *("images", "data", "evaluation", "store", "serving", "pacs", "cluster", "cli", "config.py"),
     *(
         "config.py",
         "errors.py",
@@ -25,7 +25,7 @@ DONE = (
         "__init__.py",
     ),
 )
-OLD_MESSAGES = 176  # messages that say "expected X. Received: Y" in the rooms that are not done; 60 at the end
+OLD_MESSAGES = 129  # messages that say "expected X. Received: Y" in the rooms that are not done; 60 at the end
 IN_AND_OUT = re.compile(r"\bin\b[,;] .*\bout\b|\b(comes in|goes out)\b", re.IGNORECASE | re.DOTALL)
 BANNED = {  # words and openings: what to write instead
     r"^(who|whoever|nobody|somebody|whatever)\b": "the subject's name, such as a caller or a user",

@@ -44,7 +44,7 @@ def test_a_file_of_the_documentation_reads(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_refused(wrong: list[str]) -> None:
-    with pytest.raises(UsageError, match="setting|peer"):
+    with pytest.raises(UsageError):
         load(Pacs, overrides=wrong)
 
 
