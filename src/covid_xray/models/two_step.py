@@ -1,7 +1,8 @@
 """A head that answers in two steps: is this lung ill, and if so, with which illness.
 
-P(well) = 1 - P(ill), and P(illness) = P(ill) * P(illness | ill and one of those that are answered). Beside it stands
-`known`: how much an ill lung looks like an illness that is answered, and not like another one. keras.ops only.
+Each illness has a P(ill) of its own, and a share: how much the picture looks like those that the illness was learned
+from (children or adults). P(illness) = share * P(ill), and P(well) is the rest. Beside it stands `known`: how much an
+ill lung looks like an illness that is answered, and not like another one. keras.ops only.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ ILL, WHICH, KNOWN, POOL = "ill", "which", "known", "pool"
 
 @keras.saving.register_keras_serializable(package="covid_xray")
 class TwoStep(layers.Layer):
-    """Combine both steps: P(ill) N x 1 and P(illness | ill) N x (C - 1) -> N x C.
+    """Combine both steps: P(ill) N x (C - 1) and shares N x (C - 1) -> N x C.
 
     Args:
         well: place of the healthy class among the C answers.
@@ -26,10 +27,11 @@ class TwoStep(layers.Layer):
         self.well = well
 
     def call(self, inputs: list[Any]) -> Any:
-        """`inputs`: P(ill) N x 1, and P(illness | ill) N x (C - 1) in the order of the answers."""
-        ill, which = inputs
-        parts = ill * which
-        return ops.concatenate([parts[:, : self.well], 1 - ill, parts[:, self.well :]], axis=1)
+        """`inputs`: P(ill) of each illness, and its share, both N x (C - 1) in the order of the answers."""
+        ill, share = inputs
+        parts = ill * share
+        well = 1 - ops.sum(parts, axis=1, keepdims=True)
+        return ops.concatenate([parts[:, : self.well], well, parts[:, self.well :]], axis=1)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for `model.keras`."""
@@ -53,7 +55,7 @@ def with_two_steps(trunk: keras.Model, *, answers: int, well: int) -> keras.Mode
     if POOL not in [layer.name for layer in trunk.layers]:
         raise ValueError(f"{trunk.name} has no global average pooling (layer {POOL!r}); a two-step head needs it.")
     pooled = trunk.get_layer(POOL).output
-    ill = layers.Dense(1, activation="sigmoid", dtype="float32", name=ILL)(pooled)
+    ill = layers.Dense(answers - 1, activation="sigmoid", dtype="float32", name=ILL)(pooled)
     which = layers.Dense(answers - 1, activation="softmax", dtype="float32", name=WHICH)(pooled)
     known = layers.Dense(1, activation="sigmoid", dtype="float32", name=KNOWN)(pooled)
     probabilities = TwoStep(well, dtype="float32", name="probabilities")([ill, which])
@@ -68,11 +70,9 @@ def is_two_step(model: keras.Model) -> bool:
 def class_kernel(model: keras.Model) -> list[Any]:
     """The D x C kernel of the class maps of a two-step network, in a list.
 
-    The column of every illness is the kernel of `ill`, that of the healthy class its opposite: where the picture looks
-    ill, and where it looks well. The second step has no map of its own.
+    The column of every illness is that of its P(ill), the one of the healthy class the opposite of their mean: where
+    the picture looks ill, and where it looks well. The second step has no map of its own.
     """
     combined = next(layer for layer in model.layers if isinstance(layer, TwoStep))
     kernel = ops.convert_to_numpy(model.get_layer(ILL).kernel)
-    signs = np.ones((1, model.get_layer(WHICH).units + 1), np.float32)
-    signs[0, combined.well] = -1
-    return [kernel * signs]
+    return [np.insert(kernel, combined.well, -kernel.mean(axis=1), axis=1)]

@@ -20,10 +20,11 @@ from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.selftest import drawn
 from covid_xray.models import zoo
 from covid_xray.models.heatmap_head import with_class_maps
-from covid_xray.models.two_step import is_two_step, with_two_steps
+from covid_xray.models.two_step import ILL, is_two_step, with_two_steps
 from covid_xray.training import precision
 from covid_xray.training.network import build_model
 from covid_xray.training.onnx.operators import Operator, operators
+from covid_xray.training.within_source.ranker import SCORE
 
 SHAPE = ("model", "image_size", "blocks", "convolutions", "dense")  # settings that the weights depend on
 TOLERANCE = 1e-3  # largest difference of a probability; of embedding and maps, as a share of their largest value
@@ -97,6 +98,9 @@ def begin(
 def set_average(model: keras.Model, runs: Sequence[Path]) -> dict[str, Any]:
     """Give `model` the mean of the weights of finished runs, layer by layer, in place.
 
+    The score of a ranking network begins as the mean of what the runs take for ill; answering heads are
+    fitted anew.
+
     Networks that were fine-tuned from one beginning lie in one basin, and their mean is better than each of them on
     data that none of them knew: DiWA (Rame and others 2022, arXiv:2205.09739), model soups (Wortsman and others 2022).
 
@@ -125,6 +129,8 @@ def _finished(run: Path) -> keras.Model:
 
 def _weights_like(layer: layers.Layer, source: keras.Model, run: Path) -> list[Any]:
     """The weights of the layer of this name in another network of the same form."""
+    if layer.name == SCORE and is_two_step(source):
+        return [values.mean(axis=-1, keepdims=True) for values in source.get_layer(ILL).get_weights()]
     names = [other.name for other in source.layers]
     theirs = source.get_layer(layer.name).get_weights() if layer.name in names else []
     if [values.shape for values in theirs] != [values.shape for values in layer.get_weights()]:

@@ -17,7 +17,7 @@ from covid_xray.errors import UsageError
 from covid_xray.inference.finding import CANNOT_SAY
 from covid_xray.inference.predictor import Predictor
 from covid_xray.training.train import train
-from covid_xray.training.within_source.answering import answers, balanced_weights
+from covid_xray.training.within_source.answering import answers
 from support.chests import chest, write_lung_run
 
 SETTINGS = Training(
@@ -108,12 +108,3 @@ def test_the_healthy_label_must_be_there() -> None:
     with pytest.raises(UsageError, match="well=healthy"):
         answers(("covid", "normal"), settings)
     assert answers(("covid", "normal", "other"), SETTINGS) == ("covid", "normal")
-
-
-def test_illnesses_weigh_alike_and_so_do_their_sources() -> None:
-    codes = np.array([0] * 10 + [1] * 30)
-    sources = np.array(["a"] * 10 + ["a"] * 5 + ["b"] * 25, dtype=object)
-    weights = balanced_weights(codes, sources)
-    assert weights.mean() == pytest.approx(1)
-    assert weights[:10].sum() == pytest.approx(weights[10:].sum())
-    assert weights[10:15].sum() == pytest.approx(weights[15:].sum())

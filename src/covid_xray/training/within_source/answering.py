@@ -1,7 +1,6 @@
 """Turn a network that ranks ill above well into one that answers with classes."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -12,18 +11,15 @@ from covid_xray.errors import UsageError
 from covid_xray.models import zoo
 from covid_xray.models.two_step import ILL, KNOWN, POOL, WHICH, with_two_steps
 from covid_xray.training.batches import Part, prefetch, shown
-from covid_xray.training.head.probe import fit_head, scaling
+from covid_xray.training.within_source.heads import Described, Linear, fit_background, fit_known, fit_scores
 
-# scikit-learn's C of the second step: small, since illnesses come from different hospitals and little of what tells
-# them apart is disease.
-WHICH_STRENGTH, KNOWN_STRENGTH = 1e-3, 1e-2
-# Logits of the illnesses are multiplied by this, so that one of them has nearly all of P(ill): the most probable class
-# is then an illness where P(ill) is above one half, and P(illness) ranks as P(ill) does.
+# Logits of the background are multiplied by this, so that one illness has nearly all of it: the most probable class is
+# then an illness where its P(ill) is above one half.
 SHARP = 8.0
-FLAT = 1e-2  # least scale of a feature, as a share of the largest
 SURE = 20.0  # logit of `known` where every illness of the data is answered
+CLEAR = 3.0  # logit of P(well) for the median healthy image of the source that decides the threshold
 FEW = 20  # healthy images of a source that can set the threshold
-MOST = 300  # images of one illness and source that the second step is fitted to
+MOST = 400  # images of one class and source that the heads are fitted to
 BATCH = 64
 
 
@@ -45,93 +41,96 @@ def answers(classes: Sequence[str], settings: Training) -> tuple[str, ...]:
 
 
 def assemble(settings: Training, classes: Sequence[str], ranker: keras.Model, part: Part, val: Part) -> keras.Model:
-    """The answering network in float32: the ranker's weights, its threshold, and a second step.
+    """The answering network in float32: the ranker's features, and heads that are fitted to them.
 
-    P(ill) is one half at the score that `false_positives` of the healthy validation images pass, in the source where
-    that score is highest: a hospital that nobody has seen is more like the worst known one than like the mean.
-
-    The second step is a logistic regression on the pooled features of the ill images of `part`, weighted so that
-    illnesses count alike and the sources of an illness too. It does not move the features: which illness it is can
-    hardly be told apart from which hospital it is, and what would be learned there would harm the first step.
+    P(illness) is P(ill) of that illness times the share of its background (`heads`). P(ill) is one half at the score
+    that `false_positives` of the healthy validation images pass, in the source where that score is highest: a hospital
+    that nobody has seen is more like the worst known one than like the mean.
     """
     answered = answers(classes, settings)
+    illnesses = tuple(name for name in answered if name != settings.well)
     trunk = zoo.build(settings.model_copy(update={"weights": None}), 2)
     model = with_two_steps(trunk, answers=len(answered), well=answered.index(settings.well))
     for layer in model.layers:
-        if layer.weights and layer.name not in (WHICH, KNOWN):
+        if layer.weights and layer.name not in (ILL, WHICH, KNOWN):
             layer.set_weights(ranker.get_layer(layer.name).get_weights())
-    kernel, bias = model.get_layer(ILL).get_weights()
-    model.get_layer(ILL).set_weights([kernel, bias - threshold(ranker, val, settings)])
-    _fit_second_step(model, part, classes, settings)
+    train = described(model, part, _at_most(part, settings.seed))
+    scores = fit_scores(train, illnesses, well=settings.well)
+    background = fit_background(train, illnesses, well=settings.well)
+    healthy = described(model, val, np.flatnonzero(_names(val) == settings.well))
+    heads = {
+        ILL: at_thresholds(scores, background, healthy, false_positives=settings.false_positives),
+        WHICH: Linear(SHARP * background.kernel, SHARP * background.bias),
+        KNOWN: _known(train, illnesses, settings),
+    }
+    for name, head in heads.items():
+        model.get_layer(name).set_weights([head.kernel.astype(np.float32), head.bias.astype(np.float32)])
     return model
 
 
-def threshold(ranker: keras.Model, val: Part, settings: Training) -> float:
-    """The score that `false_positives` of the healthy images pass, the highest of the sources with `FEW` or more.
+def at_thresholds(scores: Linear, background: Linear, healthy: Described, *, false_positives: float) -> Linear:
+    """The scores as logits of P(ill), 0 at the threshold of each illness.
 
-    Where no source has so many, the healthy of all sources together; 0 where there are none.
+    At most `false_positives` of the healthy images of any source have the background of the illness and a score above
+    its threshold; sources with fewer than `FEW` count together. The slope gives the median healthy image -`CLEAR`.
     """
-    found = scores(lambda x: np.asarray(ranker.predict_on_batch(x)), val)
-    healthy = np.array(val.classes, dtype=object)[val.labels] == settings.well
-    sources = np.array(val.sources or [""] * len(val), dtype=object)
-    groups = [found[healthy & (sources == name)] for name in sorted(set(sources))]
-    groups = [group for group in groups if len(group) >= FEW] or [found[healthy]]
-    return max((float(np.quantile(group, 1 - settings.false_positives)) for group in groups if len(group)), default=0.0)
+    if not len(healthy.features):
+        return scores
+    found, nearest = scores(healthy.features), background(healthy.features).argmax(axis=1)
+    groups = [healthy.sources == name for name in sorted(set(healthy.sources))]
+    groups = [group for group in groups if group.sum() >= FEW] or [np.ones(len(found), dtype=bool)]
+    slopes, thresholds = [], []
+    for place in range(found.shape[1]):
+        limits = [_limit(found[group, place], nearest[group] == place, false_positives) for group in groups]
+        threshold, median = max(limits)
+        if not np.isfinite(threshold):  # no healthy image looks like the pictures of this illness
+            threshold = float(np.quantile(found[:, place], 1 - false_positives))
+        slopes.append(CLEAR / max(threshold - median, 1e-6))
+        thresholds.append(threshold)
+    slope, threshold = np.array(slopes), np.array(thresholds)
+    return Linear(scores.kernel * slope, (scores.bias - threshold) * slope)
 
 
-def _fit_second_step(model: keras.Model, part: Part, classes: Sequence[str], settings: Training) -> None:
-    """Set the layers `which` and `known`, in place; where there is nothing to tell apart, to one share and to 1."""
-    names = np.array(classes, dtype=object)[part.labels]
-    rows = _at_most(np.flatnonzero(names != settings.well), names, part, settings.seed)
-    sources = np.array(part.sources or [""] * len(part), dtype=object)[rows]
-    illnesses = [name for name in answers(classes, settings) if name != settings.well]
-    known = np.isin(names[rows], illnesses)
-    features = embed(model, part, rows)
-    width = features.shape[1]
-    mean, scale = scaling(features, "each")
-    # A feature that hardly varies would get a huge weight, and rounding would decide the answer.
-    scaled_by = mean, np.maximum(scale, FLAT * scale.max())
-    which = np.zeros((width, len(illnesses))), np.zeros(len(illnesses))
-    if len(illnesses) > 1:
-        codes = np.array([illnesses.index(name) for name in names[rows][known]])
-        weights = balanced_weights(codes, sources[known]) * np.bincount(codes)[codes]
-        kernel, bias = fit_head(features[known], codes, weights, strength=WHICH_STRENGTH, scaled_by=scaled_by)
-        which = SHARP * kernel, SHARP * bias
-    sure = np.zeros((width, 1)), np.full(1, SURE)
-    if not known.all():
-        codes = known.astype(np.int64)
-        weights = balanced_weights(codes, sources)
-        kernel, bias = fit_head(features, codes, weights, strength=KNOWN_STRENGTH, scaled_by=scaled_by)
-        sure = kernel[:, 1:] - kernel[:, :1], bias[1:] - bias[:1]
-    for name, (kernel, bias) in ((WHICH, which), (KNOWN, sure)):
-        model.get_layer(name).set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+def _limit(scores: NDArray[np.float64], own: NDArray[np.bool_], false_positives: float) -> tuple[float, float]:
+    """The score that `false_positives` of all the images pass, where only `own` ones count, and the median score.
+
+    Where so few are `own` that they cannot be too many, minus infinity.
+    """
+    allowed = int(false_positives * len(scores))
+    above = np.sort(scores[own])[::-1]
+    limit = above[allowed] if len(above) > allowed else -np.inf
+    return float(limit), float(np.median(scores[own] if own.sum() >= FEW else scores))
 
 
-def _at_most(rows: NDArray[np.int64], names: NDArray[Any], part: Part, seed: int) -> NDArray[np.int64]:
-    """At most `MOST` of the rows of each illness and source, drawn at random."""
-    sources = np.array(part.sources or [""] * len(part), dtype=object)
-    shuffled = np.random.default_rng(seed).permutation(rows)
+def _known(train: Described, illnesses: Sequence[str], settings: Training) -> Linear:
+    """`fit_known`, and where the data has no other illness one that is always sure."""
+    if set(train.classes) <= {*illnesses, settings.well}:
+        return Linear(np.zeros((train.features.shape[1], 1)), np.full(1, SURE))
+    return fit_known(train, illnesses, well=settings.well)
+
+
+def described(model: keras.Model, part: Part, rows: NDArray[np.int64]) -> Described:
+    """The pooled features of some images of a part, as they are, with their classes and sources."""
+    pooled = keras.Model(model.input, model.get_layer(POOL).output)
+    features = _in_batches(lambda x: np.asarray(pooled.predict_on_batch(x)), part, rows)
+    return Described(features.reshape(len(rows), pooled.output.shape[-1]), _names(part)[rows], _sources(part)[rows])
+
+
+def _names(part: Part) -> NDArray[np.object_]:
+    return np.array(part.classes, dtype=object)[part.labels]
+
+
+def _sources(part: Part) -> NDArray[np.object_]:
+    return np.array(part.sources or [""] * len(part), dtype=object)
+
+
+def _at_most(part: Part, seed: int) -> NDArray[np.int64]:
+    """At most `MOST` images of each class and source, drawn at random."""
+    names, sources = _names(part), _sources(part)
     kept: dict[tuple[str, str], list[int]] = {}
-    for row in shuffled.tolist():
+    for row in np.random.default_rng(seed).permutation(len(part)).tolist():
         kept.setdefault((names[row], sources[row]), []).append(row)
     return np.sort(np.concatenate([np.array(group[:MOST], dtype=np.int64) for group in kept.values()]))
-
-
-def balanced_weights(codes: NDArray[np.int64], sources: NDArray[Any]) -> NDArray[np.float64]:
-    """N weights, mean 1: illnesses alike, the sources of one illness alike, images of one source alike."""
-    weights = np.zeros(len(codes))
-    for code in np.unique(codes):
-        own = sorted(set(sources[codes == code]))
-        for source in own:
-            rows = (codes == code) & (sources == source)
-            weights[rows] = 1 / (len(own) * rows.sum())
-    return weights / weights.mean()
-
-
-def embed(model: keras.Model, part: Part, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Pooled features N x D of some images, as they are."""
-    pooled = keras.Model(model.input, model.get_layer(POOL).output)
-    return _in_batches(lambda x: np.asarray(pooled.predict_on_batch(x)), part, rows)
 
 
 def scores(predict: Callable[[NDArray[np.float32]], NDArray[np.float32]], part: Part) -> NDArray[np.float32]:
@@ -147,4 +146,5 @@ def _in_batches(
             chosen = rows[start : start + BATCH].tolist()
             yield np.stack([shown(part, index) for index in chosen])[..., None].astype(np.float32)
 
-    return np.concatenate([predict(batch) for batch in prefetch(batches())])
+    found = [predict(batch) for batch in prefetch(batches())]
+    return np.concatenate(found) if found else np.empty((0, 1), np.float32)

@@ -8,8 +8,10 @@ from keras import layers
 from covid_xray.config import Training
 from covid_xray.errors import UsageError
 from covid_xray.models import zoo
-from covid_xray.models.two_step import ILL, POOL
+from covid_xray.models.two_step import POOL
 from covid_xray.training.within_source.objective import RankingLoss, ranked_right
+
+SCORE = "score"
 
 
 def build_ranker(settings: Training) -> keras.Model:
@@ -25,7 +27,7 @@ def build_ranker(settings: Training) -> keras.Model:
             "Take model=efficientnet_lite0 or one of keras.applications."
         )
     pooled = layers.Dropout(settings.dropout, name="ill_dropout")(trunk.get_layer(POOL).output)
-    score = layers.Dense(1, dtype="float32", name=ILL)(pooled)
+    score = layers.Dense(1, dtype="float32", name=SCORE)(pooled)
     return keras.Model(trunk.input, score, name=trunk.name)
 
 
