@@ -11,7 +11,8 @@ bootstrap rounds over patients, each side by itself. RSNA and NIH are one hospit
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from benchmarks._support.results import RESULTS
-from covid_xray.inference.finding import Finding
+from covid_xray.errors import BadImage
 from covid_xray.inference.predictor import Predictor
+from covid_xray.inference.view import View
 from scripts.compact_json import write_compact_json
 
 ROUNDS = 1000
+PASS = 0.1  # share of the healthy of a hospital that may be called ill
 MOST = 400  # images of one source and label
 HOSPITAL = {"rsna": "nih", "rsna-lungs": "nih"}
 ADULTS = ("nih", "pakistan", "rsna")  # sources whose healthy are adults, whole pictures
@@ -42,16 +45,46 @@ def score(run: Path, table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     left = table["split"].isin(["train", "val", "calibration"]) & ~table["source"].isin(sources)
     known = table["split"].eq("calibration") & table["source"].isin(sources)
     rows = table[left | known].sample(frac=1, random_state=0).groupby(["source", "label"]).head(MOST)
-    answers = Predictor(run / "bundle").predict_many([folder / image for image in rows["image"]])
-    found = [
-        {"ill": a.ill, "covid": a.probabilities["covid"], "answer": a.label} if isinstance(a, Finding) else {}
-        for a in answers
-    ]
-    result = pd.concat([rows.reset_index(drop=True), pd.DataFrame(found)], axis=1)
+    result = rows.reset_index(drop=True).join(pd.DataFrame(list(_answers(run, [folder / i for i in rows["image"]]))))
     result = result.assign(left_out=~result["source"].isin(sources))
-    columns = ["image", "source", "label", "patient_id", "finding", "left_out", "ill", "covid", "answer"]
+    columns = [
+        "image",
+        "source",
+        "label",
+        "patient_id",
+        "finding",
+        "left_out",
+        "ill",
+        "covid",
+        "answer",
+        "set",
+        "outline",
+    ]
     result[columns].to_csv(kept, index=False)
     return result[columns]
+
+
+def _answers(run: Path, paths: list[Path]) -> Iterator[dict[str, Any]]:
+    """Yield the answer to each image, and P(ill) for the outline of its lungs alone: one grey inside, black outside."""
+    predictor = Predictor(run / "bundle")
+    well = predictor.classes.index("normal")
+    with ThreadPoolExecutor(1) as pool:
+        for path, view in zip(paths, pool.map(lambda path: _view(predictor, path), paths), strict=True):
+            if view is None:
+                yield {}
+                continue
+            found = predictor.answers([path.name], [view])[0]
+            outline = np.where(view.pixels > 0, np.uint8(128), np.uint8(0))
+            hidden = 1 - float(predictor.run(outline[None])["probabilities"][0, well])
+            answered = {"ill": found.ill, "covid": found.probabilities["covid"], "answer": found.label}
+            yield answered | {"set": " ".join(found.prediction_set or ()), "outline": hidden}
+
+
+def _view(predictor: Predictor, path: Path) -> View | None:
+    try:
+        return predictor.view(path)
+    except BadImage:
+        return None
 
 
 def auroc(ill: Floats, well: Floats) -> float:
@@ -102,8 +135,10 @@ def measure(scores: pd.DataFrame, name: str) -> dict[str, Any]:
            for (s, label), rows in groups.items()
            if label in ("other", "virus") and s in left and (s, "normal") in groups}  # fmt: skip
     point = {f"{source} {label}": _at_threshold(rows) for (source, label), rows in groups.items() if source in left}
+    known = scores[scores["left_out"] & scores["label"].isin(["covid", "normal"])]
     return {
         "run": name,
+        "calibration": _calibration(known) if known["label"].nunique() == 2 else None,
         "left_out": sorted(left),
         "pairs": pairs,
         "half": half,
@@ -118,7 +153,36 @@ def _against(covid: pd.DataFrame, healthy: pd.DataFrame) -> dict[str, Any]:
         "all films": figure(auroc, covid, healthy),
         "films that show something": figure(auroc, _shows_something(covid), healthy),
         "by P(covid)": figure(auroc, covid, healthy, column="covid"),
+        "outline of the lungs alone": figure(auroc, covid, healthy, column="outline"),
+        "sensitivity where 10 % of the healthy there pass": figure(_sensitivity, covid, healthy),
     }
+
+
+def _sensitivity(ill: Floats, well: Floats) -> float:
+    """Return the share of the ill above the score that `PASS` of the healthy have."""
+    return float((ill > np.quantile(well, 1 - PASS)).mean())
+
+
+def _calibration(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the expected calibration error of P(ill) and the coverage of the prediction sets, each with its n."""
+    truth = rows.assign(
+        gap=np.where(rows["label"] == "normal", 0.0, 1.0),
+        value=[label in str(kept).split() for label, kept in zip(rows["label"], rows["set"], strict=True)],
+    )
+    return {
+        "ECE of P(ill)": figure(
+            _ece, truth.assign(pair=list(zip(truth["ill"], truth["gap"], strict=True))), column="pair"
+        ),
+        "coverage of the prediction sets": figure(share, truth, column="value"),
+    }
+
+
+def _ece(pairs: NDArray[Any]) -> float:
+    """Return the mean gap of probability and share of ill over 10 bins of equal width, weighted by their number."""
+    probability, truth = np.array(pairs.tolist(), dtype=np.float64).T
+    bins = np.minimum((probability * 10).astype(int), 9)
+    gaps = [abs((truth - probability)[bins == b].sum()) for b in range(10)]
+    return float(sum(gaps) / len(truth))
 
 
 def _at_threshold(rows: pd.DataFrame) -> dict[str, Any]:
@@ -147,10 +211,17 @@ def page(measured: list[dict[str, Any]]) -> str:
         "In brackets 95 % bootstrap intervals over patients.", "",
         "**Covid against healthy adults, both at hospitals that the network never saw: "
         f"median AUROC {np.median(values):.2f}, worst {show(worst[2]['all films'])} ({worst[1]}).**", "",
-        "| run | covid against healthy | AUROC of P(ill) | films that show something | AUROC of P(covid) | n |",
-        "|---|---|---|---|---|---|",
+        "| run | covid against healthy | AUROC of P(ill) | films that show something | AUROC of P(covid) "
+        "| outline of the lungs alone | sensitivity where 10 % of the healthy there pass | n |",
+        "|---|---|---|---|---|---|---|---|",
         *(f"| {one['run']} | {name} | {show(f['all films'])} | {show(f['films that show something'])} | "
-          f"{show(f['by P(covid)'])} | {f['all films']['n']} |" for one, name, f in pairs),
+          f"{show(f['by P(covid)'])} | {show(f['outline of the lungs alone'])} | "
+          f"{show(f['sensitivity where 10 % of the healthy there pass'])} | {f['all films']['n']} |"
+          for one, name, f in pairs),
+        "", "Calibration and prediction sets, as carried, on covid and healthy images of hospitals left out:", "",
+        "| run | ECE of P(ill) | coverage of the prediction sets | n |", "|---|---|---|---|",
+        *(f"| {one['run']} | {show(c['ECE of P(ill)'])} | {show(c['coverage of the prediction sets'])} | "
+          f"{c['ECE of P(ill)']['n']} |" for one in measured if (c := one["calibration"])),
         "", "Healthy at a hospital never seen, covid of a source that was trained on (its calibration part):", "",
         "| run | covid against healthy | AUROC of P(ill) | films that show something | AUROC of P(covid) | n |",
         "|---|---|---|---|---|---|",

@@ -16,14 +16,16 @@ ranker() { # NAME SEED [SOURCE ...]
 }
 ranker without-pakistan-hannover 1 pakistan hannover
 ranker without-pakistan-cxnet 3 pakistan cxnet
+ranker without-pakistan-ieee8023 7 pakistan ieee8023
 ranker without-nih-ieee8023 2 nih rsna rsna-lungs ieee8023 # judged only: with Pakistan, without NIH
 
-# The mean of the weights of the first two, with a second step, threshold, calibration and gate of its own.
+# The mean of the weights of the first three, with heads, thresholds, calibration and gate of its own.
 covid-xray train --data "$run.csv" --images "$data" -o "$run" --config runs/default.yaml --set lungs="$lungs" \
   --where 'source!=pakistan' --set epochs=0 --set weights=null \
-  --set average_of="[$run-without-pakistan-hannover, $run-without-pakistan-cxnet]"
+  --set average_of="[$run-without-pakistan-hannover, $run-without-pakistan-cxnet, $run-without-pakistan-ieee8023]"
 python -m experiments.hospital_out --data "$data" --table "$run.csv" \
-  "$run"-without-pakistan-hannover "$run"-without-pakistan-cxnet "$run"-without-nih-ieee8023 "$run"
+  "$run"-without-pakistan-hannover "$run"-without-pakistan-cxnet "$run"-without-pakistan-ieee8023 \
+  "$run"-without-nih-ieee8023 "$run"
 
 selected=(--data "$run.csv" --images "$data" --where 'source!=pakistan' --label covid --label normal --label virus)
 covid-xray audit "$run" "${selected[@]}" --sample 400
