@@ -147,9 +147,7 @@ class Serving(Settings):
 
     host: str = "127.0.0.1"  # any other than a loopback address needs a user or a token
     port: int = pydantic.Field(8000, ge=0, le=65535)  # 0: any free one
-    store: NamedPath = Path(
-        "~/.local/share/covid-xray"
-    )  # of images and, without `database`, the SQLite file
+    store: NamedPath = Path("~/.local/share/covid-xray")  # of images and, without `database`, the SQLite file
     database: str | None = None  # URL such as postgresql+psycopg://user@host/name
     token: pydantic.SecretStr | None = None  # a bearer token with all rights, for programs
     public_url: str | None = None  # what the browser shows, when a proxy stands before the server
