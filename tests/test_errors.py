@@ -21,3 +21,8 @@ def test_code_is_stable_unless_given() -> None:
     assert errors.BadImage("m").code == "bad-image"
     assert errors.BadImage("m", code="truncated").code == "truncated"
     assert str(errors.BadImage("Not a PNG: HTML")) == "Not a PNG: HTML"
+
+
+def test_close_names_are_suggested_in_any_case() -> None:
+    assert errors.did_you_mean("resnet5O", ["vgg", "ResNet50"]) == " Did you mean ResNet50?"
+    assert errors.did_you_mean("banana", ["vgg", "ResNet50"]) == ""

@@ -3,12 +3,15 @@
 import json
 import multiprocessing
 import os
+import re
+import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from covid_xray import files
-from covid_xray.errors import Busy, InputRefused
+from covid_xray.errors import Busy, InputRefused, UsageError
 
 
 def test_write_text_replaces_whole_files(tmp_path: Path) -> None:
@@ -111,3 +114,82 @@ def test_lock_names_the_holder_and_dies_with_it(tmp_path: Path) -> None:
     holder.join()
     with files.folder_lock(tmp_path):
         assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+def reading(fifo: Path) -> tuple[threading.Thread, list[bytes]]:
+    got: list[bytes] = []
+    thread = threading.Thread(target=lambda: got.append(fifo.read_bytes()))
+    thread.start()
+    return thread, got
+
+
+def test_a_fifo_a_device_a_link_and_a_folder_stay_what_they_are(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo.csv"
+    os.mkfifo(fifo)
+    reader, got = reading(fifo)
+    files.write_text(fifo, "image,label\n")
+    reader.join(timeout=20)
+    assert got == [b"image,label\n"]
+    assert fifo.is_fifo()
+
+    real, link = tmp_path / "real.csv", tmp_path / "link.csv"
+    real.write_text("old")
+    link.symlink_to(real)
+    files.write_text(link, "new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(UsageError, match=r"folder is a folder\. Give the name of a file"):
+        files.write_text(folder, "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fifo.csv", "folder", "link.csv", "real.csv"]
+
+
+def test_a_device_is_written_into(tmp_path: Path) -> None:
+    device = tmp_path / "null"  # a node of our own: /dev/null itself is never put at risk
+    try:
+        os.mknod(device, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        device.open("wb").close()
+    except PermissionError:
+        pytest.skip("no right to make a device node here")
+    files.write_text(device, "x" * 100)
+    assert device.is_char_device()
+    for write in (lambda: files.make_folder(device), lambda: files.replacing_folder(device).__enter__()):
+        with pytest.raises(UsageError, match="null is not a folder"):
+            write()
+    assert device.is_char_device()
+
+
+def test_a_dash_is_standard_output(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    files.write_text(Path("-"), "image,label\n")
+    files.write_text(Path("/dev/stdout"), "a.png,covid\n")
+    assert capfdbinary.readouterr().out == b"image,label\na.png,covid\n"
+    assert not Path("-").exists()
+    assert Path("/dev/stdout").is_symlink()
+
+
+def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "bundle").symlink_to(tmp_path / "disk")
+    with files.replacing_folder(tmp_path / "bundle") as temporary:
+        (temporary / "a").write_text("new")
+    assert (tmp_path / "bundle").is_symlink()
+    assert (tmp_path / "disk" / "a").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "disk"]
+
+
+def test_only_one_place_replaces_files() -> None:
+    """Writers elsewhere would replace FIFOs and devices again."""
+    package = Path(files.__file__).parent
+    moving = re.compile(
+        r"os\.(replace|rename)\(|shutil\.move\(|\.rename\((?!columns|lambda)|partial\.(for_file|swap)\("
+    )
+    found = [
+        f"{path.relative_to(package)}: {line.strip()}"
+        for path in sorted(package.rglob("*.py"))
+        if path.name not in ("files.py", "partial.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if moving.search(line)
+    ]
+    assert not found

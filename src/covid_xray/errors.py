@@ -21,6 +21,8 @@ A message names the problem, then what is accepted, then what to do. It is safe 
 pixel data, DICOM values or the text of a decoder's own exception.
 """
 
+from collections.abc import Iterable
+
 
 class CovidXrayError(Exception):
     """Base class of all errors: `code` is a stable slug for programs, `message` a sentence for people."""
@@ -154,3 +156,12 @@ class MissingPackage(CovidXrayError):
 
     http_status = 501
     default_code = "missing-package"
+
+
+def did_you_mean(name: str, accepted: Iterable[str]) -> str:
+    """Return " Did you mean X?" for the closest of `accepted` in any case, or "" when no name is close."""
+    import difflib
+
+    folded = {each.casefold(): each for each in accepted}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f" Did you mean {folded[close[0]]}?" if close else ""

@@ -1,6 +1,7 @@
 """Write files and folders atomically, read them with a size limit, hash and lock them.
 
-Writers use a temporary name in the same folder, fsync it, rename it, then fsync the folder.
+Writers use a temporary name in the same folder, fsync it, rename it, then fsync the folder. Only regular files are
+replaced: a FIFO, a device and standard output (`-`) are written into, and a link keeps pointing to its file.
 """
 
 import contextlib
@@ -8,14 +9,19 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from covid_xray import partial
-from covid_xray.errors import Busy, InputRefused
+from covid_xray.errors import Busy, InputRefused, UsageError
 
 CHUNK = 1 << 20  # bytes
+STDOUT = Path("-")
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -47,10 +53,56 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def is_stdout(path: Path) -> bool:
+    """Return whether `path` is standard output: `-`, /dev/stdout, or the file that it was redirected to."""
+    try:
+        return path == STDOUT or os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:
+        return False
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether `path` is written into instead of replaced: standard output, a FIFO, a device, a socket."""
+    try:
+        mode = 0 if path == STDOUT else path.stat().st_mode
+    except OSError:
+        return False
+    return is_stdout(path) or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def require_file_target(path: Path) -> None:
+    """Raise `UsageError` when `path` is a folder, so that no file can be written to it; for checks before long work."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Give the name of a file.")
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and its parents. Raises `UsageError` when it, or a parent, is a file, a FIFO or a device."""
+    if folder == STDOUT:
+        raise UsageError("Standard output (-) holds one file, and this command writes several. Give a folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{folder} is not a folder, or lies below a file. Give the name of a folder.") from None
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path with the same suffix; on success rename it over `path`, on failure remove it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary path with the same suffix; on success it becomes `path`, on failure it is removed.
+
+    A regular file is replaced in one step, behind a link too. A stream (`is_stream`) gets the bytes of the file.
+
+    Raises:
+        UsageError: `path` is a folder, or lies below a file.
+    """
+    if is_stream(path):
+        with tempfile.TemporaryDirectory() as folder, _naming(path):
+            yield Path(folder, path.name)
+            _copy_into(path, Path(folder, path.name))
+        return
+    require_file_target(path)
+    path = path.resolve() if path.is_symlink() else path
+    make_folder(path.parent)
     with partial.for_file(path) as temporary, _naming(path):
         yield temporary
         with temporary.open("rb+") as stream:
@@ -63,10 +115,13 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty temporary folder; on success fsync its files and give it the name `folder`.
 
-    An existing folder of that name is exchanged in one step and removed last. Leftovers of killed processes are
-    removed first.
+    An existing folder of that name, behind a link too, is exchanged in one step and removed last. Leftovers of killed
+    processes are removed first. Raises `UsageError` when `folder` is a file, a FIFO or a device.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve() if folder.is_symlink() else folder
+    if folder.exists():
+        make_folder(folder)
+    make_folder(folder.parent)
     partial.recover(folder)
     partial.clear(folder.parent, name=folder.name)
     with partial.for_folder(folder) as temporary, _naming(folder):
@@ -90,7 +145,7 @@ def write_json(path: Path, value: Any) -> None:
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """Lock `folder` for this process by flock, which ends with the process. Raises `Busy` with the holder's id."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with (folder / ".lock").open("a+", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,6 +157,18 @@ def folder_lock(folder: Path) -> Iterator[None]:
         stream.write(str(os.getpid()))
         stream.flush()
         yield
+
+
+def _copy_into(path: Path, source: Path) -> None:
+    """Write the bytes of `source` into a stream, which is neither created nor cut."""
+    with source.open("rb") as data:
+        if is_stdout(path):
+            sys.stdout.flush()
+            shutil.copyfileobj(data, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return
+        with os.fdopen(os.open(path, os.O_WRONLY), "wb") as stream:
+            shutil.copyfileobj(data, stream)
 
 
 def _fsync_tree(folder: Path) -> None:

@@ -3,13 +3,16 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from covid_xray.cli.terminal import bar, err, out, stages
+from covid_xray.cli.terminal import bar, err, messages, out, stages
 
-__all__ = ["BundleFolder", "Data", "Engine", "Images", "LogLevel", "bar", "err", "out", "resumable", "stages"]
+__all__ = [
+    *("BundleFolder", "Data", "Engine", "Images", "LogLevel", "bar", "err", "folder_option", "messages"),
+    *("out", "resumable", "stages"),
+]
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of class folders, or a CSV with image and label.")]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder of the images that a CSV names.")]
@@ -32,3 +35,8 @@ def resumable(kept: str = "every finished epoch") -> Iterator[None]:
     except KeyboardInterrupt:
         err.line(f"Stopped; {kept} is kept. To continue, run the same command with --resume.")
         raise typer.Exit(130) from None
+
+
+def folder_option(help: str) -> Any:
+    """Declare the option --output of a command that writes a folder; a file of this name is refused at once."""
+    return typer.Option("--output", "-o", file_okay=False, help=help)

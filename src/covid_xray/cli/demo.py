@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import bar, err, out, stages
+from covid_xray.cli.console import bar, err, folder_option, out, stages
 from covid_xray.cli.training.train import print_parts, quiet_tensorflow, split_for
 from covid_xray.errors import CovidXrayError, UsageError
+from covid_xray.files import make_folder
 
 if TYPE_CHECKING:
     from covid_xray.config import Training
@@ -44,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything.")] = Path("demo"),
+    output: Annotated[Path, folder_option("Folder for everything.")] = Path("demo"),
     patients: Annotated[int, typer.Option("--patients", min=30, help="Patients to draw.")] = 320,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most this many epochs.")] = SETTINGS["epochs"],
     seed: Annotated[int, typer.Option("--seed", help="Same seed: same phantoms.")] = 0,
@@ -71,7 +72,7 @@ def _prepare_folder(output: Path) -> None:
         if not (output / MARKER).is_file():
             raise UsageError(f"{output} holds files that are not of a demo. Name a new folder with -o.")
         shutil.rmtree(output)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     (output / MARKER).touch()
 
 

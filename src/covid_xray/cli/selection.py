@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covid_xray.cli.console import bar, err
+from covid_xray.cli.console import bar, err, folder_option
 
 if TYPE_CHECKING:
     from covid_xray.data.manifest.manifest import Manifest
 
 Run = Annotated[Path, typer.Argument(help="A run folder or a bundle.")]
-RunOutput = Annotated[Path | None, typer.Option("--output", "-o", help="Folder; default: the run folder.")]
+RunOutput = Annotated[Path | None, folder_option("Folder; default: the run folder.")]
 PartName = Annotated[
     str | None, typer.Option("--part", help="train, val, test or all; default: test where there is one.")
 ]

@@ -6,9 +6,11 @@ Nothing here imports typer or rich before something is printed, so that `predict
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covid_xray.errors import InputRefused, PartlyDone
+from covid_xray.files import is_stdout
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +43,11 @@ class Terminal:
 
 out = Terminal()
 err = Terminal(stderr=True)
+
+
+def messages(output: Path | None) -> Terminal:
+    """Return the terminal for messages: stdout, or stderr where stdout is the file that the command writes."""
+    return err if output is not None and is_stdout(output) else out
 
 
 @contextlib.contextmanager

@@ -131,7 +131,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     rows = pd.concat([scored, failed], ignore_index=True) if len(failed) else scored
     rows = rows[[*head, *[name for name in scored.columns if name not in head]]]
     with replacing(path) as temporary:
-        rows.to_csv(temporary, index=False, errors="surrogateescape")
+        rows.to_csv(temporary, index=False, errors="backslashreplace")
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -1,7 +1,10 @@
 """The commands about data, as a user runs them."""
 
+import contextlib
 import csv
 import json
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +136,46 @@ def test_wrong_words(folder, tmp_path):
     with pytest.raises(BadManifest, match="open"):
         run("index", "--data", folder, "-o", tmp_path / "m.csv", "--license-allow", "open")
     assert not (tmp_path / "m.csv").exists()
+
+
+def test_a_fifo_gets_the_manifest_and_no_quarantine_beside_it(folder, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    got = []
+    reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    assert run("index", "--data", folder, "-o", tmp_path / "pipe").exit_code == 0
+    reader.join(timeout=20)
+    assert len(got[0].splitlines()) == 61
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "pipe"]
+
+
+def test_a_dash_is_standard_output_and_messages_go_to_stderr(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run("index", "--data", folder, "-o", "-")
+    assert len(list(csv.DictReader(result.stdout.splitlines()))) == 60
+    assert "60 indexed + 1 quarantined" in result.stderr
+    result = run("split", "--data", folder, "-o", "-")
+    assert {row["split"] for row in csv.DictReader(result.stdout.splitlines())} == {"train", "val", "test"}
+    (folder / "covid" / "broken.png").unlink()
+    result = run("duplicates", "--data", folder / "covid", "-o", "-")
+    assert result.stdout.startswith("group,image,kind,distance")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_a_quarantine_is_never_overwritten_by_that_of_another_manifest(folder, tmp_path):
+    run("index", "--data", folder, "-o", tmp_path / "first.csv")
+    before = (tmp_path / "quarantine.csv").read_bytes()
+    (folder / "covid" / "broken.png").unlink()
+    assert "second.quarantine.csv" in run("index", "--data", folder, "-o", tmp_path / "second.csv").output
+    assert (tmp_path / "quarantine.csv").read_bytes() == before
+    run("index", "--data", folder, "-o", tmp_path / "second.csv")
+    assert (tmp_path / "quarantine.csv").read_bytes() == before
+    run("index", "--data", folder, "-o", tmp_path / "first.csv")  # its own is written anew
+    assert rows(tmp_path / "quarantine.csv") == []
+
+
+@pytest.mark.parametrize("command", ["index", "split", "duplicates"])
+def test_a_folder_as_output_is_refused_before_any_image_is_read(tmp_path, command):
+    with pytest.raises(UsageError, match="is a folder") if command == "split" else contextlib.nullcontext():
+        assert run(command, "--data", tmp_path / "none", "-o", tmp_path).exit_code == 2

@@ -8,8 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from covid_xray.cli import app
+from covid_xray.errors import BadManifest
 from covid_xray.evaluation.clinical import outcomes as module
 from support.bundles import grey, make_bundle
+from support.commands import refused
 from support.drawing import png
 
 
@@ -29,3 +31,11 @@ def test_the_command_writes_both_files(tmp_path: Path, monkeypatch: pytest.Monke
     facts = json.loads((tmp_path / "o" / "outcomes.json").read_text(encoding="utf-8"))
     assert facts["outcomes"]["went_icu"]["models"]["clinical"]["auroc"]["value"] == 1.0
     assert "no published severity scores" in (tmp_path / "o" / "outcomes.md").read_text(encoding="utf-8")
+
+
+def test_a_table_without_outcomes_is_refused_before_the_network_runs(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(grey("covid")))
+    (tmp_path / "t.csv").write_text("image,label,age,went_icu\na.png,covid,40,\n")
+    message = refused(BadManifest, "outcomes", "--data", tmp_path / "t.csv", "-o", tmp_path / "o")
+    assert "states no outcome. It needs at least one of the columns went_icu, intubated" in message
+    assert not (tmp_path / "o").exists()

@@ -16,6 +16,7 @@ from PIL import Image
 
 from covid_xray import __version__
 from covid_xray.bundle.bundle import load_bundle
+from covid_xray.files import shown
 from support.bundles import CLASSES, GREYS, grey, make_bundle, network
 from support.commands import Ran, run
 from support.drawing import png
@@ -60,7 +61,7 @@ def objects(ran: Ran) -> list[dict]:
 
 
 def rows(data: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(data.decode("utf-8", errors="surrogateescape"), newline="")))
+    return list(csv.DictReader(io.StringIO(data.decode("utf-8"), newline="")))
 
 
 def test_json_is_one_object_a_line(predict, images: Path, bundle: Path) -> None:
@@ -192,7 +193,25 @@ def test_strange_names_come_back_exactly(predict, tmp_path: Path, form: str) -> 
     ran = predict(tmp_path, form)
     assert ran.code == 0
     answers = objects(ran) if form == "--json" else rows(ran.out)
-    assert {Path(answer["image"]).name for answer in answers} == set(NAMES)
+    expected = NAMES if form == "--json" else map(shown, NAMES)
+    assert {Path(answer["image"]).name for answer in answers} == set(expected)
+
+
+def test_a_dash_is_standard_output(predict, images: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(rows(predict(images, "-o", "-").out)) == 6
+    assert len(objects(predict(images, "-o", "-", "--json"))) == 6
+    assert not Path("-").exists()
+
+
+def test_a_target_that_is_no_folder_is_refused(predict, images: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("kept")
+    for name in ("pipe", "file"):
+        ran = predict(images, "-o", tmp_path / name)
+        assert (ran.code, b"is not a folder" in ran.err) == (2, True)
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_strange_names_do_not_harm_the_terminal(predict, tmp_path: Path) -> None:
@@ -349,3 +368,13 @@ def test_a_reader_that_goes_away_is_no_crash(bundle: Path, many: Path) -> None:
     assert json.loads(ran.stdout)["error"] is None
     assert b"Traceback" not in ran.stderr
     assert b"BrokenPipe" not in ran.stderr
+
+
+def test_a_submission_with_a_fallback_that_is_no_class_is_refused(
+    capsysbinary: pytest.CaptureFixture[bytes], images: Path, bundle: Path, tmp_path: Path
+) -> None:
+    command = ("submit", "--data", images, "--bundle", bundle, "-o", tmp_path / "s.csv", "--fallback")
+    ran = run(capsysbinary, *command, "Normal ")
+    assert (ran.code, b"Did you mean normal?" in ran.err) == (2, True)
+    assert not (tmp_path / "s.csv").exists()
+    assert run(capsysbinary, *command, "normal").code == 0

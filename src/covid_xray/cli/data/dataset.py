@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from covid_xray.cli.console import Data, Images, bar, err, out
+from covid_xray.cli.console import Data, Images, bar, err, folder_option, messages, out
 from covid_xray.cli.selection import Duplicates, Labels, Where, read
+from covid_xray.cli.terminal import Terminal
 from covid_xray.errors import UsageError
+from covid_xray.files import is_stream, require_file_target
 
 if TYPE_CHECKING:
     from covid_xray.data.manifest.manifest import Manifest
@@ -24,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def index(
-    output: Annotated[Path, typer.Option("-o", "--output", help="The manifest to write (CSV).")],
+    output: Annotated[Path, typer.Option("-o", "--output", dir_okay=False, help="The manifest to write (CSV).")],
     data: Annotated[
         list[Path] | None, typer.Option("--data", help="Folder of class folders, or a CSV; repeat to combine several.")
     ] = None,
@@ -52,11 +54,26 @@ def index(
         else:
             parts = [read_manifest(part, images=images, progress=progress) for part in data or []]
             manifest = allow_licenses(combine(parts), license_allow)
-    refused = output.with_name("quarantine.csv")
-    write_quarantine(manifest, refused)
+    refused = quarantine_file(output)
+    if refused:
+        write_quarantine(manifest, refused)
     write_manifest(manifest, output)
-    print_summary(manifest)
-    out.line(f"wrote {output} and {refused}")
+    say = messages(output)
+    print_summary(manifest, say)
+    say.line(f"wrote {output}" + (f" and {refused}" if refused else ""))
+
+
+def quarantine_file(output: Path) -> Path | None:
+    """Return the quarantine file of the manifest `output`, never one of another manifest; None beside a stream.
+
+    It is quarantine.csv where that is free or was written with `output`, else STEM.quarantine.csv.
+    """
+    if is_stream(output):
+        return None
+    shared, own = output.with_name("quarantine.csv"), output.with_name(f"{output.stem}.quarantine.csv")
+    # `index` writes the quarantine first, so one that is newer than the manifest belongs to another manifest
+    ours = not shared.exists() or (output.exists() and shared.stat().st_mtime_ns <= output.stat().st_mtime_ns)
+    return shared if ours and not own.exists() else own
 
 
 def split(
@@ -83,12 +100,14 @@ def split(
 
     if folds and leave_one_source_out:
         raise UsageError("--folds and --leave-one-source-out exclude each other. Give one of them.")
+    if not leave_one_source_out:
+        require_file_target(output)
     manifest = read(data, images=images, labels=labels, where=where, duplicates=duplicates)
     if leave_one_source_out:
         for name, parts in splits.leave_one_source_out(manifest):
             path = output / f"split-{name}.csv"
             splits.write_split(path, parts, manifest.take(list(parts.index)))
-            _print_parts(manifest, parts, path)
+            _print_parts(manifest, parts, path, out)
         return
     if folds:
         made = splits.make_folds(manifest, folds=folds, seed=seed)
@@ -100,12 +119,12 @@ def split(
     splits.write_split(output, made, manifest)
     for sentence in made.attrs.get("overlaps", []):
         err.print(f"[bold red]The given parts overlap, and a score on them is too high: {sentence}", highlight=False)
-    _print_parts(manifest, made, output)
+    _print_parts(manifest, made, output, messages(output))
 
 
 def doctor(
     data: Data,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for doctor.json and doctor.html.")],
+    output: Annotated[Path, folder_option("Folder for doctor.json and doctor.html.")],
     images: Images = None,
     duplicates: Duplicates = None,
     labels: Labels = None,
@@ -136,7 +155,7 @@ def doctor(
 
 def baselines(
     data: Data,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for baselines.json.")],
+    output: Annotated[Path, folder_option("Folder for baselines.json.")],
     images: Images = None,
     duplicates: Duplicates = None,
     labels: Labels = None,
@@ -175,7 +194,7 @@ def baselines(
     out.line(f"wrote {write_baselines(found, output)}")
 
 
-def print_summary(manifest: "Manifest") -> None:
+def print_summary(manifest: "Manifest", out: Terminal) -> None:
     """Print files found, images per class, and the reasons of refusals as small tables."""
     from rich.table import Table
 
@@ -197,7 +216,7 @@ def print_summary(manifest: "Manifest") -> None:
         out.line(note)
 
 
-def _print_parts(manifest: "Manifest", parts: object, path: Path) -> None:
+def _print_parts(manifest: "Manifest", parts: object, path: Path, out: Terminal) -> None:
     import pandas as pd
     from rich.table import Table
 

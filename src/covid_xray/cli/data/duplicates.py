@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covid_xray.cli.console import Data, Images, err, out, stages
+from covid_xray.cli.console import Data, Images, err, messages, stages
 from covid_xray.cli.selection import Where
+from covid_xray.cli.terminal import Terminal
 from covid_xray.errors import PartlyDone, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def register(app: typer.Typer) -> None:
 
 def duplicates(
     data: Data,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The table to write: group,image,kind,distance.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", dir_okay=False, help="The table to write: group,image,kind,distance.")
+    ],
     images: Images = None,
     where: Where = None,
     sheet: Annotated[Path | None, typer.Option("--sheet", help="PNG with the pairs side by side, to look at.")] = None,
@@ -52,7 +55,8 @@ def duplicates(
             on_refused=refused.append,
         )
     write_duplicates(group_pairs(pairs), output)
-    _print_counts(pairs, images=len(paths) - len(refused), manifest=manifest)
+    out = messages(output)
+    _print_counts(out, pairs, images=len(paths) - len(refused), manifest=manifest)
     out.line(f"wrote {output}")
     if sheet and pairs:
         contact_sheet(pairs, paths, sheet, max_pairs=max_pairs)
@@ -91,7 +95,7 @@ def _unlabelled(images: list[str]) -> "pd.DataFrame":
     return pd.DataFrame({"image": images, "label": ""}, dtype=str)
 
 
-def _print_counts(pairs: "Sequence[Pair]", *, images: int, manifest: "Manifest") -> None:
+def _print_counts(out: Terminal, pairs: "Sequence[Pair]", *, images: int, manifest: "Manifest") -> None:
     """Print the numbers of images, radiographs and pairs by kind, and of pairs of two labels, which do most harm."""
     from rich.table import Table
 

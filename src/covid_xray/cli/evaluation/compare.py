@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from covid_xray.cli.console import err, out
+from covid_xray.cli.console import err, messages
+from covid_xray.cli.terminal import Terminal
+from covid_xray.files import is_stdout
 
 MAIN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro", "nll", "brier", "ece")
 
@@ -20,7 +22,8 @@ def compare(
     first: Annotated[Path, typer.Argument(help="A run folder that was evaluated, or a predictions.csv.")],
     second: Annotated[Path, typer.Argument(help="Another, with scores for the same images.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File; default: comparison.json in the folder of SECOND.")
+        Path | None,
+        typer.Option("--output", "-o", dir_okay=False, help="File; default: comparison.json in the folder of SECOND."),
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=10, help="Bootstrap rounds of the intervals.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.")] = 0,
@@ -36,13 +39,14 @@ def compare(
     target = output or (second if second.is_dir() else second.parent) / "comparison.json"
     write_json(target, facts)
     if as_json:
-        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        if not is_stdout(target):
+            typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
         return
-    _print(facts)
+    _print(facts, messages(target))
     err.line(f"written: {target}")
 
 
-def _print(facts: dict[str, Any]) -> None:
+def _print(facts: dict[str, Any], out: Terminal) -> None:
     who = "" if facts["patients"] is None else f" of {facts['patients']:,} patients"
     out.line(f"{facts['images']:,} images{who}; differences are second - first")
     table = _table("", "first", "second", "difference", "95 % interval")

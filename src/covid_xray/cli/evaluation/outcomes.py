@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import BundleFolder, Data, Images, bar, err, out
+from covid_xray.cli.console import BundleFolder, Data, Images, bar, err, folder_option, out
 from covid_xray.cli.selection import Duplicates, Where
+from covid_xray.errors import BadManifest
 
 COVID = "covid"
 SEVERITY = ("geographic_extent", "opacity")  # columns of the published scores of ieee8023 (arXiv 2005.11856)
@@ -20,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def outcomes(
     data: Data,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of outcomes.json and outcomes.md.")],
+    output: Annotated[Path, folder_option("Folder of outcomes.json and outcomes.md.")],
     bundle: BundleFolder = None,
     images: Images = None,
     where: Where = None,
@@ -35,13 +36,17 @@ def outcomes(
     from covid_xray.data.manifest.clinical_table import clinical_table
     from covid_xray.evaluation.clinical.clinical_page import outcomes_page
     from covid_xray.evaluation.clinical.clinical_predictions import predict_with_clinical
-    from covid_xray.evaluation.clinical.outcomes import Patients
+    from covid_xray.evaluation.clinical.outcomes import OUTCOMES, Patients
     from covid_xray.evaluation.clinical.outcomes import measure_outcomes as measured
     from covid_xray.files import write_json, write_text
 
     manifest = selection.read(
         data, images=images, labels=[COVID], where=where, duplicates=duplicates, show=False, check=False
     )
+    if not any((manifest.table[name] != "").any() for name in OUTCOMES if name in manifest.table):
+        raise BadManifest(
+            f"{data} states no outcome. It needs at least one of the columns {', '.join(OUTCOMES)}, with Y or N."
+        )
     folder = bundle or DEFAULT
     with bar("answer") as progress:
         found = predict_with_clinical(folder, selection.check_rows(manifest), progress=progress)

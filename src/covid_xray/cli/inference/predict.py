@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from covid_xray.cli.console import BundleFolder
+from covid_xray.cli.console import BundleFolder, folder_option
 from covid_xray.cli.inference import predict_args, predict_launch
-from covid_xray.cli.terminal import bar, err, finish, out, print_failures
-from covid_xray.errors import CovidXrayError, InputRefused, UsageError
+from covid_xray.cli.terminal import bar, err, finish, messages, out, print_failures
+from covid_xray.errors import CovidXrayError, InputRefused, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from covid_xray.inference.io.inputs import Item
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     paths: Paths,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the results.")] = None,
+    output: Annotated[Path | None, folder_option("Folder for the results.")] = None,
     bundle: BundleFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Rows of a CSV.")] = False,
@@ -83,7 +83,7 @@ def predict(
 
 def explain(
     paths: Paths,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")],
+    output: Annotated[Path, folder_option("Folder for the pictures.")],
     bundle: BundleFolder = None,
     shown: Annotated[str | None, typer.Option("--class", help="Class to explain; default: the most probable.")] = None,
     every: Annotated[bool, typer.Option("--all-classes", help="One picture for each class.")] = False,
@@ -92,8 +92,7 @@ def explain(
     from covid_xray.inference.predictor import Predictor
 
     predictor = Predictor(bundle)
-    if shown is not None and shown not in predictor.classes:
-        raise UsageError(f"No such class: {shown}. Choose one of {', '.join(predictor.classes)}.")
+    _require_class(predictor, shown, option="--class")
     items = _items(paths)
     from covid_xray.inference.finding import Failure
     from covid_xray.inference.heatmap_files import write_heatmap
@@ -114,7 +113,9 @@ def explain(
 
 def submit(
     data: Annotated[Path, typer.Option("--data", help="Folder with the test images.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The CSV to write.")] = Path("submission.csv"),
+    output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="The CSV to write.")] = Path(
+        "submission.csv"
+    ),
     bundle: BundleFolder = None,
     sample: Annotated[
         Path | None, typer.Option("--sample", help="Sample submission; default: sample_submission.csv near the data.")
@@ -129,6 +130,7 @@ def submit(
     from covid_xray.inference.predictor import Predictor
 
     predictor = Predictor(bundle)
+    _require_class(predictor, fallback, option="--fallback")
     items = _items([str(data)])
     labels: dict[str, str] = {}
     failures = []
@@ -155,7 +157,7 @@ def submit(
         labels = {name: labels[image] for name, image in matched.items()}
     submission.write_submission(output, labels, header=header)
     checked = f", checked against {sample}" if sample else ""
-    out.line(f"{output}: {len(labels)} rows{checked}")
+    messages(output).line(f"{output}: {len(labels)} rows{checked}")
     print_failures(failures)
 
 
@@ -210,6 +212,12 @@ def info(
         text = value if isinstance(value, str) else json.dumps(value)
         table.add_row(key, escape(text if len(text) <= 300 else text[:297] + "..."))
     out.print(table)
+
+
+def _require_class(predictor: "Predictor", name: str | None, *, option: str) -> None:
+    if name is not None and name not in predictor.classes:
+        close = did_you_mean(name, predictor.classes)
+        raise UsageError(f"No such class: {name} ({option}). Choose one of {', '.join(predictor.classes)}.{close}")
 
 
 def _items(paths: list[str]) -> "list[Item]":

@@ -14,7 +14,7 @@ from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.prefetch import ReadAhead
 from covid_xray.cli.inference.predict_args import PredictRequest
 from covid_xray.cli.terminal import bar, err, finish, out, readable
-from covid_xray.files import write_json
+from covid_xray.files import shown, write_json
 from covid_xray.inference.finding import Failure, Finding, Joint
 from covid_xray.inference.io.clinical_rows import Stated, stated
 from covid_xray.inference.io.crash_journal import Journal
@@ -85,9 +85,9 @@ class _Answers:
             journal = None
             if rows:
                 journal = stack.enter_context(Journal(rows.path, done=rows.done, resume=job.resume))
-                names = {item.name for item in items}
-                self.failures += [failure for failure in rows.failed if failure.image in names]
-                items = [item for item in items if item.name not in rows.done]
+                names = {shown(item.name) for item in items}
+                self.failures += [failure for failure in rows.failed if shown(failure.image) in names]
+                items = [item for item in items if shown(item.name) not in rows.done]
             elif job.csv:
                 _print(csv_line(columns(predictor.classes, joint=self.known is not None)))
             # The bar takes more time than a few images do.
@@ -147,7 +147,7 @@ class _Answers:
 
 
 def _print(text: str) -> None:
-    """Print one row on stdout, whole and at once; a file name that is not UTF-8 keeps its bytes."""
+    """Print one row on stdout, whole and at once."""
     sys.stdout.flush()
     sys.stdout.buffer.write(encoded(text))
     sys.stdout.buffer.flush()

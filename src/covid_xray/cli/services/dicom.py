@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covid_xray.cli.console import BundleFolder
+from covid_xray.cli.console import BundleFolder, folder_option
 from covid_xray.cli.terminal import bar, err, finish, out
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def dicom(
     paths: Annotated[list[str], typer.Argument(help="DICOM files, folders, globs or zip archives.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the objects and results.csv.")],
+    output: Annotated[Path, folder_option("Folder for the objects and results.csv.")],
     bundle: BundleFolder = None,
     results: Annotated[
         str,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from covid_xray.cli.console import BundleFolder, Engine, err, out, resumable
+from covid_xray.cli.console import BundleFolder, Engine, err, folder_option, out, resumable
 from covid_xray.errors import InputRefused, PartlyDone, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def score(
         str,
         typer.Argument(help="A folder, DICOM tree, CSV or Parquet table with image, tar file, s3:// or gs:// address."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The results folder.")],
+    output: Annotated[Path, folder_option("The results folder.")],
     images: Annotated[
         str | None, typer.Option("--images", help="Folder or address that the names of a table are below.")
     ] = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Engine, Images, err, out, resumable, stages
+from covid_xray.cli.console import Data, Engine, Images, err, folder_option, out, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.cli.training.train import LungRun, quiet_tensorflow, settings_of, with_lungs
 from covid_xray.errors import UsageError
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def crossval(
     data: Data,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the study; a run folder for each fold.")],
+    output: Annotated[Path, folder_option("Folder of the study; a run folder for each fold.")],
     folds: Annotated[int, typer.Option("--folds", min=2, help="How many.")] = 5,
     group: Annotated[
         Literal["patient", "image"],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, err, out, stages
+from covid_xray.cli.console import Data, Images, err, folder_option, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.errors import UsageError
 
@@ -22,9 +22,7 @@ def register(app: typer.Typer) -> None:
 def fuse(
     run: Annotated[Path, typer.Argument(help="A run folder or a bundle; its answers for images alone stay.")],
     data: Data,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the study; default: the run folder.")
-    ] = None,
+    output: Annotated[Path | None, folder_option("Folder of the study; default: the run folder.")] = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Write the new bundle here instead of in its place.")
     ] = None,

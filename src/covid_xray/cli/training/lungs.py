@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, out, stages
+from covid_xray.cli.console import Data, Images, folder_option, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.cli.terminal import bar, finish
 from covid_xray.errors import BadManifest
+from covid_xray.files import make_folder
 
 if TYPE_CHECKING:
     from covid_xray.data.manifest.manifest import Manifest
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def train_lungs(
     data: Data,
     masks: Annotated[Path, typer.Option("--masks", help="Folder of PNG masks named like the images; bright is lung.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The run folder.")],
+    output: Annotated[Path, folder_option("The run folder.")],
     images: Images = None,
     label: Labels = None,
     where: Where = None,
@@ -77,7 +78,7 @@ def train_lungs(
 def show_lungs(
     network: Annotated[Path, typer.Argument(help="A run of train-lungs, a training run, or a bundle.")],
     paths: Annotated[list[str], typer.Argument(help="Images, folders, globs or zip archives.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pictures.")],
+    output: Annotated[Path, folder_option("Folder for the pictures.")],
     sheets_only: Annotated[bool, typer.Option("--sheets-only", help="No picture for each image.")] = False,
 ) -> None:
     """Draw the lungs and the crop box over each image, and contact sheets, so that people can look."""
@@ -91,7 +92,7 @@ def show_lungs(
     items = list(expand(paths, limits=Limits()))
     require_any(items, paths)
     failures: list[Failure] = []
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     tiles = _tiles(finder, items, None if sheets_only else output, failures)
     found: list[bool] = []
     sheets = write_sheets(_noted(tiles, found), output)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, err, out, resumable, stages
+from covid_xray.cli.console import Data, Images, err, folder_option, out, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where
 from covid_xray.errors import BadSplit, UsageError
 
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     data: Data,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The run folder.")],
+    output: Annotated[Path, folder_option("The run folder.")],
     images: Images = None,
     model: Annotated[
         str | None, typer.Option("--model", help="vgg, efficientnet_lite0 or a Keras application.")
@@ -130,7 +130,7 @@ def evaluate(
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder with model.keras.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Bundle; default: bundle/ in the run.")] = None,
+    output: Annotated[Path | None, folder_option("Bundle; default: bundle/ in the run.")] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Also the network in int8, calibrated on the run's training images.")
     ] = False,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, out, resumable, stages
+from covid_xray.cli.console import Data, Images, folder_option, out, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.cli.training.train import quiet_tensorflow, settings_of, split_for
 
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def tune(
     data: Data,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the search; a run folder for each trial.")],
+    output: Annotated[Path, folder_option("Folder of the search; a run folder for each trial.")],
     trials: Annotated[int, typer.Option("--trials", min=2, help="How many settings are tried.")] = 12,
     space: Annotated[
         Path | None,

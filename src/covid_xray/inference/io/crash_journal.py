@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from covid_xray.files import write_text
+from covid_xray.files import shown, write_text
 from covid_xray.inference.io.inputs import Item
 
 TRIES = 3  # runs that may die over one image
@@ -29,7 +29,7 @@ class Journal:
 
     Args:
         results: the results file, held by its writer, so that nobody else writes this journal.
-        done: images that have their row.
+        done: images that have their row, as `files.shown` gives their names.
         resume: take over what the journal of an earlier run says; without it that is forgotten.
 
     Attributes:
@@ -91,4 +91,4 @@ def _died(path: Path, done: frozenset[str]) -> dict[str, int]:
         except (ValueError, TypeError, IndexError, RecursionError):
             continue
         begun |= set() if died else {str(name)}
-    return {name: died + (name in begun) for name, died in counts.items() if name not in done}
+    return {name: died + (name in begun) for name, died in counts.items() if shown(name) not in done}

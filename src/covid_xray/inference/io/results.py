@@ -1,7 +1,8 @@
 """Answers in, rows out: JSON lines or CSV with the same facts, one whole row at a time, resumable.
 
 A row is written by one `write` call with its newline, so an interrupted run leaves whole rows; a torn last row, as a
-power cut may leave, is dropped on resume. Names are kept exactly, line breaks and bytes that are no UTF-8 included.
+power cut may leave, is dropped on resume. Names are kept exactly, line breaks included; in a CSV, which is UTF-8, other
+bytes of a name are escapes (`files.shown`).
 """
 
 import csv
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from covid_xray.errors import Busy, InputRefused, UsageError
+from covid_xray.files import make_folder, shown
 from covid_xray.inference.finding import Failure, Finding, LungFacts, ModelIdentity
 from covid_xray.inference.io.joint_rows import joint_as_dict, joint_cells, joint_columns
 
@@ -100,7 +102,7 @@ class RowFile:
         joint: rows also hold the answers with clinical values.
 
     Attributes:
-        done: names of the images that have their row already.
+        done: names of the images that have their row already, as `files.shown` gives them.
         failed: the failures among them.
 
     Raises:
@@ -125,7 +127,7 @@ class RowFile:
             raise UsageError(
                 f"expected a new file. Received: {path}, which exists; add --resume or name another folder"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             self._lock()
@@ -210,8 +212,8 @@ def csv_line(values: Sequence[str]) -> str:
 
 
 def encoded(text: str) -> bytes:
-    """The bytes of a row; a file name that is no UTF-8 keeps its bytes."""
-    return text.encode("utf-8", errors="surrogateescape")
+    """The bytes of a row, always UTF-8: the bytes of a file name that are no UTF-8 become escapes."""
+    return text.encode("utf-8", errors="backslashreplace")
 
 
 def _is_text(text: str) -> bool:
@@ -255,4 +257,4 @@ def _facts(row: dict[str, Any], *, is_json: bool) -> tuple[str, str, Failure | N
     if not isinstance(name, str) or not isinstance(sha256, str):
         raise TypeError("expected the name of an image. Received: none")
     message = "; ".join(reasons) if isinstance(reasons, list) else str(reasons)
-    return name, sha256, Failure(name, str(code), message) if code else None
+    return shown(name), sha256, Failure(name, str(code), message) if code else None

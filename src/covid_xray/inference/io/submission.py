@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from covid_xray.errors import InputRefused
-from covid_xray.files import write_text
+from covid_xray.files import shown, write_text
 
 
 def read_sample(path: Path) -> tuple[tuple[str, str], tuple[str, ...]]:
@@ -66,5 +66,5 @@ def write_submission(path: Path, rows: Mapping[str, str], *, header: tuple[str, 
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows(rows.items())
+    writer.writerows((shown(name), label) for name, label in rows.items())
     write_text(path, buffer.getvalue())

@@ -22,7 +22,7 @@ from covid_xray.config import Training, to_yaml
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.predictions import FAILED, Predictions, predict_manifest, read_predictions, write_predictions
-from covid_xray.files import folder_lock, sha256_file, write_json, write_text
+from covid_xray.files import folder_lock, replacing, sha256_file, write_json, write_text
 from covid_xray.inference.predictor import Predictor
 from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.crossval.fold_pooling import pool, write_study
@@ -109,11 +109,10 @@ def _claim(
         return
     stored = json.loads(plan.read_text(encoding="utf-8"))
     _refuse_another(out, stored, wanted)
-    with partial.for_file(out / "folds.csv") as anew:  # a refusal leaves the folds of the study as they are
+    with replacing(out / "folds.csv") as anew:  # a refusal leaves the folds of the study as they are
         write_folds(anew, folds, manifest)
         if sha256_file(anew) != stored["folds_sha256"]:
             raise UsageError(f"expected the folds that {out} was started with. Received: others; name another folder")
-        anew.replace(out / "folds.csv")
 
 
 def _refuse_another(out: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

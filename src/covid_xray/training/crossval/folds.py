@@ -98,7 +98,7 @@ def write_folds(path: Path, folds: list[Fold], manifest: Manifest) -> None:
         "fold": [name_of.get(image, "") for image in table.index],
     }
     with replacing(path) as temporary:
-        pd.DataFrame(columns, index=table.index).rename_axis("image").to_csv(temporary, errors="surrogateescape")
+        pd.DataFrame(columns, index=table.index).rename_axis("image").to_csv(temporary, errors="backslashreplace")
 
 
 def _sides(manifest: Manifest, protocol: Protocol) -> Iterator[tuple[str, set[str], set[str]]]:
