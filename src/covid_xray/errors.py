@@ -158,10 +158,16 @@ class MissingPackage(CovidXrayError):
     default_code = "missing-package"
 
 
-def did_you_mean(name: str, accepted: Iterable[str]) -> str:
-    """Return " Did you mean X?" for the closest of `accepted` in any case, or "" when no name is close."""
+def closest(name: str, accepted: Iterable[str]) -> str | None:
+    """Return the one of `accepted` that is most like `name`, upper and lower case being equal; None if none is."""
     import difflib
 
     folded = {each.casefold(): each for each in accepted}
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f" Did you mean {folded[close[0]]}?" if close else ""
+    return folded[close[0]] if close else None
+
+
+def did_you_mean(name: str, accepted: Iterable[str]) -> str:
+    """Return " Did you mean X?" for the closest of `accepted`, or "" when no name is close."""
+    close = closest(name, accepted)
+    return f" Did you mean {close}?" if close else ""

@@ -10,8 +10,18 @@ import typer
 from covid_xray.cli.terminal import bar, err, messages, out, stages
 
 __all__ = [
-    *("BundleFolder", "Data", "Engine", "Images", "LogLevel", "bar", "err", "folder_option", "messages"),
-    *("out", "resumable", "stages"),
+    "BundleFolder",
+    "Data",
+    "Engine",
+    "Images",
+    "LogLevel",
+    "bar",
+    "err",
+    "folder_option",
+    "messages",
+    "out",
+    "resumable",
+    "stages",
 ]
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of class folders, or a CSV with image and label.")]

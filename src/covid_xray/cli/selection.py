@@ -1,7 +1,12 @@
 """Define the options that select images of a data set, and read the data set with them."""
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +30,55 @@ Duplicates = Annotated[
     Path | None, typer.Option("--duplicates", help="duplicates.csv: keep copies of a radiograph in one part.")
 ]
 
+Columns = Annotated[
+    str | None, typer.Option("--columns", help="Columns of the table, such as image=path,label=Diagnosis.")
+]
+RenameLabels = Annotated[
+    str | None,
+    typer.Option("--rename-labels", help='New names of labels, such as "COVID=covid,Viral Pneumonia=virus".'),
+]
+
+
+@dataclass(frozen=True)
+class TableWords:
+    """Names of columns and labels in the user's table, as `read_manifest` takes them."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    rename: Mapping[str, str] = field(default_factory=dict)
+
+
+_WORDS: ContextVar[TableWords] = ContextVar("_WORDS", default=TableWords())  # noqa: B039 (frozen)
+
+
+def table_words() -> TableWords:
+    """Return what --columns and --rename-labels of the running command say."""
+    return _WORDS.get()
+
+
+def reads_table(command: Callable[..., None]) -> Callable[..., None]:
+    """Add --columns and --rename-labels to a command with --data; `read` and `table_words` then know them."""
+
+    @functools.wraps(command)
+    def run(*, columns: str | None = None, rename_labels: str | None = None, **options: Any) -> None:
+        from covid_xray.data.manifest.columns import parse_pairs
+
+        words = TableWords(
+            parse_pairs(columns, option="--columns"), parse_pairs(rename_labels, option="--rename-labels")
+        )
+        token = _WORDS.set(words)
+        try:
+            command(**options)
+        finally:
+            _WORDS.reset(token)
+
+    both = {"columns": Columns, "rename_labels": RenameLabels}
+    added = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=a) for n, a in both.items()]
+    signature = inspect.signature(command)
+    given = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
+    run.__signature__ = signature.replace(parameters=[*given, *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {**command.__annotations__, **both}
+    return run
+
 
 def read(
     data: Path,
@@ -43,7 +97,8 @@ def read(
     from covid_xray.data.manifest.manifest import read_manifest, select, summary
 
     with bar("index") as progress:
-        manifest = read_manifest(data, images=images, check=check, progress=progress)
+        words = {"columns": table_words().columns, "rename": table_words().rename}
+        manifest = read_manifest(data, images=images, check=check, progress=progress, **words)
     if labels or where:
         manifest = select(manifest, labels=labels, where=where or ())
     if duplicates:

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from covid_xray.data.manifest.manifest import Manifest
-from covid_xray.errors import BadManifest, CovidXrayError
+from covid_xray.errors import BadManifest, CovidXrayError, closest
 from covid_xray.files import replacing
 from covid_xray.inference.finding import Failure, Finding
 
@@ -160,8 +160,18 @@ def _check_labels(manifest: Manifest, classes: Sequence[str]) -> None:
     if len(unknown):
         raise BadManifest(
             f"Unknown label: {unknown.iloc[0]!r}; {len(unknown)} images have such a label. "
-            f"The network knows {', '.join(classes)}."
+            f"The network knows {', '.join(classes)}. {suggest_labels(set(unknown), classes)}"
         )
+
+
+def suggest_labels(unknown: Iterable[str], classes: Sequence[str]) -> str:
+    """Suggest an option: rename the labels where each is close to a class of the network, else keep its classes."""
+    close = {label: closest(label, classes) for label in sorted(unknown)}
+    pairs = [f"{label}={name}" for label, name in close.items() if name]
+    if len(pairs) == len(close):
+        return f'Did you mean --rename-labels "{",".join(pairs)}"?'
+    known = "".join(f" --label {name}" for name in classes)
+    return f'Name them as the network does by --rename-labels "{next(iter(close))}={classes[0]}", or keep{known}.'
 
 
 def _joined(answers: Mapping[str, Finding | Failure], rows: pd.DataFrame, classes: tuple[str, ...]) -> Predictions:

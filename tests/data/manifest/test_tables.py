@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import openpyxl
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,10 +35,7 @@ def table(path: Path, text: str) -> Path:
         (b"\n\n", "header"),
         (b"Image,Label\n", "only a header"),
         (b"a.png,covid\nb.png,normal\n", "needs image and label"),
-        (b"Image;Label\na.png;covid\n", "semicolons"),
-        (b"Image\tLabel\na.png\tcovid\n", "tabs"),
-        ("Image,Label\né.png,covid\n".encode("latin-1"), "UTF-8"),
-        ("Image,Label\na.png,covid\n".encode("utf-16"), "UTF-16"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is not text"),
         (b"Image,Label\na.png\n", "Line 2 of t.csv has 1 fields, its header 2"),
         (b"Image,Label\na.png,covid,3\n", "Line 2 of t.csv has 3 fields, its header 2"),
         (b'Image,Label\n"a.png,covid\n', "breaks off"),
@@ -50,6 +48,55 @@ def test_bad_csv_is_refused_with_the_problem(tmp_path, data, said):
     (tmp_path / "t.csv").write_bytes(data)
     with pytest.raises(BadManifest, match=said):
         read_manifest(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "Image;Label\né.png;covid\n".encode("cp1252"),
+        "Image\tLabel\né.png\tcovid\n".encode("utf-16"),
+        "Image;Label\né.png;covid\n".encode("utf-16-le").join((b"\xff\xfe", b"")),
+        "Image,Label\ne\u0301.png,covid\n".encode(),
+    ],
+)
+def test_separators_encodings_and_accents_of_other_programs(tmp_path, data):
+    draw(tmp_path / "é.png")
+    (tmp_path / "t.csv").write_bytes(data)
+    assert read_manifest(tmp_path / "t.csv").table["image"].tolist() == ["é.png"]
+    (tmp_path / "é.png").rename(tmp_path / "e\u0301.png")
+    assert read_manifest(tmp_path / "t.csv").table["image"].tolist() == ["e\u0301.png"]
+
+
+ROWS = pd.DataFrame({"image": ["a.png", "b.png"], "label": ["covid", "normal"], "age": [40.0, None], "n": [1, 2]})
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "ndjson", "xlsx"])
+def test_tables_of_other_kinds_give_the_same_rows(tmp_path, suffix):
+    path = tmp_path / f"t.{suffix}"
+    for name in ROWS["image"]:
+        draw(tmp_path / name)
+    if suffix == "parquet":
+        ROWS.to_parquet(path)
+    elif suffix == "xlsx":
+        ROWS.to_excel(path, index=False)
+    else:
+        ROWS.to_json(path, orient="records", lines=True)
+    found = read_manifest(path).table
+    assert found[["image", "label", "n"]].to_numpy().tolist() == [["a.png", "covid", "1"], ["b.png", "normal", "2"]]
+    assert found["age"].map(lambda cell: cell.removesuffix(".0")).tolist() == ["40", ""]
+
+
+def test_damaged_and_nested_tables_are_refused(tmp_path):
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 not really PAR1")
+    with pytest.raises(BadManifest, match="not a readable Parquet file"):
+        read_manifest(tmp_path / "t.parquet")
+    pd.DataFrame({"image": [["a.png"]], "label": ["x"]}).to_parquet(tmp_path / "n.parquet")
+    with pytest.raises(BadManifest, match="nested columns"):
+        read_manifest(tmp_path / "n.parquet")
+    for line in ('{"image": "a.png"', '["a.png"]', '{"image": {"path": "a.png"}}', "[" * 100_000):
+        (tmp_path / "t.jsonl").write_text(f'{{"image": "a.png", "label": "x"}}\n{line}\n')
+        with pytest.raises(BadManifest, match=r"Line 2 of t\.jsonl is not a flat JSON object"):
+            read_manifest(tmp_path / "t.jsonl")
 
 
 def test_byte_order_mark_and_windows_lines(tmp_path):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from covid_xray.cli.console import Data, Images, bar, err, folder_option, messages, out
-from covid_xray.cli.selection import Duplicates, Labels, Where, read
+from covid_xray.cli.selection import Duplicates, Labels, Where, read, reads_table, table_words
 from covid_xray.cli.terminal import Terminal
 from covid_xray.errors import UsageError
 from covid_xray.files import is_stream, require_file_target
@@ -19,10 +19,10 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same images
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    app.command()(index)
-    app.command()(split)
-    app.command()(doctor)
-    app.command()(baselines)
+    app.command()(reads_table(index))
+    app.command()(reads_table(split))
+    app.command()(reads_table(doctor))
+    app.command()(reads_table(baselines))
 
 
 def index(
@@ -52,7 +52,9 @@ def index(
         if source and folder:
             manifest = import_source(source, folder, license_allow=license_allow, progress=progress)
         else:
-            parts = [read_manifest(part, images=images, progress=progress) for part in data or []]
+            words = table_words()
+            options = {"columns": words.columns, "rename": words.rename, "progress": progress}
+            parts = [read_manifest(part, images=images, **options) for part in data or []]
             manifest = allow_licenses(combine(parts), license_allow)
     refused = quarantine_file(output)
     if refused:

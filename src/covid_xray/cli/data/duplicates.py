@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covid_xray.cli.console import Data, Images, err, messages, stages
-from covid_xray.cli.selection import Where
+from covid_xray.cli.selection import Where, reads_table, table_words
 from covid_xray.cli.terminal import Terminal
 from covid_xray.errors import PartlyDone, UsageError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file to `app`."""
-    app.command()(duplicates)
+    app.command()(reads_table(duplicates))
 
 
 def duplicates(
@@ -73,7 +73,8 @@ def _listed(data: Path, *, images: Path | None, where: list[str] | None) -> "Man
         # Radiographs can be compared without knowing their classes.
         manifest = Manifest(_unlabelled(flat), data, quarantine_table([]))
     else:
-        manifest = read_manifest(data, images=images, check=False)
+        words = table_words()
+        manifest = read_manifest(data, images=images, columns=words.columns, rename=words.rename, check=False)
     return select(manifest, where=where) if where else manifest
 
 

@@ -27,7 +27,7 @@ Others = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    app.command()(audit)
+    app.command()(selection.reads_table(audit))
 
 
 def audit(

@@ -18,7 +18,7 @@ PARTS = ("calibration", "val")
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    app.command()(calibrate)
+    app.command()(selection.reads_table(calibrate))
 
 
 def calibrate(

@@ -11,6 +11,7 @@ from covid_xray.data.split.split import read_split
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.evaluate import evaluate
 from covid_xray.evaluation.metrics.calibration import parse_prevalence
+from covid_xray.evaluation.predictions import suggest_labels
 from covid_xray.evaluation.run_facts import read_run
 from covid_xray.inference.predictor import Predictor
 
@@ -127,7 +128,7 @@ def _check_labels(manifest: "Manifest", predictor: Predictor) -> None:
     if unknown:
         raise InputRefused(
             f"The bundle has no class {', '.join(unknown)}; its classes are {', '.join(predictor.classes)}. "
-            "Choose images of these with --label."
+            + suggest_labels(unknown, predictor.classes)
         )
 
 

@@ -16,7 +16,7 @@ SEVERITY = ("geographic_extent", "opacity")  # columns of the published scores o
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    app.command()(outcomes)
+    app.command()(selection.reads_table(outcomes))
 
 
 def outcomes(

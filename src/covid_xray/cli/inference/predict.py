@@ -13,6 +13,7 @@ from covid_xray.errors import CovidXrayError, InputRefused, UsageError, did_you_
 
 if TYPE_CHECKING:
     from covid_xray.inference.io.inputs import Item
+    from covid_xray.inference.predictor import Predictor
 
 Engine = Annotated[str, typer.Option("--engine", help="onnxruntime or openvino.")]
 Precision = Annotated[

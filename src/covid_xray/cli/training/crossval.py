@@ -22,7 +22,7 @@ MAIN = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_macro", "ece")
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file to `app`."""
-    app.command()(crossval)
+    app.command()(selection.reads_table(crossval))
 
 
 def crossval(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    app.command(name="train-lungs")(train_lungs)
+    app.command(name="train-lungs")(selection.reads_table(train_lungs))
     app.command(name="lungs")(show_lungs)
 
 

@@ -40,9 +40,9 @@ Init = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
-    app.command()(train)
-    app.command()(evaluate)
-    app.command()(export)
+    app.command()(selection.reads_table(train))
+    app.command()(selection.reads_table(evaluate))
+    app.command()(selection.reads_table(export))
 
 
 def train(

@@ -13,7 +13,7 @@ from covid_xray.cli.training.train import quiet_tensorflow, settings_of, split_f
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file to `app`."""
-    app.command()(tune)
+    app.command()(selection.reads_table(tune))
 
 
 def tune(

@@ -1,5 +1,9 @@
-"""Find the files that a name in a table may mean: as written, without its suffix, or in a sub-folder."""
+"""Find the files that a name in a table may mean: as written, without its suffix, or in a sub-folder.
 
+Names are compared in Unicode's composed form (NFC), since macOS splits accented letters in file names.
+"""
+
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cached_property
@@ -18,15 +22,19 @@ class Lookup:
         if (self.root / name).is_file():
             return [name]
         found = self._match_tail(name, self._by_name) or self._match_tail(name, self._by_stem)
-        own_class = [path for path in found if label in PurePosixPath(path).parts[:-1]]
+        own_class = [path for path in found if label in PurePosixPath(_composed(path)).parts[:-1]]
         return own_class if len(found) > 1 and own_class else found
 
     @staticmethod
     def _match_tail(name: str, index: dict[str, list[str]]) -> list[str]:
-        *folders, last = PurePosixPath(name).parts or ("",)  # "." has no parts, and names no file
+        *folders, last = PurePosixPath(_composed(name)).parts or ("",)  # "." has no parts, and names no file
         folder = tuple(folders)
         candidates = index.get(last, [])
-        return [path for path in candidates if not folder or PurePosixPath(path).parts[:-1][-len(folder) :] == folder]
+        return [
+            path
+            for path in candidates
+            if not folder or PurePosixPath(_composed(path)).parts[:-1][-len(folder) :] == folder
+        ]
 
     @cached_property
     def _files(self) -> list[str]:
@@ -44,5 +52,9 @@ class Lookup:
 def _index(files: list[str], *, key: Callable[[PurePosixPath], str]) -> dict[str, list[str]]:
     index: dict[str, list[str]] = defaultdict(list)
     for name in files:
-        index[key(PurePosixPath(name))].append(name)
+        index[key(PurePosixPath(_composed(name)))].append(name)
     return index
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

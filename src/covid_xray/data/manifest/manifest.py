@@ -12,12 +12,11 @@ from typing import Any
 import pandas as pd
 
 from covid_xray.config import Limits
+from covid_xray.data.manifest.columns import COLUMNS, rename_labels
 from covid_xray.data.manifest.file_checks import CHECKED, check_files
 from covid_xray.data.manifest.readers import Refusal, Rows, read_rows
 from covid_xray.errors import BadManifest, UsageError
 from covid_xray.files import replacing, sha256_bytes, sha256_file
-
-COLUMNS = ("image", "label", "patient_id", "source", "view", "age", "sex", "license", "split", "group")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +66,11 @@ class Manifest:
 
 
 def read_manifest(
-    data: Path,
+    data: Path | str | pd.DataFrame,
     *,
     images: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    rename: Mapping[str, str] | None = None,
     check: bool = True,
     limits: Limits | None = None,
     classes: Sequence[str] | None = None,
@@ -79,8 +80,10 @@ def read_manifest(
 
     Args:
         data: `root/{train,val,test}/{class}/`, `root/{class}/`, a folder with manifest.csv, metadata.csv or
-            train.csv, or a CSV with image and label (header in any case).
-        images: folder of a CSV's images; default: the CSV's folder.
+            train.csv, a CSV, Parquet, JSON-lines or Excel table, or a pandas DataFrame, with image and label.
+        images: folder of a table's images; default: the table's folder (of a DataFrame: the working folder).
+        columns: manifest column to column of the table, such as `{"image": "path", "label": "Diagnosis"}`.
+        rename: old label to new label, such as `{"Viral Pneumonia": "virus"}`; others stay.
         check: decode every file once, quarantine what fails, and fill sha256, pixels_sha256 and file_*.
         limits: limits for one file.
         classes: quarantine every other label.
@@ -88,9 +91,14 @@ def read_manifest(
 
     Raises:
         BadManifest: no images, or a table that contradicts itself or names files outside its folder.
+        UsageError: `columns` or `rename` name what is not there.
     """
-    rows = read_rows(Path(data), images=images)
-    return manifest_of(rows, name=str(data), check=check, limits=limits, classes=classes, progress=progress)
+    frame = isinstance(data, pd.DataFrame)
+    rows = read_rows(data if isinstance(data, pd.DataFrame) else Path(data), images=images, columns=columns)
+    if rename:
+        rows = replace(rows, table=rows.table.assign(label=rename_labels(rows.table["label"], rename)))
+    name = "the DataFrame" if frame else str(data)
+    return manifest_of(rows, name=name, check=check, limits=limits, classes=classes, progress=progress)
 
 
 def manifest_of(

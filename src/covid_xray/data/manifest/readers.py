@@ -4,28 +4,21 @@ Nothing is decoded here; `manifest.read_manifest` does that next. Every cell is 
 """
 
 import os
-import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 import pandas as pd
 
+from covid_xray.data.manifest.columns import SEVERAL, SPLIT_FOLDERS, name_columns
 from covid_xray.data.manifest.file_lookup import Lookup
-from covid_xray.data.manifest.tables import patient_text, read_table
-from covid_xray.errors import BadManifest
+from covid_xray.data.manifest.tables import read_any_table, text_table
+from covid_xray.errors import BadManifest, UsageError
 
-CSV_NAMES = ("manifest.csv", "metadata.csv", "train.csv")
-SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-SPLIT_NAMES = {**SPLIT_FOLDERS, "calibration": "calibration", "": ""}
+CSV_NAMES = ("manifest.csv", "manifest.parquet", "manifest.jsonl", "metadata.csv", "train.csv")
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom", ".ima", ""}
-SYNONYMS = {
-    "image": ("filename", "file_name", "file", "path", "image_path", "image_name"),
-    "label": ("class", "class_name"),
-    "patient_id": ("patientid", "patient", "subject_id"),
-    "sex": ("gender",),
-}
 
 
 class Refusal(NamedTuple):
@@ -46,20 +39,27 @@ class Rows:
     notes: tuple[str, ...] = ()
 
 
-def read_rows(data: Path, *, images: Path | None = None) -> Rows:
-    """Read the rows of a folder of class folders, a folder with a CSV, or a CSV; see docs/reference/manifest.md.
+def read_rows(
+    data: Path | pd.DataFrame, *, images: Path | None = None, columns: Mapping[str, str] | None = None
+) -> Rows:
+    """Read the rows of a folder of class folders, a folder with a table, or a table; see docs/reference/manifest.md.
 
     Raises:
         BadManifest: no images, or an unusable table.
+        UsageError: `columns` for a folder of class folders.
     """
+    if isinstance(data, pd.DataFrame):
+        return table_rows(text_table(data), Path("The DataFrame"), images=images, columns=columns)
     if data.is_file():
-        return csv_rows(data, images=images)
+        return csv_rows(data, images=images, columns=columns)
     if not data.is_dir():
         raise BadManifest(f"No such file or folder: {data}. Give a folder of images or a CSV file.")
     names = {path.name.lower(): path for path in sorted(data.iterdir()) if path.is_file()}
     for name in CSV_NAMES:
         if name in names:
-            return _note_unlisted(csv_rows(names[name], images=images), names[name])
+            return _note_unlisted(csv_rows(names[name], images=images, columns=columns), names[name])
+    if columns:
+        raise UsageError(f"{data} has no table, so there are no columns to name. Leave out --columns.")
     return folder_rows(data)
 
 
@@ -81,7 +81,7 @@ def folder_rows(root: Path) -> Rows:
         if refusal:
             refused.append(refusal)
             continue
-        parts = name.split("/")
+        parts = unicodedata.normalize("NFC", name).split("/")
         rows.append((name, parts[1], SPLIT_FOLDERS[parts[0].lower()]) if depth == 2 else (name, parts[0]))
     if not rows:
         raise BadManifest(
@@ -92,16 +92,23 @@ def folder_rows(root: Path) -> Rows:
     return Rows(table, root, tuple(refused))
 
 
-def csv_rows(path: Path, *, images: Path | None = None) -> Rows:
-    """Read the rows of a CSV file with a header (any case); images are below `images`, else the file's folder."""
-    table = _normalise(read_table(path), path)
+def csv_rows(path: Path, *, images: Path | None = None, columns: Mapping[str, str] | None = None) -> Rows:
+    """Read the rows of a table with a header (any case); images are below `images`, else the file's folder."""
+    return table_rows(read_any_table(path), path, images=images, columns=columns)
+
+
+def table_rows(
+    table: pd.DataFrame, path: Path, *, images: Path | None = None, columns: Mapping[str, str] | None = None
+) -> Rows:
+    """Find the files that a table of text names; `path` is the file that it was read from."""
+    table = name_columns(table, path.name, columns=columns)
     root = _find_root(table, path, images)
     table = table.drop(columns="root", errors="ignore")
     table, repeated = _merge_repeated(table, path)
     lookup = Lookup(root, files_below)
     found, refused = [], []
     for index, row in zip(table.index, table.itertuples(index=False), strict=True):
-        name, refusal = _find_file(str(row.image), str(row.label), lookup)
+        name, refusal = _find_file(str(row.image), str(row.label), lookup, root)
         if refusal:
             refused.append(refusal)
         found.append((index, name if not refusal else None))
@@ -170,35 +177,6 @@ def _is_utf8(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-def _normalise(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    table = table.rename(columns=lambda name: re.sub(r"\s+", "_", name.strip().lower()) or "unnamed")
-    twice = table.columns[table.columns.duplicated()]
-    if len(twice):
-        raise BadManifest(f"{path.name} has the column {twice[0]!r} twice. Rename one; upper and lower case are equal.")
-    for name, others in SYNONYMS.items():
-        known = [other for other in others if other in table.columns]
-        if name not in table.columns and known:
-            table = table.rename(columns={known[0]: name})
-    for name in ("image", "label"):
-        if name not in table.columns:
-            found = ", ".join(map(str, table.columns[:8]))
-            raise BadManifest(f"{path.name} has no column {name!r}. It needs image and label, and has {found}.")
-    table = table.apply(lambda column: column.str.strip())
-    if "patient_id" in table:
-        table["patient_id"] = table["patient_id"].map(patient_text)
-    if "split" in table:
-        lower = table["split"].str.lower()
-        unknown = sorted(set(lower) - set(SPLIT_NAMES))
-        if unknown:
-            raise BadManifest(
-                f"Unknown split {unknown[0]!r} in {path.name}. Accepted: train, val, calibration and test."
-            )
-        table["split"] = lower.map(SPLIT_NAMES)
-    if table.empty:
-        raise BadManifest(f"{path.name} has no rows, only a header.")
-    return table
-
-
 def _find_root(table: pd.DataFrame, path: Path, images: Path | None) -> Path:
     roots = sorted(set(table["root"])) if "root" in table else []
     root = images or (path.parent / roots[0] if len(roots) == 1 else path.parent)
@@ -219,16 +197,28 @@ def _merge_repeated(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]
     return distinct, len(table) - len(distinct)
 
 
-def _find_file(name: str, label: str, lookup: Lookup) -> tuple[str, Refusal | None]:
+def _below(root: Path, name: str) -> str:
+    """Return an absolute path below `root` relative to it, any other as it is."""
+    for folder in (root.absolute(), root.resolve()):
+        if name.startswith("/") and PurePosixPath(name).is_relative_to(folder):
+            return PurePosixPath(name).relative_to(folder).as_posix()
+    return name
+
+
+def _find_file(name: str, label: str, lookup: Lookup, root: Path) -> tuple[str, Refusal | None]:
     if not name:
         return "", Refusal("", "no-image", "The cell with the file name is empty.")
-    posix = name.replace("\\", "/")
+    posix = _below(root, name.replace("\\", "/"))
     if posix.startswith("/") or PureWindowsPath(name).drive:
-        raise BadManifest(f"The image path {name} is absolute. Give it relative to the image folder.")
+        raise BadManifest(
+            f"The image path {name} is absolute and not below {root}. Give the folder that it is below by --images."
+        )
     if ".." in PurePosixPath(posix).parts:
         raise BadManifest(f"The image path {name} leaves the image folder. Move the file into it.")
     if label.lower() in ("", "nan"):
         return "", Refusal(name, "no-label", "The cell with the label is empty.")
+    if label == SEVERAL:
+        return "", Refusal(name, "several-labels", "The row has a 1 in several label columns.")
     found = lookup.find(str(PurePosixPath(posix)), label=label)
     if not found:
         return "", Refusal(name, "missing-file", "The file that the table names does not exist.")

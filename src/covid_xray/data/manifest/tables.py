@@ -1,8 +1,9 @@
-"""Read CSV and Excel files into tables of text, with errors that give the line."""
+"""Read CSV, Excel, Parquet and JSON-lines files into tables of text, with errors that give the line."""
 
 import contextlib
 import csv
 import io
+import json
 import re
 import warnings
 from collections.abc import Sequence
@@ -16,26 +17,27 @@ from covid_xray.files import read_bounded
 CSV_BYTES = 500 << 20
 WORKBOOK_BYTES = 50 << 20
 # Not patient ids: otherwise all unknown patients would be one person.
+TEXT_ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx", ".parquet", ".jsonl", ".ndjson")
 UNKNOWN = {"", "nan", "none", "null", "na", "n/a", "unknown", "todo", "?"}
 
 
 def read_table(
-    path: Path, *, required: Sequence[str] = (), delimiter: str = ",", encodings: Sequence[str] = ("utf-8-sig",)
+    path: Path, *, required: Sequence[str] = (), delimiter: str = "", encodings: Sequence[str] = TEXT_ENCODINGS
 ) -> pd.DataFrame:
     """Read a delimited text file as text columns; the header must hold the `required` names.
 
-    The first of `encodings` that fits is used. Columns without a name are called unnamed, unnamed-2, ...
+    UTF-16 is recognised, else the first of `encodings` that fits is used. Without `delimiter` it is the comma, the
+    semicolon or the tab, whichever the header has most of. Columns without a name are called unnamed, unnamed-2, ...
 
     Raises:
-        BadManifest: another encoding or delimiter, no header, or rows of another width than the header.
+        BadManifest: no text, no header, or rows of another width than the header.
     """
     text = _text(path, encodings)
     first = text.splitlines()[0] if text.strip() else ""
     if not first.strip():
         raise BadManifest(f"{path.name} has no header: it is empty, or begins with an empty line.")
-    if delimiter == "," and "," not in first and (";" in first or "\t" in first):
-        kind = "semicolons" if ";" in first else "tabs"
-        raise BadManifest(f"{path.name} is separated by {kind}. Save it separated by commas.")
+    delimiter = delimiter or max(",;\t", key=first.count)
     lines = _lines(text, path, delimiter)
     header = _name_unnamed([name.strip() for name in lines[0][1]])
     twice = sorted({name for name in header if header.count(name) > 1})
@@ -50,6 +52,57 @@ def read_table(
     if missing:
         raise BadManifest(f"{path.name} has no column {missing[0]!r}. It has {', '.join(header[:12])}.")
     return pd.DataFrame([cells for _, cells in lines[1:]], columns=header, dtype=str)
+
+
+def read_any_table(path: Path) -> pd.DataFrame:
+    """Read a table as text columns by its suffix: .xlsx, .parquet, .jsonl, .ndjson, else delimited text."""
+    readers = {".xlsx": read_xlsx, ".parquet": read_parquet, ".jsonl": read_json_lines, ".ndjson": read_json_lines}
+    return readers.get(path.suffix.lower(), read_table)(path)
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file of plain columns as text.
+
+    Raises:
+        MissingPackage: pyarrow is not installed.
+        BadManifest: not a Parquet file, nested columns, or too large.
+    """
+    try:
+        from pyarrow import parquet, types
+    except ImportError:
+        raise MissingPackage("pyarrow, which reads Parquet files, is missing: pip install pyarrow") from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+            nested = any(types.is_nested(column.type) for column in file.schema_arrow)
+            fits = sum(group.total_byte_size for group in groups) <= CSV_BYTES
+            rows = file.read().to_pandas() if fits and not nested else None
+    except Exception:  # a damaged file raises nearly anything
+        raise BadManifest(f"{path.name} is not a readable Parquet file.") from None
+    if rows is None:
+        raise BadManifest(f"{path.name} has nested columns, or is larger than {CSV_BYTES:,} bytes. Give a flat table.")
+    return text_table(rows)
+
+
+def read_json_lines(path: Path) -> pd.DataFrame:
+    """Read a file with one flat JSON object a line as text columns; raise `BadManifest` with the line that is not."""
+    rows = []
+    for number, line in enumerate(_text(path, ("utf-8-sig",)).splitlines(), start=1):
+        try:
+            row = json.loads(line) if line.strip() else {}
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict) or any(isinstance(value, dict | list) for value in row.values()):
+            raise BadManifest(f"Line {number} of {path.name} is not a flat JSON object. Correct the line.")
+        rows += [row] if row else []
+    return text_table(pd.DataFrame(rows, dtype=object))
+
+
+def text_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Convert any flat DataFrame to text columns: a missing value becomes "", an index is dropped."""
+    missing = table.isna()
+    text = table.astype(object).map(lambda value: value.decode() if isinstance(value, bytes) else str(value))
+    return text.mask(missing, "").rename(columns=str).reset_index(drop=True).astype(str)
 
 
 def read_xlsx(path: Path) -> pd.DataFrame:
@@ -111,11 +164,14 @@ def _text(path: Path, encodings: Sequence[str]) -> str:
         raise BadManifest(f"{path.name}: {error.message}") from None
     except OSError:
         raise BadManifest(f"The CSV file {path} cannot be opened.") from None
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encodings = ("utf-16",)
     for encoding in encodings:
         with contextlib.suppress(UnicodeDecodeError):
-            return data.decode(encoding)
-    kind = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "probably Latin-1 or Windows-1252"
-    raise BadManifest(f"{path.name} is not UTF-8 text but {kind}. Save it as UTF-8.")
+            text = data.decode(encoding)
+            if "\0" not in text:
+                return text
+    raise BadManifest(f"{path.name} is not text. Give a table with a header, such as a CSV in UTF-8.")
 
 
 def _lines(text: str, path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
