@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from covid_xray.cli.selection import checked, read
+from covid_xray.cli.selection import check_rows, read
 from covid_xray.errors import BadManifest, InputRefused, UsageError
 from support.bundles import grey, make_bundle
 from support.commands import call, refused
@@ -28,7 +28,7 @@ def test_labels_and_rows_are_chosen(data: Path) -> None:
 def test_without_checking_no_file_is_opened_until_it_is_asked_for(data: Path) -> None:
     manifest = read(data, check=False, show=False)
     assert len(manifest.table) == 10
-    after = checked(manifest)
+    after = check_rows(manifest)
     assert len(after.table) == 9
     assert list(after.quarantine["image"]) == ["covid/page.png"]
     assert after.table["sha256"].str.len().eq(64).all()
