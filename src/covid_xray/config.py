@@ -162,6 +162,7 @@ class Serving(Settings):
     requests_per_minute: int = pydantic.Field(6000, ge=0)  # of one user or address; 0 for any number
     logins_per_minute: int = pydantic.Field(10, ge=1)  # failed ones, of one name or address
     shutdown_seconds: int = pydantic.Field(20, ge=0)  # for requests under way when the server is stopped
+    require_site: bool = False  # answer "cannot say" where the bundle was not checked at this hospital (`--site`)
 
 
 class LungTraining(Settings):

@@ -17,6 +17,7 @@ from covid_xray.errors import Busy, CovidXrayError, InputRefused, UsageError
 from covid_xray.files import folder_lock
 from support.archives import archive, make_bundle, picture, rows, shard
 from support.bundles import network
+from support.sites import make_site_file
 
 
 def here(parts: Iterator[Partition], work: ScoringSetup) -> Iterator:
@@ -201,3 +202,18 @@ def test_names_that_are_no_utf8_and_dicom_trees(bundle: Path, tmp_path: Path) ->
         "\\udcff.png": False,
     }
     assert pq.read_table(tmp_path / "out" / "quarantine").num_rows == 1
+
+
+def test_rows_say_at_which_hospital_they_hold_and_a_folder_has_one(films: Path, bundle: Path, tmp_path: Path) -> None:
+    site, out = make_site_file(tmp_path / "site", bundle), tmp_path / "out"
+    request = ScoringRequest(str(films), out, bundle=bundle, site=site)
+    score(request, engine=here, name="here")
+    check = json.loads((site / "site.json").read_text())
+    known = {"name": "St. Elsewhere", "verdict": "fit", "sha256": check["sha256"]}
+    assert {json.loads(row["site"]) == known for row in rows(out) if row["error"] is None} == {True}
+    assert facts(out)["site"] == known
+    with pytest.raises(UsageError, match="site_sha256"):
+        score(ScoringRequest(str(films), out, bundle=bundle, resume=True), engine=here, name="here")
+    other = make_site_file(tmp_path / "other", make_bundle(tmp_path / "b", temperature=3.0))
+    with pytest.raises(InputRefused, match="another bundle"):
+        score(ScoringRequest(str(films), tmp_path / "out2", bundle=bundle, site=other), engine=here, name="here")

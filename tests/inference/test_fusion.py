@@ -81,6 +81,13 @@ def test_what_the_gate_refuses_has_no_joint_label_either(tmp_path, opened: Fusio
     assert "do not tell" in answer.reasons[0]
 
 
+def test_where_the_network_is_not_fit_clinical_values_change_nothing(tmp_path, opened: Fusion) -> None:
+    predictor = Predictor(make_bundle(tmp_path / "b"))
+    finding = replace(predictor.answers(["a"], np.full((1, 24, 24), 128, np.uint8))[0], embedding=rows().embedding[0])
+    answer = opened.join(finding, {"age": 80.0}, site=("not fit at A",)).joint
+    assert (answer.label, answer.reasons[0]) == (CANNOT_SAY, "not fit at A")
+
+
 def test_fields_that_do_not_exist_and_bundles_without_input_are_refused(tmp_path, opened: Fusion) -> None:
     predictor = Predictor(make_bundle(tmp_path / "b"))
     finding = predictor.answers(["a"], np.full((1, 24, 24), 128, np.uint8))[0]

@@ -27,6 +27,9 @@ INT8_FILE = "model_int8.onnx"
 FACTS_FILE = "bundle.json"
 OUTPUTS = ("probabilities", "class_maps", "embedding")
 DEFAULT = Path(__file__).parent / "default"
+# The facts that answers depend on: with the same of them, the same picture has the same answer.
+ANSWERING = ("classes", "input", "outputs", "well", "least_known", "temperature", "conformal", "operating_points",
+             "gate", "model", "lungs")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,11 @@ class Bundle:
         """What the network is shown: the whole picture, the lungs with a margin, or the equalised lungs alone."""
         crop: Literal["none", "lungs", "lungs-only"] = self.facts["input"].get("crop", "none")
         return crop
+
+    @property
+    def answers_sha256(self) -> str:
+        """SHA-256 of all facts that answers depend on; it does not change with figures that are recorded later."""
+        return _checksum({key: self.facts[key] for key in ANSWERING if key in self.facts})
 
 
 def load_bundle(

@@ -7,7 +7,7 @@ import typer
 from covid_xray import __version__
 from covid_xray.cli import demo
 from covid_xray.cli.data import dataset, duplicates
-from covid_xray.cli.evaluation import audit, calibrate, compare, outcomes
+from covid_xray.cli.evaluation import audit, calibrate, commission, compare, outcomes
 from covid_xray.cli.inference import predict
 from covid_xray.cli.services import dicom, pacs, score, serve
 from covid_xray.cli.training import crossval, fuse, lungs, train, tune
@@ -26,6 +26,7 @@ lungs.register(app)
 fuse.register(app)
 outcomes.register(app)
 calibrate.register(app)
+commission.register(app)
 crossval.register(app)
 tune.register(app)
 compare.register(app)

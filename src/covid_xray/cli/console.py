@@ -15,6 +15,7 @@ __all__ = [
     "Engine",
     "Images",
     "LogLevel",
+    "SiteFolder",
     "bar",
     "err",
     "folder_option",
@@ -28,6 +29,9 @@ Data = Annotated[Path, typer.Option("--data", help="Folder of class folders, or 
 Images = Annotated[Path | None, typer.Option("--images", help="Folder of the images that a CSV names.")]
 BundleFolder = Annotated[
     Path | None, typer.Option("--bundle", help="Folder of the bundle; default: the one shipped with the package.")
+]
+SiteFolder = Annotated[
+    Path | None, typer.Option("--site", help="Site file of this hospital, or its folder (`covid-xray commission`).")
 ]
 Engine = Annotated[
     Literal["local", "ray"], typer.Option("--engine", help="local: this machine; ray: a cluster, several at a time.")

@@ -1,7 +1,7 @@
 """Write the answers of one partition as Parquet, with a checksum that does not depend on the order of rows.
 
 One row per input: image, sha256 of the file, label, p_<class>, prediction_set, operating_points, gate, lungs, reasons,
-model, model_sha256, error. The same answers give the same bytes on every engine; run times go to a file of their own.
+model, model_sha256, site, error. The same answers give the same bytes on every engine; run times go to another file.
 """
 
 import json
@@ -72,6 +72,7 @@ def to_record(row: Row, *, identity: ModelIdentity, classes: Sequence[str]) -> d
         "reasons": facts["reasons"],
         "model": f"{identity.name} {identity.version}",
         "model_sha256": identity.sha256,
+        "site": _json(facts["site"]),
         "error": facts["error"],
     }
 
@@ -82,7 +83,7 @@ def schema_of(classes: Sequence[str]) -> Any:
     text, texts = pa.string(), pa.list_(pa.string())
     fields = {"image": text, "sha256": text, "label": text, **{f"p_{name}": pa.float64() for name in classes}}
     fields |= {"prediction_set": texts, "operating_points": text, "gate": text, "lungs": text, "reasons": texts}
-    return pa.schema(fields | {"model": text, "model_sha256": text, "error": text})
+    return pa.schema(fields | {"model": text, "model_sha256": text, "site": text, "error": text})
 
 
 def checksum(rows: Iterable[Mapping[str, Any]]) -> str:

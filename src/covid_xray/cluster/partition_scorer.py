@@ -22,6 +22,7 @@ from covid_xray.inference.finding import Failure, Finding
 from covid_xray.inference.heatmap_files import write_heatmap
 from covid_xray.inference.io.inputs import Item, open_source
 from covid_xray.inference.predictor import BATCH, Predictor
+from covid_xray.inference.site.site_file import Site
 from covid_xray.inference.view import View
 from covid_xray.limits import Limits
 
@@ -38,6 +39,7 @@ class ScoringSetup:
     bundle: Bundle
     place: str  # address of the folder that the inputs are below
     heatmap: bool = False  # also draw heat maps
+    site: Site | None = None  # where the bundle was checked
     limits: Limits = field(default_factory=Limits)
 
 
@@ -75,7 +77,7 @@ class PartitionScorer:
 
     def __init__(self, setup: ScoringSetup) -> None:
         self.setup = setup
-        self.predictor = Predictor(setup.bundle, threads=1, limits=setup.limits, untrusted=True)
+        self.predictor = Predictor(setup.bundle, threads=1, limits=setup.limits, untrusted=True, site=setup.site)
         self.storage: Storage = open_storage(setup.place)
 
     def score(self, part: Partition) -> ScoredPartition:

@@ -43,6 +43,7 @@ class Plan:
     size: int  # bytes of all inputs, 0 if unknown
     passed_over: dict[str, int]  # suffix -> number of files that are no images by name
     repeated: int  # table rows that named an image again
+    site_sha256: str | None = None  # of the site file; None where the network was not checked
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from covid_xray.cluster.storage_backends import redact_address
 from covid_xray.errors import CovidXrayError, InputRefused, UsageError
 from covid_xray.files import folder_lock, fsync_folder, replacing, write_json
 from covid_xray.inference.finding import ModelIdentity
+from covid_xray.inference.site.site_file import read_site
 
 KINDS = ("heatmaps", "quarantine", "seconds", "answers")  # in the order of writing
 PACKAGES = ("numpy", "onnxruntime", "pillow", "pyarrow", "pydicom")  # whose versions `run.json` names
@@ -44,6 +45,7 @@ class ScoringRequest:
     precision: str = "float32"  # or int8 where the bundle has it
     heatmap: bool = False  # also draw heat maps
     resume: bool = False  # continue the run in `out`
+    site: Path | None = None  # site file of the hospital, or its folder
 
 
 @dataclass
@@ -103,20 +105,24 @@ def score(request: ScoringRequest, *, engine: Engine, name: str, watch: Watch = 
     """
     bundle = load_bundle(request.bundle, int8=request.precision == "int8")
     identity = ModelIdentity(bundle.name, bundle.version, bundle.sha256)
+    site = read_site(request.site) if request.site else None
+    if site:
+        site.require_bundle(bundle)
     out = request.out
     _require_results_folder(out)
     with folder_lock(out):
-        state = RunState(_plan(request, identity))
+        state = RunState(_plan(request, identity, site.sha256 if site else None))
         done = _read_committed(out, state)
         if not (out / "run.json").exists():
-            setup = ScoringSetup(bundle, state.plan.place, heatmap=request.heatmap)
+            setup = ScoringSetup(bundle, state.plan.place, heatmap=request.heatmap, site=site)
             left = read_partitions(out, state.plan, without=frozenset(done))
             _run(engine(left, setup), out, state, done, watch)
-            _finish(out, state, done, about={"engine": name, "model": dataclasses.asdict(identity)})
+            about = {"model": dataclasses.asdict(identity), "site": site.check().as_dict() if site else None}
+            _finish(out, state, done, about={"engine": name, **about})
     return state
 
 
-def _plan(request: ScoringRequest, identity: ModelIdentity) -> Plan:
+def _plan(request: ScoringRequest, identity: ModelIdentity, site: str | None) -> Plan:
     """Return the plan of the folder, made now or before; delete partial files of killed processes."""
     out = request.out
     known = read_plan(out)
@@ -126,6 +132,7 @@ def _plan(request: ScoringRequest, identity: ModelIdentity) -> Plan:
         "model_sha256": identity.sha256,
         "precision": request.precision,
         "heatmap": request.heatmap,
+        "site_sha256": site,
     }
     for folder in (out, *(out / kind for kind in KINDS)):
         partial.clear(folder)
@@ -231,7 +238,11 @@ def _finish(out: Path, state: RunState, done: dict[int, PartitionSummary], *, ab
         {
             "covid-xray": __version__,
             **about,
-            **{key: value for key, value in dataclasses.asdict(plan).items() if key not in ("place", "model_sha256")},
+            **{
+                key: value
+                for key, value in dataclasses.asdict(plan).items()
+                if key not in ("place", "model_sha256", "site_sha256")
+            },
             "inputs": state.rows,
             "answered": state.rows - state.failed.total(),
             "failed": dict(sorted(state.failed.items())),

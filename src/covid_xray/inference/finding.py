@@ -1,5 +1,6 @@
 """What the house says of one image: a `Finding`, or a `Failure` with its reason. Plain data, no methods of weight."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from covid_xray.inference.lungs import WHOLE, Box
 
 CANNOT_SAY = "cannot say"
+NOT_CHECKED = "not checked at this hospital"
+NOT_FIT = "not-fit"
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,39 @@ class ModelIdentity:
     name: str
     version: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class SiteCheck:
+    """At which hospital the network was checked, by the `site.json` of `covid-xray commission`.
+
+    Args:
+        name: of the hospital.
+        verdict: `fit`, `fit-with-site-threshold` or `not-fit`.
+        sha256: of the site file's content.
+        ended: the last day of the check, where that is over.
+    """
+
+    name: str
+    verdict: str
+    sha256: str
+    ended: str | None = None
+
+    def as_dict(self) -> dict[str, str]:
+        """The check as JSON; `ended` is there only where it has ended."""
+        facts = {"name": self.name, "verdict": self.verdict, "sha256": self.sha256}
+        return facts | ({"ended": self.ended} if self.ended else {})
+
+
+def site_in_words(site: SiteCheck | Mapping[str, str] | None) -> str:
+    """Say at which hospital the network was checked, and how that ended; also from what `SiteCheck.as_dict` gave."""
+    if site is None:
+        return NOT_CHECKED
+    if not isinstance(site, SiteCheck):
+        site = SiteCheck(**site)
+    verdicts = {"fit": "fit", "fit-with-site-threshold": "fit with the threshold of this hospital"}
+    known = f"checked at {site.name}: {verdicts.get(site.verdict, 'not fit')}"
+    return f"{known}; that check ended on {site.ended}" if site.ended else known
 
 
 @dataclass(frozen=True)
@@ -91,6 +127,8 @@ class Finding:
         lungs: what was found of them; `None` when the bundle has no lung network.
         joint: the answer with clinical values; `None` unless they were given (`Predictor.join`).
         ill: probability that the lungs are ill at all, 0..1, for a network that answers in two steps; else `None`.
+        known: share of `ill` that is an illness which the network answers, 0..1; `None` without such an output.
+        site: the hospital at which the network was checked; `None` where it was not checked.
     """
 
     image: str
@@ -107,6 +145,8 @@ class Finding:
     lungs: LungFacts | None = None
     joint: Joint | None = None
     ill: float | None = None
+    known: float | None = None
+    site: SiteCheck | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:

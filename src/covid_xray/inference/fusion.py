@@ -65,12 +65,13 @@ class Fusion:
         moved = np.abs(terms).max(axis=(1, 2), initial=0.0) > 0
         return np.where(moved[:, None], joint, probabilities).astype(np.float32), terms
 
-    def join(self, finding: Finding, known: Mapping[str, float]) -> Finding:
+    def join(self, finding: Finding, known: Mapping[str, float], *, site: tuple[str, ...] = ()) -> Finding:
         """The finding with its `joint` answer.
 
         Args:
             finding: of the same bundle, with its embedding.
             known: of `clinical.record`.
+            site: reasons of `site.decision.site_reasons`.
 
         Raises:
             UsageError: a field that does not exist.
@@ -82,7 +83,7 @@ class Fusion:
             raise ValueError("expected a finding with its embedding. Received: one without")
         image = np.array([list(finding.probabilities.values())], np.float32)
         joint, terms = self.run(image, finding.embedding[None], self.vector(known))
-        answer = self._answer(finding, joint[0], terms[0], known)
+        answer = self._answer(finding, joint[0], terms[0], known, site)
         return dataclasses.replace(finding, joint=answer)
 
     def vector(self, known: Mapping[str, float]) -> NDArray[np.float32]:
@@ -90,12 +91,17 @@ class Fusion:
         return np.array([[known.get(name, np.nan) for name in self.fields]], np.float32)
 
     def _answer(
-        self, finding: Finding, joint: NDArray[np.float32], terms: NDArray[np.float32], known: Mapping[str, float]
+        self,
+        finding: Finding,
+        joint: NDArray[np.float32],
+        terms: NDArray[np.float32],
+        known: Mapping[str, float],
+        site: tuple[str, ...],
     ) -> Joint:
         probabilities = dict(zip(self.classes, (float(p) for p in joint), strict=True))
         finite = bool(np.isfinite(joint).all())
         kept = prediction_set(probabilities, self.conformal) if finite else None
-        reasons = (*objections(finding.gate), *undecided(kept, finite=finite))
+        reasons = (*site, *objections(finding.gate), *undecided(kept, finite=finite))
         used = [name for name in known if name not in self.unused]
         image = np.log(np.maximum(list(finding.probabilities.values()), LEAST))
         return Joint(

@@ -21,16 +21,14 @@ from covid_xray.bundle.bundle import Bundle, load_bundle
 from covid_xray.errors import BadImage, UsageError
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.engines import open_engine
-from covid_xray.inference.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
+from covid_xray.inference.finding import Failure, Finding, ModelIdentity, SiteCheck
 from covid_xray.inference.gate import open_gate
-from covid_xray.inference.gate import reasons as objections
 from covid_xray.inference.gate_features import look
 from covid_xray.inference.heatmap import placed
 from covid_xray.inference.io.inputs import Item, Source, open_source
 from covid_xray.inference.lung_facts import lung_facts
-from covid_xray.inference.prediction_sets import prediction_set, undecided
-from covid_xray.inference.thresholds import passed
-from covid_xray.inference.two_step import probability_ill, two_step_reasons
+from covid_xray.inference.site.decision import decide, site_reasons
+from covid_xray.inference.site.site_file import Site, read_site
 from covid_xray.inference.view import View, Viewer
 from covid_xray.limits import Limits
 
@@ -51,6 +49,8 @@ class Predictor:
         few: only a few images will come: start sooner, each may take a little longer.
         untrusted: decode in child processes with time and memory limits, for files that nobody vouches for.
         shares: as in `engines.open_engine`, for a program that does other work beside the network.
+        site: site file of the hospital at which it answers, or its folder; `None` where the bundle was not checked.
+        require_site: answer "cannot say" where `site` is missing or its check has ended.
 
     Example:
         >>> predictor = Predictor("runs/x/bundle")
@@ -62,6 +62,7 @@ class Predictor:
         BadBundle: the bundle is missing, altered, or not one that the engine can open.
         UsageError: an engine or precision that does not exist, or not together.
         MissingPackage: the engine is not installed.
+        InputRefused: the site file is missing, changed, or of another bundle (`other-bundle`).
     """
 
     def __init__(
@@ -75,8 +76,13 @@ class Predictor:
         few: bool = False,
         untrusted: bool = False,
         shares: bool = False,
+        site: Site | Path | None = None,
+        require_site: bool = False,
     ) -> None:
         loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, int8=precision == "int8")
+        self._site = read_site(site) if isinstance(site, Path) else site
+        self._well = self._site.require_bundle(loaded) if self._site else 0
+        self._require_site = require_site
         self.precision = "int8" if loaded.int8 else precision
         self._engine = open_engine(
             loaded, engine=engine, precision=self.precision, threads=threads, few=few, shares=shares
@@ -98,6 +104,11 @@ class Predictor:
         """Class names in the order of every probability vector and class map."""
         return self.bundle.classes
 
+    @property
+    def site(self) -> SiteCheck | None:
+        """The hospital at which the bundle was checked, as answers of today name it; `None` where it was not."""
+        return self._site.check() if self._site else None
+
     def read(self, source: Source) -> NDArray[np.uint8]:
         """The network's input for one image: height x width uint8, 0..255. Raises `BadImage`."""
         return self.viewer.view(open_source(source, limits=self.limits, untrusted=self.untrusted)).pixels
@@ -115,12 +126,15 @@ class Predictor:
         """The network's outputs for N x height x width grey values in 0..255.
 
         Returns:
-            `probabilities` N x C float32, calibrated, rows sum to 1; `embedding` N x D float32; and, if asked for,
-            `class_maps` N x C x h x w float32, zero or more; and of a two-step network `known` N x 1 float32, the share
-            of what is ill that is an illness it answers.
+            `probabilities` N x C float32, calibrated and as the site has them, rows sum to 1; `embedding` N x D
+            float32; and, if asked for, `class_maps` N x C x h x w float32, zero or more; and of a two-step network
+            `known` N x 1 float32, the share of what is ill that is an illness it answers.
         """
         result = self.run_uncalibrated(pixels, class_maps=class_maps)
         result["probabilities"] = calibrate(result["probabilities"], temperature=self.bundle.temperature)
+        if self._site:
+            moved = self._site.correction.apply(result["probabilities"], result["embedding"], well=self._well)
+            result["probabilities"] = moved
         return result
 
     def run_uncalibrated(
@@ -156,7 +170,8 @@ class Predictor:
         Raises:
             UsageError: the bundle has no clinical input, or a field does not exist.
         """
-        return self.fusion.join(finding, clinical)
+        reasons = site_reasons(finding.site, required=self._require_site)
+        return self.fusion.join(finding, clinical, site=reasons)
 
     @cached_property
     def fusion(self) -> "Fusion":
@@ -229,32 +244,23 @@ class Predictor:
     ) -> Finding:
         verdicts = self.gate.judge(seen.look, output["embedding"], seen.lungs) if self.gate and seen.look else None
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
-        finite = all(np.isfinite(list(probabilities.values())))
-        kept = prediction_set(probabilities, self.bundle.facts.get("conformal")) if finite else None
         known = float(output["known"][0]) if "known" in output else None
-        own = two_step_reasons(probabilities, known, self.bundle.facts, lungs=seen.lungs)
-        reasons = (*objections(verdicts), *own, *undecided(kept, finite=finite))
         maps = placed(output["class_maps"], seen.region) if "class_maps" in output else None
+        site = self.site
+        reasons = site_reasons(site, required=self._require_site)
         return Finding(
             image=name,
             probabilities=probabilities,
-            label=CANNOT_SAY if reasons else max(probabilities, key=probabilities.__getitem__),
-            reasons=reasons,
-            prediction_set=kept,
             gate=verdicts,
             model=self.identity,
             class_maps=maps if class_maps else None,
             embedding=output["embedding"],
-            operating_points=self._passed(probabilities) if finite else None,
             region=seen.region,
-            ill=probability_ill(probabilities, self.bundle.facts) if finite else None,
             lungs=lung_facts(seen, None if maps is None else maps[int(np.argmax(output["probabilities"]))]),
+            known=known,
+            site=site,
+            **decide(probabilities, self.bundle.facts, gate=verdicts, known=known, lungs=seen.lungs, site=reasons),
         )
-
-    def _passed(self, probabilities: Mapping[str, float]) -> dict[str, dict[str, bool]] | None:
-        facts = self.bundle.facts
-        # Points are chosen on `model.onnx`; they serve its quantised form as temperature and sets do.
-        return passed(probabilities, facts.get("operating_points"), sha256=facts["model"]["sha256"])
 
 
 def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from covid_xray.inference.finding import LungFacts
 from covid_xray.inference.lungs import Lungs
 
 LUNGS_NOT_FOUND = "the lungs were not found, and this network looks at nothing else"
@@ -21,7 +22,11 @@ def probability_ill(probabilities: Mapping[str, float], facts: Mapping[str, Any]
 
 
 def two_step_reasons(
-    probabilities: Mapping[str, float], known: float | None, facts: Mapping[str, Any], *, lungs: Lungs | None
+    probabilities: Mapping[str, float],
+    known: float | None,
+    facts: Mapping[str, Any],
+    *,
+    lungs: Lungs | LungFacts | None,
 ) -> tuple[str, ...]:
     """Why a two-step network gives no label; empty where it does, and for any other network.
 

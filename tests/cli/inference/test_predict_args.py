@@ -21,6 +21,7 @@ PLAIN = [
     ["predict", "a.png", "--csv", "-o", "out"],
     ["predict", "a.png", "--output", "out", "--heatmap", "--resume", "--report", "r.json", "b.png"],
     ["predict", "a.png", "--bundle", "runs/x/bundle", "--engine", "openvino", "--precision", "int8"],
+    ["predict", "a.png", "--site", "site"],
     ["predict", "é\udcff.png", "[a].png", ""],
 ]
 FOR_TYPER = [

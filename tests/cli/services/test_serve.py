@@ -10,6 +10,7 @@ from covid_xray.cli.services import serve
 from support.bundles import make_bundle
 from support.commands import run
 from support.servers import COVID, Process, file
+from support.sites import make_site_file
 
 PASSWORD = "ten letters or more"
 
@@ -81,3 +82,28 @@ def test_serve_answers_with_its_options(tmp_path: Path) -> None:
         assert client.post("/api/v1/predict", files=file(COVID)).status_code == 429
         assert server.stop() == 0
     assert "research use, not for diagnosis" in server.text()
+
+
+def test_a_server_of_a_hospital_names_it_in_every_answer_and_says_nothing_where_it_is_not_fit(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle")
+    site = make_site_file(tmp_path / "site", bundle, verdict="not-fit")
+    with Process(tmp_path, "--site", str(site)) as server, server.client() as client:
+        answer = client.post("/api/v1/predict", files=file(COVID)).json()
+        page = client.get(f"/studies/{answer['id']}").text
+        assert server.stop() == 0
+    assert answer["label"] == "cannot say"
+    assert answer["reasons"][0] == "not fit at St. Elsewhere"
+    assert answer["site"]["name"] == "St. Elsewhere"
+    assert "checked at St. Elsewhere: not fit" in page
+    assert "checked at St. Elsewhere: not fit" in server.text()
+
+
+def test_a_server_that_requires_a_check_answers_nothing_without_one(tmp_path: Path) -> None:
+    make_bundle(tmp_path / "bundle")
+    with Process(tmp_path, "--set", "require_site=true") as server, server.client() as client:
+        answer = client.post("/api/v1/predict", files=file(COVID)).json()
+        page = client.get(f"/studies/{answer['id']}").text
+        assert server.stop() == 0
+    assert (answer["label"], answer["site"]) == ("cannot say", None)
+    assert answer["reasons"][0] == "not checked at this hospital"
+    assert "Not checked at this hospital" in page

@@ -10,7 +10,7 @@ import pytest
 
 from covid_xray.errors import Busy, InputRefused, UsageError
 from covid_xray.files import shown
-from covid_xray.inference.finding import CANNOT_SAY, Failure, Finding, ModelIdentity
+from covid_xray.inference.finding import CANNOT_SAY, Failure, Finding, ModelIdentity, SiteCheck
 from covid_xray.inference.io.results import Answer, RowFile, as_dict, as_row, columns, csv_line, json_line
 from support.bundles import CLASSES
 
@@ -76,6 +76,7 @@ def test_keys_of_the_json_form() -> None:
         "lungs",
         "reasons",
         "model",
+        "site",
         "error",
     ]
     assert list(as_dict(finding("a"), identity=IDENTITY)) == keys
@@ -87,6 +88,26 @@ def test_a_finding_as_data() -> None:
     assert facts["probabilities"] == {"covid": 0.123457, "normal": 0.8, "virus": 0.076543}
     assert (facts["label"], facts["prediction_set"], facts["error"]) == ("normal", ["normal"], None)
     assert facts["model"] == {"name": "small", "version": "1", "sha256": "ab" * 32}
+
+
+def test_every_answer_says_where_the_network_was_checked(path: Path) -> None:
+    """`null`, or name, verdict and hash; and a file is not gone on with at another site, or without one."""
+    site = SiteCheck("A, B", "fit", "cd" * 32)
+    assert as_dict(finding("a"), identity=IDENTITY)["site"] is None
+    facts = as_dict(finding("a", site=site), identity=IDENTITY)
+    assert facts["site"] == {"name": "A, B", "verdict": "fit", "sha256": "cd" * 32}
+    ended = dataclasses.replace(site, ended="2026-01-01")
+    assert as_dict(finding("a", site=ended), identity=IDENTITY)["site"]["ended"] == "2026-01-01"
+    assert as_row(finding("a", site=ended), identity=IDENTITY, classes=CLASSES)[-2] == (
+        "checked at A, B: fit; that check ended on 2026-01-01"
+    )
+    with RowFile(path, identity=IDENTITY, classes=CLASSES, site=site) as rows:
+        rows.write(finding("a", site=site))
+    with RowFile(path, identity=IDENTITY, classes=CLASSES, site=site, resume=True) as rows:
+        assert rows.done == {"a"}
+    with pytest.raises(InputRefused) as caught:
+        RowFile(path, identity=IDENTITY, classes=CLASSES, resume=True)
+    assert caught.value.code == "other-site"
 
 
 def test_a_failure_as_data() -> None:
@@ -116,6 +137,7 @@ def test_csv_and_json_say_the_same(answer: Answer) -> None:
     assert row["gate"] == (json.dumps(facts["gate"]) if facts["gate"] else "")
     assert row["reasons"] == "; ".join(facts["reasons"])
     assert (row["model"], row["model_sha256"]) == ("small 1", "ab" * 32)
+    assert row["site"] == ("" if facts["error"] else "not checked at this hospital")
     assert row["error"] == (facts["error"] or "")
 
 

@@ -113,6 +113,7 @@ def test_cannot_say_is_the_plain_radiograph_with_the_reason(
     assert written[0].shown == "cannot say: unlike the training images"
     assert written[0].probability is None
     assert "looks only for" in written[0].note
+    assert written[0].note.endswith("not checked at this hospital")
     rows, columns = (round(side * 1536 / HEIGHT) for side in (HEIGHT, WIDTH))
     radiograph = made[:rows, :columns]
     assert np.array_equal(radiograph[..., 0], radiograph[..., 2])  # grey: no heat map over it

@@ -27,6 +27,7 @@ def test_a_report_says_what_the_study_says(tmp_path: Path) -> None:
         study["id"],
         "COVID-19",
         "Input not checked",
+        "Not checked at this hospital",
         "100.0%",
         "<b>Ünï & ??",
         "correct, normal",

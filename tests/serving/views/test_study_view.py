@@ -23,6 +23,7 @@ FINDING: dict[str, Any] = {
     "thresholds": {"covid": {"rule-in": 0.95, "rule-out": 0.1, "balanced": 0.5}},
     "gate": {"view": {"value": "PA", "threshold": ["AP", "PA"], "ok": True, "words": ""}},
     "lungs": None,
+    "site": {"name": "St. Elsewhere", "verdict": "fit", "sha256": "d" * 64},
 }
 
 
@@ -82,6 +83,8 @@ def test_nothing_to_warn_of() -> None:
 @pytest.mark.parametrize(
     ("about", "title"),
     [
+        (study(site=None), "Not checked at this hospital"),
+        (study(site=FINDING["site"] | {"ended": "2026-01-01"}), "The check of this hospital has ended"),
         (study(gate=None, view="LL"), "Not a frontal view"),
         (study(label="virus"), "Is this a child?"),
         (study(prediction_set=["covid", "virus"]), "Is this a child?"),

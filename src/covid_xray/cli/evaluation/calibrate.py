@@ -47,7 +47,7 @@ def calibrate(
 ) -> None:
     """Fit temperature, sets, operating points and the input gate on a run's own images; store them in its bundle."""
     from covid_xray.bundle.bundle import read_facts
-    from covid_xray.cli.evaluation.calibrate_gate import fit_gate
+    from covid_xray.cli.evaluation.calibrate_gate import fit_gate, fit_site
     from covid_xray.evaluation.calibrate import CalibrationSettings, fit
     from covid_xray.evaluation.gate.fit import describe_gate
 
@@ -58,6 +58,7 @@ def calibrate(
     with bar("calibrate") as progress:
         facts = fit(run / "bundle", manifest, part=chosen, wishes=wishes, progress=progress)
     gate = fit_gate(run, data, images=images, part=chosen, rate=gate_rate) if gate_rate else None
+    site = fit_site(run, data, images=images, part=chosen)
     if as_json:
         shown = {**facts["calibration"], "conformal": facts["conformal"], "operating_points": facts["operating_points"]}
         shown["gate"] = gate
@@ -66,6 +67,7 @@ def calibrate(
         _print(facts)
         if gate:
             out.line(describe_gate(gate))
+        out.line(site)
     if before.get("metrics"):
         err.line(f"the stored figures are from before the calibration; next: covid-xray evaluate {run} --data {data}")
 

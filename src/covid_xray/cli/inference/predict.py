@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from covid_xray.cli.console import BundleFolder, folder_option
+from covid_xray.cli.console import BundleFolder, SiteFolder, folder_option
 from covid_xray.cli.inference import predict_args, predict_launch
 from covid_xray.cli.terminal import bar, err, finish, messages, out, print_failures
 from covid_xray.errors import CovidXrayError, InputRefused, UsageError, did_you_mean
@@ -40,6 +40,7 @@ def predict(
     paths: Paths,
     output: Annotated[Path | None, folder_option("Folder for the results.")] = None,
     bundle: BundleFolder = None,
+    site: SiteFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Rows of a CSV.")] = False,
     heatmap: Annotated[bool, typer.Option("--heatmap", help="Also draw heat maps into OUTPUT/heatmaps.")] = False,
@@ -68,6 +69,7 @@ def predict(
         paths=tuple(paths),
         output=output,
         bundle=bundle,
+        site=site,
         json=as_json,
         csv=as_csv,
         heatmap=heatmap,

@@ -24,6 +24,7 @@ _PATHS = {
     "-o": "output",
     "--output": "output",
     "--bundle": "bundle",
+    "--site": "site",
     "--report": "report",
     "--clinical": "clinical_table",
 }
@@ -39,6 +40,7 @@ class PredictRequest:
     paths: tuple[str, ...]
     output: Path | None = None
     bundle: Path | None = None
+    site: Path | None = None
     json: bool = False
     csv: bool = False
     heatmap: bool = False

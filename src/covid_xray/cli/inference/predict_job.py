@@ -15,7 +15,7 @@ from covid_xray.bundle.prefetch import ReadAhead
 from covid_xray.cli.inference.predict_args import PredictRequest
 from covid_xray.cli.terminal import bar, err, finish, out, readable
 from covid_xray.files import shown, write_json
-from covid_xray.inference.finding import Failure, Finding, Joint
+from covid_xray.inference.finding import Failure, Finding, Joint, site_in_words
 from covid_xray.inference.io.clinical_rows import Stated, stated
 from covid_xray.inference.io.crash_journal import Journal
 from covid_xray.inference.io.inputs import Item, expand, require_any
@@ -66,7 +66,9 @@ def run(job: PredictRequest, *, ahead: ReadAhead | None = None) -> None:
 def _open(job: PredictRequest, ahead: ReadAhead | None, *, few: bool) -> Predictor:
     options = {"read": ahead} if ahead else {}
     loaded = load_bundle(job.bundle, int8=job.precision == "int8", **options)
-    return Predictor(loaded, engine=job.engine, precision=job.precision, few=few, untrusted=job.untrusted)
+    return Predictor(
+        loaded, engine=job.engine, precision=job.precision, few=few, untrusted=job.untrusted, site=job.site
+    )
 
 
 class _Answers:
@@ -125,6 +127,7 @@ class _Answers:
                 self.job.results,
                 identity=identity,
                 classes=classes,
+                site=self.predictor.site,
                 resume=self.job.resume,
                 joint=self.known is not None,
             )
@@ -177,7 +180,8 @@ class _Table:
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table(caption="research use, not for diagnosis", caption_justify="left")
+        words = f"research use, not for diagnosis; {site_in_words(self.predictor.site)}"
+        table = Table(caption=escape(words), caption_justify="left")
         table.add_column("image", overflow="fold")
         table.add_column("answer")
         for name in self.predictor.classes:
@@ -223,6 +227,7 @@ def _write_report(path: Path, job: PredictRequest, answers: _Answers, *, seconds
             "python": sys.version.split()[0],
             "packages": {name: metadata.version(name) for name in packages},
             "model": asdict(answers.predictor.identity),
+            "site": answers.predictor.site.as_dict() if answers.predictor.site else None,
             "bundle": readable(str(answers.predictor.bundle.folder)),
             "engine": answers.predictor.engine,
             "precision": answers.predictor.precision,

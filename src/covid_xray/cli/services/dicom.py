@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covid_xray.cli.console import BundleFolder, folder_option
+from covid_xray.cli.console import BundleFolder, SiteFolder, folder_option
 from covid_xray.cli.terminal import bar, err, finish, out
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def dicom(
     paths: Annotated[list[str], typer.Argument(help="DICOM files, folders, globs or zip archives.")],
     output: Annotated[Path, folder_option("Folder for the objects and results.csv.")],
     bundle: BundleFolder = None,
+    site: SiteFolder = None,
     results: Annotated[
         str,
         typer.Option("--results", help="List of sc (Secondary Capture), sr (report), seg (region) and gsps (outline)."),
@@ -45,6 +46,7 @@ def dicom(
     ] = False,
 ) -> None:
     """Make DICOM results for frontal chest radiographs (CR, DX); the originals stay as they are."""
+    from covid_xray.inference.finding import site_in_words
     from covid_xray.inference.io.inputs import expand, require_any
     from covid_xray.inference.predictor import Predictor
     from covid_xray.limits import Limits
@@ -56,7 +58,7 @@ def dicom(
     require_any(items, paths)
     kinds = [kind for kind in results.replace(" ", "").split(",") if kind]
     deidentifier = Deidentifier(read_key(deidentify)) if deidentify else None
-    builder = ResultBuilder(Predictor(bundle, untrusted=untrusted), kinds=kinds, share=share)
+    builder = ResultBuilder(Predictor(bundle, untrusted=untrusted, site=site), kinds=kinds, share=share)
     rows, failures = [], []
     with bar("dicom") as progress:
         for done, (row, failure) in enumerate(_process(items, builder, deidentifier, output), start=1):
@@ -64,15 +66,17 @@ def dicom(
             failures += [failure] if failure else []
             progress(done, len(items))
     _write_rows(output / "results.csv", rows)
+    answered = f"{len(items) - len(failures)} of {len(items)} files in {output}"
+    _report(rows, answered, site_in_words(builder.predictor.site))
+    finish(failures, len(items))
+
+
+def _report(rows: list[dict[str, str]], answered: str, site: str) -> None:
     made = sum(bool(row[name]) for row in rows for name in ("sc", "sr", "seg", "gsps"))
     unclean = sum(row["burnt_in"] in ("yes", "not said") for row in rows)
-    out.line(
-        f"{made} objects for {len(items) - len(failures)} of {len(items)} files in {output}; "
-        "research use, not for diagnosis"
-    )
+    out.line(f"{made} objects for {answered}; research use, not for diagnosis; {site}")
     if unclean:
         err.line(f"{unclean} copies may have text in their pixels: check them before you share them")
-    finish(failures, len(items))
 
 
 def _process(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covid_xray.cli.console import BundleFolder, LogLevel
+from covid_xray.cli.console import BundleFolder, LogLevel, SiteFolder
 from covid_xray.cli.terminal import out
 from covid_xray.errors import MissingPackage
 
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
 def serve(
     config: Config = None,
     bundle: BundleFolder = None,
+    site: SiteFolder = None,
     store: Store = None,
     settings: Set = None,
     threads: Annotated[int, typer.Option("--threads", min=0, help="Threads of the network; 0: one for each core.")] = 0,
@@ -40,6 +41,7 @@ def serve(
 ) -> None:
     """Receive radiographs by C-STORE, classify them, and send results to the peers of the settings."""
     resolved = _settings(config, store, settings)
+    from covid_xray.inference.finding import site_in_words
     from covid_xray.inference.predictor import Predictor
     from covid_xray.pacs import service
     from covid_xray.pacs.phi_safe_logging import log_thread_failures
@@ -49,13 +51,13 @@ def serve(
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    predictor = Predictor(bundle, threads=threads, untrusted=True)
+    predictor = Predictor(bundle, threads=threads, untrusted=True, site=site, require_site=resolved.require_site)
 
     def ready(port: int) -> None:
         model, to = predictor.identity, ", ".join(resolved.send_to) or "the worklist only"
         where = f"{resolved.ae_title} listens at {resolved.host} port {port}"
         out.line(f"{where}, {model.name} {model.version}, results to {to}")
-        out.line("research use, not for diagnosis; Ctrl-C stops it")
+        out.line(f"research use, not for diagnosis; {site_in_words(predictor.site)}; Ctrl-C stops it")
 
     service.serve(resolved, predictor, ready=ready, stopping=stopping)
 
@@ -69,6 +71,7 @@ def pull(
     ] = None,
     config: Config = None,
     bundle: BundleFolder = None,
+    site: SiteFolder = None,
     store: Store = None,
     settings: Set = None,
     log_level: LogLevel = "warning",
@@ -82,7 +85,11 @@ def pull(
 
     _log(log_level)
     selected = dicomweb_fetch.parse_selection(study or (), since)
-    pulled = dicomweb_fetch.pull(resolved, lambda: Predictor(bundle, untrusted=True), peer, selected)
+
+    def open_predictor() -> Predictor:
+        return Predictor(bundle, untrusted=True, site=site, require_site=resolved.require_site)
+
+    pulled = dicomweb_fetch.pull(resolved, open_predictor, peer, selected)
     out.line(
         f"{pulled.taken} radiographs fetched, {pulled.known} known before, {pulled.answered} classified, "
         f"{pulled.left} results still to be sent{pulled.remark}"

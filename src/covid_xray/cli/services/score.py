@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from covid_xray.cli.console import BundleFolder, Engine, err, folder_option, out, resumable
+from covid_xray.cli.console import BundleFolder, Engine, SiteFolder, err, folder_option, out, resumable
 from covid_xray.errors import InputRefused, PartlyDone, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def score(
         str | None, typer.Option("--images", help="Folder or address that the names of a table are below.")
     ] = None,
     bundle: BundleFolder = None,
+    site: SiteFolder = None,
     engine: Engine = "local",
     address: Annotated[
         str | None, typer.Option("--address", help="Of the cluster: auto, HOST:PORT or ray://HOST:PORT.")
@@ -50,7 +51,7 @@ def score(
         raise UsageError("--address names a cluster, and --engine local uses none. Add --engine ray.")
     from covid_xray.cluster.score import ScoringRequest
 
-    request = ScoringRequest(source, output, images, bundle, precision, heatmap, resume)
+    request = ScoringRequest(source, output, images, bundle, precision, heatmap, resume, site)
     _report(_run(request, _open_engine(engine, address=address, workers=workers), engine), output)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covid_xray.cli.console import BundleFolder, LogLevel, err, out
+from covid_xray.cli.console import BundleFolder, LogLevel, SiteFolder, err, out
 from covid_xray.errors import MissingPackage
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     bundle: BundleFolder = None,
+    site: SiteFolder = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on; default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port; 0 for any free one; default: 8000.")] = None,
     store: Store = None,
@@ -46,6 +47,7 @@ def serve(
 ) -> None:
     """Serve the page and the API, by default on this machine only. Nothing leaves the machine."""
     resolved = _settings(store, config, [*_given(host=host, port=port), *(settings or ())])
+    from covid_xray.inference.finding import site_in_words
     from covid_xray.inference.predictor import Predictor
     from covid_xray.serving import server
     from covid_xray.serving.http.access import is_loopback
@@ -59,12 +61,14 @@ def serve(
         precision=precision,
         untrusted=True,
         shares=True,
+        site=site,
+        require_site=resolved.require_site,
     )
 
     def ready(address: str) -> None:
         model = predictor.identity
         out.line(f"covid-xray serves {model.name} {model.version} at {address}")
-        out.line("research use, not for diagnosis; Ctrl-C stops it")
+        out.line(f"research use, not for diagnosis; {site_in_words(predictor.site)}; Ctrl-C stops it")
         if not address.startswith("https:") and not is_loopback(resolved.host):
             err.print("passwords and images cross the network unencrypted: set certificate and key, or a proxy")
 

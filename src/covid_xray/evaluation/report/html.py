@@ -64,13 +64,14 @@ def sections(
     return [section for section in found if section]
 
 
-def report_html(metrics: Facts, *, parts: Sequence[Section]) -> str:
-    """Return the page from metrics.json and the result of `sections`."""
+def report_html(metrics: Facts, *, parts: Sequence[Section], kind: str = "Evaluation report") -> str:
+    """Return the page from `title` and `model` of metrics.json and the result of `sections`."""
     templates = environment(escape=True)
     templates.filters["uri"] = data_uri
     return templates.get_template("report.html").render(
         m=metrics,
         parts=parts,
+        kind=kind,
         research=RESEARCH,
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # our own file  # noqa: S704  # nosec B704
     )

@@ -67,8 +67,8 @@ TOP, BOTTOM = 17 * mm, 18 * mm
 DPI = 288  # of charts: twice that of the page, so that print is sharp
 
 
-def report_pdf(metrics: Facts, *, parts: Sequence[Section]) -> bytes:
-    """Return the document from metrics.json and the result of `html.sections`."""
+def report_pdf(metrics: Facts, *, parts: Sequence[Section], kind: str = "Evaluation report") -> bytes:
+    """Return the document from `title` and `model` of metrics.json and the result of `html.sections`."""
     register_fonts()
     stream = io.BytesIO()
     title = one_line(metrics["title"])
@@ -80,7 +80,7 @@ def report_pdf(metrics: Facts, *, parts: Sequence[Section]) -> bytes:
     document.addPageTemplates(PageTemplate("page", [frame]))
     model = metrics["model"]
     story: list[Flowable] = [
-        Paragraph(f"Evaluation report · {NOTICE}", style("soft")),
+        Paragraph(f"{kind} · {NOTICE}", style("soft")),
         Paragraph(escaped(metrics["title"]), style("title")),
         Paragraph(escaped(f"Network {model['name']} {model['version']}, SHA-256 {model['sha256']}"), style("soft")),
     ]

@@ -18,7 +18,7 @@ from typing import Any
 
 from covid_xray.errors import Busy, InputRefused, UsageError
 from covid_xray.files import make_folder, shown
-from covid_xray.inference.finding import Failure, Finding, LungFacts, ModelIdentity
+from covid_xray.inference.finding import Failure, Finding, LungFacts, ModelIdentity, SiteCheck, site_in_words
 from covid_xray.inference.io.joint_rows import joint_as_dict, joint_cells, joint_columns
 
 Answer = Finding | Failure
@@ -44,6 +44,7 @@ def as_dict(answer: Answer, *, identity: ModelIdentity, joint: bool = False) -> 
         "lungs": lungs_as_dict(finding.lungs) if finding and finding.lungs else None,
         "reasons": [failure.message] if failure else list(finding.reasons if finding else ()),
         "model": {"name": identity.name, "version": identity.version, "sha256": identity.sha256},
+        "site": finding.site.as_dict() if finding and finding.site else None,
         "error": failure.code if failure else None,
     }
     if joint or (finding and finding.joint):
@@ -70,7 +71,8 @@ def lungs_as_dict(lungs: LungFacts) -> dict[str, Any]:
 def columns(classes: Sequence[str], *, joint: bool = False) -> list[str]:
     """Header of the CSV form; with `joint` also of the answers with clinical values."""
     probabilities = [f"p_{name}" for name in classes]
-    told = ["prediction_set", "operating_points", "gate", "lungs", "reasons", "model", "model_sha256", "error"]
+    told = ["prediction_set", "operating_points", "gate", "lungs", "reasons", "model", "model_sha256"]
+    told += ["site", "error"]
     return ["image", "label", *probabilities, *told, *(joint_columns(classes) if joint else ())]
 
 
@@ -87,6 +89,7 @@ def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], j
         "; ".join(facts["reasons"]),
         f"{identity.name} {identity.version}",
         identity.sha256,
+        site_in_words(answer.site) if isinstance(answer, Finding) else "",
         facts["error"] or "",
         *(joint_cells(facts["joint"], classes) if joint else ()),
     ]
@@ -98,6 +101,7 @@ class RowFile:
     Args:
         path: `.jsonl` for JSON lines, anything else for CSV.
         identity, classes: of the bundle that answers.
+        site: where it answers; `None` where it was not checked.
         resume: keep the rows that are there; without it an existing file is refused.
         joint: rows also hold the answers with clinical values.
 
@@ -107,8 +111,8 @@ class RowFile:
 
     Raises:
         UsageError: the file exists and `resume` was not asked for.
-        InputRefused: the rows that are there come from another network (`other-model`), or the file is no results
-            file (`not-results`).
+        InputRefused: the rows that are there come from another network (`other-model`) or site (`other-site`), or the
+            file is no results file (`not-results`).
         Busy: another process is writing to it.
     """
 
@@ -118,10 +122,12 @@ class RowFile:
         *,
         identity: ModelIdentity,
         classes: Sequence[str],
+        site: SiteCheck | None = None,
         resume: bool = False,
         joint: bool = False,
     ) -> None:
         self.path, self.identity, self.classes, self._joint = path, identity, tuple(classes), joint
+        self._site = site
         self._json = path.suffix == ".jsonl"
         if path.exists() and not resume:
             raise UsageError(
@@ -179,6 +185,12 @@ class RowFile:
                 f"expected {self.path} to hold rows of this command. Received: something else; name another folder",
                 code="not-results",
             ) from None
+        if any(_site(row, is_json=self._json) != self._expected_site() for row in rows if not row["error"]):
+            raise InputRefused(
+                f"{self.path} holds answers of another hospital's site file, or of none. Give the same --site, or name "
+                "another folder.",
+                code="other-site",
+            )
         if any(sha256 != self.identity.sha256 for _, sha256, _ in facts):
             raise InputRefused(
                 f"expected {self.path} to hold answers of this network. Received: answers of another; "
@@ -186,6 +198,11 @@ class RowFile:
                 code="other-model",
             )
         return frozenset(name for name, _, _ in facts), tuple(failure for _, _, failure in facts if failure)
+
+    def _expected_site(self) -> str | None:
+        if self._json:
+            return self._site.sha256 if self._site else None
+        return site_in_words(self._site)
 
 
 def line(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], as_json: bool, joint: bool = False) -> str:
@@ -248,6 +265,12 @@ def _rows(text: str, *, header: list[str], is_json: bool) -> list[dict[str, Any]
     if not known and not rows:  # where it has rows, these say better what it is
         raise ValueError("expected the header of this command. Received: another")
     return rows
+
+
+def _site(row: dict[str, Any], *, is_json: bool) -> str | None:
+    """What a row says of the site: the hash of its file, or the words of a CSV row."""
+    site = row.get("site")
+    return (site["sha256"] if site else None) if is_json else site
 
 
 def _facts(row: dict[str, Any], *, is_json: bool) -> tuple[str, str, Failure | None]:

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from covid_xray import __version__
-from covid_xray.inference.finding import CANNOT_SAY, Finding
+from covid_xray.inference.finding import CANNOT_SAY, Finding, site_in_words
 from covid_xray.inference.lungs import Lungs
 from covid_xray.pacs.results.codes import NORMAL, SCHEME, describe_scope, finding_code
 from covid_xray.pacs.source_object import Original, character_set, reference_dataset
@@ -61,8 +61,8 @@ class ResultContext:
 
     @property
     def scope(self) -> str:
-        """Return what the network looks for."""
-        return describe_scope(self.finding.probabilities)
+        """Return what the network looks for, and whether it was checked at this hospital."""
+        return f"{describe_scope(self.finding.probabilities)}; {site_in_words(self.finding.site)}"
 
     def code(self, label: str) -> Code:
         """Return the concept of a class or of `cannot say`."""
@@ -83,7 +83,8 @@ class ResultContext:
     def uid(self, *parts: str) -> str:
         """Derive a UID from the object, the network, the settings and `parts`."""
         tags, network = self.original.tags, self.finding.model.sha256
-        return derived_uid(tags.sop_uid, tags.sha256, network, __version__, f"{self.share}", self.shown, *parts)
+        site = [self.finding.site.sha256] if self.finding.site else []
+        return derived_uid(tags.sop_uid, tags.sha256, network, __version__, f"{self.share}", self.shown, *site, *parts)
 
     @functools.cached_property
     def reference(self) -> Dataset:

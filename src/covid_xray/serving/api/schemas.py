@@ -30,6 +30,7 @@ _STUDY = {
     "region": [0.0, 0.0, 1.0, 1.0],
     "suspicion": 0.94,
     "model": _MODEL,
+    "site": {"name": "St. Elsewhere", "verdict": "fit", "sha256": _SHA256},
     "image": {"height": 1024, "width": 880, "bits": 8, "format": "PNG", "view": None},
     "upload_sha256": _SHA256,
     "verdict": None,
@@ -98,6 +99,9 @@ class StudyOut(pydantic.BaseModel):
     thresholds: dict[str, dict[str, float]] | None = pydantic.Field(description="Thresholds at that time.")
     lungs: dict[str, Any] | None = pydantic.Field(description="Position of the lungs, share of the heat map inside.")
     joint: dict[str, Any] | None = pydantic.Field(description="The answer with clinical values, if some were given.")
+    site: dict[str, str] | None = pydantic.Field(
+        description="Where the network was checked: name, verdict, sha256; null where it was not checked."
+    )
     region: list[float] = pydantic.Field(description="Part of the image seen: top, left, bottom, right, 0..1.")
     suspicion: float = pydantic.Field(description="Worklist priority, 0..1: probability that it is not normal.")
     model: ModelOut

@@ -14,6 +14,7 @@ from fastapi import Request, Response
 from fastapi.templating import Jinja2Templates
 
 from covid_xray import __version__
+from covid_xray.inference.finding import site_in_words
 from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.inference.opacity import opacity_in_words
 from covid_xray.serving.http import access
@@ -103,7 +104,7 @@ def _templates() -> Jinja2Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (percent, figure, display_name, sentence, capital, timestamp, thousands, opacity_in_words)
+    filters = (percent, figure, display_name, sentence, capital, timestamp, thousands, opacity_in_words, site_in_words)
     environment.filters |= {it.__name__: it for it in filters}
     environment.globals |= {"disclaimer": DISCLAIMER, "house_version": __version__}
     return Jinja2Templates(env=environment)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from covid_xray.inference.finding import site_in_words
 from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.inference.opacity import opacity_in_words
 from covid_xray.serving.views import drawings
@@ -117,6 +118,7 @@ def _lines(store: Store, study: Study, shown: str) -> list[str]:
         _text(opacity_in_words((study.finding.get("lungs") or {}).get("opaque_roughly"))),
         f"File: {_text(study.name)}; stored {study.created:%Y-%m-%d %H:%M} UTC; {study.width} x {study.height} pixels.",
         f"Network: {_text(model.name)} {_text(model.version)}, SHA-256 {model.sha256}.",
+        _text(sentence(site_in_words(study.finding.get("site")))),
         *(
             f"Feedback by {_text(it.reader)}, {it.created:%Y-%m-%d %H:%M} UTC: {it.verdict}"
             f"{f', {_text(it.label)}' if it.label else ''}{f'. {_text(it.note)}' if it.note else ''}"

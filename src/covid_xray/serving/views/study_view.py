@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from covid_xray.inference.finding import ModelIdentity
+from covid_xray.inference.finding import NOT_CHECKED, ModelIdentity, site_in_words
 from covid_xray.inference.gate import FRONTAL
 from covid_xray.inference.thresholds import POINTS
-from covid_xray.serving.views.rendering import sentence
+from covid_xray.serving.views.rendering import capital, sentence
 from covid_xray.store.records import Study
 
 # Sources whose "virus" images are nearly all of children: docs/how-to/public-datasets.md.
@@ -135,7 +135,8 @@ def warnings(study: Study, *, facts: Mapping[str, Any], now: ModelIdentity) -> l
         facts: facts of the loaded bundle.
         now: the loaded network.
     """
-    found = [_lateral(study), _children(study, facts), _lungs(study), _unchecked(study), _uncalibrated(study)]
+    found = [_site(study), _lateral(study), _children(study, facts), _lungs(study), _unchecked(study)]
+    found.append(_uncalibrated(study))
     if study.model.sha256 != now.sha256:
         text = f"The loaded network is {now.name} {now.version}. Send the image again for its answer."
         found.append(StudyWarning("Classified by another network", text))
@@ -145,6 +146,20 @@ def warnings(study: Study, *, facts: Mapping[str, Any], now: ModelIdentity) -> l
 def _marks(thresholds: Mapping[str, float], reached: Mapping[str, bool]) -> tuple[Mark, ...]:
     known = sorted(thresholds, key=lambda name: (POINTS.index(name) if name in POINTS else len(POINTS), name))
     return tuple(Mark(name, thresholds[name], reached[name]) for name in known if name in reached)
+
+
+def _site(study: Study) -> StudyWarning | None:
+    """Warn where the network was not checked at this hospital, or no longer."""
+    site = study.finding.get("site")
+    if site is None:
+        text = (
+            "How often the network is wrong here is unknown: at some hospitals it called most healthy people ill. An "
+            "administrator can check it with `covid-xray commission`."
+        )
+        return StudyWarning(capital(NOT_CHECKED), text)
+    if not site.get("ended"):
+        return None
+    return StudyWarning("The check of this hospital has ended", f"{sentence(site_in_words(site))} Check it again.")
 
 
 def _lateral(study: Study) -> StudyWarning | None:

@@ -1,0 +1,1 @@
+"""Check a bundle on a hospital's own images: local acceptance testing."""
