@@ -188,7 +188,7 @@ def study(found: list[Hospital]) -> list[Facts]:
 
 def main() -> None:
     """Measure, resample and write docs/results/commission."""
-    from experiments.commission_page import draw, page
+    from experiments.commission_page import WRITTEN, draw, page
 
     parser = argparse.ArgumentParser()
     parser.add_argument("runs", nargs="+", type=Path)
@@ -208,7 +208,9 @@ def main() -> None:
     with drawing(LIGHT):
         draw(facts).savefig(RESULTS / "commission.png", dpi=144)
         plt.close("all")
-    (RESULTS / "commission.md").write_text(page(facts), encoding="utf-8")
+    target = RESULTS / "commission.md"
+    said = target.read_text(encoding="utf-8").partition(WRITTEN)[2] if target.is_file() else "\n"
+    target.write_text(page(facts) + said, encoding="utf-8")
 
 
 if __name__ == "__main__":

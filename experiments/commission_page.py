@@ -15,9 +15,7 @@ What checking a bundle on a hospital's own healthy radiographs buys (`covid-xray
 network never saw. The rule, thresholds and offsets are those of the command; the hospitals are finite, so "held" asks
 whether at most 10 % of all healthy images of the hospital pass the threshold.
 """
-TAIL = """
-<!-- written by hand -->
-"""
+WRITTEN = "<!-- written by hand -->"
 
 
 def page(facts: Sequence[dict[str, Any]]) -> str:
@@ -52,7 +50,7 @@ def page(facts: Sequence[dict[str, Any]]) -> str:
     ]
     for one in facts:
         lines += _curves(one)
-    return "\n".join(lines) + TAIL
+    return "\n".join(lines) + f"\n{WRITTEN}"
 
 
 def _curves(one: dict[str, Any]) -> list[str]:

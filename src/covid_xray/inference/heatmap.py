@@ -30,7 +30,7 @@ _ANCHORS = [
 
 @dataclass(frozen=True)
 class Caption:
-    """The words in the margin: class shown, its probability (0..1), the model, reasons if it cannot say, the lungs."""
+    """The words in the margin: class shown, its probability (0..1), the model, notes of a line each, the lungs."""
 
     shown: str
     probability: float | None  # None shows no number and no remark about evidence
@@ -141,7 +141,7 @@ def _lines(caption: Caption, *, evidence: bool) -> list[str]:
     head = caption.shown if caption.probability is None else f"{caption.shown}: {caption.probability:.1%}"
     if not evidence and caption.probability is not None:
         head += " (no evidence for this class in the image)"
-    return [line for line in (head, caption.note, caption.lungs, caption.model, DISCLAIMER) if line]
+    return [line for line in (head, *caption.note.splitlines(), caption.lungs, caption.model, DISCLAIMER) if line]
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -40,15 +40,16 @@ def render(result: ResultContext, *, max_side: int = MAX_SIDE) -> Image.Image:
     """Render the picture, RGB."""
     finding = result.finding
     grey = display(result.original.radiograph, longest=max_side)
+    note = f"{result.scope}\n{result.site}"
     if not result.has_answer:
         lungs = finding.lungs.words if finding.lungs else ""
-        caption = Caption(result.statement, None, result.model, result.scope, lungs)
+        caption = Caption(result.statement, None, result.model, note, lungs)
         return annotate(np.repeat(grey[..., None], 3, axis=2), caption, evidence=False)
     caption = Caption(
         shown=result.label,
         probability=finding.probabilities[result.shown],
         model=f"{result.model}, calibrated probability",
-        note=result.scope,
+        note=note,
         lungs=in_words(finding.lungs, cropped=finding.region != WHOLE),
     )
     evidence = normalise(result.class_map, height=4, width=4) is not None

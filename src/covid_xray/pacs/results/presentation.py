@@ -27,7 +27,7 @@ def presentation_state(result: ResultContext, mask: NDArray[np.bool_] | None) ->
         for points in (trace_outlines(mask) if mask is not None else ())
     ]
     region = region_label(result) if mask is not None else "No region"
-    text = "\n".join((result.statement, result.scope, region, result.model, DISCLAIMER))
+    text = "\n".join((result.statement, result.scope, result.site, region, result.model, DISCLAIMER))
     legend = pr.TextObject(text, units=pr.AnnotationUnitsValues.DISPLAY, bounding_box=(0.02, 0.86, 0.6, 0.99))
     annotation = pr.GraphicAnnotation([reference], layer, graphic_objects=lines or None, text_objects=[legend])
     inverted = result.original.radiograph.source.photometric == "MONOCHROME1"

@@ -61,8 +61,13 @@ class ResultContext:
 
     @property
     def scope(self) -> str:
-        """Return what the network looks for, and whether it was checked at this hospital."""
-        return f"{describe_scope(self.finding.probabilities)}; {site_in_words(self.finding.site)}"
+        """Return what the network looks for."""
+        return describe_scope(self.finding.probabilities)
+
+    @property
+    def site(self) -> str:
+        """Return in words whether the network was checked at this hospital."""
+        return site_in_words(self.finding.site)
 
     def code(self, label: str) -> Code:
         """Return the concept of a class or of `cannot say`."""

@@ -73,7 +73,7 @@ def _append_texts(group: Any, result: ResultContext) -> None:
     lungs = result.finding.lungs
     remarks = [lungs.words] if lungs and lungs.words else []
     texts = [(reason, text) for text in result.finding.reasons]
-    texts += [(codes.DCM.Comment, text) for text in (*remarks, result.scope, DISCLAIMER)]
+    texts += [(codes.DCM.Comment, text) for text in (*remarks, result.scope, result.site, DISCLAIMER)]
     for name, text in texts:
         item = sr.TextContentItem(name=name, value=text, relationship_type=sr.RelationshipTypeValues.CONTAINS)
         group[0].ContentSequence.append(item)
