@@ -38,7 +38,7 @@ def test_it_comes_out_of_a_bundle_and_out_of_a_training_run(tmp_path: Path, belo
 
 
 def test_a_bundle_without_one_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InputRefused, match="Received: one without"):
+    with pytest.raises(InputRefused, match="no lung network"):
         read_network(make_bundle(tmp_path / "bundle"))
 
 

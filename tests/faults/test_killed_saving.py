@@ -26,7 +26,7 @@ def read(kind: str, folder: Path) -> int:
     """The number that was saved last, after looking at every byte of it."""
     if kind == "checkpoint":
         loaded = checkpoint.load(folder / "checkpoint")
-        assert loaded.passed_over == ()
+        assert loaded.skipped == ()
         numbers = {float(value) for array in (*loaded.variables, *loaded.best) for value in set(array.tolist())}
         assert numbers == {float(loaded.schedule.epoch)}
         return loaded.schedule.epoch

@@ -125,7 +125,7 @@ def test_a_missing_engine_names_its_extra(folder: Path, monkeypatch: pytest.Monk
     ids=str,
 )
 def test_unknown_choices(folder: Path, choice: dict[str, str]) -> None:
-    with pytest.raises(UsageError, match="Received"):
+    with pytest.raises(UsageError, match="Choose"):
         open_engine(load_bundle(folder), **choice)  # type: ignore[arg-type]
 
 

@@ -91,7 +91,7 @@ def test_where_the_network_is_not_fit_clinical_values_change_nothing(tmp_path, o
 def test_fields_that_do_not_exist_and_bundles_without_input_are_refused(tmp_path, opened: Fusion) -> None:
     predictor = Predictor(make_bundle(tmp_path / "b"))
     finding = predictor.answers(["a"], np.full((1, 24, 24), 128, np.uint8))[0]
-    with pytest.raises(UsageError, match="'weight'"):
+    with pytest.raises(UsageError, match="No such clinical field: weight"):
         opened.join(finding, {"weight": 70.0})
     with pytest.raises(UsageError, match="covid-xray fuse"):
         predictor.join(finding, {"age": 63.0})

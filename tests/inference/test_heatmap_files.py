@@ -56,7 +56,7 @@ def test_the_most_probable_class_by_default(predictor: Predictor, tmp_path: Path
 
 def test_no_maps_no_picture(predictor: Predictor, tmp_path: Path) -> None:
     source = png(scene())
-    with pytest.raises(ValueError, match="class maps"):
+    with pytest.raises(ValueError, match="class_maps=True"):
         write_heatmap(predictor.predict(source), source, tmp_path, shown=None, limits=LIMITS)
     finding = predictor.predict(source, class_maps=True)
     with pytest.raises(ValueError, match="bacterial"):

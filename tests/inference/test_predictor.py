@@ -241,7 +241,7 @@ def test_a_network_without_finite_answers_cannot_say(tmp_path: Path) -> None:
     ids=["size", "no batch", "float", "channel"],
 )
 def test_run_refuses_what_would_be_silent_garbage(predictor: Predictor, pixels: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match="must be N x"):
         predictor.run(pixels)
 
 

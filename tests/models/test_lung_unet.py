@@ -27,7 +27,7 @@ def test_it_is_small() -> None:
 
 @pytest.mark.parametrize("size", [63, 48 + 8, 100])
 def test_sizes_that_cannot_be_halved_so_often_are_refused(size: int) -> None:
-    with pytest.raises(ValueError, match=r"32 divides. Received: size="):
+    with pytest.raises(ValueError, match="no multiple of 32"):
         build(size)
 
 

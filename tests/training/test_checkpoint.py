@@ -55,14 +55,14 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path, name: str, position: float) ->
 
 
 @pytest.mark.parametrize("name", ["state.npz", "best.npz", "state.json"])
-def test_a_damaged_generation_is_passed_over_for_the_one_before(tmp_path: Path, name: str) -> None:
+def test_a_damaged_generation_is_skipped_for_the_one_before(tmp_path: Path, name: str) -> None:
     for epoch in (1, 2, 3):
         checkpoint.save(tmp_path / "c", generation(epoch, best=1))
     flip(tmp_path / "c" / "epoch-00003" / name, 0.5)
     loaded = checkpoint.load(tmp_path / "c")
     assert loaded.schedule.epoch == 2
     assert loaded.variables[0].max() == 2
-    (reason,) = loaded.passed_over
+    (reason,) = loaded.skipped
     assert "epoch-00003" in reason
     checkpoint.save(tmp_path / "c", generation(3, best=1))
     assert checkpoint.load(tmp_path / "c").schedule.epoch == 3
@@ -91,5 +91,5 @@ def test_a_failed_save_leaves_the_generation_before(tmp_path: Path, monkeypatch:
 
 def test_no_checkpoint_is_said(tmp_path: Path) -> None:
     assert not checkpoint.exists(tmp_path)
-    with pytest.raises(InputRefused, match="none there"):
+    with pytest.raises(InputRefused, match="No checkpoint in"):
         checkpoint.load(tmp_path)

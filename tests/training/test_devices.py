@@ -17,11 +17,11 @@ from covid_xray.training import devices
 def test_a_filled_batch_has_the_mean_loss_of_the_batch() -> None:
     x, y, weight = np.arange(5.0)[:, None], np.eye(5), np.array([1, 2, 0.5, 1, 1.5], np.float32)
     losses = np.array([0.3, 0.7, 0.2, 1.1, 0.9])
-    more_x, more_y, grown = devices.filled(x, y, weight, 4)
+    more_x, more_y, grown = devices.pad_batch(x, y, weight, 4)
     assert len(more_x) == len(more_y) == len(grown) == 8
     again = losses[[0, 1, 2, 3, 4, 0, 1, 2]]
     assert (again * grown).mean() == pytest.approx((losses * weight).mean())
-    assert devices.filled(x, y, weight, 5)[0] is x
+    assert devices.pad_batch(x, y, weight, 5)[0] is x
 
 
 @pytest.mark.slow
@@ -43,7 +43,7 @@ def test_more_devices_than_the_process_may_have_are_refused(monkeypatch: pytest.
     import tensorflow as tf
 
     tf.config.list_logical_devices()  # TensorFlow has begun
-    with pytest.raises(UsageError, match="before TensorFlow has begun"):
+    with pytest.raises(UsageError, match="TensorFlow has already started"):
         devices.scope(64)
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
     with pytest.raises(UsageError, match="TensorFlow backend"):

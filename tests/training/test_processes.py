@@ -26,7 +26,7 @@ x = np.random.default_rng(0).random((6, 4)).astype("float32")
 here = processes.predict_on_batch(model, x)
 there = np.asarray(model.predict_on_batch(x))
 (shared,) = processes.share(x)
-agreed = [processes.agreed(value) for value in (1 / 3, float("inf"))] == [1 / 3, float("inf")]
+agreed = [processes.broadcast(value) for value in (1 / 3, float("inf"))] == [1 / 3, float("inf")]
 print(json.dumps([float(abs(here - there).max()), processes.count(), len(shared), float(here.sum()), agreed]))
 """
 

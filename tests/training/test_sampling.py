@@ -41,11 +41,3 @@ def test_the_worst_group_gains_weight_and_the_mean_stays_one():
     assert weights.values.mean() == pytest.approx(1)
     assert batch[0] == batch[1] > batch[2]
     assert weights.values[0] > weights.values[1] > weights.values[2]
-
-
-def test_groups_are_described_in_words():
-    assert sampling.describe([0, 1, 1], ["nih", "", "nih"], ["covid", "normal"]) == {
-        "covid from nih": 1,
-        "normal from nih": 1,
-        "normal from unknown": 1,
-    }

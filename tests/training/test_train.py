@@ -211,7 +211,7 @@ def test_resume_refuses_another_recipe(manifest: Manifest, split: pd.Series, tmp
 def test_a_run_folder_is_not_overwritten(run: Path, manifest: Manifest, split: pd.Series, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--resume"):
         train(manifest, split, settings=SETTINGS, out=run)
-    with pytest.raises(UsageError, match="none there"):
+    with pytest.raises(UsageError, match="No unfinished run"):
         train(manifest, split, settings=SETTINGS, out=tmp_path / "new", resume=True)
 
 

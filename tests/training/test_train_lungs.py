@@ -70,12 +70,12 @@ def test_a_run_is_not_overwritten_and_masks_have_to_fit(trained: Path, phantoms:
 
     manifest = read_manifest(phantoms / "data.csv")
     split, settings = held_out(manifest, share=0.3), LungTraining(image_size=64, epochs=1)
-    with pytest.raises(UsageError, match=r"lungs\.json"):
+    with pytest.raises(UsageError, match="already holds"):
         train_lungs(manifest, {}, split, settings=settings, out=trained)
-    with pytest.raises(BadManifest, match="a lung mask for every image"):
+    with pytest.raises(BadManifest, match="No lung mask for"):
         train_lungs(manifest, {}, split, settings=settings, out=tmp_path / "a")
     Image.fromarray(np.zeros((10, 10), np.uint8)).save(tmp_path / "small.png")
     masks = dict.fromkeys(manifest.table["image"], tmp_path / "small.png")
-    with pytest.raises(BadManifest, match=r"\(96, 96\).*\(10, 10\)"):
+    with pytest.raises(BadManifest, match=r"\(10, 10\).*\(96, 96\)"):
         train_lungs(manifest, masks, split, settings=settings, out=tmp_path / "b")
     assert not (tmp_path / "b" / "lungs.json").exists()

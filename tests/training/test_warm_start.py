@@ -22,7 +22,7 @@ from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.data.split.split import make_split
 from covid_xray.errors import BadBundle, UsageError
 from covid_xray.inference.predictor import Predictor
-from covid_xray.inference.selftest import drawn
+from covid_xray.inference.selftest import reference_inputs
 from covid_xray.models import zoo
 from covid_xray.training.onnx.export import export, probe_images
 from covid_xray.training.train import _identity, train
@@ -67,7 +67,7 @@ def run(manifest: Manifest, split: pd.Series, tmp_path_factory: pytest.TempPathF
 
 def answers(bundle: Path) -> np.ndarray:
     predictor = Predictor(bundle)
-    return predictor.run_uncalibrated(drawn(predictor))["probabilities"]
+    return predictor.run_uncalibrated(reference_inputs(predictor))["probabilities"]
 
 
 def test_without_an_epoch_the_new_bundle_answers_as_the_old_one(
@@ -114,7 +114,7 @@ def test_other_classes(run: Path, classes: tuple[str, ...], head: str) -> None:
     assert facts is not None
     assert facts["head"] == head
     predictor = Predictor(bundle)
-    x = drawn(predictor)
+    x = reference_inputs(predictor)
     before, after = network_of(bundle), model
     for layer in before.layers[:-1]:
         for a, b in zip(layer.get_weights(), after.get_layer(layer.name).get_weights(), strict=True):
@@ -134,13 +134,13 @@ def test_explicit_settings_that_fit_are_taken_and_others_refused(run: Path) -> N
     other = resolved(Training(init=str(run), lungs=Path("elsewhere")))
     assert (other.crop, other.lungs) == ("lungs", Path("elsewhere"))
     for changes, said in (
-        ({"model": "efficientnet_lite0"}, "model=vgg.*Received: model=efficientnet_lite0"),
-        ({"image_size": 64}, "image_size=32.*Received: image_size=64"),
+        ({"model": "efficientnet_lite0"}, "model=efficientnet_lite0 does not fit.*model=vgg"),
+        ({"image_size": 64}, "image_size=64 does not fit.*image_size=32"),
         ({"dense": ()}, "dense="),
     ):
         with pytest.raises(UsageError, match=said):
             resolved(Training(init=str(run), **changes))
-    with pytest.raises(UsageError, match="weights=null with init"):
+    with pytest.raises(UsageError, match="weights and init exclude each other"):
         load(Training, overrides=[f"init={run}", "weights=imagenet", "model=efficientnet_lite0"])
 
 
@@ -152,14 +152,14 @@ def test_a_resolved_run_resolves_to_itself(run: Path, tmp_path: Path) -> None:
 
 
 def test_bundles_that_cannot_be_begun_from(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadBundle, match="expected a bundle"):
+    with pytest.raises(BadBundle, match="nowhere"):
         resolved(Training(init=str(tmp_path / "nowhere")))
     foreign = make_bundle(tmp_path / "foreign")
-    with pytest.raises(BadBundle, match="vgg or efficientnet_lite0.*Received: one of small"):
+    with pytest.raises(BadBundle, match="cannot begin from small.*vgg or efficientnet_lite0"):
         resolved(Training(init=str(foreign)))
     for name, told, said in (
-        ("deeper", {"convolutions": 2}, "layers.*Received"),
-        ("wider", {"blocks": [8, 12]}, r"\(3, 3, 8, 16\) where block2_conv1 is"),
+        ("deeper", {"convolutions": 2}, "layers instead of"),
+        ("wider", {"blocks": [8, 12]}, r"block2_conv1 has weights of another shape, \(3, 3, 8, 16\)"),
     ):
         liar = _told_otherwise(run, tmp_path / name, **told)
         with pytest.raises(BadBundle, match=said):
@@ -179,7 +179,7 @@ def test_a_network_that_answers_otherwise_is_refused(run: Path, tmp_path: Path) 
     proto.graph.node.insert(at, helper.make_node("Max", [softmax.input[0], "zero"], ["bent"], name="bend"))
     softmax.input[0] = "bent"
     write_bundle(tmp_path / "b", **{**parts, "model": proto.SerializeToString()}, facts=read_facts(run / "bundle"))
-    with pytest.raises(BadBundle, match=r"probabilities within 0\.001 of ONNX Runtime's\. Received: a difference of"):
+    with pytest.raises(BadBundle, match=r"probabilities differs from ONNX Runtime by .*, above 0\.001"):
         network_of(load_bundle(tmp_path / "b"))
 
 
@@ -191,7 +191,7 @@ def test_stored_in_16_bits(run: Path, tmp_path: Path) -> None:
     bundle = load_bundle(tmp_path / "b")
     again = network_of(bundle)
     predictor = Predictor(bundle)
-    x = drawn(predictor)
+    x = reference_inputs(predictor)
     expected = predictor.run_uncalibrated(x)["probabilities"]
     np.testing.assert_allclose(again.predict_on_batch(x[..., None].astype(np.float32)), expected, atol=1e-4)
 

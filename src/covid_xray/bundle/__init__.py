@@ -1,1 +1,1 @@
-"""The one artefact: ONNX and JSON in, findings and heat maps out."""
+"""Read, verify and write bundles: the folders with a network and its facts."""

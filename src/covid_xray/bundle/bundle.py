@@ -1,10 +1,10 @@
-"""The one artefact: a folder with `model.onnx` and `bundle.json`. Load and verify, or write.
+"""Load and verify, or write, a bundle: a folder with `model.onnx` and `bundle.json`.
 
-`bundle.json` names everything an answer depends on: classes in order, input size and preprocessing version,
-temperature, operating points, conformal quantiles, gate statistics, training data, metrics. It carries the SHA-256 of
-`model.onnx` and, in `checksum`, of itself, so that a flipped byte in either file is noticed before the first answer.
-A bundle may hold other forms of the same network, such as `model_int8.onnx`, a lung network, `lungs.onnx`, and one that
-joins clinical values, `fusion.onnx`, each under its own hash.
+`bundle.json` holds everything that a prediction depends on: classes in order, input size and preprocessing version,
+temperature, operating points, conformal quantiles, gate statistics, training data, metrics. It has the SHA-256 of
+`model.onnx` and, in `checksum`, of itself, so that a flipped byte in either file is noticed before the first
+prediction. A bundle may hold the same network in int8, `model_int8.onnx`, a lung network, `lungs.onnx`, and a network
+for clinical values, `fusion.onnx`, each with its own hash.
 """
 
 import json
@@ -37,16 +37,16 @@ class Bundle:
     """A verified bundle, ready to run.
 
     Args:
-        folder: where it lies.
+        folder: of the bundle.
         name, version: of the network.
-        classes: in the order of the network's outputs, everywhere in the house.
+        classes: in the order of the network's outputs, as everywhere in this package.
         height, width: of the network's input.
         temperature: divides the logits before the softmax; 1 where it was not fitted.
         sha256: of the ONNX file that was loaded; it identifies the network.
         facts: all of `bundle.json`.
         model: the bytes of the ONNX file, those that were hashed.
         int8: whether that is the quantised form of the network.
-        lungs, fusion: the lung network, and the one that joins clinical values; `None` where the bundle has none.
+        lungs, fusion: the lung network, and the one for clinical values; `None` where the bundle has none.
     """
 
     folder: Path
@@ -65,7 +65,7 @@ class Bundle:
 
     @property
     def crop(self) -> Literal["none", "lungs", "lungs-only"]:
-        """What the network is shown: the whole picture, the lungs with a margin, or the equalised lungs alone."""
+        """Return the part that the network sees: the whole picture, the lungs with a margin, or the lungs alone."""
         crop: Literal["none", "lungs", "lungs-only"] = self.facts["input"].get("crop", "none")
         return crop
 
@@ -81,23 +81,21 @@ def load_bundle(
     int8: bool = False,
     read: Callable[[Path], tuple[bytes, str]] = read_hashed,
 ) -> Bundle:
-    """The bundle in `folder`, or the one that ships with the package.
+    """Load the bundle in `folder`, or the one that ships with the package.
 
     Args:
         folder: of the bundle.
         int8: load `model_int8.onnx` instead of `model.onnx`.
-        read: gives the bytes of a file and their SHA-256; a `ReadAhead` has begun before.
+        read: returns the bytes of a file and their SHA-256; a `ReadAhead` has started earlier.
 
     Raises:
-        BadBundle: missing, incomplete, altered, of another format, or made for other preprocessing; the message
-            says which.
+        BadBundle: missing, incomplete, altered, of another format, or made for other preprocessing.
     """
     path = Path(folder) if folder is not None else DEFAULT
     facts = read_facts(folder)
     if int8 and "int8" not in facts:
         raise BadBundle(
-            f"expected {path} to hold the network in int8. Received: float32 only; "
-            "add it with `covid-xray export RUN --int8 --data DATA`",
+            f"The bundle in {path} has no int8 network. Add it with `covid-xray export RUN --int8 --data DATA`.",
             code="no-int8",
         )
     identity = facts["int8" if int8 else "model"]
@@ -111,7 +109,7 @@ def load_bundle(
 
 
 def model_path(folder: str | Path | None = None, *, int8: bool = False) -> Path:
-    """Where the ONNX file of a bundle lies, if it is there."""
+    """Return the path of a bundle's ONNX file."""
     return (Path(folder) if folder is not None else DEFAULT) / (INT8_FILE if int8 else MODEL_FILE)
 
 
@@ -124,7 +122,7 @@ def unsealed(
     lungs: bytes | None = None,
     fusion: bytes | None = None,
 ) -> Bundle:
-    """A bundle in memory, from checked facts and the ONNX files that they are about."""
+    """Make a bundle in memory of checked facts and their ONNX files."""
     return Bundle(
         folder=folder,
         name=str(facts["name"]),
@@ -143,19 +141,22 @@ def unsealed(
 
 
 def read_facts(folder: str | Path | None = None) -> dict[str, Any]:
-    """The content of `bundle.json`, checked; the network is not looked at. Raises `BadBundle` as `load_bundle` does."""
+    """Read and check `bundle.json` without the network. Raises `BadBundle` as `load_bundle` does."""
     path = (Path(folder) if folder is not None else DEFAULT) / FACTS_FILE
     if not path.is_file():
         raise BadBundle(_missing(path.parent, shipped=folder is None), code="no-bundle")
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        raise BadBundle(f"expected {path} to be JSON in UTF-8. Received: something else", code="altered") from None
+        raise BadBundle(f"{path} is not JSON in UTF-8. Copy or export the bundle again.", code="altered") from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        received = facts.get("format") if isinstance(facts, dict) else type(facts).__name__
-        raise BadBundle(f"expected {path} of bundle format {FORMAT}. Received: format {received}", code="format")
+        found = facts.get("format") if isinstance(facts, dict) else type(facts).__name__
+        raise BadBundle(
+            f"{path} has the bundle format {found}; this program reads format {FORMAT}. Export the bundle again.",
+            code="format",
+        )
     if facts.get("checksum") != _checksum(facts):
-        raise BadBundle(f"expected {path} as it was written. Received: another checksum", code="altered")
+        raise BadBundle(f"{path} was altered: its checksum is wrong. Copy the bundle again.", code="altered")
     check_facts(path, facts)
     return facts
 
@@ -172,11 +173,11 @@ def write_bundle(
     """Write `model` and `facts` as a bundle; the folder appears complete or not at all.
 
     Args:
-        folder: of the bundle; one that is there is replaced.
+        folder: of the bundle; an existing one is replaced.
         model: `model.onnx`.
         facts: everything for `bundle.json` but `format`, the hashes and the checksum.
-        int8: `model_int8.onnx`, the same network quantised; what is known of it is in `facts["int8"]`.
-        lungs, fusion: `lungs.onnx` and `fusion.onnx`; what is known of them is in `facts` under these names.
+        int8: `model_int8.onnx`, the same network quantised; its facts are in `facts["int8"]`.
+        lungs, fusion: `lungs.onnx` and `fusion.onnx`; their facts are in `facts` under these names.
 
     Raises:
         BadBundle: the facts say that lungs are cropped, and no lung network is given; nothing was written.
@@ -197,7 +198,7 @@ def write_bundle(
 
 
 def networks(folder: Path) -> dict[str, bytes]:
-    """The ONNX files of a bundle, verified, by the arguments of `write_bundle`: to write it anew with one changed."""
+    """Read and verify the ONNX files of a bundle as arguments of `write_bundle`, to write it anew with one changed."""
     bundle = load_bundle(folder)
     found = {"model": bundle.model}
     found |= {"int8": load_bundle(folder, int8=True).model} if "int8" in bundle.facts else {}
@@ -209,7 +210,7 @@ def record(folder: Path, **facts: Any) -> None:
     """Add or replace facts (metrics, operating points ...) of the bundle in `folder`; the network stays as it is.
 
     Raises:
-        BadBundle: the bundle is not in order, or would not be with these facts; it stays as it was.
+        BadBundle: the bundle is invalid, or would be with these facts; it stays as it was.
     """
     bundle = load_bundle(folder)
     changed = {**bundle.facts, **facts}
@@ -234,34 +235,38 @@ def _checksum(facts: Mapping[str, Any]) -> str:
 
 
 def _missing(folder: Path, *, shipped: bool) -> str:
-    how = "Make one with `covid-xray train` (or `make demo`) and name its folder: --bundle runs/x/bundle"
     if shipped:
-        return f"expected a bundle. Received: none, and no network ships with this version yet. {how}"
+        return f"The network that ships with covid-xray is missing in {folder}. Install covid-xray again."
     if (folder / "bundle" / FACTS_FILE).is_file():
-        return f"expected a bundle in {folder}. Received: a run folder; its bundle is {folder / 'bundle'}"
-    return f"expected a bundle ({MODEL_FILE} and {FACTS_FILE}) in {folder}. Received: no {FACTS_FILE} there. {how}"
+        return f"{folder} is a run folder. Give its bundle: {folder / 'bundle'}."
+    return (
+        f"No bundle in {folder}: it has no {FACTS_FILE}. Give a bundle folder of `covid-xray train`, or leave "
+        "--bundle out for the network that ships."
+    )
 
 
 def _read_model(path: Path, identity: Mapping[str, Any], read: Callable[[Path], tuple[bytes, str]]) -> bytes:
     if not path.is_file():
-        raise BadBundle(f"expected {path}. Received: no such file", code="no-bundle")
+        raise BadBundle(f"No such file: {path}. Copy the bundle again.", code="no-bundle")
     try:
         model, sha256 = read(path)
     except OSError:
-        raise BadBundle(f"expected {path} to be readable. Received: a read error", code="altered") from None
+        raise BadBundle(f"{path} cannot be read. Check the disk, or copy the bundle again.", code="altered") from None
     if sha256 != identity["sha256"]:
         raise BadBundle(
-            f"expected {path} with the SHA-256 that {FACTS_FILE} names. Received: another file", code="altered"
+            f"{path} was altered: its SHA-256 is not that of {FACTS_FILE}. Copy the bundle again.", code="altered"
         )
     _check_whole(path, model)
     return model
 
 
 def _check_whole(path: Path, model: bytes) -> None:
-    """External data lies under no hash, and ONNX Runtime would look for it in the working folder."""
+    """Refuse external data: it has no hash, and ONNX Runtime would look for it in the working folder."""
     try:
         external = has_external_data(model)
     except (ValueError, RecursionError):
-        raise BadBundle(f"expected {path} to be an ONNX file. Received: other bytes", code="format") from None
+        raise BadBundle(f"{path} is not an ONNX file. Export the bundle again.", code="format") from None
     if external:
-        raise BadBundle(f"expected {path} to hold all weights. Received: external data", code="format")
+        raise BadBundle(
+            f"{path} keeps weights in other files (external data). Export it with them inside.", code="format"
+        )

@@ -1,6 +1,6 @@
-"""The network that joins clinical values to an image's answer, before it is opened: `fusion.onnx` and its facts.
+"""Hold the network for clinical values before it is opened: `fusion.onnx` and its facts.
 
-Apart from `inference.fusion`, so that a bundle is loaded without what only a joint answer needs.
+Apart from `inference.fusion`, so that a bundle is loaded without the code for joint predictions.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class FusionNetwork:
 
     Args:
         model: the bytes of `fusion.onnx`.
-        facts: `fields` in the order of the graph's input and what else `bundle.json` says under `fusion`.
+        facts: `fields` in the order of the graph's input, and the other facts under `fusion` in `bundle.json`.
     """
 
     model: bytes

@@ -1,4 +1,4 @@
-"""The lung network of a bundle before it is opened: `lungs.onnx` and its facts."""
+"""Hold the lung network of a bundle before it is opened: `lungs.onnx` and its facts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class LungNetwork:
 
     Args:
         model: the bytes of `lungs.onnx`.
-        facts: `sha256`, `image_size`, `margin` and what else is known of it, as under `lungs` in `bundle.json`.
+        facts: `sha256`, `image_size`, `margin` and others, as under `lungs` in `bundle.json`.
     """
 
     model: bytes

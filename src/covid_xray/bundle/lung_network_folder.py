@@ -1,7 +1,8 @@
-"""A folder in, the lung network that lies in it out: of a run of `train-lungs`, of a training run, or of a bundle."""
+"""Read the lung network of a run of `train-lungs`, of a training run, or of a bundle."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 from covid_xray.bundle.bundle import FACTS_FILE, load_bundle
 from covid_xray.bundle.lung_network import LUNGS_FILE, LUNGS_VERSION, MARGIN, LungNetwork
@@ -13,17 +14,17 @@ KEPT = ("image_size", "margin", "version", "sha256", "bytes", "settings", "image
 
 
 def read_network(folder: Path) -> LungNetwork:
-    """The lung network in `folder`: a bundle, a training run, or a run of `train-lungs`.
+    """Read the lung network in `folder`: a bundle, a training run, or a run of `train-lungs`.
 
     Raises:
-        InputRefused: there is none, or it is not the one that its JSON file names.
-        BadBundle: a bundle that is not in order.
+        InputRefused: there is none, or it was altered.
+        BadBundle: an invalid bundle.
     """
     for bundle in (folder, folder / "bundle"):
         if (bundle / FACTS_FILE).is_file():
             network = load_bundle(bundle).lungs
             if network is None:
-                raise InputRefused(f"expected a bundle with {LUNGS_FILE} in {bundle}. Received: one without")
+                raise InputRefused(f"The bundle in {bundle} has no lung network. Give a run of covid-xray train-lungs.")
             return network
     try:
         model = (folder / LUNGS_FILE).read_bytes()
@@ -31,17 +32,16 @@ def read_network(folder: Path) -> LungNetwork:
         sha256 = str(facts["sha256"])
     except (OSError, ValueError, TypeError, KeyError):
         raise InputRefused(
-            f"expected {LUNGS_FILE} and {LUNG_FACTS_FILE}, or a bundle that holds a lung network, in {folder}. "
-            "Received: none; make one with `covid-xray train-lungs`",
+            f"No lung network in {folder}: it needs {LUNGS_FILE} and {LUNG_FACTS_FILE}, or a bundle with one. Make one "
+            "with `covid-xray train-lungs`.",
             code="no-lungs",
         ) from None
     if sha256 != sha256_bytes(model):
         raise InputRefused(
-            f"expected {folder / LUNGS_FILE} with the SHA-256 that {LUNG_FACTS_FILE} names. Received: another file",
+            f"{folder / LUNGS_FILE} was altered: its SHA-256 is not that of {LUNG_FACTS_FILE}. Copy the folder again.",
             code="altered",
         )
-    # Runs know how they were made; from which margin on a crop is made is said where the crop is used first.
-    return LungNetwork(model, _told({"margin": MARGIN, "version": LUNGS_VERSION, **facts}))
+    return LungNetwork(model, _bundle_facts({"margin": MARGIN, "version": LUNGS_VERSION, **facts}))
 
 
 def write_network(folder: Path, network: LungNetwork) -> None:
@@ -51,9 +51,9 @@ def write_network(folder: Path, network: LungNetwork) -> None:
         write_json(temporary / LUNG_FACTS_FILE, dict(network.facts))
 
 
-def _told(facts: dict[str, object]) -> dict[str, object]:
-    """What a bundle says of the network: the figures, but not those of each image."""
-    told = {key: facts[key] for key in KEPT if key in facts}
-    if isinstance(told.get("test"), dict):
-        told["test"] = {key: value for key, value in told["test"].items() if key != "images"}  # type: ignore[attr-defined]
-    return told
+def _bundle_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """Select the facts for a bundle: the figures, but not those of each image."""
+    kept = {key: facts[key] for key in KEPT if key in facts}
+    if isinstance(kept.get("test"), dict):
+        kept["test"] = {key: value for key, value in kept["test"].items() if key != "images"}
+    return kept

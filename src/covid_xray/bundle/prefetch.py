@@ -1,4 +1,4 @@
-"""The file of a network in, its bytes and SHA-256 out, read in a thread while the caller imports what it needs.
+"""Read and hash the file of a network in a thread while the caller imports its modules.
 
 Reading and hashing 100 MB take a tenth of a second or two in which the interpreter is free for other work. This module
 imports next to nothing, so that it can start first.
@@ -12,13 +12,13 @@ from covid_xray.files import sha256_bytes
 
 
 def read_hashed(path: Path) -> tuple[bytes, str]:
-    """The bytes of a file and the SHA-256 of those bytes. Raises `OSError`."""
+    """Read the bytes of a file and compute their SHA-256. Raises `OSError`."""
     data = path.read_bytes()
     return data, sha256_bytes(data)
 
 
 class ReadAhead:
-    """Begins to read `path` at once; call it with the path to have what `read_hashed` gives."""
+    """Start to read `path` at once; call it with the path for the result of `read_hashed`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -27,9 +27,9 @@ class ReadAhead:
         self._thread.start()
 
     def __call__(self, path: Path) -> tuple[bytes, str]:
-        """The bytes of `path` and their SHA-256. Raises `OSError`."""
+        """Return the bytes of `path` and their SHA-256. Raises `OSError`."""
         self._thread.join()
-        result, self._result = self._result, None  # the bytes are handed over, not kept
+        result, self._result = self._result, None  # the bytes are not kept in memory twice
         return result if result and path == self._path else read_hashed(path)
 
     def _read(self) -> None:

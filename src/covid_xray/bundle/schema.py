@@ -1,4 +1,4 @@
-"""The content of `bundle.json` in; `BadBundle` out where it does not say everything that an answer depends on."""
+"""Check that `bundle.json` states everything that a prediction depends on."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,22 +14,21 @@ REQUIRED = ("name", "version", "classes", "input", "outputs", "model", "temperat
 
 
 def check_facts(path: Path, facts: Mapping[str, Any]) -> None:
-    """Everything that every bundle must say of itself; `path` is for the message."""
+    """Check the facts that every bundle must have; `path` is for the message. Raises `BadBundle`."""
     missing = [key for key in REQUIRED if key not in facts]
-    if missing:
-        raise BadBundle(f"expected {path} to hold {', '.join(REQUIRED)}. Received: no {missing[0]}", code="format")
+    _expect(not missing, f"{path} has no {', '.join(missing)}. A bundle needs {', '.join(REQUIRED)}.")
     classes = facts["classes"]
     _expect(
         isinstance(classes, list)
         and len(classes) >= 2
         and all(isinstance(name, str) and name for name in classes)
         and len(set(classes)) == len(classes),
-        f"expected {path} to name two or more different classes. Received: {classes}",
+        f"{path} has the classes {classes}. They must be two or more different names.",
     )
     temperature = facts["temperature"]
     _expect(
         isinstance(temperature, int | float) and temperature > 0,
-        f"expected {path} with a temperature above 0. Received: temperature={temperature!r}",
+        f"{path} has the temperature {temperature!r}. It must be above 0.",
     )
     _check_input(path, facts["input"])
     check_lungs(path, facts)
@@ -38,44 +37,39 @@ def check_facts(path: Path, facts: Mapping[str, Any]) -> None:
         identity = facts.get(key, {"sha256": ""})
         _expect(
             isinstance(identity, dict) and isinstance(identity.get("sha256"), str),
-            f"expected {path} to hold the sha256 of each network. Received: {key}={identity!r}",
+            f"{path} has no sha256 under {key}.",
         )
 
 
 def _check_input(path: Path, about: Any) -> None:
-    _expect(isinstance(about, dict), f"expected {path} to describe the input. Received: input={about!r}")
+    _expect(isinstance(about, dict), f"{path} does not describe the input: input={about!r}.")
     for side in ("height", "width"):
         value = about.get(side)
-        _expect(
-            isinstance(value, int) and value > 0, f"expected {path} with an input {side}. Received: {side}={value!r}"
-        )
+        _expect(isinstance(value, int) and value > 0, f"{path} has the input {side} {value!r}. It must be above 0.")
     version = about.get("pixels_version")
     _expect(
         version == PIXELS_VERSION,
-        f"expected {path} made for pixels version {PIXELS_VERSION}. Received: version {version}",
+        f"{path} was made for preprocessing of version {version}; this program has version {PIXELS_VERSION}.",
     )
 
 
 def check_lungs(path: Path, facts: Mapping[str, Any]) -> None:
-    """A crop needs a lung network, and a lung network its size, margin and version."""
+    """Check that a crop has a lung network, and a lung network its size, margin and version. Raises `BadBundle`."""
     crop, known = facts["input"].get("crop", "none"), facts.get("lungs")
     _expect(
         crop in ("none", "lungs", "lungs-only"),
         f"{path} names an unknown crop: {crop!r}. It must be none, lungs or lungs-only.",
     )
-    _expect(crop == "none" or known is not None, f"expected {path} to name {LUNGS_FILE} to crop by. Received: none")
+    _expect(crop == "none" or known is not None, f"{path} has no {LUNGS_FILE} to crop by.")
     if known is None:
         return
-    told = [known.get(name) for name in ("image_size", "margin")] if isinstance(known, dict) else []
-    numbers = [number for number in told if isinstance(number, int | float) and number >= 0]
-    _expect(
-        len(numbers) == 2 and numbers[0] >= 1,
-        f"expected {path} with image_size and margin of {LUNGS_FILE}. Received: lungs={known!r}",
-    )
+    values = [known.get(name) for name in ("image_size", "margin")] if isinstance(known, dict) else []
+    numbers = [number for number in values if isinstance(number, int | float) and number >= 0]
+    _expect(len(numbers) == 2 and numbers[0] >= 1, f"{path} has no image_size and margin of {LUNGS_FILE}.")
     version = known.get("version")
     _expect(
         version == LUNGS_VERSION,
-        f"expected {path} made for lung crops of version {LUNGS_VERSION}. Received: version {version}",
+        f"{path} was made for lung crops of version {version}; this program has version {LUNGS_VERSION}.",
     )
 
 
@@ -86,22 +80,22 @@ def _check_fusion(path: Path, facts: Mapping[str, Any]) -> None:
     fields = known.get("fields") if isinstance(known, dict) else None
     _expect(
         isinstance(fields, list) and bool(fields) and all(_is_field(field) for field in fields),
-        f"expected {path} with name, unit, low, high and use of each clinical field. Received: fusion={known!r:.200}",
+        f"{path} does not state name, unit, low, high and use of each clinical field under fusion.",
     )
     _expect(
         known.get("version") == FUSION_VERSION,
-        f"expected {path} made for clinical fields of version {FUSION_VERSION}. Received: {known.get('version')}",
+        f"{path} was made for clinical fields of version {known.get('version')}; this program has version "
+        f"{FUSION_VERSION}.",
     )
     identity = facts["model"]
     _expect(
         isinstance(identity, dict) and known.get("model_sha256") == identity.get("sha256"),
-        f"expected {path} with a fusion network that was trained on its own network. Received: one of another; "
-        "`covid-xray fuse` trains it anew",
+        f"{path} has a fusion network that was not trained on its own network. Train it again with `covid-xray fuse`.",
     )
 
 
 def _is_field(field: Any) -> bool:
-    """Whether the field is one of ours with our unit and range: another meaning would be a silent mistake."""
+    """Say whether the field is a known one with our unit and range: another meaning would be a silent error."""
     ours = clinical.BY_NAME.get(str(field.get("name"))) if isinstance(field, dict) else None
     if ours is None or not isinstance(field.get("used"), bool) or not isinstance(field.get("reason"), str):
         return False
@@ -110,4 +104,4 @@ def _is_field(field: Any) -> bool:
 
 def _expect(holds: bool, message: str) -> None:
     if not holds:
-        raise BadBundle(message, code="format")
+        raise BadBundle(message if "`" in message else f"{message} Export the bundle again.", code="format")

@@ -14,7 +14,7 @@ from covid_xray.cli.training import crossval, fuse, lungs, train, tune
 
 app = typer.Typer(
     name="covid-xray",
-    help="Chest X-rays as COVID-19, normal or viral pneumonia. For research, never for diagnosis.",
+    help="Classify chest X-rays as COVID-19, normal or viral pneumonia. For research, never for diagnosis.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -51,4 +51,4 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Chest X-rays as COVID-19, normal or viral pneumonia. For research, never for diagnosis."""
+    """Classify chest X-rays as COVID-19, normal or viral pneumonia. For research, never for diagnosis."""

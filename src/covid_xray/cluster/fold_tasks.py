@@ -23,13 +23,13 @@ def fold_runner(*, address: str | None = None, cores: int = 0) -> Callable[..., 
     def run_folds(
         out: Path, folds: list[Any], manifest: Any, settings: Training, *, keep_models: bool, progress: Progress
     ) -> None:
-        from covid_xray.training.crossval.crossval import decoded, drop_models, fold_folder
+        from covid_xray.training.crossval.crossval import decode_all, drop_models, fold_folder
 
         folders = [fold_folder(out.resolve(), number) for number in range(len(folds))]
         left = [number for number, folder in enumerate(folders) if not (folder / "fold.json").exists()]
         if left:
             whole = dataclasses.replace(manifest, root=manifest.root.resolve())
-            decoded(whole, out / "cache", settings, progress)  # once for all folds
+            decode_all(whole, out / "cache", settings, progress)  # once for all folds
             jobs = [(folders[number], folds[number], whole, settings) for number in left]
             _run(jobs, address=address, cores=cores, progress=progress)
         if not keep_models:
@@ -71,7 +71,7 @@ def run_fold(folder: Path, fold: Any, manifest: Any, settings: Training) -> Covi
         if not folder.parent.is_dir():
             raise CovidXrayError(f"{folder.parent} is not shared by all nodes of the cluster.", code="not-shared")
         quiet: Progress = lambda *_: None  # noqa: E731
-        cache = crossval.decoded(manifest, folder.parent / "cache", settings, quiet)
+        cache = crossval.decode_all(manifest, folder.parent / "cache", settings, quiet)
         side, held = (dataclasses.replace(part, root=manifest.root) for part in (fold.side, fold.held))
         rooted = dataclasses.replace(fold, side=side, held=held)  # absolute: a worker has another working folder
         crossval.run_fold(folder, rooted, settings, cache=cache, progress=quiet)

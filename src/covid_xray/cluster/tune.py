@@ -70,10 +70,10 @@ def search(
         folders = [out.resolve() / f"trial-{number + 1:02d}" for number in range(trials)]
         _claim_folder(out, manifest, split, chosen, resume=resume)
         if not (out / "trials.csv").exists():
-            from covid_xray.training.crossval.crossval import decoded
+            from covid_xray.training.crossval.crossval import decode_all
 
             whole = dataclasses.replace(manifest, root=manifest.root.resolve())
-            decoded(whole, out / "cache", settings, progress)  # once for all trials
+            decode_all(whole, out / "cache", settings, progress)  # once for all trials
             jobs = list(zip(folders, chosen, strict=True))
             with connect(address):
                 _fit(jobs, whole, split, out=out.resolve(), cores=cores, epochs=settings.epochs, progress=progress)
@@ -182,13 +182,13 @@ def run_trial(config: dict[str, Any], data: Any) -> None:
     import logging
 
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    from covid_xray.training.crossval.crossval import decoded
+    from covid_xray.training.crossval.crossval import decode_all
     from covid_xray.training.train import train
 
     tune = require_module("ray.tune")
     jobs, manifest, split = data
     folder, settings = jobs[config["trial"]]
-    cache = decoded(manifest, folder.parent / "cache", settings, lambda *_: None)
+    cache = decode_all(manifest, folder.parent / "cache", settings, lambda *_: None)
     train(
         manifest,
         split,

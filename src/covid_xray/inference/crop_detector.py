@@ -1,7 +1,7 @@
-"""The layout of a picture and the lungs in it in, what tells a part of a chest X-ray from a whole one out.
+"""Compute the features that distinguish a part of a chest X-ray from a whole one.
 
-A lower half or the middle of a radiograph still looks like a chest; that its lungs run into the edge of the picture, or
-that one is missing, does not. Without a lung network the layout alone has to tell.
+The lower half or the middle of a radiograph still looks like a chest, but its lungs run into the edge of the picture,
+or one is missing. Without a lung network only the layout is used.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ Features = NDArray[np.float64]
 
 
 def extent(lungs: Lungs) -> Features:
-    """Where the lungs are and where they are cut: 69 values, each 0..1.
+    """Describe where the lungs are and where they are cut: 69 values, each 0..1.
 
     The probability of lung in 8 x 8 cells; then the share of the first and the last row, of the first and the last
     column, and of the whole picture that is lung.
@@ -32,6 +32,6 @@ def extent(lungs: Lungs) -> Features:
 
 
 def features(thumbnails: NDArray[np.float32], extents: Features | None) -> Features:
-    """N x 80 of N thumbnails (32 x 32), or N x 149 with N x 69 values of `extent`."""
+    """Compute N x 80 features of N thumbnails (32 x 32), or N x 149 with N x 69 values of `extent`."""
     place = layout(thumbnails)
     return place if extents is None else np.hstack([place, _WEIGHT * extents])

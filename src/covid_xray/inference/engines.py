@@ -1,11 +1,10 @@
-"""A verified bundle in, something that runs its network out: ONNX Runtime by default, OpenVINO where it is asked for.
+"""Open the network of a verified bundle with ONNX Runtime, or with OpenVINO.
 
 An engine is opened from the bytes that were hashed, never from a path that may have changed since.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,8 +16,8 @@ from covid_xray.errors import BadBundle, MissingPackage, UsageError
 
 ENGINES = ("onnxruntime", "openvino")
 PRECISIONS = ("float32", "bfloat16", "int8")
-# Images in one call of ONNX Runtime: with more, what EfficientNet-Lite0 keeps between two layers leaves the processor's
-# cache (docs/results/images_per_call.md). On one thread the answers are the same bits.
+# Images in one call of ONNX Runtime: with more, the activations of EfficientNet-Lite0 no longer fit into the
+# processor's cache (docs/results/images_per_call.md). On one thread the results are the same bits.
 PIECE = 4
 
 
@@ -27,11 +26,11 @@ class Engine(Protocol):
 
     @property
     def version(self) -> str:
-        """Name and version of the package that runs the network."""
+        """Return name and version of the package that runs the network."""
         ...
 
-    def run(self, x: NDArray[np.float32], wanted: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        """The outputs `wanted` for N x height x width x 1 float32 in 0..255."""
+    def run(self, x: NDArray[np.float32], outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Compute the named outputs for N x height x width x 1 float32 in 0..255."""
         ...
 
 
@@ -44,20 +43,20 @@ def open_engine(
     few: bool = False,
     shares: bool = False,
 ) -> Engine:
-    """The network of `bundle`, ready to run.
+    """Open the network of `bundle`.
 
     Args:
         bundle: loaded in int8 when `precision` is `int8`.
         engine: `onnxruntime` or `openvino`.
         precision: `float32`; `int8` where the bundle has it; `bfloat16` on OpenVINO where the processor has it.
-        threads: of the network; 0 for one a core.
-        few: only a few images will come: start sooner, each may take a little longer.
-        shares: other threads need the processor between two runs: those of the network sleep then, not spin.
+        threads: threads of the network; 0 for one on each core.
+        few: for only a few images: start sooner, each may take a little longer.
+        shares: other threads need the processor between two runs: those of the network sleep then instead of spinning.
 
     Raises:
         UsageError: an engine or precision that does not exist, or not together.
         MissingPackage: the engine is not installed.
-        BadBundle: the engine refuses the network, or its inputs and outputs are not those of the bundle.
+        BadBundle: the engine cannot open the network, or its inputs and outputs are not those of the bundle.
     """
     _check_choice(engine, precision)
     if engine == "openvino":
@@ -72,7 +71,7 @@ class _OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # errors come as exceptions; the runtime's own log would repeat them
-        if few:  # packed weights make many images a little faster, and the first one wait for the packing
+        if few:  # packed weights make many images a little faster, and delay the first one
             options.add_session_config_entry("session.disable_prepacking", "1")
         if shares:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -92,10 +91,10 @@ class _OnnxRuntime:
             outputs={tensor.name: tensor.shape for tensor in self._session.get_outputs()},
         )
 
-    def run(self, x: NDArray[np.float32], wanted: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def run(self, x: NDArray[np.float32], outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         pieces = [x[start : start + PIECE] for start in range(0, len(x), PIECE)] or [x]
-        found = [self._session.run(list(wanted), {"image": piece}) for piece in pieces]
-        return {name: _joined(parts) for name, parts in zip(wanted, zip(*found, strict=True), strict=True)}
+        found = [self._session.run(list(outputs), {"image": piece}) for piece in pieces]
+        return {name: _concatenate(parts) for name, parts in zip(outputs, zip(*found, strict=True), strict=True)}
 
 
 class _OpenVino:
@@ -103,7 +102,7 @@ class _OpenVino:
         openvino = _openvino()
         core = openvino.Core()
         if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise UsageError("expected a processor with bfloat16. Received: this one; choose --precision float32")
+            raise UsageError("This processor has no bfloat16. Choose --precision float32.")
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
             "INFERENCE_NUM_THREADS": threads,
@@ -117,48 +116,50 @@ class _OpenVino:
         self.version = f"openvino {openvino.__version__}"
         check_graph(bundle, inputs=_shapes(self._model.inputs), outputs=_shapes(self._model.outputs))
 
-    def run(self, x: NDArray[np.float32], wanted: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def run(self, x: NDArray[np.float32], outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         request = self._model.create_infer_request()  # one for each call: requests are not thread-safe
         request.infer({"image": x})
-        return {name: np.array(request.get_tensor(name).data) for name in wanted}
+        return {name: np.array(request.get_tensor(name).data) for name in outputs}
 
 
 def check_graph(bundle: Bundle, *, inputs: Mapping[str, list[Any]], outputs: Mapping[str, list[Any]]) -> None:
-    """Compare inputs and outputs (name to shape) of the network with what `bundle.json` says. Raises `BadBundle`."""
-    expected = {"image": [bundle.height, bundle.width, 1]}
-    received = {name: list(shape[1:]) for name, shape in inputs.items()}
-    if received != expected or not set(OUTPUTS) <= set(outputs):
+    """Compare inputs and outputs (name to shape) of the network with `bundle.json`. Raises `BadBundle`."""
+    stated = {"image": [bundle.height, bundle.width, 1]}
+    found = {name: list(shape[1:]) for name, shape in inputs.items()}
+    if found != stated or not set(OUTPUTS) <= set(outputs):
         raise BadBundle(
-            f"expected a graph from {expected} to {', '.join(OUTPUTS)}. Received: {received} to {sorted(outputs)}",
+            f"The network does not fit bundle.json: it maps {found} to {', '.join(sorted(outputs))} and not {stated} "
+            f"to {', '.join(OUTPUTS)}. Export the bundle again.",
             code="format",
         )
     classes = outputs["probabilities"][-1]
     if classes != len(bundle.classes):
         raise BadBundle(
-            f"expected a graph of {len(bundle.classes)} classes. Received: {classes} outputs", code="format"
+            f"The network has {classes} classes and bundle.json {len(bundle.classes)}. Export the bundle again.",
+            code="format",
         )
 
 
-def _joined(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _concatenate(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _check_choice(engine: str, precision: str) -> None:
     if engine not in ENGINES:
-        raise UsageError(f"expected an engine of {', '.join(ENGINES)}. Received: {engine!r}")
+        raise UsageError(f"No such engine: {engine}. Choose {' or '.join(ENGINES)}.")
     if precision not in PRECISIONS:
-        raise UsageError(f"expected a precision of {', '.join(PRECISIONS)}. Received: {precision!r}")
+        raise UsageError(f"No such precision: {precision}. Choose one of {', '.join(PRECISIONS)}.")
     if precision == "bfloat16" and engine == "onnxruntime":
-        raise UsageError("expected --engine openvino for bfloat16. Received: onnxruntime, which has none on a CPU")
+        raise UsageError("onnxruntime has no bfloat16 on a processor. Choose --engine openvino, or another precision.")
 
 
 def _openvino() -> Any:
-    # The import alone would tell Google Analytics of it; without that package OpenVINO takes a stub of its own.
+    # The import alone would report itself to Google Analytics; without that package OpenVINO uses a stub of its own.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino
     except ModuleNotFoundError:
-        raise MissingPackage('expected openvino to be installed: pip install "covid-xray[openvino]"') from None
+        raise MissingPackage('OpenVINO is not installed. Run pip install "covid-xray[openvino]".') from None
     return openvino
 
 
@@ -170,7 +171,4 @@ def _shapes(ports: Any) -> dict[str, list[Any]]:
 
 
 def _refused(bundle: Bundle, engine: str) -> BadBundle:
-    where: Path = bundle.folder
-    return BadBundle(
-        f"expected {where} to hold a network that {engine} can open. Received: one it refuses", code="format"
-    )
+    return BadBundle(f"{engine} cannot open the network in {bundle.folder}. Export the bundle again.", code="format")

@@ -1,4 +1,4 @@
-"""What the house says of one image: a `Finding`, or a `Failure` with its reason. Plain data, no methods of weight."""
+"""Define the result for one image as plain data: a `Finding`, or a `Failure` with its reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ NOT_FIT = "not-fit"
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which network answered: its name, version and the SHA-256 of `model.onnx`."""
+    """The network that was used: its name, version and the SHA-256 of `model.onnx`."""
 
     name: str
     version: str
@@ -58,17 +58,17 @@ def site_in_words(site: SiteCheck | Mapping[str, str] | None) -> str:
 
 @dataclass(frozen=True)
 class LungFacts:
-    """What is said of the lungs of one image.
+    """Facts about the lungs of one image.
 
     Args:
-        plausible: whether what was found can be a pair of lungs; nothing else is said of them if not.
+        plausible: whether the found region can be a pair of lungs; without it the other facts are empty.
         box: top, left, bottom, right of the lungs with a margin, in shares of the picture.
         area: share of the picture that they cover.
         heat_inside: share of the heat map of the most probable class that lies inside them, 0..1; `None` without
             evidence for that class.
         opaque: roughly the share of them that is opaque, 0..1, by brightness: an indicator and no measurement; `None`
-            where it cannot be told.
-        words: what a reader should know, such as that the lungs were not found; empty if nothing.
+            where it is not known.
+        words: a remark for the reader, such as that the lungs were not found; or empty.
     """
 
     plausible: bool
@@ -81,18 +81,18 @@ class LungFacts:
 
 @dataclass(frozen=True)
 class Joint:
-    """The answer from the image and what is known of the patient together; the image's own stands beside it.
+    """The prediction from the image and clinical values together, beside that from the image alone.
 
     Args:
         probabilities: class to probability, in the bundle's class order; they sum to 1.
         label: the most probable class, or `CANNOT_SAY` when there are `reasons`.
         reasons: why the answer is "cannot say"; empty otherwise.
-        prediction_set: as in `Finding`, at the coverage fitted for joint answers; `None` where none was.
+        prediction_set: as in `Finding`, at the coverage fitted for joint predictions; `None` where none was.
         known: the clinical values that were given.
         unused: those of them that cannot change this answer, and why.
         contributions: field -> class -> how far the field moved its probability (Shapley values, -1..1); over the
             fields they sum to the joint probability minus the image's.
-        remarks: what should be asked about the values.
+        remarks: questions about doubtful values.
     """
 
     probabilities: dict[str, float]
@@ -107,27 +107,27 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """The answer for one image.
+    """The prediction for one image.
 
     Args:
-        image: the path or name that was asked for, unchanged.
+        image: the path or name as it was given, unchanged.
         probabilities: class to calibrated probability, in the bundle's class order; they sum to 1.
         label: the most probable class, or `CANNOT_SAY` when there are `reasons`.
         reasons: why the answer is "cannot say"; empty otherwise.
         prediction_set: the classes that conformal prediction keeps at the bundle's coverage; `None` when the
             bundle was not calibrated for it.
         gate: verdicts of the input checks by name; `None` when the bundle has none.
-        model: which network answered.
+        model: the network that was used.
         class_maps: C x h x w float32 over the whole picture, Grad-CAM of each class, zero or more, not normalised;
             zero outside `region`; `None` unless asked for.
         operating_points: class -> name of the operating point (rule-out, balanced, rule-in) -> whether the class's
             probability reaches it; `None` when the bundle has none.
         embedding: D float32, the network's last hidden features; `None` unless asked for.
         region: the part of the picture that the network saw: top, left, bottom, right in shares of it.
-        lungs: what was found of them; `None` when the bundle has no lung network.
-        joint: the answer with clinical values; `None` unless they were given (`Predictor.join`).
-        ill: probability that the lungs are ill at all, 0..1, for a network that answers in two steps; else `None`.
-        known: share of `ill` that is an illness which the network answers, 0..1; `None` without such an output.
+        lungs: facts about the lungs; `None` when the bundle has no lung network.
+        joint: the prediction with clinical values; `None` unless they were given (`Predictor.join`).
+        ill: probability that the lungs are ill at all, 0..1, for a network that decides in two steps; else `None`.
+        known: share of `ill` for the illnesses that the network knows, 0..1; `None` without such an output.
         site: the hospital at which the network was checked; `None` where it was not checked.
     """
 
@@ -150,13 +150,13 @@ class Finding:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Everything to be said in words: the reasons, and what is to be known of the lungs."""
+        """Return the reasons, and the remark about the lungs."""
         return (*self.reasons, self.lungs.words) if self.lungs and self.lungs.words else self.reasons
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An image that got no answer: the stable `code` and safe `message` of the error."""
+    """An image that could not be classified: the stable `code` and safe `message` of the error."""
 
     image: str
     code: str

@@ -1,8 +1,8 @@
-"""An answer for an image and what is known of the patient in, the joint answer out: the bundle's `fusion.onnx`.
+"""Combine the prediction for an image with clinical values, by the bundle's `fusion.onnx`.
 
-Its graph takes `probabilities` (N x C, calibrated), `embedding` (N x D) and `clinical` (N x F in the units that
-`bundle.json` names, NaN where absent) and gives `joint_probabilities` (N x C) and `terms` (N x F x C, what each field
-adds to the logits). The image's own answer never changes; the joint one stands beside it.
+Its graph maps `probabilities` (N x C, calibrated), `embedding` (N x D) and `clinical` (N x F in the units that
+`bundle.json` names, NaN where absent) to `joint_probabilities` (N x C) and `terms` (N x F x C, the addition of each
+field to the logits). The prediction from the image alone never changes; the joint one stands beside it.
 """
 
 import dataclasses
@@ -21,11 +21,11 @@ from covid_xray.inference.shapley import exact
 
 INPUTS = ("probabilities", "embedding", "clinical")
 OUTPUTS = ("joint_probabilities", "terms")
-LEAST = 1e-7  # a probability of the image below that is taken for it, as the graph does
+LEAST = 1e-7  # smaller probabilities of the image are raised to it, as in the graph
 
 
 class Fusion:
-    """Makes joint answers. Thread-safe.
+    """Predict from image and clinical values. Thread-safe.
 
     Args:
         network: of a bundle.
@@ -41,7 +41,7 @@ class Fusion:
         self.classes = classes
         self.fields = tuple(field["name"] for field in network.facts["fields"])
         self.unused = {f["name"]: f["reason"] for f in network.facts["fields"] if not f["used"]}
-        self.speaks = {f["name"]: tuple(f["classes"]) for f in network.facts["fields"] if f["used"]}
+        self.influences = {f["name"]: tuple(f["classes"]) for f in network.facts["fields"] if f["used"]}
         self.conformal = network.facts.get("conformal")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 4  # a few thousand multiplications
@@ -49,7 +49,7 @@ class Fusion:
             self._session = onnxruntime.InferenceSession(network.model, options, providers=["CPUExecutionProvider"])
         except Exception:
             raise BadBundle(
-                f"expected {FUSION_FILE} to be a network that ONNX Runtime can open. Received: one it refuses",
+                f"ONNX Runtime cannot open {FUSION_FILE} of the bundle. Make it again with covid-xray fuse.",
                 code="format",
             ) from None
         self._check_graph()
@@ -57,20 +57,20 @@ class Fusion:
     def run(
         self, probabilities: NDArray[np.float32], embedding: NDArray[np.float32], values: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """N x C joint probabilities and N x F x C terms, for N x C, N x D and N x F in the order of `fields`."""
+        """Compute N x C joint probabilities and N x F x C terms of N x C, N x D and N x F in the order of `fields`."""
         joint, terms = self._session.run(
             list(OUTPUTS), dict(zip(INPUTS, (probabilities, embedding, values), strict=True))
         )
-        # Where nothing that it uses is known the image's answer stays as it is, to the last bit.
-        moved = np.abs(terms).max(axis=(1, 2), initial=0.0) > 0
-        return np.where(moved[:, None], joint, probabilities).astype(np.float32), terms
+        # Without any usable value the probabilities of the image stay as they are, to the last bit.
+        changed = np.abs(terms).max(axis=(1, 2), initial=0.0) > 0
+        return np.where(changed[:, None], joint, probabilities).astype(np.float32), terms
 
     def join(self, finding: Finding, known: Mapping[str, float], *, site: tuple[str, ...] = ()) -> Finding:
-        """The finding with its `joint` answer.
+        """Return the finding with its `joint` prediction.
 
         Args:
             finding: of the same bundle, with its embedding.
-            known: of `clinical.record`.
+            known: clinical values of `clinical.record`.
             site: reasons of `site.decision.site_reasons`.
 
         Raises:
@@ -78,16 +78,16 @@ class Fusion:
         """
         unknown = [name for name in known if name not in clinical.BY_NAME]
         if unknown:
-            raise UsageError(f"expected clinical fields of {', '.join(self.fields)}. Received: {unknown[0]!r}")
+            raise UsageError(f"No such clinical field: {unknown[0]}. The fields are {', '.join(self.fields)}.")
         if finding.embedding is None:
-            raise ValueError("expected a finding with its embedding. Received: one without")
+            raise ValueError("The finding has no embedding. Make it with a Predictor.")
         image = np.array([list(finding.probabilities.values())], np.float32)
         joint, terms = self.run(image, finding.embedding[None], self.vector(known))
         answer = self._answer(finding, joint[0], terms[0], known, site)
         return dataclasses.replace(finding, joint=answer)
 
     def vector(self, known: Mapping[str, float]) -> NDArray[np.float32]:
-        """1 x F: the values of a record in the order of `fields`, NaN where absent."""
+        """Arrange the values of a record in the order of `fields`, 1 x F, NaN where absent."""
         return np.array([[known.get(name, np.nan) for name in self.fields]], np.float32)
 
     def _answer(
@@ -116,9 +116,9 @@ class Fusion:
         )
 
     def _silent(self, probabilities: Mapping[str, float], used: list[str]) -> tuple[str, ...]:
-        """The most probable class, where fields that were used cannot speak about it."""
+        """Name the used fields that have no influence on the most probable class."""
         top = max(probabilities, key=probabilities.__getitem__)
-        silent = [clinical.BY_NAME[name].title for name in used if top not in self.speaks[name]]
+        silent = [clinical.BY_NAME[name].title for name in used if top not in self.influences[name]]
         return (f"training states {' and '.join(silent)} of too few patients of {top}",) if silent else ()
 
     def _check_graph(self) -> None:
@@ -133,7 +133,7 @@ class Fusion:
             or outputs["joint_probabilities"] != [classes]
         ):
             raise BadBundle(
-                f"expected {FUSION_FILE} from {', '.join(INPUTS)} ({fields} fields) to {', '.join(OUTPUTS)} ({classes} "
-                f"classes). Received: {inputs} to {outputs}",
+                f"{FUSION_FILE} does not fit the bundle: it maps {inputs} to {outputs}, not {fields} fields to "
+                f"{classes} classes. Make it again with covid-xray fuse.",
                 code="format",
             )

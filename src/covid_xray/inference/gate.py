@@ -1,8 +1,8 @@
-"""Is this a frontal chest X-ray, like what the network was trained on? A look and an embedding in, verdicts out.
+"""Check whether an image is a frontal chest X-ray like the training images.
 
-The statistics lie in `bundle.json` under `gate`, made by `evaluation.gate.fit`; numpy only. A check is a function in
-`CHECKS`; one that has nothing to say of an image (no tag, no statistics) returns `None`. How it works and what it
-cannot do: docs/explanation/gate.md.
+The statistics are stored in `bundle.json` under `gate`, fitted by `evaluation.gate.fit`; numpy only. A check is a
+function in `CHECKS`; where it does not apply (no tag, no statistics) it returns `None`. How it works and its limits:
+docs/explanation/gate.md.
 """
 
 import base64
@@ -25,7 +25,7 @@ FRONTAL = frozenset({"PA", "AP"})
 BLANK = 0.02  # share of white; printed film against a white page has more
 MEASURED = ("contrast", "extremes", "aspect", "polarity", "orientation", "layout", "likeness")
 PART = "part"  # a check that older bundles have no statistics for
-GENERAL = ("layout", "likeness")  # checks whose words are left out where another check names what is wrong
+GENERAL = ("layout", "likeness")  # checks whose words are left out where another check names the problem
 
 Array = NDArray[np.float64]
 Verdict = dict[str, Any]
@@ -33,14 +33,14 @@ Verdict = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the checks may look at.
+    """Inputs of the checks.
 
     Args:
-        look: of the picture and its file.
+        look: features of the picture and its file.
         embedding: D values, the network's last hidden features.
         values: the measured ones, by check.
         thresholds: the stored ones, by check.
-        best: what was done to the picture, as far as can be told: a key of `WAYS`.
+        best: the most probable change of the picture: a key of `WAYS`.
         restored: `layout` value of the picture with that undone, or of its mirror image if that is less.
     """
 
@@ -63,24 +63,24 @@ class Gaussian:
     precision: Array
 
     def distances(self, features: Array) -> Array:
-        """N distances of N x F features."""
+        """Compute N distances of N x F features."""
         away = features[:, None, :] - self.means
         return np.einsum("nkf,fg,nkg->nk", away, self.precision, away).min(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
-    """How far an embedding lies from those of the training images.
+    """Distance of an embedding from those of the training images.
 
-    Two distances, each as a share of what few training images pass: Mahalanobis to the nearest class mean within the
-    span of the first principal components (Lee and others 2018), and the distance from that span, where features
-    move that training images never moved (Ndiour and others 2020; Wang and others 2022).
+    Two distances, each as a share of a value that few training images exceed: Mahalanobis to the nearest class mean
+    within the span of the first principal components (Lee and others 2018), and the distance from that span, along
+    features that are constant in training images (Ndiour and others 2020; Wang and others 2022).
 
     Args:
         centre, scale: of each of D features.
         basis: k x D, the components of standardised features.
         inside: the distribution of their k coordinates.
-        usual: what few training images pass, of each of the two distances.
+        usual: for each of the two distances, a value that few training images exceed.
     """
 
     centre: Array
@@ -90,27 +90,27 @@ class Likeness:
     usual: tuple[float, float]
 
     def distances(self, embeddings: Array) -> Array:
-        """N x 2, of N x D embeddings; before the division by `usual`."""
+        """Compute N x 2 distances of N x D embeddings, before the division by `usual`."""
         standard = (embeddings - self.centre) / self.scale
         coordinates = standard @ self.basis.T
         rest = standard - coordinates @ self.basis
         return np.stack([self.inside.distances(coordinates), (rest**2).sum(axis=1)], axis=1)
 
     def values(self, embeddings: Array) -> Array:
-        """N values; above 1 for few training images."""
+        """Compute N values; above 1 for few training images."""
         return (self.distances(embeddings) / self.usual).max(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
 class Gate:
-    """Verdicts about single images. Thread-safe: nothing changes after construction.
+    """Judge single images. Thread-safe: nothing changes after construction.
 
     Args:
-        layout: distribution of `gate_picture.layout` of training images.
-        turns: W x 65, weights and bias of a linear classifier of `gate_picture.greys` into the `WAYS`, in their order.
+        layout: distribution of `gate_features.layout` of training images.
+        turns: W x 65, weights and bias of a linear classifier of `gate_features.greys` into the `WAYS`, in their order.
         likeness: of the network's features.
         thresholds: by check: the largest value that passes, or least and largest.
-        part: 1 x 81 or 1 x 150, weights and bias of a linear classifier of `gate_part.features`; `None` for no check.
+        part: 1 x 81 or 1 x 150, weights and bias of a linear classifier of `crop_detector.features`; `None`: no check.
     """
 
     layout: Gaussian
@@ -120,22 +120,22 @@ class Gate:
     part: Array | None = None
 
     def judge(self, look: Look, embedding: ArrayLike, lungs: Lungs | None = None) -> dict[str, Verdict]:
-        """Verdict of each check by name: `value`, `threshold`, `ok`, and `words` where it objects.
+        """Return the verdict of each check by name: `value`, `threshold`, `ok`, and `words` where it objects.
 
-        A value that is no finite number (a broken network) is an objection, never an error; it is given as `None`.
+        A value that is not finite (a broken network) is an objection, never an error; it is given as `None`.
         """
         evidence = self.evidence(look, embedding, None if lungs is None else extent(lungs))
         verdicts = {name: check(evidence) for name, check in CHECKS.items()}
         return {name: verdict for name, verdict in verdicts.items() if verdict is not None}
 
     def evidence(self, look: Look, embedding: ArrayLike, lungs: Array | None = None) -> Evidence:
-        """All measured values of one image; `lungs` as `gate_part.extent` gives them."""
+        """Measure all values of one image; `lungs` are those of `crop_detector.extent`."""
         features = np.asarray(embedding, dtype=np.float64).ravel()
         thumbnail = look.thumbnail[None]
         logits = self.turns[:, :-1] @ greys(thumbnail)[0] + self.turns[:, -1]
         best = list(WAYS)[int(np.argmax(logits))]
         undone = thumbnail if best == "as it is" else WAYS[UNDONE_BY.get(best, best)](thumbnail)
-        # What was flipped top to bottom is a mirrored chest once it is turned.
+        # A picture that was flipped top to bottom is a mirrored chest once it is turned.
         three = np.concatenate([thumbnail, undone, undone[:, :, ::-1]])
         shown, *restored = self.layout.distances(layout(three))
         values = {
@@ -151,7 +151,7 @@ class Gate:
         return Evidence(look, features, values, self.thresholds, best, float(min(restored)))
 
     def _part(self, thumbnail: NDArray[np.float32], lungs: Array | None) -> dict[str, float]:
-        """How much it looks like a part of a chest; nothing where the check has no statistics or misses the lungs."""
+        """Measure how much it looks like a part of a chest; empty where statistics or lungs are missing."""
         if self.part is None:
             return {}
         plain = self.part.shape[1] == LAYOUT + 1
@@ -168,11 +168,15 @@ class Gate:
 
 
 def open_gate(facts: Mapping[str, Any] | None) -> Gate | None:
-    """The gate stored in `bundle.json`; `None` where there is none. Raises `BadBundle` for one of another version."""
+    """Open the gate stored in `bundle.json`; `None` where it has none. Raises `BadBundle` for another version."""
     if not facts:
         return None
     if facts.get("version") != VERSION:
-        raise BadBundle(f"expected a gate of version {VERSION}. Received: version {facts.get('version')}", code="gate")
+        raise BadBundle(
+            f"The gate of the bundle has version {facts.get('version')}; this program reads version {VERSION}. Fit it "
+            "again with covid-xray calibrate.",
+            code="gate",
+        )
     try:
         place, like, thresholds = facts["layout"], facts["likeness"], facts["thresholds"]
         return Gate(
@@ -189,47 +193,49 @@ def open_gate(facts: Mapping[str, Any] | None) -> Gate | None:
             part=unpacked(facts[PART]) if PART in facts else None,
         )
     except (KeyError, TypeError, ValueError, IndexError):
-        raise BadBundle("expected whole statistics of the gate. Received: some that are not", code="gate") from None
+        raise BadBundle(
+            "The gate of the bundle is incomplete. Fit it again with covid-xray calibrate.", code="gate"
+        ) from None
 
 
 def reasons(verdicts: Mapping[str, Verdict] | None) -> tuple[str, ...]:
-    """Why there is no label, in plain words; what is wrong by name, or else that something is."""
+    """Explain why there is no label: the named problems, or else the general ones."""
     objections = {name: str(verdict["words"]) for name, verdict in (verdicts or {}).items() if not verdict["ok"]}
-    if "layout" in objections:  # what does not look like a chest is no part of one either
+    if "layout" in objections:  # a picture that is not a chest is not a part of one either
         objections.pop(PART, None)
     named = [words for name, words in objections.items() if name not in GENERAL]
     return tuple(named or objections.values())
 
 
 def packed(values: ArrayLike, *, dtype: str = "<f4") -> dict[str, Any]:
-    """An array as JSON: little-endian bytes in base64, a quarter of the size of its digits."""
+    """Write an array as JSON: little-endian bytes in base64, a quarter of the size of its digits."""
     array = np.ascontiguousarray(values, dtype=np.dtype(dtype))
     return {"dtype": dtype, "shape": list(array.shape), "base64": base64.b64encode(array.tobytes()).decode("ascii")}
 
 
 def unpacked(stored: Mapping[str, Any]) -> Array:
-    """The array of `packed`, times its `scale` (one for each row) where it has one. Raises `ValueError`, `KeyError`."""
+    """Read the array of `packed`, times its `scale` of each row if it has one. Raises `ValueError`, `KeyError`."""
     flat = np.frombuffer(base64.b64decode(stored["base64"], validate=True), dtype=np.dtype(stored["dtype"]))
     array = flat.reshape(stored["shape"]).astype(np.float64)
     return array * np.asarray(stored["scale"], dtype=np.float64)[:, None] if "scale" in stored else array
 
 
 def _margin(logits: Array, *words: str) -> float:
-    """By how much the best way that has one of `words` in its name beats the best one that has none."""
+    """Compute the margin of the best way with one of `words` in its name over the best way without."""
     done = np.array([any(word in way for word in words) for way in WAYS])
     return float(logits[done].max() - logits[~done].max())
 
 
 def _modality(evidence: Evidence) -> Verdict | None:
-    said = evidence.look.modality
-    words = f"the file says that it is {said}, not a plain radiograph"
-    return None if said is None else verdict(said, sorted(RADIOGRAPHY), ok=said in RADIOGRAPHY, words=words)
+    tag = evidence.look.modality
+    words = f"the file says that it is {tag}, not a plain radiograph"
+    return None if tag is None else verdict(tag, sorted(RADIOGRAPHY), ok=tag in RADIOGRAPHY, words=words)
 
 
 def _view(evidence: Evidence) -> Verdict | None:
-    said = evidence.look.view
-    words = f"the file says that the view is {said}, not frontal (PA or AP)"
-    return None if said is None else verdict(said, sorted(FRONTAL), ok=said in FRONTAL, words=words)
+    tag = evidence.look.view
+    words = f"the file says that the view is {tag}, not frontal (PA or AP)"
+    return None if tag is None else verdict(tag, sorted(FRONTAL), ok=tag in FRONTAL, words=words)
 
 
 def _contrast(evidence: Evidence) -> Verdict:
@@ -252,7 +258,7 @@ def _aspect(evidence: Evidence) -> Verdict:
 def _turned(name: str, sentence: Callable[[str], str]) -> Check:
     def check(evidence: Evidence) -> Verdict:
         value, most = evidence.values[name], evidence.thresholds[name]
-        # Said only of what is a chest once it is undone: a photograph is not "inverted".
+        # Only for a picture that looks like a chest once it is undone: a photograph is not "inverted".
         sure = value > most and evidence.restored <= evidence.thresholds["layout"]
         return verdict(value, most, ok=not sure, words=sentence(evidence.best))
 
@@ -270,7 +276,7 @@ def _general(name: str, words: str) -> Check:
 
 
 def verdict(value: float | str, threshold: Any, *, ok: bool, words: str) -> Verdict:
-    """One verdict: a number that is not finite becomes `None` and an objection; what passes needs no words."""
+    """Make one verdict: a number that is not finite becomes `None` and an objection; a passed check has no words."""
     if isinstance(value, float):
         ok = ok and bool(np.isfinite(value))
         shown: Any = float(f"{value:.4g}") if np.isfinite(value) else None

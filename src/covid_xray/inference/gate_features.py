@@ -1,4 +1,4 @@
-"""A radiograph in, what the gate sees of it out: a thumbnail of 32 x 32, a few plain figures, and what its file says.
+"""Compute the features of the gate: a thumbnail of 32 x 32, a few plain figures, and tags of the file.
 
 Numpy only and a fraction of a millisecond: it runs for every image. Large pictures are thinned out, then averaged.
 """
@@ -21,7 +21,7 @@ LAYOUT = CELLS**2 + GRAIN**2  # values of `layout`
 _THINNED = 192  # a picture keeps at least this many rows and columns before averaging
 _FLAT = 0.02  # added to spreads (shares of white), so that a flat picture divides by no zero
 
-# What may have been done to a picture, as functions of N x 32 x 32; "turned left" is counter-clockwise.
+# Possible changes of a picture, as functions of N x 32 x 32; "turned left" is counter-clockwise.
 WAYS: Mapping[str, Callable[[Thumbnails], Thumbnails]] = {
     "as it is": lambda t: t,
     "inverted": lambda t: 1 - t,
@@ -35,14 +35,14 @@ UNDONE_BY = {"turned left": "turned right", "turned right": "turned left"}  # th
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What the gate keeps of one radiograph.
+    """The features of one radiograph for the gate.
 
     Args:
         thumbnail: 32 x 32 float32, mean grey of each cell, black 0 and white 1.
         aspect: width / height.
         contrast: between the darkest and the brightest twentieth of the thumbnail, as a share of white.
         extremes: share of pixels that have the picture's least or greatest grey: 1 for a drawing in two tones.
-        modality, view: of the DICOM file; `None` where it said nothing.
+        modality, view: tags of the DICOM file; `None` where it has none.
     """
 
     thumbnail: Thumbnails
@@ -54,7 +54,7 @@ class Look:
 
 
 def look(radiograph: Radiograph) -> Look:
-    """The look of one radiograph of any size and depth."""
+    """Compute the features of one radiograph of any size and depth."""
     height, width = radiograph.pixels.shape
     step = max(1, min(height, width) // _THINNED)
     pixels = radiograph.pixels[::step, ::step]
@@ -71,7 +71,7 @@ def look(radiograph: Radiograph) -> Look:
 
 
 def layout(thumbnails: Thumbnails) -> Features:
-    """What lies where, N x 80: `greys`, then the logarithm of the fine structure in 4 x 4 parts of the picture.
+    """Describe the layout, N x 80: `greys`, then the logarithm of the fine structure in 4 x 4 parts of the picture.
 
     Neither depends on brightness or contrast.
     """
@@ -83,7 +83,7 @@ def layout(thumbnails: Thumbnails) -> Features:
 
 
 def greys(thumbnails: Thumbnails) -> Features:
-    """Ranks of the 8 x 8 mean greys, N x 64, with mean 0 and variance near 1: the darkest is lowest. Ties share one.
+    """Rank the 8 x 8 mean greys, N x 64, with mean 0 and variance near 1: the darkest is lowest. Ties share a rank.
 
     Ranks stay as they are under any change of brightness, contrast or gamma.
     """
@@ -102,7 +102,7 @@ def greys(thumbnails: Thumbnails) -> Features:
 
 
 def _shrunk(pixels: NDArray[np.float32]) -> Thumbnails:
-    """Means of 32 x 32 blocks; a picture of fewer pixels repeats them."""
+    """Compute the means of 32 x 32 blocks; a picture of fewer pixels repeats them."""
     rows, columns = (np.arange(SIDE) * side // SIDE for side in pixels.shape)
     sums = np.add.reduceat(np.add.reduceat(pixels, rows, axis=0), columns, axis=1)
     edges = zip((rows, columns), pixels.shape, strict=True)
@@ -111,7 +111,7 @@ def _shrunk(pixels: NDArray[np.float32]) -> Thumbnails:
 
 
 def _parts(thumbnails: Thumbnails, count: int) -> NDArray[np.float32]:
-    """Means of count x count parts, N x count**2."""
+    """Compute the means of count x count parts, N x count**2."""
     block = SIDE // count
     means: NDArray[np.float32] = thumbnails.reshape(-1, count, block, count, block).mean(axis=(2, 4))
     return means.reshape(len(thumbnails), -1)

@@ -1,4 +1,4 @@
-"""A class map in, a picture to look at out: the radiograph with the map over it, a colour bar and a margin of words.
+"""Draw a class map over its radiograph, with a colour bar and a caption.
 
 numpy and Pillow only. Colours are a perceptually uniform ramp (inferno), so that equal steps of the map look equal.
 """
@@ -40,7 +40,7 @@ class Caption:
 
 
 def ramp() -> NDArray[np.uint8]:
-    """256 x 3 uint8 colours, dark to bright."""
+    """Make 256 x 3 uint8 colours, dark to bright."""
     anchors = np.array(_ANCHORS, dtype=float)
     positions = np.linspace(0, 255, len(anchors))
     channels = [np.interp(np.arange(256), positions, anchors[:, c]) for c in range(3)]
@@ -48,9 +48,9 @@ def ramp() -> NDArray[np.uint8]:
 
 
 def normalise(class_map: NDArray[np.float32], *, height: int, width: int) -> NDArray[np.float32] | None:
-    """The map at height x width, 0..1 of its own maximum; `None` when there is no evidence (all zero, or not finite).
+    """Scale the map to height x width, 0..1 of its own maximum; `None` without evidence (all zero, or not finite).
 
-    A map without evidence must not be stretched to full colour: that is how all-red heat maps come about.
+    A map without evidence must not be stretched to full colour, or it would be all red.
     """
     top = float(class_map.max(initial=0.0))
     if not np.isfinite(class_map).all() or top <= 1e-8:
@@ -60,7 +60,7 @@ def normalise(class_map: NDArray[np.float32], *, height: int, width: int) -> NDA
 
 
 def placed(class_maps: NDArray[np.float32], region: Box) -> NDArray[np.float32]:
-    """Maps of a part of a picture as maps of the whole picture.
+    """Place the maps of a part of a picture in the whole picture.
 
     Args:
         class_maps: C x h x w, zero or more, of the part.
@@ -87,9 +87,9 @@ def placed(class_maps: NDArray[np.float32], region: Box) -> NDArray[np.float32]:
 
 
 def overlay(grey: NDArray[np.uint8], class_map: NDArray[np.float32], *, alpha: float = 0.45) -> NDArray[np.uint8]:
-    """H x W uint8 radiograph and h x w map -> H x W x 3 uint8, the map in colour over the grey.
+    """Lay an h x w map in colour over an H x W uint8 radiograph: H x W x 3 uint8.
 
-    Where the map is zero the radiograph is left untouched; without evidence it is returned as it is, in grey.
+    Where the map is zero the radiograph stays as it is; without evidence all of it does, in grey.
     """
     rgb = np.repeat(grey[..., None], 3, axis=2)
     strength = normalise(class_map, height=grey.shape[0], width=grey.shape[1])
@@ -102,7 +102,7 @@ def overlay(grey: NDArray[np.uint8], class_map: NDArray[np.float32], *, alpha: f
 
 
 def outlined(picture: NDArray[np.uint8], region: Box) -> NDArray[np.uint8]:
-    """H x W x 3 uint8 with a thin frame around the part that the network saw; the whole picture has none."""
+    """Draw a thin frame around the part that the network saw, H x W x 3 uint8; the whole picture gets none."""
     if region == WHOLE:
         return picture
     rows, columns = box_pixels(region, *picture.shape[:2])
@@ -113,12 +113,12 @@ def outlined(picture: NDArray[np.uint8], region: Box) -> NDArray[np.uint8]:
 
 
 def annotate(picture: NDArray[np.uint8], caption: Caption, *, evidence: bool = True) -> Image.Image:
-    """The overlay with a colour bar at its right and the caption below, as a Pillow RGB image.
+    """Add a colour bar at the right and the caption below, as a Pillow RGB image.
 
     Args:
         picture: H x W x 3 uint8 from `overlay`.
         caption: the words.
-        evidence: False says "no evidence for this class" instead of drawing the bar.
+        evidence: `False` for the words "no evidence for this class" instead of the bar.
     """
     height, width = picture.shape[:2]
     unit = max(12, round(min(height, width) / 26))

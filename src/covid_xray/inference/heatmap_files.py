@@ -1,4 +1,4 @@
-"""Findings with class maps in, annotated heat-map pictures on disk out."""
+"""Write the heat maps of findings as annotated pictures."""
 
 from pathlib import Path, PurePath
 
@@ -19,7 +19,7 @@ LONGEST = 896  # pixels of the longer side: enough for a screen, small enough fo
 
 
 def display(radiograph: Radiograph, *, longest: int = LONGEST) -> NDArray[np.uint8]:
-    """The radiograph to look at: H x W uint8 with its own aspect ratio, shrunk to `longest` where it is larger."""
+    """Shrink the radiograph for display: H x W uint8 with its own aspect ratio, at most `longest` pixels a side."""
     height, width = radiograph.pixels.shape
     scale = min(1.0, longest / max(height, width))
     return to_input(radiograph, height=max(1, round(height * scale)), width=max(1, round(width * scale)))
@@ -30,16 +30,18 @@ def write_heatmap(finding: Finding, source: Source, folder: Path, *, shown: str 
 
     Args:
         finding: with class maps.
-        source: what was predicted; it is read again, so that no picture is held in memory meanwhile.
-        folder: the picture goes to `<stem>-<8 digits of the name's hash>-<class>.png` in it, so that two images of
-            one name in two folders do not meet.
+        source: the image; it is read again, so that no picture is held in memory meanwhile.
+        folder: the picture is written to `<stem>-<8 digits of the name's hash>-<class>.png` in it, so that two images
+            of one name in two folders have two pictures.
         shown: the class; `None` for the most probable one.
-        limits: what a file may cost.
+        limits: for reading the file.
     """
     classes = list(finding.probabilities)
     name = shown or max(classes, key=finding.probabilities.__getitem__)
     if finding.class_maps is None or name not in classes:
-        raise ValueError(f"expected class maps and a class of {classes}. Received: class {name!r}")
+        raise ValueError(
+            f"No class map of {name!r}. Predict with class_maps=True, and name one of {', '.join(classes)}."
+        )
     class_map = finding.class_maps[classes.index(name)]
     grey = display(open_source(source, limits=limits))
     evidence = normalise(class_map, height=4, width=4) is not None
@@ -54,7 +56,7 @@ def write_heatmap(finding: Finding, source: Source, folder: Path, *, shown: str 
 
 
 def picture_name(image: str, shown: str) -> str:
-    """File name of the heat map of `image` for the class `shown`."""
+    """Make the file name of the heat map of `image` for the class `shown`."""
     stem = PurePath(image).stem[:80] or "image"
     digest = sha256_bytes(image.encode("utf-8", errors="surrogateescape"))
     return f"{stem}-{digest[:8]}-{shown}.png"

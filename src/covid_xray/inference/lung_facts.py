@@ -1,4 +1,4 @@
-"""What was seen of one radiograph and a class map of it in, what is said of its lungs out."""
+"""Summarise the lungs of one radiograph and the share of its heat map inside them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ NOT_FOUND = "lungs were not found"
 
 
 def lung_facts(view: View, class_map: NDArray[np.float32] | None) -> LungFacts | None:
-    """What is said of the lungs; `None` where nobody looked for them.
+    """Summarise the lungs; `None` where the bundle has no lung network.
 
     Args:
         view: of the radiograph.
@@ -27,17 +27,17 @@ def lung_facts(view: View, class_map: NDArray[np.float32] | None) -> LungFacts |
 
 
 def in_words(lungs: LungFacts | None, *, cropped: bool) -> str:
-    """A line for a caption; empty where nobody looked for lungs."""
+    """Write a line for a caption; empty where the bundle has no lung network."""
     if lungs is None or not lungs.plausible:
         return lungs.words if lungs else ""
-    said = ["the network saw the part in the frame"] if cropped else []
+    parts = ["the network saw the part in the frame"] if cropped else []
     if lungs.heat_inside is not None:
-        said.append(f"{lungs.heat_inside:.0%} of the most probable class's heat map lies inside the lungs")
-    return "; ".join(said)
+        parts.append(f"{lungs.heat_inside:.0%} of the most probable class's heat map lies inside the lungs")
+    return "; ".join(parts)
 
 
 def heat_inside(class_map: NDArray[np.float32], lungs: Lungs) -> float | None:
-    """Share of a class map (h x w over the whole picture) that lies inside the lungs; `None` without evidence."""
+    """Compute the share of a class map (h x w over the whole picture) inside the lungs; `None` without evidence."""
     total = float(class_map.sum())
     if not np.isfinite(total) or total <= 0:
         return None

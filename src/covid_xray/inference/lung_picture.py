@@ -1,8 +1,8 @@
-"""Cut both lungs out of a radiograph and equalise them: what a network of `crop: lungs-only` sees.
+"""Cut both lungs out of a radiograph and equalise them, for a network of `crop: lungs-only`.
 
 Two convex hulls rather than the lung mask itself: a lung that is white from disease is missing from many a mask, and
-the outline of what is missing would tell the label. Outside the hulls the picture is black; inside, its histogram is
-equalised, so that window, gamma and detector leave nothing to tell a hospital by. numpy and Pillow only.
+the outline of the missing part would reveal the label. Outside the hulls the picture is black; inside, its histogram is
+equalised, so that window, gamma and detector no longer identify a hospital. numpy and Pillow only.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ GRID = 224  # rows and columns of the picture that the lungs are cut from; finer
 BLACK = 4  # grey values up to this one are outside the lungs
 GROW = 5  # pixels of the grid: side of the square by which the hulls are dilated
 OUTLINED = (0.35, 0.95)  # share of black in a picture that was black outside the lungs when it came
-RIM = 5  # pixels: side of the square by which what is lit is eroded before its holes are closed
+RIM = 5  # pixels: side of the square by which the bright part is eroded before its holes are closed
 REACH = 8  # pixels to either side of the box filters that close them
 
 Pixels = NDArray[np.uint8]
@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 
 def hulls_of(lungs: Lungs) -> Mask:
-    """The filled convex hull of each lung, slightly dilated: GRID x GRID bool.
+    """Draw the filled convex hull of each lung, slightly dilated: GRID x GRID bool.
 
     The corners are those of the mask's cells, so a coarse mask gives the same outline as a fine one.
     """
@@ -37,7 +37,7 @@ def hulls_of(lungs: Lungs) -> Mask:
 
 
 def convex_hull(mask: Mask) -> NDArray[np.float64]:
-    """Corners (x, y) of the convex hull of the cells of an h x w mask that is not empty.
+    """Find the corners (x, y) of the convex hull of the cells of an h x w mask that is not empty.
 
     The monotone chain of Andrew (1979) over the ends of the rows; cell (row, column) covers column to column + 1.
     """
@@ -50,7 +50,7 @@ def convex_hull(mask: Mask) -> NDArray[np.float64]:
 
 
 def _chain(xs: NDArray[np.int64], ys: NDArray[np.int64], *, side: int) -> list[tuple[int, int]]:
-    """One side of the hull from top to bottom: -1 is the left one, 1 the right one."""
+    """Find one side of the hull from top to bottom: -1 is the left one, 1 the right one."""
     kept: list[tuple[int, int]] = []
     for x, y in sorted(zip(xs.tolist(), ys.tolist(), strict=True), key=lambda corner: (corner[1], side * corner[0])):
         while len(kept) >= 2 and side * _turn(kept[-2], kept[-1], (x, y)) <= 0:
@@ -60,31 +60,31 @@ def _chain(xs: NDArray[np.int64], ys: NDArray[np.int64], *, side: int) -> list[t
 
 
 def _turn(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> int:
-    """Cross product of the steps a to b and b to c: positive where the way turns right on the screen."""
+    """Compute the cross product of the steps a to b and b to c: positive for a turn to the right on the screen."""
     return (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0])
 
 
 def cut(picture: Pixels, hulls: Mask, *, height: int, width: int) -> Pixels:
-    """The lungs of a GRID x GRID picture, enlarged to height x width: black outside, brighter than `BLACK` inside."""
+    """Cut the lungs out of a GRID x GRID picture, height x width: black outside, brighter than `BLACK` inside."""
     rows, columns = box_of(hulls)
     inside = np.where(hulls, np.maximum(picture, BLACK + 1), 0)[rows, columns].astype(np.uint8)
     return np.asarray(Image.fromarray(inside).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def box_of(hulls: Mask) -> tuple[slice, slice]:
-    """Rows and columns of the smallest box that holds the hulls."""
+    """Find rows and columns of the smallest box that holds the hulls."""
     rows, columns = np.flatnonzero(hulls.any(axis=1)), np.flatnonzero(hulls.any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def region_of(hulls: Mask) -> Box:
-    """The same box as top, left, bottom, right in shares of the picture."""
+    """Return the same box as top, left, bottom, right in shares of the picture."""
     rows, columns = box_of(hulls)
     return rows.start / GRID, columns.start / GRID, rows.stop / GRID, columns.stop / GRID
 
 
 def equalise(picture: Pixels) -> Pixels:
-    """Histogram equalisation over all that is brighter than `BLACK`; the rest becomes 0. Any shape, uint8."""
+    """Equalise the histogram of all pixels brighter than `BLACK`; the others become 0. Any shape, uint8."""
     inside = picture > BLACK
     steps = np.bincount(picture[inside], minlength=256).cumsum()
     table = (steps / max(int(steps[-1]), 1) * 255).astype(np.uint8)
@@ -92,7 +92,7 @@ def equalise(picture: Pixels) -> Pixels:
 
 
 def outlined(picture: Pixels) -> Mask | None:
-    """The lungs of a picture that is black outside of them already, GRID x GRID; `None` for any other picture.
+    """Find the lungs of a picture that is already black outside of them, GRID x GRID; `None` for any other picture.
 
     Some collections publish lungs only. Their outlines have holes where a lung is white, so they are used as a mask
     like any other: opened by 5 x 5 pixels, and then only their hulls count.
@@ -109,9 +109,9 @@ def outlined(picture: Pixels) -> Mask | None:
 
 
 def filled(picture: Pixels, hulls: Mask) -> Pixels:
-    """A picture with lungs only, the black holes inside the hulls closed by the smoothed grey around them.
+    """Close the black holes inside the hulls of a picture of lungs only by the smoothed grey around them.
 
-    The rim of what is lit is replaced as well: compression has darkened it, and a dark rim would mark every hole.
+    The rim of the bright part is replaced as well: compression has darkened it, and a dark rim would mark every hole.
     """
     lit = Image.fromarray((picture > BLACK).astype(np.uint8) * np.uint8(255)).filter(ImageFilter.MinFilter(RIM))
     sure = hulls & (np.asarray(lit) > 0)
@@ -124,7 +124,7 @@ def filled(picture: Pixels, hulls: Mask) -> Pixels:
 
 
 def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Three box filters of REACH pixels to either side, along rows and columns: nearly a Gaussian."""
+    """Apply three box filters of REACH pixels to either side, along rows and columns: nearly a Gaussian."""
     for _ in range(3):
         for axis in (0, 1):
             ends = [(REACH + 1, REACH) if side == axis else (0, 0) for side in (0, 1)]

@@ -1,4 +1,4 @@
-"""Radiographs and their lungs in, pictures to look at out: outline, crop box and verdict, one by one and on sheets."""
+"""Draw radiographs with their lungs, crop box and verdict, one by one and on contact sheets."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Drawn:
 
 
 def draw(radiograph: Radiograph, lungs: Lungs, *, longest: int) -> Drawn:
-    """The radiograph with its lungs tinted and the crop box around them; red where they are not plausible."""
+    """Draw the radiograph with its lungs tinted and the crop box around them; red where they are not plausible."""
     grey = display(radiograph, longest=longest)
     rgb = np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
     mask = lungs.at_size(*grey.shape)
@@ -40,13 +40,13 @@ def draw(radiograph: Radiograph, lungs: Lungs, *, longest: int) -> Drawn:
 
 
 def write_drawn(drawn: Drawn, path: Path) -> None:
-    """The picture as PNG."""
+    """Write the picture as PNG."""
     with replacing(path) as temporary:
         Image.fromarray(drawn.picture).save(temporary)
 
 
 def write_sheets(tiles: Iterable[tuple[str, Drawn]], folder: Path) -> list[Path]:
-    """Contact sheets of 48 pictures each, `sheet-01.png` ...; each tile bears its number and its name.
+    """Write contact sheets of 48 pictures each, `sheet-01.png` ...; each tile has its number and its name.
 
     Args:
         tiles: name and picture, drawn at a `longest` of `TILE`.

@@ -1,7 +1,7 @@
 """Find the lungs of a radiograph with the bundle's second network, a small U-Net on ONNX Runtime.
 
-The mask decides what the classifier sees, and what share of a heat map lies inside the lungs. A mask that cannot be a
-pair of lungs (one broad part, or one lung only) is marked as implausible.
+The mask decides which part the classifier sees, and which share of a heat map lies inside the lungs. A mask that cannot
+be a pair of lungs (one broad part, or one lung only) is marked as implausible.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ from covid_xray.inference.opacity import opaque_share
 
 TAIL = 0.005  # share of the lungs' area that may lie outside their box on each side: stray pixels
 
-# What a pair of lungs can be on a frontal chest radiograph, in shares of the picture; wide, so that children, cropped
-# and squeezed pictures pass.
+# Limits of a pair of lungs on a frontal chest radiograph, in shares of the picture; wide, so that children, cropped and
+# squeezed pictures pass.
 AREA = (0.06, 0.75)
 ASPECT = (0.5, 2.2)  # height / width of the box
 SIDE = 0.12  # share of the lungs' area that each lung has at least
@@ -42,8 +42,8 @@ class Lungs:
         mask: h x w bool, the two largest connected parts above one half.
         box: top, left, bottom, right of the crop in shares of the picture, margin included.
         plausible: whether the mask can be a pair of lungs; if not, `box` is the whole picture.
-        opaque: roughly the share of them that is opaque, of `opacity.opaque_share`; `None` where it cannot be told.
-        sides: h x w bool each, the two lungs, left of the picture first; one where they cannot be told apart.
+        opaque: roughly the share of them that is opaque, of `opacity.opaque_share`; `None` where it is not known.
+        sides: h x w bool each, the two lungs, left of the picture first; one where they cannot be separated.
     """
 
     probability: NDArray[np.float32]
@@ -55,22 +55,22 @@ class Lungs:
 
     @property
     def area(self) -> float:
-        """Share of the picture that the lungs cover."""
+        """Return the share of the picture that the lungs cover."""
         return float(self.mask.mean())
 
     def at_size(self, height: int, width: int) -> NDArray[np.bool_]:
-        """The mask at height x width: the probability enlarged bilinearly inside the kept parts, then halved."""
+        """Resize the mask to height x width: the probability, bilinearly, inside the kept parts, above one half."""
         kept = np.where(_grown(self.mask), self.probability, 0.0).astype(np.float32)
         return np.asarray(Image.fromarray(kept).resize((width, height), Image.Resampling.BILINEAR)) > 0.5
 
     def share(self, height: int, width: int) -> NDArray[np.float32]:
-        """height x width, 0..1: how much of each cell of a coarser or finer grid over the picture is lung."""
+        """Compute the share of lung in each cell of a height x width grid over the picture, 0..1."""
         whole = Image.fromarray(self.mask.astype(np.float32))
         return np.asarray(whole.resize((width, height), Image.Resampling.BOX))
 
 
 class LungFinder:
-    """Finds lungs with one ONNX file. Thread-safe.
+    """Find lungs with one ONNX file. Thread-safe.
 
     Args:
         model: the bytes of `lungs.onnx`: `image` N x size x size x 1 in 0..255 -> `lungs` N x h x w x 1 in 0..1.
@@ -79,7 +79,7 @@ class LungFinder:
         threads: of one run; the predictor already runs one radiograph a thread.
 
     Raises:
-        BadBundle: ONNX Runtime refuses the file.
+        BadBundle: ONNX Runtime cannot open the file, or it is no lung network of this size.
     """
 
     def __init__(self, model: bytes, *, size: int, margin: float = MARGIN, threads: int = 1) -> None:
@@ -92,19 +92,20 @@ class LungFinder:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception:
             raise BadBundle(
-                f"expected {LUNGS_FILE} to be a network. Received: a file that ONNX Runtime refuses", code="format"
+                f"ONNX Runtime cannot open {LUNGS_FILE}. Give a folder of covid-xray train-lungs.", code="format"
             ) from None
-        received = {tensor.name: list(tensor.shape[1:]) for tensor in self._session.get_inputs()}
+        inputs = {tensor.name: list(tensor.shape[1:]) for tensor in self._session.get_inputs()}
         outputs = [tensor.name for tensor in self._session.get_outputs()]
-        if received != {"image": [size, size, 1]} or outputs != ["lungs"]:
+        if inputs != {"image": [size, size, 1]} or outputs != ["lungs"]:
             raise BadBundle(
-                f"expected {LUNGS_FILE} from image of {size} x {size} x 1 to lungs. Received: {received} to {outputs}",
+                f"{LUNGS_FILE} is no lung network for {size} x {size} pixels: it maps {inputs} to {outputs}. Give a "
+                "folder of covid-xray train-lungs.",
                 code="format",
             )
         self.size, self.margin = size, margin
 
     def find(self, radiograph: Radiograph) -> Lungs:
-        """The lungs of `radiograph`, plausible or not."""
+        """Find the lungs of `radiograph`, plausible or not."""
         pixels = to_input(radiograph, height=self.size, width=self.size)
         (found,) = self._session.run(["lungs"], {"image": pixels[None, :, :, None].astype(np.float32)})
         lungs = lungs_of(found[0, :, :, 0], margin=self.margin)
@@ -112,7 +113,7 @@ class LungFinder:
 
 
 def lungs_of(probability: NDArray[np.float32], *, margin: float = MARGIN) -> Lungs:
-    """Mask, crop box and verdict from the network's h x w output."""
+    """Compute mask, crop box and verdict from the network's h x w output."""
     mask = two_largest(probability > 0.5)
     sides = two_sides(mask)
     plausible = mask.any() and _plausible(mask, sides, probability)
@@ -121,14 +122,14 @@ def lungs_of(probability: NDArray[np.float32], *, margin: float = MARGIN) -> Lun
 
 
 def cropped(radiograph: Radiograph, box: Box) -> Radiograph:
-    """The part of `radiograph` inside `box` (top, left, bottom, right in shares of the picture)."""
+    """Cut out the part of `radiograph` inside `box` (top, left, bottom, right in shares of the picture)."""
     rows, columns = box_pixels(box, *radiograph.pixels.shape)
     pixels: Any = np.ascontiguousarray(radiograph.pixels[rows, columns])
     return dataclasses.replace(radiograph, pixels=pixels)
 
 
 def box_pixels(box: Box, height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of `box` in a picture of height x width; at least one of each."""
+    """Compute rows and columns of `box` in a picture of height x width; at least one of each."""
     top, left, bottom, right = box
     first_row, first_column = min(height - 1, int(top * height)), min(width - 1, int(left * width))
     last_row = max(first_row + 1, min(height, round(bottom * height)))
@@ -137,7 +138,7 @@ def box_pixels(box: Box, height: int, width: int) -> tuple[slice, slice]:
 
 
 def two_largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The two largest connected parts (4 neighbours) of an h x w mask; a second one under a tenth of the first goes."""
+    """Keep the two largest connected parts (4 neighbours) of an h x w mask, a second above a tenth of the first."""
     labels = _labels(mask)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
@@ -147,7 +148,7 @@ def two_largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def two_sides(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """The two lungs of an h x w mask, left of the picture first; one part where they cannot be told apart.
+    """Separate the two lungs of an h x w mask, left of the picture first; one part where that is not possible.
 
     Two separate parts beside each other, or one part that is cut where it is lowest between two higher halves.
     """
@@ -180,7 +181,7 @@ def _split(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
 
 
 def _labels(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """A number above 0 for each connected part (4 neighbours), h x w; 0 elsewhere.
+    """Number the connected parts (4 neighbours) from 1, h x w; 0 elsewhere.
 
     Runs of each row are joined with the runs of the row above that they touch: a mask of lungs has a few hundred runs.
     """

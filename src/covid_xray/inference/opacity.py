@@ -1,8 +1,8 @@
-"""A grey picture and the mask of its lungs in, roughly what share of the lungs is opaque out. No measurement.
+"""Estimate roughly what share of the lungs is opaque. An indicator, no measurement.
 
 Grey values mean nothing by themselves, so the picture brings its own scale: its darkest lung is 0, the tissue between
-its lungs (heart, great vessels, spine) is 1. A point of the lungs is called opaque from two thirds on. The scale takes
-part in every linear change of window; gamma moves it a little. What was measured of it: docs/results/opacity.md.
+its lungs (heart, great vessels, spine) is 1. A point of the lungs is called opaque from two thirds on. A linear change
+of the window does not change the result; gamma changes it a little. Measured in docs/results/opacity.md.
 """
 
 import numpy as np
@@ -13,11 +13,11 @@ RIM = 0.03  # share of the picture's side: so far from the edge of the mask the 
 DARK = 0.02  # quantile of the lungs that stands for air; the lowest few points may be a mark or the edge of a film
 OPAQUE = 2 / 3  # of the way from air to the tissue between the lungs
 FEWEST = 50, 20  # points inside the lungs, and between them; with fewer there is no scale
-STEPS = 0.05  # words tell the share in these: finer would look like a measurement
+STEPS = 0.05  # the share is stated in these steps: finer would look like a measurement
 
 
 def opaque_share(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float | None:
-    """Share of the lungs, without their rim, that is nearly as bright as the tissue between them: 0..1.
+    """Estimate the share of the lungs, without their rim, that is nearly as bright as the tissue between them: 0..1.
 
     Args:
         pixels: H x W, 0..255, bright where the beam was weakened.
@@ -39,7 +39,7 @@ def opaque_share(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float | 
 
 
 def opacity_in_words(share: float | None) -> str:
-    """A line for a reader, in steps of 5 %, with what it is not; empty for `None`."""
+    """Write the share as a line in steps of 5 %, with a warning; empty for `None`."""
     if share is None:
         return ""
     steps = round(share / STEPS)
@@ -48,7 +48,7 @@ def opacity_in_words(share: float | None) -> str:
 
 
 def _shrunk(mask: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:
-    """The mask without `times` layers of its edge (4 neighbours); the border of the picture is an edge too."""
+    """Remove `times` layers of the mask's edge (4 neighbours); the border of the picture is an edge too."""
     for _ in range(times):
         padded = np.pad(mask, 1)
         mask = mask & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
@@ -56,7 +56,7 @@ def _shrunk(mask: NDArray[np.bool_], times: int) -> NDArray[np.bool_]:
 
 
 def _between(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """In each row that both lungs reach: what lies between them, a point away from either."""
+    """Select, in each row that both lungs reach, the points between them, one point away from either."""
     columns = np.arange(mask.shape[1])
     reached = np.flatnonzero(mask.any(axis=0))
     if reached.size == 0:

@@ -1,6 +1,6 @@
-"""Calibrated probabilities and a stored quantile in, the classes that conformal prediction keeps out; numpy only.
+"""Choose the classes that conformal prediction keeps, by a stored quantile; numpy only.
 
-The quantiles are made by `evaluation.metrics.conformal` and lie in `bundle.json` under `conformal`.
+The quantiles are fitted by `evaluation.metrics.conformal` and stored in `bundle.json` under `conformal`.
 """
 
 from collections.abc import Mapping
@@ -10,28 +10,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 METHODS = ("lac", "aps", "raps")
-FREE_RANKS, PENALTY = 1, 0.05  # RAPS: classes beyond the first cost 0.05 each
+FREE_RANKS, PENALTY = 1, 0.05  # RAPS: a penalty of 0.05 for each class after the first
 
 
 def nonconformity(probabilities: ArrayLike, *, method: str = "lac") -> NDArray[np.float64]:
-    """How little each class fits, N x C; small means that it fits.
+    """Compute how little each class fits, N x C; small means that it fits.
 
     Args:
         probabilities: N x C, rows sum to 1.
         method: `lac`, 1 - p (Sadinle, Lei and Wasserman 2019); `aps`, the sum of the probabilities from the highest
             down to the class (Romano, Sesia and Candes 2020, without their random step, so that one image always gets
-            one answer); `raps`, that plus 0.05 for each rank after the first (Angelopoulos and others 2021).
+            one result); `raps`, that plus 0.05 for each rank after the first (Angelopoulos and others 2021).
 
     Raises:
         ValueError: another method.
     """
     p = np.asarray(probabilities, dtype=np.float64)
     if method not in METHODS:
-        raise ValueError(f"expected a method of {', '.join(METHODS)}. Received: {method!r}")
+        raise ValueError(f"No such method: {method}. Choose one of {', '.join(METHODS)}.")
     if method == "lac":
         return 1.0 - p
     order = np.argsort(-p, axis=1, kind="stable")
-    # Rounded, or the last class, whose sum is 1, would be in or out by the last bit of a float.
+    # Rounded, or the last bit of a float would decide about the last class, whose sum is 1.
     sums = np.round(np.cumsum(np.take_along_axis(p / p.sum(axis=1, keepdims=True), order, axis=1), axis=1), 9)
     if method == "raps":
         sums = sums + PENALTY * np.maximum(np.arange(1, p.shape[1] + 1) - FREE_RANKS, 0)
@@ -41,7 +41,7 @@ def nonconformity(probabilities: ArrayLike, *, method: str = "lac") -> NDArray[n
 
 
 def prediction_sets(probabilities: ArrayLike, *, quantile: float, method: str = "lac") -> NDArray[np.bool_]:
-    """Which classes are kept, N x C; the most probable one always is, which can only raise the coverage."""
+    """Choose the kept classes, N x C; the most probable one always is, which can only raise the coverage."""
     p = np.asarray(probabilities, dtype=np.float64)
     kept = nonconformity(p, method=method) <= quantile
     kept[np.arange(len(p)), p.argmax(axis=1)] = True
@@ -49,7 +49,7 @@ def prediction_sets(probabilities: ArrayLike, *, quantile: float, method: str = 
 
 
 def prediction_set(probabilities: Mapping[str, float], conformal: Mapping[str, Any] | None) -> tuple[str, ...] | None:
-    """The classes kept for one image by the method and coverage that the bundle has in use.
+    """Choose the kept classes of one image by the method and coverage of the bundle.
 
     Args:
         probabilities: class to calibrated probability.
@@ -66,7 +66,7 @@ def prediction_set(probabilities: Mapping[str, float], conformal: Mapping[str, A
 
 
 def undecided(kept: tuple[str, ...] | None, *, finite: bool) -> tuple[str, ...]:
-    """Why probabilities give no label: they are none, or more than one class is kept; empty where they do."""
+    """Explain why probabilities give no label: not finite, or more than one class is kept; empty where they do."""
     if not finite:
         return ("the network gave no finite probabilities",)
     return (f"the probabilities do not tell {' from '.join(kept)}",) if kept and len(kept) > 1 else ()

@@ -1,7 +1,7 @@
-"""Images in, findings out: the bundle's network on ONNX Runtime. No TensorFlow anywhere below this line.
+"""Classify images with a bundle's network.
 
 Decoding runs in threads (Pillow and pydicom release the interpreter lock for the heavy part) ahead of the network,
-batches have a fixed size, and only a few batches exist at a time: memory stays flat however many images come.
+batches have a fixed size, and only a few batches exist at a time, so memory does not grow with the number of images.
 """
 
 import dataclasses
@@ -39,15 +39,15 @@ BATCH = 16
 
 
 class Predictor:
-    """Answers from one bundle. Thread-safe: threads may share one predictor.
+    """Classify images with one bundle. Thread-safe: threads may share one predictor.
 
     Args:
         bundle: folder of a bundle, a loaded `Bundle`, or `None` for the one that ships with the package.
-        threads: threads of the network; 0 for one a core.
-        limits: what a file may cost.
-        engine, precision: of `engines.open_engine`; a loaded bundle brings its own choice of int8 or not.
-        few: only a few images will come: start sooner, each may take a little longer.
-        untrusted: decode in child processes with time and memory limits, for files that nobody vouches for.
+        threads: threads of the network; 0 for one on each core.
+        limits: for reading files.
+        engine, precision: of `engines.open_engine`; a loaded bundle is in int8 or not already.
+        few: for only a few images: start sooner, each may take a little longer.
+        untrusted: decode in child processes with time and memory limits, for files from unknown senders.
         shares: as in `engines.open_engine`, for a program that does other work beside the network.
         site: site file of the hospital at which it answers, or its folder; `None` where the bundle was not checked.
         require_site: answer "cannot say" where `site` is missing or its check has ended.
@@ -87,7 +87,7 @@ class Predictor:
         self._engine = open_engine(
             loaded, engine=engine, precision=self.precision, threads=threads, few=few, shares=shares
         )
-        self.bundle = dataclasses.replace(loaded, model=b"")  # the engine keeps what it needs of it
+        self.bundle = dataclasses.replace(loaded, model=b"")  # the engine holds the network
         self.limits = limits or Limits()
         self.untrusted = untrusted
         self.gate = open_gate(self.bundle.facts.get("gate"))
@@ -96,12 +96,12 @@ class Predictor:
 
     @property
     def engine(self) -> str:
-        """Name and version of what runs the network, such as `onnxruntime 1.22.0`."""
+        """Return name and version of the engine, such as `onnxruntime 1.22.0`."""
         return self._engine.version
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names in the order of every probability vector and class map."""
+        """Return the class names in the order of every probability vector and class map."""
         return self.bundle.classes
 
     @property
@@ -110,25 +110,25 @@ class Predictor:
         return self._site.check() if self._site else None
 
     def read(self, source: Source) -> NDArray[np.uint8]:
-        """The network's input for one image: height x width uint8, 0..255. Raises `BadImage`."""
+        """Make the network's input of one image: height x width uint8, 0..255. Raises `BadImage`."""
         return self.viewer.view(open_source(source, limits=self.limits, untrusted=self.untrusted)).pixels
 
     def view(self, source: Source) -> View:
-        """All that an answer needs of one image: the network's input and its region, lungs, and the gate's look.
+        """Read one image for its prediction: the network's input and its region, lungs, and the gate's features.
 
-        For callers that read and answer at different places; see `answers`. Raises `BadImage`.
+        For callers that read and predict in different places; see `answers`. Raises `BadImage`.
         """
         radiograph = open_source(source, limits=self.limits, untrusted=self.untrusted)
-        seen = self.viewer.view(radiograph)
-        return dataclasses.replace(seen, look=look(radiograph)) if self.gate else seen
+        view = self.viewer.view(radiograph)
+        return dataclasses.replace(view, look=look(radiograph)) if self.gate else view
 
     def run(self, pixels: NDArray[np.uint8], *, class_maps: bool = False) -> dict[str, NDArray[np.float32]]:
-        """The network's outputs for N x height x width grey values in 0..255.
+        """Compute the network's outputs for N x height x width grey values in 0..255.
 
         Returns:
             `probabilities` N x C float32, calibrated and as the site has them, rows sum to 1; `embedding` N x D
-            float32; and, if asked for, `class_maps` N x C x h x w float32, zero or more; and of a two-step network
-            `known` N x 1 float32, the share of what is ill that is an illness it answers.
+            float32; with `class_maps` also `class_maps` N x C x h x w float32, zero or more; and of a two-step network
+            `known` N x 1 float32, the share of P(ill) for the illnesses that it knows.
         """
         result = self.run_uncalibrated(pixels, class_maps=class_maps)
         result["probabilities"] = calibrate(result["probabilities"], temperature=self.bundle.temperature)
@@ -140,18 +140,19 @@ class Predictor:
     def run_uncalibrated(
         self, pixels: NDArray[np.uint8], *, class_maps: bool = False
     ) -> dict[str, NDArray[np.float32]]:
-        """As `run`, with the probabilities as the network gives them, before temperature scaling."""
-        expected = (self.bundle.height, self.bundle.width)
-        if pixels.ndim != 3 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
-            raise ValueError(f"expected N x {expected} uint8. Received: {pixels.shape} {pixels.dtype}")
-        wanted = ["probabilities", "embedding"] + (["class_maps"] if class_maps else [])
-        wanted += ["known"] if "known" in self.bundle.facts["outputs"] else []
-        return self._engine.run(pixels[..., None].astype(np.float32), wanted)
+        """Compute the outputs as `run` does, with the probabilities before temperature scaling."""
+        height, width = self.bundle.height, self.bundle.width
+        if pixels.ndim != 3 or pixels.shape[1:] != (height, width) or pixels.dtype != np.uint8:
+            shape = " x ".join(map(str, pixels.shape))
+            raise ValueError(f"The input is {shape} {pixels.dtype}. It must be N x {height} x {width} uint8.")
+        outputs = ["probabilities", "embedding"] + (["class_maps"] if class_maps else [])
+        outputs += ["known"] if "known" in self.bundle.facts["outputs"] else []
+        return self._engine.run(pixels[..., None].astype(np.float32), outputs)
 
     def predict(
         self, source: Source, *, class_maps: bool = False, clinical: Mapping[str, float] | None = None
     ) -> Finding:
-        """The finding for one image: a path, the bytes of a file, or a `Radiograph`; see `join` for `clinical`.
+        """Classify one image: a path, the bytes of a file, or a `Radiograph`; see `join` for `clinical`.
 
         Raises:
             BadImage: the file is not a readable PNG, JPEG or DICOM image within the limits.
@@ -161,11 +162,11 @@ class Predictor:
         return self.join(finding, clinical) if clinical else finding
 
     def join(self, finding: Finding, clinical: Mapping[str, float]) -> Finding:
-        """The finding with its `joint` answer; the answer for the image alone stays in it as it was.
+        """Return the finding with its `joint` prediction; that from the image alone stays in it unchanged.
 
         Args:
             finding: of this predictor.
-            clinical: what is known of the patient, of `covid_xray.clinical.record`; any subset of the fields.
+            clinical: clinical values of `covid_xray.clinical.record`; any subset of the fields.
 
         Raises:
             UsageError: the bundle has no clinical input, or a field does not exist.
@@ -175,52 +176,52 @@ class Predictor:
 
     @cached_property
     def fusion(self) -> "Fusion":
-        """What makes joint answers, opened when it is first asked for. Raises `UsageError` where there is none."""
+        """Open the fusion network when it is first used. Raises `UsageError` where the bundle has none."""
         from covid_xray.inference.fusion import Fusion
 
         if self.bundle.fusion is None:
             raise UsageError(
-                "expected a bundle with a clinical input. Received: one for images only; "
-                "`covid-xray fuse BUNDLE --data TABLE` adds it"
+                "This bundle has no clinical input, so clinical values cannot be used. Leave them out, or add one with "
+                "`covid-xray fuse BUNDLE --data TABLE`."
             )
         return Fusion(self.bundle.fusion, classes=self.classes)
 
     def predict_many(
         self, sources: Iterable[Source], *, class_maps: bool = False, batch: int = BATCH, workers: int = 0
     ) -> Iterator[Finding | Failure]:
-        """One answer for each source, in order, as a stream; a file that cannot be read becomes a `Failure`.
+        """Classify a stream of images, one result each, in order; a file that cannot be read becomes a `Failure`.
 
         Args:
             sources: paths, bytes or radiographs; any iterable, read as it is needed.
-            class_maps: also give the heat maps.
+            class_maps: also return the heat maps.
             batch: images in one run of the network.
-            workers: decoding threads; 0 for one a core.
+            workers: decoding threads; 0 for one on each core.
         """
         pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="decode")
         try:
             for chunk in _chunks(_ahead(pool, self._try, sources, depth=2 * batch), batch):
                 yield from self._answers(chunk, class_maps=class_maps)
-        finally:  # who stops early does not wait for images that nobody will ask for
+        finally:  # a caller that stops early does not wait for the images that were read ahead
             pool.shutdown(wait=True, cancel_futures=True)
 
     def answers(
         self, names: Sequence[str], views: Sequence[View] | NDArray[np.uint8], *, class_maps: bool = False
     ) -> list[Finding]:
-        """The findings for what `view` made of N images, in one run of the network.
+        """Classify N images that `view` has read, in one run of the network.
 
-        For callers that read and answer at different places, such as a server that answers many readers at once.
-        Bare inputs of `read` (N x height x width) serve as well, but then nothing is known of where they lie in their
-        radiographs, of lungs, or of the shape and the tags of the files: the gate judges the inputs themselves.
+        For callers that read and predict in different places, such as a server with many readers. Bare inputs of `read`
+        (N x height x width) serve as well, but without their place in the radiograph, lungs, and the shape and tags of
+        the file: the gate judges the inputs themselves.
         """
         if isinstance(views, np.ndarray):
             views = [View(one, look=look(Radiograph(one))) for one in views]
-        pixels = np.stack([seen.pixels for seen in views])
-        # With lungs the class maps are needed for what lies inside them, asked for or not; they cost next to nothing.
+        pixels = np.stack([view.pixels for view in views])
+        # Facts about the lungs need the class maps, which take next to no time.
         outputs = self.run(pixels, class_maps=class_maps or self.bundle.lungs is not None)
         rows = ({key: value[i] for key, value in outputs.items()} for i in range(len(names)))
         return [
-            self._finding(name, row, seen, class_maps=class_maps)
-            for name, row, seen in zip(names, rows, views, strict=True)
+            self._finding(name, row, view, class_maps=class_maps)
+            for name, row, view in zip(names, rows, views, strict=True)
         ]
 
     def _try(self, source: Source) -> tuple[str, View | Failure]:
@@ -240,12 +241,12 @@ class Predictor:
             yield item if isinstance(item, Failure) else next(findings)
 
     def _finding(
-        self, name: str, output: Mapping[str, NDArray[np.float32]], seen: View, *, class_maps: bool
+        self, name: str, output: Mapping[str, NDArray[np.float32]], view: View, *, class_maps: bool
     ) -> Finding:
-        verdicts = self.gate.judge(seen.look, output["embedding"], seen.lungs) if self.gate and seen.look else None
+        verdicts = self.gate.judge(view.look, output["embedding"], view.lungs) if self.gate and view.look else None
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
         known = float(output["known"][0]) if "known" in output else None
-        maps = placed(output["class_maps"], seen.region) if "class_maps" in output else None
+        maps = placed(output["class_maps"], view.region) if "class_maps" in output else None
         site = self.site
         reasons = site_reasons(site, required=self._require_site)
         return Finding(
@@ -255,16 +256,16 @@ class Predictor:
             model=self.identity,
             class_maps=maps if class_maps else None,
             embedding=output["embedding"],
-            region=seen.region,
-            lungs=lung_facts(seen, None if maps is None else maps[int(np.argmax(output["probabilities"]))]),
+            region=view.region,
+            lungs=lung_facts(view, None if maps is None else maps[int(np.argmax(output["probabilities"]))]),
             known=known,
             site=site,
-            **decide(probabilities, self.bundle.facts, gate=verdicts, known=known, lungs=seen.lungs, site=reasons),
+            **decide(probabilities, self.bundle.facts, gate=verdicts, known=known, lungs=view.lungs, site=reasons),
         )
 
 
 def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDArray[np.float32]:
-    """Temperature scaling (Guo and others 2017) of N x C softmax outputs: softmax(log p / T).
+    """Apply temperature scaling (Guo and others 2017) to N x C softmax outputs: softmax(log p / T).
 
     A softmax is unchanged by a shift of its logits, so log p serves as well as the logits.
     """
@@ -282,7 +283,7 @@ def _name(source: Source) -> str:
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Any, items: Iterable[Any], *, depth: int) -> Iterator[Any]:
-    """`map` in order, with at most `depth` items under way: the input may be endless."""
+    """Map in order, with at most `depth` items under way: the input may be endless."""
     waiting: deque[Future[Any]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

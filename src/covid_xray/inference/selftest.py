@@ -1,7 +1,7 @@
-"""A bundle in, whether it answers here as it did where it was made out.
+"""Check that a bundle gives the same results on this machine as where it was made.
 
 The reference images are drawn from integers alone, so they are the same bytes on every machine; they go through PNG,
-the decoder, the resize and the network. What must come out is stored in `bundle.json` at export, under `reference`.
+the decoder, the resize and the network. The results are stored in `bundle.json` at export, under `reference`.
 """
 
 import io
@@ -27,7 +27,7 @@ TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05, "int8": 0.05}
 
 @dataclass(frozen=True)
 class Result:
-    """What `check` found: number of images, the largest difference of a probability, and what differs, in words."""
+    """Result of `check`: number of images, the largest difference of a probability, and the differences in words."""
 
     images: int
     largest: float
@@ -35,7 +35,7 @@ class Result:
 
 
 def draw(seed: int, *, height: int = SIZE[0], width: int = SIZE[1]) -> NDArray[np.uint8]:
-    """height x width uint8: a bright body, two dark lungs of the seed's size and place, ribs, and patches of shadow.
+    """Draw a bright body, two dark lungs of the seed's size and place, ribs and patches: height x width uint8.
 
     Integers only: no rounding differs between machines. It need not look real, only use the whole range of greys.
     """
@@ -56,7 +56,7 @@ def draw(seed: int, *, height: int = SIZE[0], width: int = SIZE[1]) -> NDArray[n
 
 
 class _Numbers:
-    """Random integers that are the same in every version of numpy: only its raw bit streams are promised to be."""
+    """Random integers that are the same in every version of numpy, which guarantees only its raw bit streams."""
 
     def __init__(self, seed: int) -> None:
         self._bits = np.random.PCG64(seed)
@@ -66,7 +66,7 @@ class _Numbers:
 
 
 def references(predictor: Predictor) -> dict[str, Any]:
-    """What `bundle.json` stores: version and seeds of the drawings, and what `predictor` makes of them."""
+    """Compute the references for `bundle.json`: version and seeds of the drawings, and the results of `predictor`."""
     return {"version": VERSION, "tolerance": TOLERANCE, "images": [_reference(predictor, s) for s in range(IMAGES)]}
 
 
@@ -80,22 +80,21 @@ def check(predictor: Predictor) -> Result:
     facts = stored.get("reference") or predictor.bundle.facts.get("reference")
     if not isinstance(facts, Mapping) or facts.get("version") != VERSION:
         raise BadBundle(
-            f"expected a bundle with reference answers of version {VERSION}. Received: one without; "
-            "`covid-xray export` writes it anew with them",
+            f"The bundle holds no reference results of version {VERSION} to compare with. Write it anew with "
+            "`covid-xray export`.",
             code="no-reference",
         )
     problems: list[str] = []
     largest = 0.0
     for image in facts["images"]:
-        received = _reference(predictor, int(image["seed"]))
-        difference, found = _compare(image, received, predictor)
+        difference, found = _compare(image, _reference(predictor, int(image["seed"])), predictor)
         largest = max(largest, difference)
         problems += found
     return Result(images=len(facts["images"]), largest=largest, problems=tuple(problems))
 
 
-def drawn(predictor: Predictor) -> NDArray[np.uint8]:
-    """The reference images as the network of `predictor` sees them: N x height x width uint8."""
+def reference_inputs(predictor: Predictor) -> NDArray[np.uint8]:
+    """Draw the reference images as inputs of `predictor`: N x height x width uint8."""
     return np.stack([predictor.read(_png(draw(seed))) for seed in range(IMAGES)])
 
 
@@ -112,14 +111,14 @@ def _reference(predictor: Predictor, seed: int) -> dict[str, Any]:
     }
 
 
-def _compare(stored: Mapping[str, Any], received: Mapping[str, Any], predictor: Predictor) -> tuple[float, list[str]]:
+def _compare(stored: Mapping[str, Any], found: Mapping[str, Any], predictor: Predictor) -> tuple[float, list[str]]:
     tolerance = TOLERANCE[predictor.precision]
     name = f"reference image {stored['seed']}"
     problems = []
-    if received["pixels_sha256"] != stored["pixels_sha256"]:
+    if found["pixels_sha256"] != stored["pixels_sha256"]:
         problems.append(f"{name}: the pixels that reach the network differ (decoder or resize)")
     temperature = predictor.bundle.temperature
-    expected, answer = (_calibrated(facts["probabilities"], temperature) for facts in (stored, received))
+    expected, answer = (_calibrated(facts["probabilities"], temperature) for facts in (stored, found))
     largest = _difference(expected, answer)
     if not largest <= tolerance:
         shown = ", ".join(
@@ -128,14 +127,14 @@ def _compare(stored: Mapping[str, Any], received: Mapping[str, Any], predictor: 
         problems.append(f"{name}: probabilities differ by {largest:.1e}, more than {tolerance:.0e}: {shown}")
     for key in ("embedding", "map_peaks"):
         scale = max(float(np.abs(stored[key]).max()), 1e-12)
-        difference = _difference(np.array(stored[key]), np.array(received[key])) / scale
+        difference = _difference(np.array(stored[key]), np.array(found[key])) / scale
         if not difference <= max(tolerance, 1e-3) * 2:
             problems.append(f"{name}: {key} differs by {difference:.1%} of its largest value")
     return largest, problems
 
 
-def _difference(expected: NDArray[Any], received: NDArray[Any]) -> float:
-    return float(np.abs(expected - received).max()) if expected.shape == received.shape else float("inf")
+def _difference(first: NDArray[Any], second: NDArray[Any]) -> float:
+    return float(np.abs(first - second).max()) if first.shape == second.shape else float("inf")
 
 
 def _calibrated(probabilities: Sequence[float], temperature: float) -> NDArray[np.float32]:
@@ -143,7 +142,7 @@ def _calibrated(probabilities: Sequence[float], temperature: float) -> NDArray[n
 
 
 def _summary(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sums over 16 groups of features: enough to notice a change, small enough for a JSON file."""
+    """Sum 16 groups of features: enough to notice a change, small enough for a JSON file."""
     return np.array([part.sum() for part in np.array_split(embedding, 16)], np.float32)
 
 
@@ -159,7 +158,7 @@ def _blob(
     size: tuple[int, int],
     strength: int,
 ) -> NDArray[np.int64]:
-    """strength / (1 + d^4), d the distance from the centre in units of `size`; all in whole numbers."""
+    """Compute strength / (1 + d^4), d the distance from the centre in units of `size`; all in whole numbers."""
     square = (rows - centre[0]) ** 2 * 1000 // size[0] ** 2 + (columns - centre[1]) ** 2 * 1000 // size[1] ** 2
     return np.asarray(strength * 1_000_000 // (1_000_000 + square**2), dtype=np.int64)
 

@@ -1,8 +1,8 @@
-"""Logits of an image and what each clinical field adds to them in, the share of each field in the joint answer out.
+"""Compute the contribution of each clinical field to a joint prediction.
 
 Exact Shapley values (Shapley 1953; Lundberg and Lee 2017): the mean, over every order in which the stated fields could
-have been told one after the other, of how far each moved the probability of a class. They sum to the joint probability
-minus that of the image alone.
+be added one after the other, of the change of a class's probability by each. They sum to the joint probability minus
+that of the image alone.
 """
 
 import math
@@ -17,11 +17,11 @@ Floats = NDArray[np.float64]
 def exact(
     image: NDArray[np.floating], terms: Mapping[str, NDArray[np.floating]], classes: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    """Field -> class -> how far the field moves the probability of the class, in -1..1.
+    """Compute field -> class -> change of the class's probability by the field, in -1..1.
 
     Args:
         image: C logits of the image alone, up to a constant.
-        terms: for each stated field, C numbers that it adds to the logits; 15 fields are 32,768 subsets.
+        terms: for each stated field, its C additions to the logits; 15 fields are 32,768 subsets.
         classes: C names.
     """
     names, count = list(terms), len(terms)
@@ -33,13 +33,13 @@ def exact(
     for k, name in enumerate(names):
         without = np.flatnonzero(member[:, k] == 0)
         weights = np.array([_weight(int(s), count) for s in size[without]])
-        moved = weights @ (worth[without | (1 << k)] - worth[without])
-        found[name] = dict(zip(classes, (float(value) for value in moved), strict=True))
+        change = weights @ (worth[without | (1 << k)] - worth[without])
+        found[name] = dict(zip(classes, (float(value) for value in change), strict=True))
     return found
 
 
 def _weight(size: int, count: int) -> float:
-    """Share of the orders of `count` fields in which exactly these `size` come before the one that is looked at."""
+    """Compute the share of the orders of `count` fields in which exactly `size` given ones precede another."""
     return math.factorial(size) * math.factorial(count - size - 1) / math.factorial(count)
 
 

@@ -1,6 +1,6 @@
-"""Calibrated probabilities and the stored operating points in, which of the points are passed out; plain Python only.
+"""Compare calibrated probabilities with the stored operating points; plain Python only.
 
-The points are chosen by `evaluation.metrics.operating_points` and lie in `bundle.json` under `operating_points`:
+The points are chosen by `evaluation.metrics.operating_points` and stored in `bundle.json` under `operating_points`:
 class -> `sha256` of the network, and `points` (name to facts with a `threshold`, or with none and a `reason`).
 """
 
@@ -13,7 +13,7 @@ POINTS = ("rule-out", "balanced", "rule-in")
 def passed(
     probabilities: Mapping[str, float], stored: Mapping[str, Any] | None, *, sha256: str
 ) -> dict[str, dict[str, bool]] | None:
-    """For each class with operating points, whether its probability reaches the threshold of each point.
+    """Decide for each class with operating points whether its probability reaches the threshold of each point.
 
     Args:
         probabilities: class to calibrated probability.
@@ -22,8 +22,7 @@ def passed(
 
     Returns:
         class -> name of the point -> reached or not, without the points that have no threshold; `None` where the
-        bundle has none at all. Not reaching `rule-out` is what speaks against the class, reaching `rule-in` what
-        speaks for it.
+        bundle has none at all. Below `rule-out` speaks against the class, reaching `rule-in` for it.
     """
     found = {
         name: {point: probabilities[name] >= facts["threshold"] for point, facts in about["points"].items()

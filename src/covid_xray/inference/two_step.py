@@ -1,4 +1,4 @@
-"""Read the answer of a network that answers in two steps: is this lung ill, and with which illness."""
+"""Read the output of a network that decides in two steps: is this lung ill, and with which illness."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,11 @@ from covid_xray.inference.finding import LungFacts
 from covid_xray.inference.lungs import Lungs
 
 LUNGS_NOT_FOUND = "the lungs were not found, and this network looks at nothing else"
-LEAST_KNOWN = 0.5  # share of P(ill) that must be an illness which is answered, where the bundle says nothing else
+LEAST_KNOWN = 0.5  # least share of P(ill) for the illnesses that the network knows, where the bundle has none
 
 
 def probability_ill(probabilities: Mapping[str, float], facts: Mapping[str, Any]) -> float | None:
-    """Probability that the lungs are ill at all, 0..1; `None` for a network that answers in one step.
+    """Compute the probability that the lungs are ill at all, 0..1; `None` for a network that decides in one step.
 
     Args:
         probabilities: class to calibrated probability.
@@ -28,13 +28,13 @@ def two_step_reasons(
     *,
     lungs: Lungs | LungFacts | None,
 ) -> tuple[str, ...]:
-    """Why a two-step network gives no label; empty where it does, and for any other network.
+    """Explain why a two-step network gives no label; empty where it does, and for any other network.
 
     Args:
         probabilities: class to calibrated probability.
-        known: share of P(ill) that is an illness which is answered, 0..1; `None` where the network has no such output.
+        known: share of P(ill) for the illnesses that the network knows, 0..1; `None` where it has no such output.
         facts: of `bundle.json`: `well`, and `least_known` where it was fitted.
-        lungs: what was found of them.
+        lungs: the lungs, if the bundle finds them.
     """
     if facts["input"].get("crop") == "lungs-only" and (lungs is None or not lungs.plausible):
         return (LUNGS_NOT_FOUND,)

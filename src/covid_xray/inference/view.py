@@ -21,15 +21,14 @@ Crop = Literal["none", "lungs", "lungs-only"]
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What is kept of one radiograph until its answer.
+    """The data of one radiograph that its prediction needs.
 
     Args:
         pixels: height x width uint8, 0..255: the network's input.
         region: the part of the radiograph that it shows: top, left, bottom, right in shares of the picture.
         lungs: where the lungs are; `None` when the bundle has no lung network.
-        look: what the gate sees; `None` when the bundle has no gate.
-        raw: the same as `pixels` before its histogram was equalised: what training alters. `pixels` itself where
-            nothing is equalised.
+        look: the features of the gate; `None` when the bundle has no gate.
+        raw: `pixels` before their histogram was equalised, which training augments; `None` where nothing is equalised.
     """
 
     pixels: NDArray[np.uint8]
@@ -40,14 +39,14 @@ class View:
 
 
 class Viewer:
-    """Makes the network's input. Thread-safe.
+    """Make the network's input. Thread-safe.
 
     Args:
         height, width: of the input.
         lungs: finds the lungs of every radiograph, where it is given.
-        crop: what the network sees: the whole picture (`none`), the box of the lungs with a margin (`lungs`), or the
-            equalised lungs with black around them (`lungs-only`). Where the lungs are not found it is the whole
-            picture, equalised for `lungs-only`; the answer then is "cannot say".
+        crop: the part that the network sees: the whole picture (`none`), the box of the lungs with a margin (`lungs`),
+            or the equalised lungs with black around them (`lungs-only`). Where the lungs are not found it is the whole
+            picture, equalised for `lungs-only`; the label then is "cannot say".
 
     Raises:
         BadBundle: the lung network cannot be opened.
@@ -62,7 +61,7 @@ class Viewer:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that the pixels depend on besides the radiograph: two viewers of one identity see the same."""
+        """Return everything that the pixels depend on besides the radiograph: equal viewers make equal inputs."""
         facts: dict[str, Any] = {"pixels_version": PIXELS_VERSION, "height": self.height, "width": self.width}
         if self.crop != "none" and self._lungs:
             known = self._lungs.facts
@@ -71,13 +70,13 @@ class Viewer:
         return facts
 
     def view(self, radiograph: Radiograph) -> View:
-        """The input, its region and the lungs of one radiograph."""
+        """Make the input of one radiograph, with its region and lungs."""
         if self.crop == "lungs-only":
             return self._lungs_only(radiograph)
         lungs = self._finder.find(radiograph) if self._finder else None
         box = lungs.box if self.crop == "lungs" and lungs and lungs.plausible else WHOLE
-        seen = radiograph if box == WHOLE else cropped(radiograph, box)
-        return View(to_input(seen, height=self.height, width=self.width), _region(box, radiograph), lungs)
+        part = radiograph if box == WHOLE else cropped(radiograph, box)
+        return View(to_input(part, height=self.height, width=self.width), _region(box, radiograph), lungs)
 
     def _lungs_only(self, radiograph: Radiograph) -> View:
         picture = to_input(radiograph, height=lung_picture.GRID, width=lung_picture.GRID)
@@ -93,18 +92,18 @@ class Viewer:
         return View(lung_picture.equalise(raw), lung_picture.region_of(hulls), lungs, raw=raw)
 
     def _find(self, radiograph: Radiograph) -> Lungs:
-        if self._finder is None:  # the constructor has seen to it
+        if self._finder is None:  # excluded by the constructor
             raise ValueError("There is no lung network to find the lungs with.")
         return self._finder.find(radiograph)
 
 
 def open_lungs(network: LungNetwork) -> LungFinder:
-    """The network, ready to run. Raises `BadBundle`."""
+    """Open the network. Raises `BadBundle`."""
     return LungFinder(network.model, size=int(network.facts["image_size"]), margin=float(network.facts["margin"]))
 
 
 def _region(box: Box, radiograph: Radiograph) -> Box:
-    """The box on whole pixels of the radiograph, so that a class map lands exactly where it was seen."""
+    """Round the box to whole pixels of the radiograph, so that a class map is placed exactly."""
     height, width = radiograph.pixels.shape
     rows, columns = box_pixels(box, height, width)
     return rows.start / height, columns.start / width, rows.stop / height, columns.stop / width

@@ -1,1 +1,1 @@
-"""Names in, `keras.Model` out. Only `keras.ops`, so that every Keras backend runs it."""
+"""Build Keras networks by name. Only `keras.ops` is used, so that they run on every Keras backend."""

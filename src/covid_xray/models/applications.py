@@ -1,4 +1,4 @@
-"""Any network of `keras.applications` with our input and a global-average-pooling head.
+"""Build a network of `keras.applications` with our input and a global-average-pooling head.
 
 Its own `preprocess_input` becomes part of the graph, so that a wrong normalisation cannot happen later.
 """
@@ -15,7 +15,7 @@ from covid_xray.models.zoo import APPLICATIONS
 
 
 def build(settings: Training, classes: int) -> keras.Model:
-    """The network `settings.model` of `keras.applications`, from scratch or with ImageNet weights.
+    """Build the network `settings.model` of `keras.applications`, from scratch or with ImageNet weights.
 
     Raises:
         UsageError: the ImageNet weights cannot be downloaded, or the image is too small for the network.
@@ -37,14 +37,13 @@ def _features(settings: Training) -> keras.Model:
         features: keras.Model = network(include_top=False, weights=settings.weights, input_shape=shape)
     except ValueError as error:
         raise UsageError(
-            f"expected an image_size that {settings.model} takes. Received: image_size={settings.image_size}"
+            f"image_size={settings.image_size} does not fit {settings.model}. Set a larger image_size."
         ) from error
     except Exception as error:  # keras.utils.get_file raises a bare Exception when it cannot reach its server
         if settings.weights is None:
             raise
         raise UsageError(
-            f"expected to download ImageNet weights for {settings.model}. Received: no connection. "
-            "Train from scratch with --set weights=null, or on a machine with internet let Keras fill its cache "
-            "(~/.keras/models) and copy that folder here."
+            f"The ImageNet weights of {settings.model} cannot be downloaded: no connection. Train from scratch with "
+            "--set weights=null, or let Keras fill its cache (~/.keras/models) on a machine with internet and copy it here."
         ) from error
     return features

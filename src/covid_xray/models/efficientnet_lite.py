@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0: the EfficientNet for small machines, with ReLU6 and without squeeze-and-excitation.
+"""Build EfficientNet-Lite0, the EfficientNet for small machines, with ReLU6 and without squeeze-and-excitation.
 
-Tan and Le 2019 (arXiv:1905.11946) and the Lite variants of the TensorFlow TPU models. Input as everywhere in the house:
+Tan and Le 2019 (arXiv:1905.11946) and the Lite variants of the TensorFlow TPU models. Input as of every network here:
 N x H x W x 1 grey values in 0..255; the network's own scaling to -1..1 is part of the graph. Every layer has a name.
-3,371,008 parameters below the head; batch normalisation stays as ImageNet left it (see `build`).
+3,371,008 parameters below the head; batch normalisation keeps the statistics of ImageNet (see `build`).
 """
 
 import keras
@@ -20,16 +20,16 @@ EPSILON = 1e-3
 
 
 def build(settings: Training, classes: int) -> keras.Model:
-    """EfficientNet-Lite0 with a global-average-pool head of `classes`.
+    """Build EfficientNet-Lite0 with a global-average-pool head of `classes`.
 
     Batch normalisation runs with its stored statistics in training too: under strong augmentation running statistics
-    drift away from those of clean images, and the decision threshold with them. So it is with `init`; only a
-    network that begins from nothing learns them. The layers before `settings.train_from` (a layer-name prefix such as
-    `block04`) are frozen as well.
+    drift away from those of clean images, and the decision threshold with them. The same holds with `init`; only a
+    network that starts from random weights learns them. The layers before `settings.train_from` (a layer-name prefix
+    such as `block04`) are frozen as well.
 
     Raises:
         UsageError: `train_from` names no layer.
-        MissingPackage: ImageNet weights are wanted and the package that carries them is not installed.
+        MissingPackage: the package with the ImageNet weights is needed and not installed.
     """
     image = grey_input(settings.image_size, settings.image_size)
     x = features(to_rgb(image), trainable_norm=settings.weights is None and settings.init is None)
@@ -47,7 +47,7 @@ def build(settings: Training, classes: int) -> keras.Model:
 
 
 def features(rgb: keras.KerasTensor, *, trainable_norm: bool) -> keras.KerasTensor:
-    """N x H x W x 3 in 0..255 -> N x H/32 x W/32 x 1280, after ReLU6."""
+    """Build the features: N x H x W x 3 in 0..255 -> N x H/32 x W/32 x 1280, after ReLU6."""
     x = layers.Rescaling(1 / 128, -127 / 128, name="rescale")(rgb)
     x = _relu(_norm(_conv(x, STEM, 3, 2, "stem_conv"), "stem_norm", trainable_norm), "stem_relu")
     number = 0
@@ -64,7 +64,7 @@ def freeze_before(model: keras.Model, prefix: str) -> None:
     names = [layer.name for layer in model.layers]
     first = next((i for i, name in enumerate(names) if name.startswith(prefix)), None)
     if first is None:
-        raise UsageError(f"expected train_from to begin a layer's name, such as block06. Received: {prefix!r}")
+        raise UsageError(f"No layer's name begins with train_from={prefix}. Give a prefix such as block06.")
     for layer in model.layers[:first]:
         layer.trainable = False
 
@@ -72,7 +72,7 @@ def freeze_before(model: keras.Model, prefix: str) -> None:
 def _block(
     x: keras.KerasTensor, name: str, kernel: int, expansion: int, filters: int, stride: int, trainable: bool
 ) -> keras.KerasTensor:
-    """Inverted residual: expand, depthwise, project; added to its input where the shapes agree."""
+    """Build an inverted residual: expand, depthwise, project; added to its input where the shapes agree."""
     channels, y = x.shape[-1], x
     if expansion != 1:
         y = _conv(y, channels * expansion, 1, 1, f"{name}_expand_conv")

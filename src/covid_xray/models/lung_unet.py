@@ -1,4 +1,4 @@
-"""A small U-Net that finds the lungs: N x H x W x 1 grey values in 0..255 in, N x H/2 x W/2 x 1 lung probability out.
+"""Build a small U-Net for lungs: N x H x W x 1 grey values in 0..255 -> N x H/2 x W/2 x 1 probability of lung.
 
 After Ronneberger and others 2015 (arXiv:1505.04597), made light for a processor: the first convolution halves the
 picture, and each level has two 3 x 3 convolutions. Brightness and contrast of the whole picture are taken out first.
@@ -11,10 +11,10 @@ WIDTHS = (16, 32, 48, 64, 96)  # filters of each level, from half the picture's 
 
 
 class Standardise(layers.Layer):
-    """Each picture to mean 0 and standard deviation 1: gain and offset of a detector or an export are no signal."""
+    """Scale each picture to mean 0 and standard deviation 1: gain and offset of a detector carry no information."""
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
-        """N x H x W x C in, the same shape out; a flat picture becomes zeros."""
+        """Scale N x H x W x C; a flat picture becomes zeros."""
         x = ops.cast(inputs, "float32")
         mean = ops.mean(x, axis=(1, 2, 3), keepdims=True)
         variance = ops.mean(ops.square(x - mean), axis=(1, 2, 3), keepdims=True)
@@ -22,14 +22,14 @@ class Standardise(layers.Layer):
 
 
 def build(size: int, *, widths: tuple[int, ...] = WIDTHS) -> keras.Model:
-    """The uncompiled network for size x size pictures; `size` is a multiple of 2 ** len(widths).
+    """Build the uncompiled network for size x size pictures; `size` is a multiple of 2 ** len(widths).
 
     Raises:
         ValueError: another size.
     """
     step = 2 ** len(widths)
     if size % step:
-        raise ValueError(f"expected a size that {step} divides. Received: size={size}")
+        raise ValueError(f"size={size} is no multiple of {step}, which the lung network needs.")
     image = keras.Input((size, size, 1), name="image")
     x = Standardise(name="standardise", dtype="float32")(image)
     x = _convolution(x, widths[0], "stem", strides=2)

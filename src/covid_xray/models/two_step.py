@@ -1,4 +1,4 @@
-"""A head that answers in two steps: is this lung ill, and if so, with which illness.
+"""Build a head that decides in two steps: is this lung ill, and if so, with which illness.
 
 Each illness has a P(ill) of its own, and a share: how much the picture looks like those that the illness was learned
 from (children or adults). P(illness) = share * P(ill), and P(well) is the rest. Beside it stands `known`: how much an
@@ -19,7 +19,7 @@ class TwoStep(layers.Layer):
     """Combine both steps: P(ill) N x (C - 1) and shares N x (C - 1) -> N x C.
 
     Args:
-        well: place of the healthy class among the C answers.
+        well: place of the healthy class among the C classes.
     """
 
     def __init__(self, well: int, **kwargs: Any) -> None:
@@ -27,23 +27,23 @@ class TwoStep(layers.Layer):
         self.well = well
 
     def call(self, inputs: list[Any]) -> Any:
-        """`inputs`: P(ill) of each illness, and its share, both N x (C - 1) in the order of the answers."""
+        """Combine the steps; `inputs`: P(ill) of each illness, and its share, both N x (C - 1) in the order of the classes."""
         ill, share = inputs
         parts = ill * share
         well = 1 - ops.sum(parts, axis=1, keepdims=True)
         return ops.concatenate([parts[:, : self.well], well, parts[:, self.well :]], axis=1)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, for `model.keras`."""
+        """Return the arguments, for `model.keras`."""
         return {**super().get_config(), "well": self.well}
 
 
 def with_two_steps(trunk: keras.Model, *, answers: int, well: int) -> keras.Model:
-    """The network of `trunk` up to its layer `pool`, with the two-step head behind it.
+    """Build the network of `trunk` up to its layer `pool`, with the two-step head behind it.
 
     Args:
         trunk: a network with global average pooling (layer `pool`); its own head is dropped.
-        answers: C, the number of classes that are answered.
+        answers: C, the number of classes.
         well: place of the healthy class among them.
 
     Returns:
@@ -63,12 +63,12 @@ def with_two_steps(trunk: keras.Model, *, answers: int, well: int) -> keras.Mode
 
 
 def is_two_step(model: keras.Model) -> bool:
-    """Whether `model` was made by `with_two_steps`."""
+    """Say whether `model` was made by `with_two_steps`."""
     return any(isinstance(layer, TwoStep) for layer in model.layers)
 
 
 def class_kernel(model: keras.Model) -> list[Any]:
-    """The D x C kernel of the class maps of a two-step network, in a list.
+    """Compute the D x C kernel of the class maps of a two-step network, in a list.
 
     The column of every illness is that of its P(ill), the one of the healthy class the opposite of their mean: where
     the picture looks ill, and where it looks well. The second step has no map of its own.

@@ -1,4 +1,4 @@
-"""The network of the original project: blocks of 3x3 convolutions, max-pooling, dense layers, softmax.
+"""Build the network of the original project: blocks of 3x3 convolutions, max-pooling, dense layers, softmax.
 
 With the default settings: 224 x 224 x 3; 32, 64, 128, 256 filters, two convolutions a block; dense 512, 512;
 dropout 0.3; 27,127,075 parameters for three classes.
@@ -11,7 +11,7 @@ from covid_xray.config import Training
 
 
 def grey_input(height: int, width: int) -> keras.KerasTensor:
-    """The input that all networks share: N x height x width x 1 grey values in 0..255, named `image`."""
+    """Make the input of all networks: N x height x width x 1 grey values in 0..255, named `image`."""
     return keras.Input((height, width, 1), name="image")
 
 
@@ -21,7 +21,7 @@ def to_rgb(grey: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def build(settings: Training, classes: int) -> keras.Model:
-    """The VGG-style network of `settings` (`image_size`, `blocks`, `convolutions`, `dense`, `dropout`).
+    """Build the VGG-style network of `settings` (`image_size`, `blocks`, `convolutions`, `dense`, `dropout`).
 
     With `dense=()` the head is global average pooling and softmax instead of flatten and dense layers.
     """

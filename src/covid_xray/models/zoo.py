@@ -1,7 +1,7 @@
-"""Names in, networks out: one dict, importable without Keras.
+"""Build networks by name from one dict that can be imported without Keras.
 
 Every network takes N x H x W x 1 float32 grey images in 0..255 (preprocessing is part of the graph) and ends in a
-softmax layer named `probabilities`. What it looks like inside is up to its builder.
+softmax layer named `probabilities`.
 """
 
 import importlib
@@ -49,23 +49,25 @@ APPLICATIONS: dict[str, str] = {
 
 
 def names() -> tuple[str, ...]:
-    """Every name that `build` accepts: our own networks first."""
+    """List every name that `build` accepts: our own networks first."""
     return (*MODELS, *APPLICATIONS)
 
 
 def build(settings: Training, classes: int) -> "keras.Model":
-    """The uncompiled network `settings.model` with `classes` outputs.
+    """Build the uncompiled network `settings.model` with `classes` outputs.
 
     Raises:
-        UsageError: the name is unknown, or ImageNet weights were asked for and cannot be had.
+        UsageError: the name is unknown, or ImageNet weights are set and not available.
         MissingPackage: Keras is not installed.
     """
     if settings.model not in names():
-        raise UsageError(f"expected a model of {', '.join(names())}. Received: {settings.model!r}")
+        raise UsageError(f"No such model: {settings.model}. Choose one of {', '.join(names())}.")
     if settings.train_from and settings.model not in PRETRAINED:
-        raise UsageError(f"expected train_from for {', '.join(PRETRAINED)}. Received: model={settings.model!r}")
+        raise UsageError(
+            f"train_from works with {', '.join(PRETRAINED)} only, not with {settings.model}. Leave it out."
+        )
     if settings.model in MODELS and settings.model not in PRETRAINED and settings.weights:
-        raise UsageError(f"expected weights=null for {settings.model!r}. Received: weights={settings.weights!r}")
+        raise UsageError(f"There are no ImageNet weights of {settings.model}. Set weights=null.")
     target = MODELS.get(settings.model, "covid_xray.models.applications:build")
     return _load(target)(settings, classes)
 
@@ -75,5 +77,5 @@ def _load(target: str) -> Builder:
     try:
         builder: Builder = getattr(importlib.import_module(module), function)
     except ModuleNotFoundError as error:
-        raise MissingPackage(f'expected {error.name} to be installed: pip install "covid-xray[train]"') from None
+        raise MissingPackage(f'{error.name} is not installed. Run pip install "covid-xray[train]".') from None
     return builder

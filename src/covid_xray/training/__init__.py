@@ -1,1 +1,1 @@
-"""A manifest and a model in, a run folder with its bundle out. The only floor that runs TensorFlow."""
+"""Train networks and export them as bundles. The only room that imports TensorFlow."""

@@ -1,7 +1,7 @@
-"""Changes of look that break a hospital's fingerprint: the same chest as another detector, archive or journal shows it.
+"""Change the look of a picture as another detector, archive or journal would, to break a hospital's fingerprint.
 
-A grey picture in, the same anatomy with other gamma, window, histogram, sharpness, resolution, compression, noise,
-borders and burnt-in marks out. Everything is a function of the random generator that is given.
+The anatomy stays; gamma, window, histogram, sharpness, resolution, compression, noise, borders and burnt-in marks
+change. Everything is a function of the random generator that is given.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ LETTERS = "ABDEILMNOPRSTUX0123456789"
 def change(
     pixels: Pixels, appearance: Appearance, random: np.random.Generator, chain: "tuple[Change, ...] | None" = None
 ) -> Pixels:
-    """H x W uint8 -> H x W uint8; each change happens with `appearance.probability`, in the order of a real chain.
+    """Apply each change with `appearance.probability`, in the order of a real chain: H x W uint8 -> H x W uint8.
 
     First what a detector and its software do (window, histogram, sharpness), then what an archive does (resolution,
     compression), last what people do (borders, letters, patches).
@@ -32,7 +32,7 @@ def change(
 
 
 def gamma(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels:
-    """Grey ** g with log g in -`gamma`..`gamma`."""
+    """Raise the grey values to g with log g in -`gamma`..`gamma`."""
     exponent = np.exp(random.uniform(-a.gamma, a.gamma))
     return _table(pixels, (np.arange(256) / 255) ** exponent * 255)
 
@@ -56,7 +56,7 @@ def equalise(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixe
 
 
 def sharpness(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels:
-    """Gaussian blur, or the unsharp mask of post-processing; sigma up to `blur` pixels of a 224-pixel picture."""
+    """Blur, or sharpen by the unsharp mask of post-processing; sigma up to `blur` pixels of a 224-pixel picture."""
     sigma = random.uniform(0.2, max(0.2, a.blur)) * pixels.shape[0] / 224
     soft = cv2.GaussianBlur(pixels, (0, 0), sigma)
     if random.random() < 0.5:
@@ -76,14 +76,14 @@ def resolution(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pi
 
 
 def compression(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels:
-    """JPEG at a quality from `jpeg` to 95."""
+    """Compress as JPEG at a quality from `jpeg` to 95."""
     quality = int(random.integers(a.jpeg, 96))
     _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
 
 
 def noise(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels:
-    """Gaussian noise, standard deviation up to `noise` grey values, fine or in coarse grains."""
+    """Add Gaussian noise, standard deviation up to `noise` grey values, fine or in coarse grains."""
     height, width = pixels.shape
     grain = int(random.integers(1, 4))
     field = random.normal(0, random.uniform(0, a.noise), (-(-height // grain), -(-width // grain))).astype(np.float32)
@@ -92,7 +92,7 @@ def noise(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels:
 
 
 def border(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels:
-    """A frame in one grey on some sides, up to `border` of the size wide; the chest is squeezed into the rest."""
+    """Add a frame in one grey on some sides, up to `border` of the size wide; the chest is squeezed into the rest."""
     height, width = pixels.shape
     sides = random.uniform(0, a.border, 4) * (random.random(4) < 0.5)
     top, bottom = (int(share * height) for share in sides[:2])
@@ -104,7 +104,7 @@ def border(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels
 
 
 def marks(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels:
-    """One to `marks` side markers, words or panel letters, mostly near the edges, with or without a box behind."""
+    """Draw one to `marks` side markers, words or panel letters, mostly near the edges, with or without a box behind."""
     height, width = pixels.shape
     changed = pixels.copy()
     for _ in range(int(random.integers(1, a.marks + 1))):
@@ -122,7 +122,7 @@ def marks(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels:
 
 
 def patches(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels:
-    """Corners wiped, or one rectangle anywhere (Zhong and others 2017), each side up to `patch` of the size."""
+    """Wipe corners, or one rectangle anywhere (Zhong and others 2017), each side up to `patch` of the size."""
     height, width = pixels.shape
     changed = pixels.copy()
     for corner in range(5):
@@ -135,7 +135,7 @@ def patches(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixel
 
 
 def smooth_patches(pixels: Pixels, a: Appearance, random: np.random.Generator) -> Pixels:
-    """One to three ellipses in one grey of the picture, each axis up to 1.25 times `patch` of the size."""
+    """Draw one to three ellipses in one grey of the picture, each axis up to 1.25 times `patch` of the size."""
     height, width = pixels.shape
     changed = pixels.copy()
     lit = pixels[pixels > 4]
@@ -153,6 +153,6 @@ def _table(pixels: Pixels, levels: NDArray[np.float64]) -> Pixels:
 
 
 CHAIN: tuple[Change, ...] = (gamma, window, equalise, sharpness, noise, resolution, compression, patches, marks, border)
-# For pictures of lungs alone: no border or letter is left in them, and holes as they lie in masks of white lungs are
-# put into ill and well alike, so that they tell nothing.
+# For pictures of lungs alone: they have no borders and letters, and holes, as masks of white lungs have them, are made
+# in ill and healthy lungs alike, so that they carry no information.
 LUNGS_CHAIN: tuple[Change, ...] = (gamma, window, equalise, sharpness, noise, resolution, compression, smooth_patches)

@@ -1,8 +1,8 @@
-"""Cached pixels in, training batches out: image keys, pixels and labels always together.
+"""Make training batches of cached pixels: image keys, pixels and labels always together.
 
-Order and augmentation are functions of (seed, epoch, image) alone, not of a random state that runs along: a run
-that was stopped and resumed sees exactly what an undisturbed run sees, on every Keras backend. The augmentation is
-one affine resampling and one look-up table on uint8 (OpenCV), so it hides behind the training step.
+Order and augmentation are functions of (seed, epoch, image) alone, not of a running random state: a resumed run gets
+exactly the batches of an undisturbed one, on every Keras backend. The augmentation is one affine resampling and one
+look-up table on uint8 (OpenCV), so it runs behind the training step.
 """
 
 import math
@@ -38,10 +38,9 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One side of a split: image keys, labels as numbers, class names, pixels of all images, (class, source).
+    """One part of a split: image keys, labels as numbers, class names, pixels of all images, (class, source).
 
-    `targets` says what each label number asks of the network: K x C, rows that sum to 1. `None`: the numbers are
-    classes, and each asks for its own.
+    `targets` are the outputs that each label number asks for: K x C, rows that sum to 1. `None`: one-hot.
     """
 
     images: tuple[str, ...]
@@ -57,20 +56,20 @@ class Part:
 
 
 def some_of_each(part: Part, *, count: int = 16) -> NDArray[np.uint8]:
-    """About `count` images, as many of each class: N x H x W uint8 as they are, for the proof of parity."""
+    """Take about `count` unaugmented images, as many of each class: N x H x W uint8, for the check of parity."""
     per_class = -(-count // len(part.classes))
     chosen = [i for c in range(len(part.classes)) for i in np.flatnonzero(part.labels == c)[:per_class]]
     return np.stack([shown(part, i) for i in chosen])
 
 
 def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """n / (classes * n_class) for each class; the mean over the images is 1. Every class must be present."""
+    """Compute n / (classes * n_class) for each class; the mean over the images is 1. Every class must be present."""
     counts = np.bincount(labels, minlength=classes)
     return (len(labels) / (classes * counts)).astype(np.float32)
 
 
 def training_batches(part: Part, *, settings: Training, epoch: int) -> Iterator[Batch]:
-    """The batches of one epoch in the order of `sampling.epoch_order`, augmented; the last one may be smaller."""
+    """Yield the batches of one epoch in the order of `sampling.epoch_order`, augmented; the last may be smaller."""
     order = epoch_order(part.groups, part.labels, settings=settings, epoch=epoch)
     weights = class_weights(part.labels, len(part.classes)) if settings.class_weights else None
     for start in range(0, len(order), settings.batch_size):
@@ -84,10 +83,10 @@ def training_batches(part: Part, *, settings: Training, epoch: int) -> Iterator[
 
 
 def mixed(batch: Batch, alpha: float, seed: Sequence[int]) -> Batch:
-    """Each image mixed with another of the batch, pixels and labels by the same share (Zhang and others 2018).
+    """Mix each image with another of the batch, pixels and labels by the same share (Zhang and others 2018).
 
     mixup, arXiv:1710.09412. The share is drawn for each image from Beta(`alpha`, `alpha`) and is at least a half, so
-    that weight and group stay those of the image that is seen most.
+    that weight and group stay those of the image with the larger share.
     """
     random = np.random.default_rng(tuple(seed))
     other = random.permutation(len(batch.images))
@@ -98,14 +97,14 @@ def mixed(batch: Batch, alpha: float, seed: Sequence[int]) -> Batch:
 
 
 def plain_batches(part: Part, *, batch_size: int) -> Iterator[Batch]:
-    """The batches of a part in its own order, as they are: for validation."""
+    """Yield the unaugmented batches of a part in its own order, for validation."""
     for start in range(0, len(part), batch_size):
         chosen = np.arange(start, min(start + batch_size, len(part)))
         yield _batch(part, chosen, [shown(part, index) for index in chosen.tolist()], None)
 
 
 def prefetch(items: Iterator[T], *, depth: int = 2) -> Iterator[T]:
-    """The same items in order, made by one thread up to `depth` ahead; an error in the thread is raised here."""
+    """Yield the same items, made by a thread up to `depth` ahead; an error in the thread is raised here."""
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
         waiting = deque(pool.submit(next, items, end) for _ in range(depth))
@@ -115,9 +114,9 @@ def prefetch(items: Iterator[T], *, depth: int = 2) -> Iterator[T]:
 
 
 def augment(pixels: NDArray[np.uint8], augmentation: Augmentation, seed: Sequence[int]) -> NDArray[np.uint8]:
-    """H x W uint8 -> H x W uint8: rotated, sheared, zoomed, shifted, relit; all of it a function of `seed`.
+    """Rotate, shear, zoom, shift and relight as a function of `seed`: H x W uint8 -> H x W uint8.
 
-    Edges are continued by reflection: a black wedge would tell the network that the picture was turned.
+    Edges are continued by reflection: a black wedge would show that the picture was turned.
     """
     random = np.random.default_rng(tuple(seed))
     warped = cv2.warpAffine(
@@ -131,7 +130,7 @@ def augment(pixels: NDArray[np.uint8], augmentation: Augmentation, seed: Sequenc
 
 
 def affine(a: Augmentation, random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """2 x 3 matrix about the centre of the picture: rotation * shear * zoom, then shift (and flip)."""
+    """Draw a 2 x 3 matrix about the centre of the picture: rotation * shear * zoom, then shift (and flip)."""
     height, width = shape
     angle, shear, log_zoom, right, down = random.uniform(-1, 1, 5)
     cosine, sine = math.cos(math.radians(angle * a.rotation)), math.sin(math.radians(angle * a.rotation))
@@ -148,7 +147,7 @@ def affine(a: Augmentation, random: np.random.Generator, shape: tuple[int, ...])
 
 
 def _relight(a: Augmentation, random: np.random.Generator) -> NDArray[np.uint8]:
-    """256 uint8: contrast about mid-grey, then brightness."""
+    """Make the 256 uint8 of a look-up table: contrast about mid-grey, then brightness."""
     brightness, contrast = random.uniform(-1, 1, 2)
     levels = (np.arange(256) - 127.5) * (1 + contrast * a.contrast) + 127.5 + brightness * a.brightness * 255
     return np.clip(levels.round(), 0, 255).astype(np.uint8)
@@ -159,7 +158,7 @@ def _pixels(part: Part, index: int) -> NDArray[np.uint8]:
 
 
 def altered(part: Part, index: int, settings: Training, seed: tuple[int, ...] | None) -> NDArray[np.uint8]:
-    """H x W uint8 of one image, changed as the settings say and as a function of `seed`; as it is without a seed."""
+    """Load one image, H x W uint8, augmented by the settings as a function of `seed`; unchanged without a seed."""
     if seed is None or not settings.augment:
         return shown(part, index)
     pixels = _pixels(part, index)
@@ -172,23 +171,24 @@ def altered(part: Part, index: int, settings: Training, seed: tuple[int, ...] | 
 
 
 def restyle_lungs(pixels: NDArray[np.uint8], settings: Training, seed: Sequence[int]) -> NDArray[np.uint8]:
-    """The lungs of a `lungs-only` picture in another pose and look; black outside stays black.
+    """Change pose and look of the lungs of a `lungs-only` picture; black outside stays black.
 
-    H x W uint8 -> H x W uint8, not equalised yet. What lies outside a lung is no part of the picture, so nothing is
-    reflected at the edges, and borders and letters are left to the crop.
+    H x W uint8 -> H x W uint8, not equalised yet. The outside of a lung is not part of the picture, so nothing is
+    reflected at the edges, and no borders and letters are added.
     """
     random = np.random.default_rng(tuple(seed))
     matrix = affine(settings.augmentation, random, pixels.shape)
     size = pixels.shape[::-1]
-    moved = cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    inside = moved > BLACK
+    warped = cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    inside = warped > BLACK
     if settings.appearance.probability:
-        moved = change(np.ascontiguousarray(moved), settings.appearance, np.random.default_rng((*seed, 1)), LUNGS_CHAIN)
-    return np.where(inside, np.maximum(moved, BLACK + 1), 0).astype(np.uint8)
+        random = np.random.default_rng((*seed, 1))
+        warped = change(np.ascontiguousarray(warped), settings.appearance, random, LUNGS_CHAIN)
+    return np.where(inside, np.maximum(warped, BLACK + 1), 0).astype(np.uint8)
 
 
 def shown(part: Part, index: int) -> NDArray[np.uint8]:
-    """H x W uint8 of one image as the network sees it when it answers."""
+    """Load one image, H x W uint8, unaugmented, as the network sees it in use."""
     pixels = _pixels(part, index)
     return equalise(pixels) if part.cache.equalised else pixels
 

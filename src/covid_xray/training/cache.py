@@ -1,7 +1,7 @@
-"""Every image decoded once: a manifest in, one uint8 memory map (N x H x W) out, rows in the manifest's order.
+"""Decode every image of a manifest once into a uint8 memory map (N x H x W), rows in the manifest's order.
 
-An epoch then costs no decoding. Each file's bytes are hashed on the way, and a file that is not the one that was
-indexed stops the run before epoch 1.
+An epoch then needs no decoding. Each file is hashed on the way, and a file that changed since it was indexed stops the
+run before epoch 1.
 """
 
 import json
@@ -42,7 +42,7 @@ class PixelCache:
     equalised: bool = False
 
     def usable(self, image: str) -> bool:
-        """Whether there is something to see for the network."""
+        """Say whether the picture shows anything to the network."""
         return not self.equalised or bool(self.pixels[self.row[image]].any())
 
 
@@ -57,12 +57,12 @@ def build_cache(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> PixelCache:
-    """Decode every image of `manifest` into `folder`/pixels.npy, or open what is there if it holds the same images.
+    """Decode every image of `manifest` into `folder`/pixels.npy, or open that file if it holds the same images.
 
-    With a `crop` each image is cropped to what the network `lungs` finds, by the code of the bundle that will answer.
+    With a `crop` each image is cropped to the lungs that the network `lungs` finds, by the same code as in a bundle.
 
     Raises:
-        BadManifest: a file is missing, unreadable, or not the one that was indexed; all such files are named before
+        BadManifest: a file is missing, unreadable, or changed since it was indexed; all such files are named before
             any training, the first 100 in the message and every one in `folder`/refused.txt.
     """
     images = list(manifest.table["image"])
@@ -88,7 +88,7 @@ def build_cache(
 def _fill(
     pixels: NDArray[np.uint8], manifest: Manifest, viewer: Viewer, *, workers: int, progress: Progress | None
 ) -> list[str]:
-    """Decode into `pixels`; returns the images that were refused, each with its reason."""
+    """Decode into `pixels`; return the images that were refused, each with its reason."""
     images = list(manifest.table["image"])
     expected = _identities(manifest)
     refused: list[str] = []
@@ -113,7 +113,7 @@ def _not_as_indexed(refused: list[str], total: int, folder: Path) -> BadManifest
     write_text(folder / "refused.txt", "".join(f"{line}\n" for line in refused))
     more = f"\nand {len(refused) - NAMED} more, all in {folder / 'refused.txt'}" if len(refused) > NAMED else ""
     return BadManifest(
-        f"expected {total} images as they were indexed. Received: {len(refused)} that are not:\n"
+        f"{len(refused)} of {total} images cannot be used; index the data set again, or repair them:\n"
         + "\n".join(refused[:NAMED])
         + more
     )
@@ -123,10 +123,10 @@ def _load(path: Path, sha256: str | None, viewer: Viewer) -> NDArray[np.uint8]:
     data = read_bounded(path, limit=Limits().upload_bytes)
     if sha256 and sha256_bytes(data) != sha256:
         raise BadManifest("the file has changed since it was indexed")
-    seen = viewer.view(decode(data))
-    if seen.raw is None:
-        return seen.pixels
-    return seen.raw if seen.lungs is not None and seen.lungs.plausible else np.zeros_like(seen.raw)
+    view = viewer.view(decode(data))
+    if view.raw is None:
+        return view.pixels
+    return view.raw if view.lungs is not None and view.lungs.plausible else np.zeros_like(view.raw)
 
 
 def _identities(manifest: Manifest) -> list[list[str | None]]:
@@ -139,7 +139,7 @@ def _identities(manifest: Manifest) -> list[list[str | None]]:
 
 
 def _same(path: Path, facts: Mapping[str, object], pixels: Path) -> bool:
-    """Whether the cache holds the images of `facts`, and every byte as it was written."""
+    """Say whether the cache holds the images of `facts`, unchanged since it was written."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         digest = stored.pop("sha256")

@@ -1,8 +1,8 @@
-"""Training state on disk: always one complete, hash-verified generation, whatever moment the process dies.
+"""Save and load training states, so that one complete, verified state survives whenever the process dies.
 
 The last two generations lie side by side as folders `epoch-NNNNN`, each with `state.npz` (every variable of model and
 optimiser, random states among them), `best.npz` (the best weights so far) and `state.json` (epoch, schedule, hashes).
-A damaged one is passed over for the one before, so they share no bytes. No Keras archive, no pickle: arrays and JSON.
+A damaged one is skipped for the one before, so they share no bytes. No Keras archive, no pickle: arrays and JSON.
 """
 
 import dataclasses
@@ -28,20 +28,20 @@ KEPT = 2
 
 @dataclass(frozen=True, eq=False)
 class Generation:
-    """One saved state: all variables in order, the best weights, the schedule, and what the run was started with."""
+    """One saved state: all variables in order, the best weights, the schedule, and the identity of the run."""
 
     variables: Arrays
     best: Arrays
     schedule: Schedule
     run: str  # hash of settings and split; a checkpoint of another run is refused
-    passed_over: tuple[str, ...] = ()  # newer generations that were damaged, each with its reason
+    skipped: tuple[str, ...] = ()  # the reason of each newer generation that was damaged
 
 
 def save(folder: Path, generation: Generation) -> None:
     """Add a generation to `folder` and remove those before the last two.
 
     Raises:
-        OSError: it could not be written; those that were there are as they were.
+        OSError: it could not be written; earlier generations are unchanged.
     """
     target = folder / f"epoch-{generation.schedule.epoch:05}"
     with replacing_folder(target) as temporary:
@@ -54,7 +54,7 @@ def save(folder: Path, generation: Generation) -> None:
 
 
 def load(folder: Path) -> Generation:
-    """The newest generation in `folder` that is as it was written.
+    """Load the newest generation in `folder` that is unchanged since it was written.
 
     Raises:
         InputRefused: there is none (`no-checkpoint`), or every one was altered (`altered`).
@@ -62,21 +62,21 @@ def load(folder: Path) -> Generation:
     refused: list[str] = []
     for path in reversed(_generations(folder)):
         try:
-            return dataclasses.replace(_load(path), passed_over=tuple(refused))
+            return dataclasses.replace(_load(path), skipped=tuple(refused))
         except InputRefused as error:
             refused.append(error.message)
     if refused:
         raise InputRefused("\n".join(refused), code="altered")
-    raise InputRefused(f"expected a checkpoint in {folder}. Received: none there", code="no-checkpoint")
+    raise InputRefused(f"No checkpoint in {folder}. Start the training without --resume.", code="no-checkpoint")
 
 
 def exists(folder: Path) -> bool:
-    """Whether `folder` holds a checkpoint (not whether it is intact)."""
+    """Say whether `folder` holds a checkpoint (not whether it is intact)."""
     return bool(_generations(folder))
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what a killed process left half written; the caller holds the run folder."""
+    """Remove incomplete files of a killed process; the caller holds the lock of the run folder."""
     partial.clear(folder)
     for former in folder.glob(".former-epoch-*"):
         partial.recover(folder / former.name.removeprefix(".former-"))
@@ -87,7 +87,7 @@ def _generations(folder: Path) -> list[Path]:
 
 
 def _prune(folder: Path, *, newest: Path) -> None:
-    """Keep `newest` and the one before it; later ones are those that `load` passed over."""
+    """Keep `newest` and the one before it; later ones are those that `load` skipped."""
     generations = _generations(folder)
     upto = [path for path in generations if path <= newest]
     for path in set(generations) - set(upto[-KEPT:]):
@@ -98,15 +98,13 @@ def _load(path: Path) -> Generation:
     try:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         schedule, run, expected = Schedule(**state["schedule"]), str(state["run"]), state["sha256"]
-        received = {name: sha256_file(path / name) for name in FILES}
+        found = {name: sha256_file(path / name) for name in FILES}
         intact = state.pop("checksum") == _checksum(state)
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputRefused(
-            f"expected a checkpoint in {path}. Received: none that can be read", code="altered"
-        ) from None
+        raise InputRefused(f"The checkpoint {path} cannot be read.", code="altered") from None
     for name in ("state.json", *FILES):
-        if not intact or (name in FILES and received[name] != expected.get(name)):
-            raise InputRefused(f"expected {path / name} as it was written. Received: an altered file", code="altered")
+        if not intact or (name in FILES and found[name] != expected.get(name)):
+            raise InputRefused(f"{path / name} was altered after it was written.", code="altered")
     return Generation(variables=_read(path / "state.npz"), best=_read(path / "best.npz"), schedule=schedule, run=run)
 
 

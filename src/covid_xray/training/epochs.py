@@ -1,7 +1,7 @@
-"""The epochs of one run: from its checkpoint, or from the beginning, to the best weights; each is saved as it ends.
+"""Run the epochs of one training, from its checkpoint or from the beginning, and save each as it ends.
 
-The loop is ours and short (`model.train_on_batch`), so that everything which decides how a run goes on is plain data in
-the checkpoint: a run that was stopped ends where an undisturbed one would have. Several processes may run it together.
+The loop is our own (`model.train_on_batch`), so that the whole state of a run is plain data in the checkpoint: a run
+that was stopped ends where an undisturbed one would have. Several processes may run it together.
 """
 
 import csv
@@ -50,7 +50,7 @@ class TrainingDiverged(CovidXrayError):
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What stays the same over the epochs of one run."""
+    """The constants of one run: settings, folder, network, data."""
 
     settings: Training
     out: Path
@@ -66,7 +66,7 @@ class Run:
 def run_epochs(
     run: Run, each: Callable[[dict[str, float]], None] = lambda row: None, *, writes: bool = True
 ) -> tuple[Schedule, checkpoint.Arrays]:
-    """Run the epochs that are left; returns the final schedule and the best weights.
+    """Run the epochs that are left; return the final schedule and the best weights.
 
     Args:
         run: the network and its data.
@@ -100,14 +100,14 @@ def run_epochs(
             saved.result()
     if run.settings.epochs and not state.best_epoch:
         raise TrainingDiverged(
-            f"expected an epoch with a finite validation loss. Received: none in {state.epoch}; "
-            "a smaller learning_rate or precision=float32 may help"
+            f"The training diverged: none of {state.epoch} epochs has a finite validation loss. Try a smaller "
+            "learning_rate, or precision=float32."
         )
     return state, best
 
 
 def begin_checkpoint(run: Run) -> None:
-    """Save where the run begins, its probe fitted, unless it has a checkpoint: others then go on from there."""
+    """Save the state of a run before its first epoch, unless it has a checkpoint: other processes continue from it."""
     if not checkpoint.exists(run.out / "checkpoint"):
         state, best = _restore(run)
         checkpoint.save(run.out / "checkpoint", checkpoint.Generation(_values(run.model), best, state, run.identity))
@@ -125,9 +125,11 @@ def _restore(run: Run) -> tuple[Schedule, checkpoint.Arrays]:
         return schedule.start(run.settings), [] if run.settings.epochs else weights_of(run.model)
     generation = checkpoint.load(folder)
     if generation.run != run.identity:
-        raise UsageError(f"expected the settings and data that {run.out} was started with. Received: others")
-    for reason in generation.passed_over:
-        run.progress("checkpoint", 1, 1, f"{reason}; going on from epoch {generation.schedule.epoch}")
+        raise UsageError(
+            f"{run.out} was started with other settings or data. Resume it with the same ones, or name a new folder."
+        )
+    for reason in generation.skipped:
+        run.progress("checkpoint", 1, 1, f"{reason} Continuing from epoch {generation.schedule.epoch}.")
     for variable, value in zip(_variables(run.model), generation.variables, strict=True):
         variable.assign(value)
     _cut_history(run.out / "history.csv", generation.schedule.epoch)
@@ -135,7 +137,7 @@ def _restore(run: Run) -> tuple[Schedule, checkpoint.Arrays]:
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    """All state of a run: weights, dropout's random states, the optimiser's moments. Metrics start anew each epoch."""
+    """List all state of a run: weights, random states of dropout, moments of the optimiser. Metrics start anew."""
     return [*model.variables, *model.optimizer.variables]
 
 
@@ -155,27 +157,27 @@ def _epoch(run: Run, state: Schedule) -> tuple[Schedule, dict[str, float], check
         watch=lambda step, steps, note: run.progress(stage, step, steps, note),
     )
     with averaged(run.model):
-        val_loss, *measured = _validated(run)
+        val_loss, *measured = _validate(run)
         best = weights_of(run.model)
     # Processes of different machines may differ in the last digit, and all of them have to stop at the same epoch.
-    val_loss = processes.agreed(val_loss)
+    val_loss = processes.broadcast(val_loss)
     after = schedule.after_epoch(state, val_loss=val_loss, settings=run.settings)
     names = columns(run.settings)
     values = (number, logs["loss"], logs["accuracy"], val_loss, *measured)
     row = dict(zip(names, (*values, state.learning_rate, time.perf_counter() - started), strict=True))
     steps = steps_of(run.train, run.settings)
-    said = [f"{name.removeprefix('val_').replace('_', ' ')} {row[name]:.3f}" for name in names[3:6]]
-    note = f"loss {logs['loss']:.3f}, validation: {', '.join(said)}"
+    figures = [f"{name.removeprefix('val_').replace('_', ' ')} {row[name]:.3f}" for name in names[3:6]]
+    note = f"loss {logs['loss']:.3f}, validation: {', '.join(figures)}"
     run.progress(stage, steps, steps, note + (" (best)" if after.is_best else ""))
     return after, row, best
 
 
 def columns(settings: Training) -> tuple[str, ...]:
-    """The columns of history.csv."""
+    """Return the columns of history.csv."""
     return RANKING_COLUMNS if settings.objective == "within_source" else COLUMNS
 
 
-def _validated(run: Run) -> tuple[float, float, float]:
+def _validate(run: Run) -> tuple[float, float, float]:
     if run.settings.objective == "within_source":
         return judge(lambda x: devices.predict_on_batch(run.model, x), run.val, settings=run.settings)
     return validate(run.model, run.val, batch_size=run.settings.batch_size)
@@ -195,7 +197,7 @@ def _append_history(path: Path, row: dict[str, float]) -> None:
 
 
 def _cut_history(path: Path, epochs: int) -> None:
-    """Drop the lines of epochs that the checkpoint does not know."""
+    """Drop the lines of epochs after the checkpoint."""
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines()[: epochs + 1]
         write_text(path, "\n".join(lines) + "\n")
@@ -209,7 +211,7 @@ def train_epoch(
     epoch: int,
     watch: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, float]:
-    """One pass over `part` in the order of (seed, epoch), augmented: mean loss and accuracy; `model` is compiled.
+    """Train the compiled `model` for one pass over `part`, augmented; return the mean loss and accuracy.
 
     `watch` is called with (step, steps, note) after each batch but the last.
     """
@@ -229,7 +231,7 @@ def train_epoch(
 
 
 def steps_of(part: Part, settings: Training) -> int:
-    """Batches in one epoch."""
+    """Count the batches of one epoch."""
     if settings.objective == "within_source":
         return steps_in(part, settings)
     drawn = settings.samples_per_epoch if settings.sampling == "balanced" else 0
@@ -237,13 +239,13 @@ def steps_of(part: Part, settings: Training) -> int:
 
 
 def _losses(model: keras.Model, batch: Batch) -> NDArray[np.float64]:
-    """Cross-entropy of each image as the network stands: what group DRO weighs the groups by."""
+    """Compute the cross-entropy of each image with the current weights: group DRO weighs the groups by it."""
     probabilities = np.asarray(devices.predict_on_batch(model, batch.x), dtype=np.float64)
     return np.asarray(-np.log(np.clip((probabilities * batch.y).sum(axis=1), 1e-7, None)))
 
 
 def validate(model: keras.Model, part: Part, *, batch_size: int) -> tuple[float, float, float]:
-    """Cross-entropy, accuracy and macro-F1 on a part, each label beside the prediction of its own image."""
+    """Compute cross-entropy, accuracy and macro-F1 on a part."""
     labels, losses, predicted = [], [], []
     for batch in prefetch(plain_batches(part, batch_size=batch_size)):
         probabilities = np.asarray(devices.predict_on_batch(model, batch.x), dtype=np.float64)
@@ -256,7 +258,7 @@ def validate(model: keras.Model, part: Part, *, batch_size: int) -> tuple[float,
 
 
 def part_of(manifest: Manifest, split: pd.Series, name: str, cache: PixelCache) -> Part:
-    """The images of the part `name` (train, val ...), with labels as numbers in the manifest's order of classes."""
+    """Select the images of the part `name` (train, val ...), with labels as numbers in the order of classes."""
     rows = (split.reindex(manifest.table["image"]) == name).to_numpy()
     part = manifest.take(rows).table
     part = part[[cache.usable(image) for image in part["image"]]]

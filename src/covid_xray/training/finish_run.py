@@ -1,4 +1,4 @@
-"""The end of a run: its bundle calibrated, and what the run knows about itself written to its `manifest.json`."""
+"""Finish a run: calibrate its bundle and write its `manifest.json`."""
 
 import importlib.metadata
 import os
@@ -32,7 +32,7 @@ PACKAGES = (
 
 
 def describe_data(manifest: Manifest, split: pd.Series) -> dict[str, Any]:
-    """Fingerprint, counts by part and class, and where the manifest has them by source and licence."""
+    """Describe the data: fingerprint, counts by part and class, and by source and licence where known."""
     table = manifest.table.assign(part=split.reindex(manifest.table["image"]).to_numpy())
     facts: dict[str, Any] = {"fingerprint": fingerprint(manifest), "images": {}}
     for part, rows in table.groupby("part"):
@@ -47,7 +47,7 @@ def describe_data(manifest: Manifest, split: pd.Series) -> dict[str, Any]:
 def calibrate_bundle(
     folder: Path, manifest: Manifest, split: pd.Series, *, progress: Callable[[str, int, int, str], None]
 ) -> str:
-    """Fit the bundle on the calibration part of the run; returns in words what was done, or why not.
+    """Fit the bundle on the calibration part of the run; return in words what was fitted, or why nothing was.
 
     Temperature, conformal sets and operating points need images that neither trained the network nor chose its epoch.
     Without such a part, or with too few images in it, the bundle stays as it is.
@@ -56,21 +56,21 @@ def calibrate_bundle(
     if not rows.any():
         return "not calibrated: the split has no calibration part"
     held = manifest.take(rows)
-    said = fit_or_explain(
+    result = fit_or_explain(
         folder, held, part="calibration", progress=lambda done, total: progress("calibrate", done, total, "")
     )
-    progress("calibrate", len(held.table), len(held.table), said)
+    progress("calibrate", len(held.table), len(held.table), result)
     gate = store_gate(
         folder, manifest, split, part="calibration", progress=lambda done, total: progress("gate", done, total, "")
     )
     progress("gate", len(held.table), len(held.table), describe_gate(gate))
-    return f"{said}; {describe_gate(gate)}"
+    return f"{result}; {describe_gate(gate)}"
 
 
 def write_run_manifest(
     out: Path, *, facts: Mapping[str, Any], parity: Mapping[str, float], seconds: float, ended: str, calibrated: str
 ) -> None:
-    """Write `manifest.json`: everything needed to say how this run came about."""
+    """Write `manifest.json`: settings, data, versions and machine of this run."""
     settings = facts["training"]["settings"]
     write_json(
         out / "manifest.json",

@@ -1,4 +1,4 @@
-"""Settings in, the lung network by which a run crops its images out. The run keeps its own copy."""
+"""Open the lung network by which a run crops its images. The run keeps its own copy."""
 
 from pathlib import Path
 
@@ -11,23 +11,23 @@ FOLDER = "lungs"
 
 
 def network_of(settings: Training) -> LungNetwork | None:
-    """The lung network that the settings name, with the margin that they wish; `None` when they name none.
+    """Read the lung network that the settings name, with their margin; `None` when they name none.
 
     Raises:
         UsageError: lungs are to be cropped, and no network is named.
-        InputRefused, BadBundle: there is none where they say.
+        InputRefused, BadBundle: the named folder holds none.
     """
     if settings.lungs is not None:
         network = read_network(settings.lungs)
-        wished = {} if settings.crop_margin is None else {"margin": settings.crop_margin}
-        return LungNetwork(network.model, {**network.facts, **wished})
+        margin = {} if settings.crop_margin is None else {"margin": settings.crop_margin}
+        return LungNetwork(network.model, {**network.facts, **margin})
     if settings.crop != "none":
-        raise UsageError(f"crop={settings.crop} needs a lung network; name one with --lungs RUN or --set lungs=RUN")
+        raise UsageError(f"crop={settings.crop} needs a lung network. Give one with --lungs RUN or --set lungs=RUN.")
     return None
 
 
 def kept_network(settings: Training, out: Path) -> LungNetwork | None:
-    """As `network_of`, from the copy in the run folder `out`, which is made on the first call.
+    """Read the lung network from its copy in the run folder `out`, which is made on the first call.
 
     Raises:
         UsageError: the run was started with another lung network.
@@ -42,5 +42,5 @@ def kept_network(settings: Training, out: Path) -> LungNetwork | None:
     if settings.lungs is not None and settings.lungs.is_dir():
         named = read_network(settings.lungs)
         if named.facts["sha256"] != network.facts["sha256"]:
-            raise UsageError(f"expected the lung network that {out} was started with. Received: another")
+            raise UsageError(f"{out} was started with another lung network. Leave --lungs out, or name a new folder.")
     return network

@@ -1,4 +1,4 @@
-"""Settings in, a compiled network out; and the running average of its weights, put in place and taken out again."""
+"""Build and compile the network of the settings, and swap in the running average of its weights."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from covid_xray.training.within_source.ranker import build_ranker, compile_argum
 
 
 def build_model(settings: Training, classes: int, *, sources: int = 1) -> keras.Model:
-    """The compiled network of `settings`, seeded, in the precision that the machine is best at.
+    """Build and compile the network of `settings`, seeded, in the precision that is fastest on this machine.
 
     With objective=within_source it gives one score instead of classes; `sources` is the number of them in the data.
     """
@@ -38,13 +38,13 @@ def build_model(settings: Training, classes: int, *, sources: int = 1) -> keras.
 
 
 def weights_of(model: keras.Model) -> list[NDArray[Any]]:
-    """Copies of all weights of `model`, in its order."""
+    """Copy all weights of `model`, in its order."""
     return [np.array(keras.ops.convert_to_numpy(w)) for w in model.weights]
 
 
 @contextlib.contextmanager
 def averaged(model: keras.Model) -> Iterator[None]:
-    """Inside, the trained weights are their running averages, where the optimiser keeps such; afterwards as before.
+    """Replace the trained weights by their running averages inside the context, where the optimiser keeps them.
 
     One epoch's last steps decide the threshold of a fine-tuned network as much as all the others; the average does not
     swing with them.

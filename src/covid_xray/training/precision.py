@@ -1,4 +1,4 @@
-"""Which arithmetic the training runs in: `mixed_bfloat16` where the machine and the network gain, `float32` elsewhere.
+"""Choose the arithmetic of the training: `mixed_bfloat16` where machine and network gain from it, else `float32`.
 
 The choice matters more than any other setting of speed: with AVX512-BF16 or AMX a VGG step takes a half to a quarter of
 the time, while bfloat16 emulated on an older processor is slower than float32.
@@ -15,10 +15,10 @@ FLAGS = ("avx512_bf16", "amx_bf16")  # Intel's and AMD's names in /proc/cpuinfo
 DEPTHWISE = ("efficientnet", "mobilenet")
 
 
-def choose(wanted: str, *, model: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """`float32` or `mixed_bfloat16`: as wanted, or for `auto` what is faster for `model` on the device at hand."""
-    if wanted != "auto":
-        return wanted
+def choose(setting: str, *, model: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Choose `float32` or `mixed_bfloat16`: as set, or for `auto` the faster one for `model` on this device."""
+    if setting != "auto":
+        return setting
     on_gpu = _gpu_has_bfloat16()
     if on_gpu is not None:
         return "mixed_bfloat16" if on_gpu else "float32"
@@ -30,7 +30,7 @@ def choose(wanted: str, *, model: str, cpuinfo: Path = Path("/proc/cpuinfo")) ->
 
 @contextlib.contextmanager
 def policy(name: str) -> Iterator[None]:
-    """Networks built inside compute in `name`; the policy from before returns afterwards."""
+    """Build networks inside the context in the precision `name`; afterwards the earlier one is restored."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:
@@ -48,7 +48,7 @@ def _cpu_has_bfloat16(cpuinfo: Path) -> bool:
 
 
 def _gpu_has_bfloat16() -> bool | None:
-    """Whether the GPU in use has bfloat16 (NVIDIA compute capability 8 and up); `None` without a GPU."""
+    """Say whether the GPU has bfloat16 (NVIDIA compute capability 8 and up); `None` without a GPU."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

@@ -1,6 +1,6 @@
-"""One batch over several processes, on one machine or on many: Keras on the JAX backend with DataParallel.
+"""Train one batch in several processes, on one machine or many: Keras on the JAX backend with DataParallel.
 
-`MultiWorkerMirroredStrategy` does not work with Keras 3. Here every process walks through the same batches and gives
+`MultiWorkerMirroredStrategy` does not work with Keras 3. Here every process iterates over the same batches and gives
 the network its own share of each; JAX adds the gradients up. Every process then holds the same weights.
 """
 
@@ -13,12 +13,12 @@ from covid_xray.errors import UsageError
 
 
 def join(address: str, *, count: int, rank: int) -> None:
-    """Become one of `count` processes that train together; before Keras or JAX is used in this one.
+    """Join a group of processes that train together; call it before Keras or JAX is used in this process.
 
     Args:
-        address: HOST:PORT of the process of rank 0, where all meet.
-        count: of the processes.
-        rank: of this one, from 0.
+        address: HOST:PORT of the process of rank 0.
+        count: number of processes.
+        rank: number of this process, from 0.
 
     Raises:
         UsageError: Keras runs on another backend.
@@ -27,9 +27,9 @@ def join(address: str, *, count: int, rank: int) -> None:
     import keras
 
     if keras.backend.backend() != "jax":
-        raise UsageError("expected KERAS_BACKEND=jax to train over several processes. Received: another backend")
+        raise UsageError("Training in several processes needs Keras on JAX. Set KERAS_BACKEND=jax.")
     if count > 1:
-        if jax.config.jax_platforms == "cpu":  # processors add up through gloo; graphics cards need no word
+        if jax.config.jax_platforms == "cpu":  # processors add up through gloo; GPUs need no setting
             jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(address, count, rank)
     everywhere = keras.distribution.list_devices()
@@ -37,7 +37,7 @@ def join(address: str, *, count: int, rank: int) -> None:
 
 
 def count() -> int:
-    """How many processes train together; 1 where nobody joined any."""
+    """Return the number of processes that train together; 1 for a process by itself."""
     import keras
 
     if keras.backend.backend() != "jax" or keras.distribution.distribution() is None:
@@ -47,8 +47,8 @@ def count() -> int:
     return int(jax.process_count())
 
 
-def agreed(value: float) -> float:
-    """What the first of the processes found; the value itself where none trains with others."""
+def broadcast(value: float) -> float:
+    """Return the value of the first process in all of them; a process by itself keeps its own."""
     if count() == 1:
         return value
     from jax.experimental.multihost_utils import broadcast_one_to_all
@@ -58,7 +58,7 @@ def agreed(value: float) -> float:
 
 
 def share(*arrays: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    """This process's part of a batch, whose size is a multiple of the number of processes."""
+    """Take this process's share of a batch, whose size is a multiple of the number of processes."""
     import jax
 
     size = len(arrays[0]) // jax.process_count()
@@ -67,7 +67,7 @@ def share(*arrays: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
 
 
 def predict_on_batch(model: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Outputs for one batch, answered whole by this process: all hold the same weights."""
+    """Predict one whole batch in this process: all hold the same weights."""
     import jax
 
     def answer(trained: Any, others: Any, batch: Any) -> Any:

@@ -1,10 +1,10 @@
-"""Which images an epoch shows, and how much each counts: by a plain shuffle, or balanced over class and source.
+"""Choose the images of an epoch: by a plain shuffle, or balanced over class and source.
 
 A class that comes from one hospital teaches the hospital. Drawing every class equally often, and within a class its
-sources by the square root of their size, takes from the large sources what they could teach about themselves.
+sources by the square root of their size, weakens what the large sources teach about themselves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 def epoch_order(groups: Ints, labels: Ints, *, settings: Training, epoch: int) -> Ints:
-    """Indices of the images of one epoch, in order; a function of (seed, epoch) alone.
+    """Order the images of one epoch: indices, as a function of (seed, epoch) alone.
 
     Args:
         groups: number of the (class, source) group of each image.
@@ -33,7 +33,7 @@ def epoch_order(groups: Ints, labels: Ints, *, settings: Training, epoch: int) -
 
 
 def shares(groups: Ints, labels: Ints) -> Floats:
-    """Probability of each image: classes alike, sources of a class by the square root of their size, images alike."""
+    """Compute the probability of each image: classes alike, sources by the square root of their size, images alike."""
     size = np.bincount(groups)
     weight = 1 / np.sqrt(size[groups])  # a group of n images then weighs n / sqrt(n)
     total = np.bincount(labels, weights=weight)
@@ -42,7 +42,7 @@ def shares(groups: Ints, labels: Ints) -> Floats:
 
 
 def group_numbers(labels: Sequence[int], sources: Sequence[str]) -> Ints:
-    """A number for each (class, source) that occurs, in sorted order."""
+    """Number the occurring pairs of class and source in sorted order."""
     pairs = [f"{label}|{source}" for label, source in zip(labels, sources, strict=True)]
     return np.unique(np.array(pairs), return_inverse=True)[1].astype(np.int64)
 
@@ -58,14 +58,8 @@ class GroupWeights:
         self.step = step
 
     def update(self, groups: Ints, losses: Floats) -> NDArray[np.float32]:
-        """The weights of a batch, after the losses of its images moved those of their groups."""
+        """Update the weights of the groups by the losses of a batch, and return the weights of its images."""
         for group in np.unique(groups):
             self.values[group] *= np.exp(self.step * float(losses[groups == group].mean()))
         self.values *= len(self.values) / self.values.sum()
         return self.values[groups].astype(np.float32)
-
-
-def describe(labels: Sequence[int], sources: Sequence[str], classes: Sequence[str]) -> Mapping[str, int]:
-    """Images of each group, `class from source` -> count: for the run's manifest."""
-    names = [f"{classes[label]} from {source or 'unknown'}" for label, source in zip(labels, sources, strict=True)]
-    return {name: names.count(name) for name in sorted(set(names))}

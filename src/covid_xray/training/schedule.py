@@ -1,4 +1,4 @@
-"""Early stopping, learning-rate reduction and the best epoch, as plain data that a checkpoint can hold.
+"""Decide early stopping, learning rate and the best epoch with plain data that a checkpoint can hold.
 
 The rules are those of Keras' EarlyStopping, ReduceLROnPlateau and ModelCheckpoint(save_best_only); Keras' own callbacks
 forget their state when a run is resumed.
@@ -24,18 +24,18 @@ class Schedule:
 
     @property
     def is_best(self) -> bool:
-        """The epoch that just ended has the lowest validation loss so far."""
+        """Say whether the epoch that just ended has the lowest validation loss so far."""
         return self.epoch > 0 and self.epoch == self.best_epoch
 
 
 def start(settings: Training) -> Schedule:
-    """The schedule before the first epoch."""
+    """Return the schedule before the first epoch."""
     rate = _cosine_rate(0, settings) if settings.schedule == "cosine" else settings.learning_rate
     return Schedule(learning_rate=rate)
 
 
 def after_epoch(schedule: Schedule, *, val_loss: float, settings: Training) -> Schedule:
-    """The schedule after one more epoch with this validation loss; a loss that is not a number counts as no better."""
+    """Return the schedule after one more epoch with this validation loss; a loss that is not finite is no better."""
     epoch = schedule.epoch + 1
     if settings.schedule == "cosine":
         return _cosine(schedule, epoch=epoch, val_loss=val_loss, settings=settings)
@@ -53,14 +53,14 @@ def after_epoch(schedule: Schedule, *, val_loss: float, settings: Training) -> S
 
 
 def _cosine(schedule: Schedule, *, epoch: int, val_loss: float, settings: Training) -> Schedule:
-    """The rate falls by half a cosine to 0 (Loshchilov and Hutter 2017); the last finite epoch is the one to keep."""
+    """Lower the rate by half a cosine to 0 (Loshchilov and Hutter 2017), and keep the last finite epoch."""
     rate = _cosine_rate(epoch, settings)
     kept = (epoch, val_loss) if math.isfinite(val_loss) else (schedule.best_epoch, schedule.best_loss)
     return dataclasses.replace(schedule, epoch=epoch, learning_rate=rate, best_epoch=kept[0], best_loss=kept[1])
 
 
 def _cosine_rate(epoch: int, settings: Training) -> float:
-    """The rate of the epoch after `epoch`: it rises evenly over `warmup` epochs, then falls."""
+    """Compute the rate of the epoch after `epoch`: it rises evenly over `warmup` epochs, then falls."""
     if epoch < settings.warmup:
         return settings.learning_rate * (epoch + 1) / (settings.warmup + 1)
     done = (epoch - settings.warmup) / max(1, settings.epochs - settings.warmup)
@@ -68,7 +68,7 @@ def _cosine_rate(epoch: int, settings: Training) -> float:
 
 
 def finished(schedule: Schedule, settings: Training) -> str | None:
-    """Why training ends now, or `None` when it goes on."""
+    """Explain why training ends now; `None` when it continues."""
     if settings.schedule == "plateau" and schedule.since_best >= settings.early_stopping_patience:
         return f"no better validation loss for {schedule.since_best} epochs"
     if schedule.epoch >= settings.epochs:

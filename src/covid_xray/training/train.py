@@ -1,4 +1,4 @@
-"""A manifest and its split in, a run folder out: the training program.
+"""Train a network on a manifest and its split, and write the run folder.
 
     run folder: config.yaml split.csv history.csv model.keras bundle/ manifest.json (and checkpoint/ while it runs)
 
@@ -54,10 +54,10 @@ def train(
 
     Args:
         manifest: images and labels, checked.
-        split: image -> train, val or test; no patient or duplicate group on two sides.
+        split: image -> train, val or test; no patient or duplicate group in two parts.
         settings: network and recipe.
         out: the run folder; it must be new, or hold an unfinished run of the same settings and data with `resume`.
-        resume: go on from the last complete epoch; a run that is finished stays as it is.
+        resume: continue from the last complete epoch; a finished run stays as it is.
         cache: the images, decoded already; default: they are decoded into `out`.
         progress: called as (stage, done, total, note).
         each_epoch: called with the row of history.csv of every epoch that ends here.
@@ -87,15 +87,15 @@ def train(
 
 
 def _claim(out: Path, settings: Training, *, resume: bool) -> bool:
-    """Whether the run is finished already; clears what a killed process left. Raises `UsageError`."""
+    """Check the run folder, clear leftovers of a killed process, and say whether the run is finished already."""
     config = out / "config.yaml"
     if config.exists() and not resume:
-        raise UsageError(f"expected a new run folder. Received: {out} holds a run; name another, or add --resume")
+        raise UsageError(f"{out} already holds a run. Name a new folder, or continue the run with --resume.")
     if resume and not config.exists() and not (out / "cache").exists():
-        raise UsageError(f"expected an unfinished run in {out}. Received: none there")
+        raise UsageError(f"No unfinished run in {out}. Start one without --resume.")
     finished = (out / "manifest.json").exists()  # it is written last
     if finished and load(Training, file=config) != settings:
-        raise UsageError(f"expected an unfinished run in {out}. Received: a finished one, of other settings")
+        raise UsageError(f"The run in {out} is finished, with other settings. Name a new folder.")
     partial.clear(out)
     checkpoint.clear_leftovers(out / "checkpoint")
     if finished:
@@ -136,7 +136,7 @@ def _identity(
     lungs: LungNetwork | None,
     initial: Mapping[str, Any] | None,
 ) -> str:
-    """Hash of everything a checkpoint depends on, the number of epochs aside: a run may be prolonged."""
+    """Hash everything that a checkpoint depends on, except the number of epochs: a run may be prolonged."""
     facts = settings.model_dump(mode="json", exclude=set(FREE))
     rows = sorted((str(image), str(part)) for image, part in split.items())
     begun = [initial["sha256"]] if initial else []
@@ -148,18 +148,18 @@ def _finish(
 ) -> Path:
     run.progress("export", 0, 1, "")
     with precision.policy("float32"):
-        model = _answering(run, best)
+        model = _final_network(run, best)
     classes = answers(manifest.classes, run.settings)
     with replacing(run.out / "model.keras") as temporary:
         model.save(temporary)
-    told = run.settings.model_dump(mode="json", exclude={"lungs", "init", "average_of"})  # paths of this machine
+    stored = run.settings.model_dump(mode="json", exclude={"lungs", "init", "average_of"})  # paths of this machine
     facts = {
         "name": run.settings.model,
         "version": run.identity[:12],
         "classes": list(classes),
         **({"unanswered": list(run.settings.unanswered), "well": run.settings.well} if is_two_step(model) else {}),
         "training_data": describe_data(manifest, split),
-        "training": {"settings": told, **dataclasses.asdict(last), **({"init": run.initial} if run.initial else {})},
+        "training": {"settings": stored, **dataclasses.asdict(last), **({"init": run.initial} if run.initial else {})},
     }
     parity = export(model, run.out / "bundle", facts=facts, images=some_of_each(run.val), lungs=run.lungs)
     run.progress("export", 1, 1, f"parity with Keras: {max(parity.values()):.1e}")
@@ -171,8 +171,8 @@ def _finish(
     return run.out / "bundle"
 
 
-def _answering(run: Run, weights: checkpoint.Arrays) -> keras.Model:
-    """The network that answers, in float32, with the weights that training ended with."""
+def _final_network(run: Run, weights: checkpoint.Arrays) -> keras.Model:
+    """Build the network that is exported, in float32, with the weights that training ended with."""
     if run.settings.objective == "within_source":
         run.model.set_weights(list(weights))
         return assemble(run.settings, run.train.classes, run.model, run.train, run.val)

@@ -1,4 +1,4 @@
-"""Radiographs and lung masks in, the lung network as ONNX and its figures on held-out patients out.
+"""Train the lung network on radiographs and lung masks, and measure it on held-out patients.
 
 run folder: lungs.onnx lungs.json split.csv history.csv
 """
@@ -51,7 +51,7 @@ def train_lungs(
     Args:
         manifest: the images that have a mask.
         masks: image -> PNG of the same shape, lungs above half of white.
-        split: image -> train or test, no patient on both sides.
+        split: image -> train or test, no patient in both parts.
         settings: of the network and its training.
         out: a new folder.
         progress: called as (stage, done, total, note).
@@ -65,15 +65,15 @@ def train_lungs(
     """
     progress = progress or (lambda *_: None)
     if (out / "lungs.json").exists():
-        raise UsageError(f"expected a new run folder. Received: {out} holds lungs.json")
+        raise UsageError(f"{out} already holds a lung network. Name a new folder.")
     with folder_lock(out):
         pixels, truth = _read(manifest, masks, size=settings.image_size, progress=progress)
         part = split.reindex(manifest.table["image"]).to_numpy()
         chosen, held = np.flatnonzero(part == "train"), np.flatnonzero(part == "test")
         model = _fit(pixels[chosen], truth[chosen], settings=settings, out=out, progress=progress)
-        data = _exported(model)
+        data = _export(model)
         facts = {
-            **_told(data, settings),
+            **_describe(data, settings),
             "images": {"train": len(chosen), "test": len(held)},
             "training_data": describe_data(manifest, split),
             "test": _measure(data, manifest.take(part == "test"), masks, size=settings.image_size),
@@ -85,12 +85,12 @@ def train_lungs(
         return facts
 
 
-def _exported(model: keras.Model) -> bytes:
+def _export(model: keras.Model) -> bytes:
     named = keras.Model(model.input, {"lungs": model.output})
     return half_precision(to_onnx(named, inputs=("image",), outputs=("lungs",)))
 
 
-def _told(data: bytes, settings: LungTraining) -> dict[str, Any]:
+def _describe(data: bytes, settings: LungTraining) -> dict[str, Any]:
     return {
         "image_size": settings.image_size,
         "margin": MARGIN,
@@ -107,11 +107,13 @@ def _read(manifest: Manifest, masks: Mapping[str, Path], *, size: int, progress:
     truth = np.empty_like(pixels)
     for i, image in enumerate(images):
         if image not in masks:
-            raise BadManifest(f"expected a lung mask for every image. Received: none for {image}")
+            raise BadManifest(f"No lung mask for {image}. Every image needs one.")
         radiograph = decode(manifest.path(image))
         mask = read_mask(masks[image])
         if mask.shape != radiograph.pixels.shape:
-            raise BadManifest(f"expected a mask of {radiograph.pixels.shape} for {image}. Received: {mask.shape}")
+            raise BadManifest(
+                f"The mask of {image} has the size {mask.shape}, the image {radiograph.pixels.shape}. They must agree."
+            )
         pixels[i] = to_input(radiograph, height=size, width=size)
         truth[i] = np.asarray(
             Image.fromarray(mask.astype(np.uint8) * 255).resize((size, size), Image.Resampling.BILINEAR)
@@ -121,7 +123,7 @@ def _read(manifest: Manifest, masks: Mapping[str, Path], *, size: int, progress:
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """H x W bool of a mask picture: True where it is brighter than half of white."""
+    """Read a mask picture as H x W bool: True where it is brighter than half of white."""
     with Image.open(path, formats=("PNG",)) as picture:
         return np.asarray(picture.convert("L")) > 127
 
@@ -145,7 +147,7 @@ def _fit(pixels: Pixels, truth: Pixels, *, settings: LungTraining, out: Path, pr
 
 
 def _loss(truth: Any, predicted: Any) -> Any:
-    """Cross-entropy plus 1 - Dice of each picture (Milletari and others 2016): good edges, and no empty masks."""
+    """Compute cross-entropy plus 1 - Dice of each picture (Milletari and others 2016): good edges, no empty masks."""
     ops = keras.ops
     entropy = ops.mean(keras.losses.binary_crossentropy(truth, predicted))
     both = ops.sum(truth * predicted, axis=(1, 2, 3))
@@ -161,16 +163,16 @@ def _batches(
     for start in range(0, len(order), settings.batch_size):
         xs, ys = [], []
         for i in order[start : start + settings.batch_size].tolist():
-            x, y = _altered(pixels[i], truth[i], settings, np.random.default_rng((settings.seed, epoch, i)))
+            x, y = _augment(pixels[i], truth[i], settings, np.random.default_rng((settings.seed, epoch, i)))
             xs.append(x)
             ys.append(cv2.resize(y, (half, half), interpolation=cv2.INTER_AREA))
         yield np.stack(xs)[..., None].astype(np.float32), np.stack(ys)[..., None].astype(np.float32) / np.float32(255)
 
 
-def _altered(x: Pixels, y: Pixels, settings: LungTraining, random: np.random.Generator) -> tuple[Pixels, Pixels]:
-    """The same random geometry for picture and mask, then a change of look for the picture."""
+def _augment(x: Pixels, y: Pixels, settings: LungTraining, random: np.random.Generator) -> tuple[Pixels, Pixels]:
+    """Transform picture and mask by the same random geometry, then change the look of the picture."""
     matrix = affine(settings.augmentation, random, x.shape)
-    # Widths and heights of their own: the archives squeeze pictures, and children's chests are wider than high.
+    # Width and height change on their own: archives squeeze pictures, and children's chests are wider than high.
     stretch = np.exp(random.uniform(-settings.stretch, settings.stretch, 2))
     centre = (np.array(x.shape[::-1]) - 1) / 2
     matrix[:, :2] *= stretch[:, None]
@@ -185,7 +187,7 @@ def _altered(x: Pixels, y: Pixels, settings: LungTraining, random: np.random.Gen
 
 
 def _settle(model: keras.Model, pixels: Pixels, batch: int) -> None:
-    """Batch normalisation's statistics anew from the pictures as they are: augmentation had made them others."""
+    """Compute the statistics of batch normalisation anew from unaugmented pictures, as they are in use."""
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     count = -(-len(pixels) // batch)
     for step in range(count):

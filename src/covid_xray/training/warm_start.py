@@ -1,4 +1,4 @@
-"""A bundle in, a Keras network that answers as it does out: where a run with `init` begins.
+"""Rebuild the Keras network of a bundle, to begin a run with `init` from it.
 
 A bundle holds ONNX only, so the network is built anew from the settings that the bundle was trained with, and the
 weights are read from the graph. It is used only after it gave the same answers as ONNX Runtime on reference images.
@@ -17,7 +17,7 @@ from covid_xray.config import Training
 from covid_xray.errors import BadBundle, UsageError
 from covid_xray.files import sha256_bytes, sha256_file
 from covid_xray.inference.predictor import Predictor
-from covid_xray.inference.selftest import drawn
+from covid_xray.inference.selftest import reference_inputs
 from covid_xray.models import zoo
 from covid_xray.models.heatmap_head import with_class_maps
 from covid_xray.models.two_step import ILL, is_two_step, with_two_steps
@@ -33,7 +33,7 @@ LINEAR = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 
 
 def resolved(settings: Training) -> Training:
-    """The settings with what the bundle of `init` decides: the network's shape, and unless they say otherwise the crop.
+    """Complete the settings with the network's shape from the bundle of `init`, and its crop where they set none.
 
     Raises:
         UsageError: the settings name another network than that of the bundle.
@@ -44,10 +44,10 @@ def resolved(settings: Training) -> Training:
     bundle = open_initial(settings.init)
     known: dict[str, Any] = {name: getattr(shape_of(bundle), name) for name in SHAPE}
     for name, value in known.items():
-        wished = getattr(settings, name)
-        if name in settings.model_fields_set and wished != value:
+        given = getattr(settings, name)
+        if name in settings.model_fields_set and given != value:
             raise UsageError(
-                f"expected {name}={value}, as in the network of init={settings.init}. Received: {name}={wished}"
+                f"{name}={given} does not fit init={settings.init}, whose network has {name}={value}. Leave {name} out."
             )
     if settings.lungs is None and bundle.lungs is not None:
         known["lungs"] = bundle.folder
@@ -59,10 +59,10 @@ def resolved(settings: Training) -> Training:
 def begin(
     settings: Training, classes: tuple[str, ...], *, sources: int = 1
 ) -> tuple[keras.Model, dict[str, Any] | None]:
-    """The compiled network of resolved `settings`, begun from the bundle of `init`, and what is to be told of that.
+    """Build and compile the network of resolved `settings` with the weights of `init`, and describe their origin.
 
-    The head is taken over when the bundle knows all of `classes` (of some of them the answers are then as if the others
-    were ruled out); else it is new.
+    The head is copied when the bundle has all of `classes` (with fewer of them as if the others were ruled out); else
+    it is new.
 
     Returns:
         The network; name, version, SHA-256, classes and training data of the bundle and what became of its `head`, or
@@ -105,7 +105,7 @@ def set_average(model: keras.Model, runs: Sequence[Path]) -> dict[str, Any]:
     data that none of them knew: DiWA (Rame and others 2022, arXiv:2205.09739), model soups (Wortsman and others 2022).
 
     Returns:
-        What the run's manifest says of it: the SHA-256 of each run's network, and one for all of them.
+        Facts for the run's manifest: the SHA-256 of each run's network, and one for all of them.
 
     Raises:
         UsageError: a folder without a finished run, or a network with other layers.
@@ -128,7 +128,7 @@ def _finished(run: Path) -> keras.Model:
 
 
 def _weights_like(layer: layers.Layer, source: keras.Model, run: Path) -> list[Any]:
-    """The weights of the layer of this name in another network of the same form."""
+    """Read the weights of the layer of this name in another network of the same form."""
     if layer.name == SCORE and is_two_step(source):
         return [values.mean(axis=-1, keepdims=True) for values in source.get_layer(ILL).get_weights()]
     names = [other.name for other in source.layers]
@@ -139,7 +139,7 @@ def _weights_like(layer: layers.Layer, source: keras.Model, run: Path) -> list[A
 
 
 def open_initial(init: str) -> Bundle:
-    """The bundle that `init` names: `default` for the one that ships, else the folder of a bundle or of a run."""
+    """Load the bundle that `init` names: `default` for the one that ships, else the folder of a bundle or of a run."""
     if init == "default":
         return load_bundle(DEFAULT)
     folder = Path(init)
@@ -148,20 +148,21 @@ def open_initial(init: str) -> Bundle:
 
 
 def shape_of(bundle: Bundle) -> Training:
-    """Settings with the shape of the bundle's network. Raises `BadBundle` when it does not tell, or it is not ours."""
-    told = bundle.facts.get("training", {}).get("settings", {})
-    model = told.get("model")
+    """Read the settings that shape the bundle's network. Raises `BadBundle` where it has none, or is not ours."""
+    trained = bundle.facts.get("training", {}).get("settings", {})
+    model = trained.get("model")
     if model not in zoo.MODELS:
         raise BadBundle(
-            f"expected a bundle of {' or '.join(zoo.MODELS)} from `covid-xray train` to begin from. "
-            f"Received: one of {model or bundle.name}",
+            f"A run cannot begin from {model or bundle.name}. Give a bundle of {' or '.join(zoo.MODELS)} that "
+            "covid-xray train made.",
             code="not-initial",
         )
-    return Training.model_validate({**{name: told[name] for name in SHAPE if name in told}, "init": str(bundle.folder)})
+    shape = {name: trained[name] for name in SHAPE if name in trained}
+    return Training.model_validate({**shape, "init": str(bundle.folder)})
 
 
 def network_of(bundle: Bundle) -> keras.Model:
-    """The float32 network of `bundle`, proved to answer as ONNX Runtime does. Raises `BadBundle`."""
+    """Rebuild the float32 network of `bundle` and check it against ONNX Runtime. Raises `BadBundle`."""
     with precision.policy("float32"):
         model = zoo.build(shape_of(bundle), len(bundle.classes))
         if "known" in bundle.facts["outputs"]:
@@ -178,8 +179,9 @@ def _fill(model: keras.Model, found: list[Operator]) -> None:
     shapes = [tuple(layer.kernel.shape) for layer in linear], [operator.kernel.shape for operator in found]
     if shapes[0] != shapes[1]:
         place = next((i for i, (a, b) in enumerate(zip(*shapes, strict=False)) if a != b), None)
-        received = f"{len(found)} layers" if place is None else f"{shapes[1][place]} where {linear[place].name} is"
-        raise _another(model, f"the {len(linear)} layers of {model.name} with their shapes", received)
+        if place is None:
+            raise _not_rebuilt(model, f"it has {len(found)} layers instead of {len(linear)}")
+        raise _not_rebuilt(model, f"{linear[place].name} has weights of another shape, {shapes[1][place]}")
     after = dict(zip(weighted, [*weighted[1:], None], strict=True))
     for layer, operator in zip(linear, found, strict=True):
         norm = after[layer]
@@ -187,7 +189,7 @@ def _fill(model: keras.Model, found: list[Operator]) -> None:
 
 
 def _set(layer: Any, norm: Any, operator: Operator) -> None:
-    """Kernel into `layer`; scale and shift into `norm`, which does nothing else, or shift into the layer's bias."""
+    """Set the kernel of `layer`; scale and shift go into `norm`, or the shift into the layer's bias."""
     channels = operator.kernel.shape[-2 if isinstance(layer, layers.DepthwiseConv2D) else -1]
     scale, shift = (
         np.broadcast_to(np.float32(default) if values is None else values, channels)
@@ -198,22 +200,22 @@ def _set(layer: Any, norm: Any, operator: Operator) -> None:
         gamma = scale * np.sqrt(np.float32(1 + norm.epsilon))
         norm.set_weights([gamma, shift, np.zeros(channels), np.ones(channels)])
     elif operator.scale is not None or not layer.use_bias:
-        raise _another(layer, f"{layer.name} with a bias alone", "a product behind it")
+        raise _not_rebuilt(layer, f"{layer.name} is followed by a product, which it cannot hold")
     layer.set_weights([operator.kernel, shift] if layer.use_bias else [operator.kernel])
 
 
 def _prove(model: keras.Model, bundle: Bundle) -> None:
     predictor = Predictor(bundle)
-    pixels = drawn(predictor)
+    pixels = reference_inputs(predictor)
     expected = predictor.run_uncalibrated(pixels, class_maps=True)
-    received = with_class_maps(model).predict_on_batch(pixels[..., None].astype(np.float32))
+    rebuilt = with_class_maps(model).predict_on_batch(pixels[..., None].astype(np.float32))
     for name, values in expected.items():
         scale = 1.0 if name == HEAD else max(1.0, float(np.abs(values).max()))
-        difference = float(np.abs(np.asarray(received[name]) - values).max()) / scale
+        difference = float(np.abs(np.asarray(rebuilt[name]) - values).max()) / scale
         if not difference <= TOLERANCE:
-            raise _another(model, f"{name} within {TOLERANCE} of ONNX Runtime's", f"a difference of {difference:.1e}")
+            raise _not_rebuilt(model, f"{name} differs from ONNX Runtime by {difference:.1e}, above {TOLERANCE}")
 
 
-def _another(part: Any, expected: str, received: str) -> BadBundle:
-    message = f"expected a bundle whose network can be built again as {part.name}: {expected}. Received: {received}"
+def _not_rebuilt(part: Any, problem: str) -> BadBundle:
+    message = f"The network of the bundle cannot be rebuilt as {part.name}: {problem}. Begin from another bundle."
     return BadBundle(message, code="not-initial")

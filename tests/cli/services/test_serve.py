@@ -68,7 +68,7 @@ def test_users(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path, monke
 def test_a_bundle_that_is_none_is_told(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:
     ran = run(capsysbinary, "serve", "--bundle", tmp_path / "nowhere", "--store", tmp_path / "store")
     assert ran.code == 3
-    assert b"expected a bundle" in ran.err
+    assert b"No bundle in" in ran.err
 
 
 def test_serve_answers_with_its_options(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from covid_xray.inference.finding import Joint
-from covid_xray.inference.io.joint_rows import joint_as_dict, joint_cells, joint_columns, told
+from covid_xray.inference.io.joint_rows import describe_joint, joint_as_dict, joint_cells, joint_columns
 
 CLASSES = ("covid", "normal")
 JOINT = Joint(
@@ -33,10 +33,10 @@ def test_cells_have_a_column_each_filled_or_not() -> None:
 
 
 def test_people_are_told_what_moved_the_answer_most_first() -> None:
-    assert told(JOINT) == ("covid moved by age +5.1, sex -2.0 points", "not used: fever", "is it mmHg?")
+    assert describe_joint(JOINT) == ("covid moved by age +5.1, sex -2.0 points", "not used: fever", "is it mmHg?")
 
 
 @pytest.mark.parametrize("moved", [0.0, 0.0004])
 def test_what_moved_nothing_is_not_told(moved: float) -> None:
     silent = Joint(**{**JOINT.__dict__, "contributions": {"age": {"covid": moved, "normal": -moved}}, "unused": {}})
-    assert told(silent) == ("is it mmHg?",)
+    assert describe_joint(silent) == ("is it mmHg?",)

@@ -177,21 +177,21 @@ def test_another_study_in_the_same_folder_is_refused(by_patient: Path, faces: Ma
     before = {path: path.read_bytes() for path in by_patient.iterdir() if path.is_file()}
     with pytest.raises(UsageError, match="--resume"):
         again(resume=False)
-    with pytest.raises(UsageError, match=r"epochs=25\). Received: epochs=26"):
+    with pytest.raises(UsageError, match="epochs=26 differs from epochs=25"):
         again(epochs=26)
-    with pytest.raises(UsageError, match=r"folds=2\). Received: folds=3"):
+    with pytest.raises(UsageError, match="folds=3 differs from folds=2"):
         again(folds=3)
     with pytest.raises(UsageError, match="group=patient"):
         again(group="image")
     with pytest.raises(UsageError, match="seed"):
         again(seed=3)
     table = faces.table.assign(label=[*faces.table["label"][1:], "virus"])
-    with pytest.raises(UsageError, match="expected the data"):
+    with pytest.raises(UsageError, match="other data"):
         again(Manifest(table, faces.root, faces.quarantine))
     table = faces.table.assign(patient_id=[f"p{i // 2}" for i in range(60)])
-    with pytest.raises(UsageError, match="folds that"):
+    with pytest.raises(UsageError, match="other folds"):
         again(Manifest(table, faces.root, faces.quarantine))
-    with pytest.raises(UsageError, match="none there"):
+    with pytest.raises(UsageError, match="No unfinished cross-validation"):
         again(out=tmp_path / "new")
     with folder_lock(tmp_path / "held"), pytest.raises(Busy):
         again(out=tmp_path / "held", resume=False)

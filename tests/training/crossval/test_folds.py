@@ -119,7 +119,7 @@ def test_what_cannot_be_dealt_out_is_refused() -> None:
     with pytest.raises(BadSplit, match="At least 2 are needed in a column source"):
         plan_folds(manifest(patients()), Protocol(leave_out="source"))
     rows = [("covid", f"c{i}", "one") for i in range(4)] + [("normal", f"n{i}", "two") for i in range(4)]
-    with pytest.raises(BadSplit, match="source that can be left out"):
+    with pytest.raises(BadSplit, match="No source can be left out"):
         plan_folds(manifest(rows), Protocol(leave_out="source"))
 
 

@@ -1,1 +1,1 @@
-"""Commands that judge a network."""
+"""Commands that evaluate a network."""

@@ -54,7 +54,7 @@ class PredictRequest:
 
     @property
     def results(self) -> Path | None:
-        """The file of the result rows."""
+        """Return the file of the result rows."""
         return self.output / ("predictions.jsonl" if self.json else "predictions.csv") if self.output else None
 
 

@@ -16,10 +16,10 @@ from covid_xray.cli.inference.predict_args import PredictRequest
 from covid_xray.cli.terminal import bar, err, finish, out, readable
 from covid_xray.files import shown, write_json
 from covid_xray.inference.finding import Failure, Finding, Joint, site_in_words
-from covid_xray.inference.io.clinical_rows import Stated, stated
+from covid_xray.inference.io.clinical_rows import ClinicalValues, read_clinical
 from covid_xray.inference.io.crash_journal import Journal
 from covid_xray.inference.io.inputs import Item, expand, require_any
-from covid_xray.inference.io.joint_rows import told
+from covid_xray.inference.io.joint_rows import describe_joint
 from covid_xray.inference.io.results import Answer, RowFile, columns, csv_line, encoded, line
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
@@ -39,7 +39,7 @@ def run(job: PredictRequest, *, ahead: ReadAhead | None = None) -> None:
         ahead: the network's file, if reading it has begun.
     """
     started = time.time()
-    known = stated(job.clinical_values, job.clinical_table)
+    known = read_clinical(job.clinical_values, job.clinical_table)
     items = list(expand(job.paths, limits=Limits()))
     require_any(items, job.paths)
     items = [replace(item, apart=True) for item in items] if job.untrusted else items  # for heat maps too
@@ -74,7 +74,9 @@ def _open(job: PredictRequest, ahead: ReadAhead | None, *, few: bool) -> Predict
 class _Answers:
     """Iterate over the answers; each is written to its files before it is yielded."""
 
-    def __init__(self, job: PredictRequest, predictor: Predictor, items: list[Item], known: Stated | None) -> None:
+    def __init__(
+        self, job: PredictRequest, predictor: Predictor, items: list[Item], known: ClinicalValues | None
+    ) -> None:
         self.job, self.predictor, self.items, self.known = job, predictor, items, known
         self.failures: list[Failure] = []
         self.answered = 0
@@ -113,7 +115,7 @@ class _Answers:
 
     def _with_clinical(self, answer: Answer) -> Answer:
         """Add the joint answer where the image has clinical values."""
-        known = self.known.of(answer.image) if self.known else {}
+        known = self.known.lookup(answer.image) if self.known else {}
         return self.predictor.join(answer, known) if known and isinstance(answer, Finding) else answer
 
     def _rows(self, stack: ExitStack) -> RowFile | None:
@@ -194,7 +196,7 @@ class _Table:
             else:
                 table.add_row(image, answer.label, *_percentages(answer), escape("; ".join(answer.remarks)))
                 if answer.joint:
-                    remarks = escape("; ".join((*answer.joint.reasons, *told(answer.joint))))
+                    remarks = escape("; ".join((*answer.joint.reasons, *describe_joint(answer.joint))))
                     table.add_row("  with clinical values", answer.joint.label, *_percentages(answer.joint), remarks)
         return table
 

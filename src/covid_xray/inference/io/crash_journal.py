@@ -1,10 +1,10 @@
-"""Images that were being answered when a run died: kept beside its results, read by the run that resumes it.
+"""Keep a journal of the images under way, so that a resumed run isolates those at which an earlier run died.
 
 Every image is noted before it is decoded. When a process dies (a decoder that crashes, the system's memory killer, kill
--9), the images that it had noted and not answered are suspects, and the next run takes care of them:
+-9), the images that were noted and have no result are suspects, and the next run isolates them:
 
     in 1 run that died   decoded in a child process, which may die without harm
-    in 2                 that, and nothing else under way meanwhile, so that nobody else is blamed
+    in 2                 that, and no other image under way meanwhile, so that no other is suspected
     in 3                 not tried again: it fails with the code `gave-up`
 
 A run that ends by itself, whatever its exit code, leaves no journal.
@@ -21,25 +21,25 @@ from covid_xray.files import shown, write_text
 from covid_xray.inference.io.inputs import Item
 
 TRIES = 3  # runs that may die over one image
-ALONE = 2  # from so many on it is answered by itself
+ALONE = 2  # from so many on it is decoded alone
 
 
 class Journal:
     """The journal of one results file, `.<name>.journal` beside it; a context manager that removes it at the end.
 
     Args:
-        results: the results file, held by its writer, so that nobody else writes this journal.
+        results: the results file, locked by its writer, so that no other process writes this journal.
         done: images that have their row, as `files.shown` gives their names.
-        resume: take over what the journal of an earlier run says; without it that is forgotten.
+        resume: use the journal of an earlier run; without it that is discarded.
 
     Attributes:
-        died: image -> in how many runs that died it was under way without getting its row.
+        died: image -> number of runs that died while it was under way.
     """
 
     def __init__(self, results: Path, *, done: frozenset[str], resume: bool) -> None:
         self.path = results.with_name(f".{results.name}.journal")
         self.died = _died(self.path, done) if resume else {}
-        # From here on it holds the counts of before, then what this run begins.
+        # The journal holds the earlier counts, then the images that this run begins.
         if self.died:
             write_text(self.path, "".join(_line(name, died) for name, died in self.died.items()))
         fresh = 0 if self.died else os.O_TRUNC
@@ -53,18 +53,18 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
     def runs(self, items: Iterable[Item]) -> Iterator[list[Item]]:
-        """The items in order, in runs that may be answered together; a suspect of two runs is one by itself."""
+        """Yield the items in order, in groups that may be decoded together; a suspect of two runs is a group alone."""
         for alone, group in itertools.groupby(items, lambda item: self.died.get(item.name, 0) >= ALONE):
-            careful = [self._careful(item) for item in group]
-            yield from ([item] for item in careful) if alone else [careful]
+            isolated = [self._isolate(item) for item in group]
+            yield from ([item] for item in isolated) if alone else [isolated]
 
     def noting(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The items, each noted when it is asked for."""
+        """Yield the items, and note each just before."""
         for item in items:
             os.write(self._handle, _line(item.name).encode("ascii"))
             yield item
 
-    def _careful(self, item: Item) -> Item:
+    def _isolate(self, item: Item) -> Item:
         died = self.died.get(item.name, 0)
         if died >= TRIES:
             return replace(item, problem="gave-up")
@@ -72,12 +72,12 @@ class Journal:
 
 
 def _line(name: str, died: int | None = None) -> str:
-    """A count of before, or (without) a beginning; ASCII, so that a name of any bytes is one line of text."""
+    """Write an earlier count, or (without one) a beginning; ASCII, so that a name of any bytes is one line of text."""
     return json.dumps([name] if died is None else [name, died]) + "\n"
 
 
 def _died(path: Path, done: frozenset[str]) -> dict[str, int]:
-    """What the journal of a run that died says; a torn last line, or a file that is no journal, says nothing."""
+    """Read the journal of a run that died; a torn last line, or a file that is no journal, is ignored."""
     counts: dict[str, int] = {}
     begun: set[str] = set()
     try:

@@ -1,7 +1,7 @@
-"""What a user names on the command line in, single images out: files, folders, globs, zip archives.
+"""Expand the paths of a command line into single images: files, folders, globs, zip archives.
 
-Each image comes with the name that its answer will carry. Nothing is unpacked to disk; zip entries are read under
-limits. What was named but gives no image becomes an item that fails with a code, so that nothing is passed over.
+Each image has the name that its result will have. Nothing is unpacked to disk; zip entries are read under limits. A
+path without any image becomes an item that fails with a code, so that nothing is skipped silently.
 """
 
 import glob
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from covid_xray.errors import BadImage, InputRefused
+from covid_xray.errors import BadImage, InputRefused, UsageError
 from covid_xray.images.decode import SUFFIXES, decode, is_candidate
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
@@ -20,7 +20,7 @@ _DIRECTORY_ENTRY = 1024  # bytes an entry may take in the archive's directory, n
 
 @dataclass(frozen=True)
 class Item:
-    """One image to answer for: its name in the results, and where its bytes are."""
+    """One image: its name in the results, and the place of its bytes."""
 
     name: str
     path: Path
@@ -29,43 +29,46 @@ class Item:
     apart: bool = False  # decode it in a child process, even where the others are trusted
 
     def read(self, limits: Limits) -> Path | bytes:
-        """What `Predictor` takes: the path, or the bytes of the zip entry. Raises `BadImage`."""
+        """Return the path, or read the bytes of the zip entry, for `Predictor`. Raises `BadImage`."""
         if self.problem:
             raise BadImage(_PROBLEMS[self.problem], code=self.problem)
         return self.path if self.entry is None else _read_entry(self.path, self.entry, limits)
 
 
 _PROBLEMS = {
-    "missing-file": "expected a file, a folder, a glob or a zip archive. Received: nothing of this name",
-    "no-images": f"expected images ({', '.join(sorted(SUFFIXES))}) in it. Received: none",
-    "bad-zip": "expected a zip archive that can be read. Received: a damaged one",
-    "gave-up": "expected an image that can be answered. Received: one at which the command died in 3 runs",
-    "zip-limits": "expected a zip archive within the limits of entries, size and ratio. Received: one beyond them",
+    "missing-file": "No such file. Give a file, a folder, a glob or a zip archive.",
+    "no-images": f"It holds no images ({', '.join(sorted(SUFFIXES))}).",
+    "bad-zip": "The zip archive is damaged, or needs a password.",
+    "gave-up": "The command died at this image in 3 runs, so it is not tried again.",
+    "zip-limits": "The zip archive has too many entries, is too large, or is compressed too strongly.",
 }
 
 
 def expand(paths: Iterable[str | Path], *, limits: Limits) -> Iterator[Item]:
-    """The images behind `paths`, each once, in a stable order whatever order the file system lists.
+    """Yield the images behind `paths`, each once, in an order that does not depend on the file system.
 
-    A folder gives the image files below it; a glob (`scans/**/*.png`) what it matches; a zip archive its image entries.
-    A name behind which nothing lies gives an item that fails with the code `missing-file`; a folder or archive without
-    images, one with `no-images`.
+    A folder gives the image files below it; a glob (`scans/**/*.png`) its matches; a zip archive its image entries. A
+    missing file gives an item that fails with the code `missing-file`; a folder or archive without images, one with
+    `no-images`.
+
+    Raises:
+        UsageError: a path is empty; it would mean the current folder.
     """
-    seen: set[str] = set()
+    names: set[str] = set()
     for path in paths:
+        if path == "":
+            raise UsageError('An empty path was given. Give a file or folder; "." means the current folder.')
         for item in _expand_one(Path(path), limits):
-            if item.name not in seen:
-                seen.add(item.name)
+            if item.name not in names:
+                names.add(item.name)
                 yield item
 
 
 def require_any(items: Sequence[Item], paths: Iterable[str | Path]) -> None:
-    """Raises `InputRefused` (code `no-images`) when there is nothing to answer for."""
+    """Raise `InputRefused` (code `no-images`) when there are no images at all."""
     if all(item.problem == "no-images" for item in items):
         named = ", ".join(str(path) for path in paths)
-        raise InputRefused(
-            f"expected at least one image ({', '.join(sorted(SUFFIXES))}). Received: none in {named}", code="no-images"
-        )
+        raise InputRefused(f"No images ({', '.join(sorted(SUFFIXES))}) in {named}.", code="no-images")
 
 
 def _expand_one(path: Path, limits: Limits) -> Iterator[Item]:
@@ -96,7 +99,7 @@ def _is_image(file: Path) -> bool:
 
 
 def _is_shadow(name: str) -> bool:
-    """Whether the file is what macOS puts beside a file of that name: no image, whatever its suffix says."""
+    """Say whether the file holds macOS attributes of another file: it is no image, whatever its suffix."""
     return name.startswith("._")
 
 
@@ -120,10 +123,10 @@ def _zip_items(path: Path, limits: Limits) -> Iterator[Item]:
 
 
 def _entries(path: Path, limits: Limits) -> list[str] | None:
-    """Names of the files in the archive; `None` when it is beyond the limits."""
+    """List the files in the archive; `None` when it is beyond the limits."""
     with path.open("rb") as stream:
         end = zipfile._EndRecData(stream)  # type: ignore[attr-defined]
-    # The directory is read as a whole by `ZipFile`, so its size is looked at first (field 5 of the end record).
+    # `ZipFile` reads the whole directory, so its size is checked first (field 5 of the end record).
     if end and end[5] > limits.zip_entries * _DIRECTORY_ENTRY:
         return None
     with zipfile.ZipFile(path) as archive:
@@ -141,14 +144,14 @@ def _is_image_entry(name: str) -> bool:
 
 
 def _read_entry(path: Path, entry: str, limits: Limits) -> bytes:
-    """The entry's bytes, at most the limit: the size that the archive declares is not believed."""
+    """Read the entry's bytes, at most the limit: the size that the archive declares is not trusted."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(entry) as stream:
             data = stream.read(limits.upload_bytes + 1)
     except Exception:  # BadZipFile, zlib.error, RuntimeError for a password ...
         raise BadImage(_PROBLEMS["bad-zip"], code="bad-zip") from None
     if len(data) > limits.upload_bytes:
-        raise BadImage(f"expected at most {limits.upload_bytes:,} bytes. Received: a larger entry", code="too-large")
+        raise BadImage(f"The zip entry is larger than {limits.upload_bytes:,} bytes.", code="too-large")
     return data
 
 
@@ -156,7 +159,7 @@ Source = str | Path | bytes | Radiograph | Item
 
 
 def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> Radiograph:
-    """The radiograph behind a path, bytes, an `Item` of `expand`, or itself. Raises `BadImage`."""
+    """Read the radiograph of a path, bytes, or an `Item` of `expand`; a radiograph is returned. Raises `BadImage`."""
     if isinstance(source, Radiograph):
         return source
     if isinstance(source, Item):

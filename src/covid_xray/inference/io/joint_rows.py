@@ -1,4 +1,4 @@
-"""A joint answer in, plain data and cells of a row out: what clinical values add to a row of `results`."""
+"""Write a joint prediction as plain data and as cells of a row of `results`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from covid_xray.inference.finding import Joint
 
 
 def joint_as_dict(joint: Joint) -> dict[str, Any]:
-    """A joint answer as plain data, numbers rounded to six digits: label, probabilities, known, contributions ..."""
+    """Write a joint prediction as plain data, numbers rounded to six digits."""
     return {
         "label": joint.label,
         "probabilities": _rounded(joint.probabilities),
@@ -17,13 +17,13 @@ def joint_as_dict(joint: Joint) -> dict[str, Any]:
         "reasons": list(joint.reasons),
         "known": {name: plain(name, value) for name, value in joint.known.items()},
         "unused": dict(joint.unused),
-        "contributions": {name: _rounded(moved) for name, moved in joint.contributions.items()},
+        "contributions": {name: _rounded(change) for name, change in joint.contributions.items()},
         "remarks": list(joint.remarks),
     }
 
 
 def plain(name: str, value: float) -> float | str | bool:
-    """A value as it would be given: `F`, true, 63.0."""
+    """Return a value as it would be given: `F`, true, 63.0."""
     field = clinical.BY_NAME[name]
     if not field.codes:
         return value
@@ -31,13 +31,13 @@ def plain(name: str, value: float) -> float | str | bool:
 
 
 def joint_columns(classes: Sequence[str]) -> list[str]:
-    """Header of what is added to the CSV form."""
+    """Return the additional columns of the CSV form."""
     names = [f"joint_p_{name}" for name in classes]
     return ["joint_label", *names, "joint_prediction_set", "joint_reasons", "known", "unused", "contributions"]
 
 
 def joint_cells(facts: Mapping[str, Any] | None, classes: Sequence[str]) -> list[str]:
-    """The values of `joint_columns` for a `joint_as_dict`, or as many empty cells."""
+    """Return the values of `joint_columns` for a `joint_as_dict`, or as many empty cells."""
     if facts is None:
         return [""] * len(joint_columns(classes))
     return [
@@ -50,11 +50,11 @@ def joint_cells(facts: Mapping[str, Any] | None, classes: Sequence[str]) -> list
     ]
 
 
-def told(joint: Joint) -> tuple[str, ...]:
-    """What moved the most probable class of a joint answer, and by how much, for people."""
+def describe_joint(joint: Joint) -> tuple[str, ...]:
+    """Describe which fields moved the most probable class of a joint prediction, and by how much."""
     top = max(joint.probabilities, key=joint.probabilities.__getitem__)
-    moved = sorted(joint.contributions.items(), key=lambda item: -abs(item[1][top]))
-    words = [f"{clinical.BY_NAME[name].title} {100 * by[top]:+.1f}" for name, by in moved if abs(by[top]) >= 0.0005]
+    changes = sorted(joint.contributions.items(), key=lambda item: -abs(item[1][top]))
+    words = [f"{clinical.BY_NAME[name].title} {100 * by[top]:+.1f}" for name, by in changes if abs(by[top]) >= 0.0005]
     unused = [clinical.BY_NAME[name].title for name in joint.unused]
     lines = [f"{top} moved by {', '.join(words)} points"] if words else []
     lines += [f"not used: {', '.join(unused)}"] if unused else []

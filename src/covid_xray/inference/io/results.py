@@ -1,8 +1,8 @@
-"""Answers in, rows out: JSON lines or CSV with the same facts, one whole row at a time, resumable.
+"""Write results as rows of JSON lines or CSV with the same facts, one whole row at a time, resumable.
 
 A row is written by one `write` call with its newline, so an interrupted run leaves whole rows; a torn last row, as a
-power cut may leave, is dropped on resume. Names are kept exactly, line breaks included; in a CSV, which is UTF-8, other
-bytes of a name are escapes (`files.shown`).
+power cut may leave, is dropped on resume. Names are kept exactly, also line breaks; in a CSV, which is UTF-8, other bytes
+of a name are escapes (`files.shown`).
 """
 
 import csv
@@ -25,9 +25,9 @@ Answer = Finding | Failure
 
 
 def as_dict(answer: Answer, *, identity: ModelIdentity, joint: bool = False) -> dict[str, Any]:
-    """One answer as plain data; a failure has the same keys, with `error` naming its code.
+    """Write one result as plain data; a failure has the same keys, with its code in `error`.
 
-    The key `joint` is there with a joint answer, or where `joint` asks for it, then perhaps `None`.
+    With `joint`, or for a finding with a joint prediction, there is also the key `joint`, perhaps `None`.
     Probabilities are rounded to six digits; one that is not finite becomes `None`, since JSON has no NaN.
     """
     finding = answer if isinstance(answer, Finding) else None
@@ -53,7 +53,7 @@ def as_dict(answer: Answer, *, identity: ModelIdentity, joint: bool = False) -> 
 
 
 def lungs_as_dict(lungs: LungFacts) -> dict[str, Any]:
-    """What is said of the lungs as plain data, with few digits: they are no measurement."""
+    """Write the facts about the lungs as plain data, with few digits: they are no measurement."""
 
     def short(value: float | None) -> float | None:
         return None if value is None else round(value, 3)
@@ -69,15 +69,15 @@ def lungs_as_dict(lungs: LungFacts) -> dict[str, Any]:
 
 
 def columns(classes: Sequence[str], *, joint: bool = False) -> list[str]:
-    """Header of the CSV form; with `joint` also of the answers with clinical values."""
+    """Return the columns of the CSV form; with `joint` also those of the predictions with clinical values."""
     probabilities = [f"p_{name}" for name in classes]
-    told = ["prediction_set", "operating_points", "gate", "lungs", "reasons", "model", "model_sha256"]
-    told += ["site", "error"]
-    return ["image", "label", *probabilities, *told, *(joint_columns(classes) if joint else ())]
+    others = ["prediction_set", "operating_points", "gate", "lungs", "reasons", "model", "model_sha256"]
+    others += ["site", "error"]
+    return ["image", "label", *probabilities, *others, *(joint_columns(classes) if joint else ())]
 
 
 def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], joint: bool = False) -> list[str]:
-    """One answer as the values of `columns`."""
+    """Write one result as the values of `columns`."""
     facts = as_dict(answer, identity=identity, joint=joint)
     probabilities = facts["probabilities"] or {}
     return [
@@ -100,19 +100,19 @@ class RowFile:
 
     Args:
         path: `.jsonl` for JSON lines, anything else for CSV.
-        identity, classes: of the bundle that answers.
-        site: where it answers; `None` where it was not checked.
-        resume: keep the rows that are there; without it an existing file is refused.
-        joint: rows also hold the answers with clinical values.
+        identity, classes: of the bundle.
+        site: the hospital at which it was checked; `None` where it was not.
+        resume: keep the existing rows; without it an existing file is refused.
+        joint: rows also hold the predictions with clinical values.
 
     Attributes:
         done: names of the images that have their row already, as `files.shown` gives them.
         failed: the failures among them.
 
     Raises:
-        UsageError: the file exists and `resume` was not asked for.
-        InputRefused: the rows that are there come from another network (`other-model`) or site (`other-site`), or the
-            file is no results file (`not-results`).
+        UsageError: the file exists, and `resume` is not set.
+        InputRefused: the existing rows are of another network (`other-model`) or site (`other-site`), or the file is no
+            results file (`not-results`).
         Busy: another process is writing to it.
     """
 
@@ -130,9 +130,7 @@ class RowFile:
         self._site = site
         self._json = path.suffix == ".jsonl"
         if path.exists() and not resume:
-            raise UsageError(
-                f"expected a new file. Received: {path}, which exists; add --resume or name another folder"
-            )
+            raise UsageError(f"{path} already exists. Continue it with --resume, or name another folder.")
         make_folder(path.parent)
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
@@ -163,15 +161,15 @@ class RowFile:
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Busy(f"expected {self.path} to be free. Received: another process writes to it") from None
+            raise Busy(f"Another process writes to {self.path}. Wait for it, or name another folder.") from None
 
     def _put(self, text: str) -> None:
         data = encoded(text)
-        while data:  # a full disk raises; a short write goes on
+        while data:  # a full disk raises; after a short write the rest follows
             data = data[os.write(self._handle, data) :]
 
     def _reopen(self) -> tuple[frozenset[str], tuple[Failure, ...]]:
-        """Cut a torn last row off and return what the rows that are there say."""
+        """Cut a torn last row off; return the images and failures of the existing rows."""
         data = self.path.read_bytes()
         whole = data[: _end_of_rows(data, quoted=not self._json)]
         if len(whole) < len(data):
@@ -182,7 +180,7 @@ class RowFile:
             facts = [_facts(row, is_json=self._json) for row in rows]
         except (ValueError, KeyError, TypeError, csv.Error):
             raise InputRefused(
-                f"expected {self.path} to hold rows of this command. Received: something else; name another folder",
+                f"{self.path} holds no rows of this command. Name another folder.",
                 code="not-results",
             ) from None
         if any(_site(row, is_json=self._json) != self._expected_site() for row in rows if not row["error"]):
@@ -193,8 +191,7 @@ class RowFile:
             )
         if any(sha256 != self.identity.sha256 for _, sha256, _ in facts):
             raise InputRefused(
-                f"expected {self.path} to hold answers of this network. Received: answers of another; "
-                "name another folder",
+                f"{self.path} holds results of another network. Name another folder.",
                 code="other-model",
             )
         return frozenset(name for name, _, _ in facts), tuple(failure for _, _, failure in facts if failure)
@@ -206,22 +203,22 @@ class RowFile:
 
 
 def line(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], as_json: bool, joint: bool = False) -> str:
-    """One answer as a row with its newline: a JSON object, or the values of `columns` as CSV."""
+    """Write one result as a row with its newline: a JSON object, or the values of `columns` as CSV."""
     if as_json:
         return json_line(as_dict(answer, identity=identity, joint=joint))
     return csv_line(as_row(answer, identity=identity, classes=classes, joint=joint))
 
 
 def json_line(facts: dict[str, Any]) -> str:
-    """One JSON object and its newline."""
+    """Write one JSON object and its newline."""
     text = json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n"
     if text.isascii() or _is_text(text):
         return text
-    return json.dumps(facts, allow_nan=False) + "\n"  # a name that is no UTF-8: as \udcXX, so that the file is text
+    return json.dumps(facts, allow_nan=False) + "\n"  # a name that is not UTF-8: as \udcXX, so that the file is text
 
 
 def csv_line(values: Sequence[str]) -> str:
-    """One CSV row and its newline; a name that holds a line break is quoted, as RFC 4180 has it."""
+    """Write one CSV row and its newline; a name with a line break is quoted, as in RFC 4180."""
     buffer = io.StringIO()
     # Before Python 3.13 the writer quotes only the line breaks that are part of its own line end.
     csv.writer(buffer, lineterminator="\r\n").writerow(values)
@@ -229,7 +226,7 @@ def csv_line(values: Sequence[str]) -> str:
 
 
 def encoded(text: str) -> bytes:
-    """The bytes of a row, always UTF-8: the bytes of a file name that are no UTF-8 become escapes."""
+    """Encode a row as UTF-8; bytes of a file name that are not UTF-8 become escapes."""
     return text.encode("utf-8", errors="backslashreplace")
 
 
@@ -250,7 +247,7 @@ def _cell(value: float | None) -> str:
 
 
 def _end_of_rows(data: bytes, *, quoted: bool) -> int:
-    """Where the last whole row ends. A newline inside quotes ends no row: quotes are counted up to it."""
+    """Find the end of the last whole row. A newline inside quotes ends no row: quotes are counted up to it."""
     end = data.rfind(b"\n") + 1
     while quoted and end and data.count(b'"', 0, end) % 2:
         end = data.rfind(b"\n", 0, end - 1) + 1
@@ -262,8 +259,8 @@ def _rows(text: str, *, header: list[str], is_json: bool) -> list[dict[str, Any]
         return [json.loads(part) for part in text.split("\n") if part]
     rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     known = not text or next(csv.reader(io.StringIO(text, newline=""))) == header
-    if not known and not rows:  # where it has rows, these say better what it is
-        raise ValueError("expected the header of this command. Received: another")
+    if not known and not rows:  # rows show better than a header whose they are
+        raise ValueError("another header")
     return rows
 
 
@@ -274,10 +271,10 @@ def _site(row: dict[str, Any], *, is_json: bool) -> str | None:
 
 
 def _facts(row: dict[str, Any], *, is_json: bool) -> tuple[str, str, Failure | None]:
-    """Image, SHA-256 of the network, and the failure if it is one."""
+    """Return image, SHA-256 of the network, and the failure if it is one."""
     sha256 = row["model"]["sha256"] if is_json else row["model_sha256"]
     name, code, reasons = row["image"], row["error"], row["reasons"]
     if not isinstance(name, str) or not isinstance(sha256, str):
-        raise TypeError("expected the name of an image. Received: none")
+        raise TypeError("a row without image or network")
     message = "; ".join(reasons) if isinstance(reasons, list) else str(reasons)
     return shown(name), sha256, Failure(name, str(code), message) if code else None

@@ -1,4 +1,4 @@
-"""Answers in, a Kaggle submission out: `Image,Label`, one row for every image, checked against the sample.
+"""Write a Kaggle submission: `Image,Label`, one row for every image, checked against the sample.
 
 Rows are joined by image name, never by the order in which a file system lists.
 """
@@ -13,7 +13,7 @@ from covid_xray.files import shown, write_text
 
 
 def read_sample(path: Path) -> tuple[tuple[str, str], tuple[str, ...]]:
-    """Header and image names of a sample submission, in its order.
+    """Read header and image names of a sample submission, in its order.
 
     Raises:
         InputRefused: it is not a CSV of two columns or more, or names an image twice.
@@ -21,22 +21,24 @@ def read_sample(path: Path) -> tuple[tuple[str, str], tuple[str, ...]]:
     try:
         rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     except (OSError, ValueError, csv.Error):
-        raise InputRefused(f"expected {path} to be a CSV in UTF-8. Received: something else") from None
+        raise InputRefused(
+            f"{path} is not a CSV file in UTF-8. Give the sample submission of the competition."
+        ) from None
     rows = [row for row in rows if row]
     if not rows or any(len(row) < 2 for row in rows):
-        raise InputRefused(f"expected {path} with two columns, such as Image,Label. Received: fewer")
+        raise InputRefused(f"{path} has fewer than two columns. A sample submission has two, such as Image,Label.")
     names = [row[0].strip() for row in rows[1:]]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise InputRefused(f"expected {path} to name each image once. Received: {twice[0]} twice")
+        raise InputRefused(f"{path} names {twice[0]} twice. It must name each image once.")
     return (rows[0][0], rows[0][1]), tuple(names)
 
 
 def match(names: Sequence[str], images: Sequence[str], *, sample: Path) -> dict[str, str]:
-    """Name in the sample -> image, by path, by file name or by stem, whichever is the first that is unambiguous.
+    """Match each name in the sample to an image, by path, by file name or by stem, in this order.
 
     Raises:
-        InputRefused: an image of the sample is not there, or two images answer to one name.
+        InputRefused: an image of the sample is missing, or two images fit one name.
     """
     keys: tuple[dict[str, list[str]], ...] = ({}, {}, {})
     for image in images:
@@ -48,15 +50,17 @@ def match(names: Sequence[str], images: Sequence[str], *, sample: Path) -> dict[
     for name in names:
         found = next((index[name] for index in keys if name in index), [])
         if len(found) > 1:
-            raise InputRefused(f"expected one image for {name!r} of {sample}. Received: {', '.join(found[:3])}")
+            raise InputRefused(
+                f"{name} of {sample} fits several images: {', '.join(found[:3])}. Give them other names."
+            )
         if found:
             matched[name] = found[0]
         else:
             missing.append(name)
     if missing:
         raise InputRefused(
-            f"expected every image of {sample}. Received: {len(missing)} not among the {len(images)} predicted ones, "
-            f"such as {missing[0]!r}"
+            f"{len(missing)} images of {sample} are not among the {len(images)} predicted ones, such as {missing[0]}. "
+            "Give the folder with all test images by --data."
         )
     return matched
 

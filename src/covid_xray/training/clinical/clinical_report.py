@@ -1,4 +1,4 @@
-"""A bundle with a clinical input and answers of its network in, `clinical.json` and `clinical.md` out."""
+"""Measure the worth of a bundle's clinical input, and write `clinical.json` and `clinical.md`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,35 +12,28 @@ from covid_xray.training.clinical.clinical_study import study
 
 VERSION = 1
 Stage = Callable[[str, int, int, str], None]
-KEPT = (
-    "image",
-    "clinical",
-    "joint",
-    "joint-permuted",
-    "missingness",
-    "joint-usual",
-    "joint-missingness",
-)  # variants that the bundle itself tells of
+# The variants whose figures the bundle itself holds.
+KEPT = ("image", "clinical", "joint", "joint-permuted", "missingness", "joint-usual", "joint-missingness")
 
 
 def write_study(
     out: Path, folder: Path, data: ClinicalPredictions, *, rounds: int = 1000, seed: int = 0, step: Stage | None = None
 ) -> dict[str, Any]:
-    """Measure what clinical values are worth, write it to `out`, and what matters most of it to the bundle.
+    """Measure what clinical values are worth, write the study to `out` and its main figures to the bundle.
 
     Args:
         out: folder of clinical.json and clinical.md.
         folder: of the bundle.
-        data: answers for images that its network was not trained on.
+        data: predictions for images that its network was not trained on.
         rounds, seed: of bootstrap, folds and permutations.
-        step: called with (stage, done, all, what is next).
+        step: called with (stage, done, total, next step).
 
     Returns:
-        The content of clinical.json; `lines` say it in a few sentences.
+        The content of clinical.json; `lines` are its summary in a few sentences.
     """
     bundle = load_bundle(folder)
 
-    def told(done: int, total: int, note: str) -> None:
+    def report(done: int, total: int, note: str) -> None:
         if step:
             step("study", done, total, note)
 
@@ -49,7 +42,7 @@ def write_study(
         "model": {"name": bundle.name, "version": bundle.version, "sha256": bundle.facts["model"]["sha256"]},
         "classes": list(bundle.classes),
         "fusion": {key: bundle.facts["fusion"][key] for key in ("fields", "trained_on", "recipe", "parity")},
-        "worth": study(data, bundle.classes, rounds=rounds, seed=seed, step=told),
+        "worth": study(data, bundle.classes, rounds=rounds, seed=seed, step=report),
         "settings": {"rounds": rounds, "seed": seed},
     }
     facts["lines"] = summary_sentences(facts)
@@ -60,7 +53,7 @@ def write_study(
 
 
 def _short(facts: dict[str, Any]) -> dict[str, Any]:
-    """For `bundle.json`: the main figures and the sentences."""
+    """Select the main figures and the sentences for `bundle.json`."""
     everything = facts["worth"]["all"]
     figures = {
         name: {"sees": everything["variants"][name]["sees"], **everything["variants"][name]["figures"]["macro_f1"]}

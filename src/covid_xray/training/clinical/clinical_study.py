@@ -1,8 +1,8 @@
-"""Answers of an image network and clinical values in, what the values are worth out: image, clinical, joint, missing.
+"""Measure what clinical values add to an image network: image alone, values alone, both, and missingness alone.
 
-Every image is answered by models that never saw its patient. Beside the design that ships stands the usual one, which
-takes missing-indicators as features, and what which fields are filled in tells by itself: on collected data that is
-mostly how the collection was made.
+Every image is predicted by models that never saw its patient. The design that ships is compared with the usual one,
+which has missing-indicators as features, and with missingness alone: in collected data, which fields are stated mostly
+shows how the collection was made.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from covid_xray.evaluation.clinical.added_value import Variant, measure_added_va
 from covid_xray.evaluation.clinical.bias import measure_bias
 from covid_xray.evaluation.clinical.clinical_predictions import ClinicalPredictions, Floats, Rows
 from covid_xray.training.clinical.fuse import CrossFitted, cross_fit
-from covid_xray.training.clinical.fusion_training import Recipe, counted, usable
+from covid_xray.training.clinical.fusion_training import Recipe, count_patients, usable
 
 PERMUTATIONS, TREES = 20, 100
 Facts = dict[str, Any]
@@ -28,19 +28,19 @@ def study(
     data: ClinicalPredictions, classes: tuple[str, ...], *, recipe: Recipe | None = None, rounds: int = 1000,
     seed: int = 0, step: Step | None = None,
 ) -> Facts:  # fmt: skip
-    """What `clinical.json` holds under `worth`.
+    """Compute the content of `worth` in `clinical.json`.
 
     Args:
         data: images that the image network was not trained on.
         classes: of the network.
         recipe: of the fusion networks.
         rounds, seed: of the bootstrap, the folds and the permutations.
-        step: called with (models done, models in all, what is next).
+        step: called with (models done, models in all, next step).
 
     Returns:
-        `bias` (see `clinical_bias.bias`); `fields` (n of each); `all` and `stated` (see `clinical_worth.worth`), the
-        latter of the images that state a field that may speak, of the classes that it speaks about; `missingness`
-        (whether it alone tells the class); `folds`, `refused`, `failed`.
+        `bias` (see `bias.measure_bias`); `fields` (n of each); `all` and `stated` (see
+        `added_value.measure_added_value`), the latter of the images that state a usable field, of the classes for which
+        it is usable; `missingness` (whether it alone predicts the class); `folds`, `refused`, `failed`.
     """
     recipe, rows = recipe or Recipe(seed=seed), data.rows
     variants = _variants(data, recipe, seed=seed, step=step or (lambda done, total, note: None))
@@ -62,7 +62,7 @@ def study(
 
 
 def permuted(rows: Rows, *, seed: int) -> Rows:
-    """The same images, each patient with the clinical values of another one."""
+    """Exchange the clinical values between patients."""
     random = np.random.default_rng(seed)
     people = np.unique(rows.people)
     other = dict(zip(people.tolist(), random.permutation(people).tolist(), strict=True))
@@ -72,13 +72,13 @@ def permuted(rows: Rows, *, seed: int) -> Rows:
 
 
 def emptied(rows: Rows) -> Rows:
-    """The same fields filled in, every value of a field the same: only what is stated is left."""
+    """Set every stated value of a field to the same number, so that only missingness is left."""
     constant = np.array([field.low for field in clinical.FIELDS], np.float32)
     return _with(rows, np.where(np.isnan(rows.clinical), np.nan, constant).astype(np.float32))
 
 
-def told_by_trees(data: ClinicalPredictions, features: NDArray[np.float64], *, count: int, seed: int) -> Floats:
-    """N x C probabilities of extra-trees in the same folds; classes weigh the same."""
+def predict_with_trees(data: ClinicalPredictions, features: NDArray[np.float64], *, count: int, seed: int) -> Floats:
+    """Predict N x C probabilities with extra-trees in the same folds; classes weigh the same."""
     from sklearn.ensemble import ExtraTreesClassifier
 
     from covid_xray.data.split.split import make_folds
@@ -112,11 +112,11 @@ def _variants(data: ClinicalPredictions, recipe: Recipe, *, seed: int, step: Ste
     only = fitted(emptied(rows), naive, "image and missingness")
     step(4, 4, "")
     swapped = [ours.joint(permuted(rows, seed=seed + k)) for k in range(PERMUTATIONS)]
+    stated = np.hstack([np.nan_to_num(rows.clinical, nan=-1), known])
     trees = {
-        "missingness": told_by_trees(data, known.astype(np.float64), count=count, seed=seed),
-        "clinical-usual": told_by_trees(data, np.hstack([np.nan_to_num(rows.clinical, nan=-1), known]), count=count,
-                                        seed=seed),
-    }  # fmt: skip
+        "missingness": predict_with_trees(data, known.astype(np.float64), count=count, seed=seed),
+        "clinical-usual": predict_with_trees(data, stated, count=count, seed=seed),
+    }
     return [
         Variant("image", "the image alone", rows.probabilities),
         Variant("clinical", "clinical values alone, blind to what is missing", values.joint(rows.without_image())),
@@ -132,7 +132,7 @@ def _variants(data: ClinicalPredictions, recipe: Recipe, *, seed: int, step: Ste
 def _bias(
     data: ClinicalPredictions, answers: Mapping[str, Floats], classes: tuple[str, ...], *, rounds: int, seed: int
 ) -> Facts | None:
-    """Groups by sex and age for the image alone and the joint answer; the test part judges, the others choose."""
+    """Measure groups by sex and age, for the image alone and with clinical values; thresholds come from other parts."""
     both = {"image": answers["image"], "joint": answers["joint"]}
     return measure_bias(both, data.manifest, data.rows.people, classes, rounds=rounds, seed=seed)
 
@@ -142,8 +142,8 @@ def _with(rows: Rows, values: Floats) -> Rows:
 
 
 def _counts(data: ClinicalPredictions, classes: tuple[str, ...]) -> dict[str, Facts]:
-    """Images and patients of each class that state each field, where any does."""
-    people, known = counted(data.rows), ~np.isnan(data.rows.clinical)
+    """Count images and patients of each class that state each field, for the fields that any of them states."""
+    people, known = count_patients(data.rows), ~np.isnan(data.rows.clinical)
     found: dict[str, Facts] = {}
     for number, name in enumerate(NAMES):
         if known[:, number].any():
@@ -157,7 +157,7 @@ def _counts(data: ClinicalPredictions, classes: tuple[str, ...]) -> dict[str, Fa
 
 
 def _missingness(found: Mapping[str, Any], classes: int) -> Facts:
-    """Whether what is filled in alone names the class better than chance, by the lower end of its interval."""
+    """Decide whether missingness alone predicts the class better than chance, by the lower end of its interval."""
     figure = found["variants"]["missingness"]["figures"]["balanced_accuracy"]
     low = figure["ci_low"]
     return {"balanced_accuracy": figure, "chance": 1 / classes, "tells": bool(low is not None and low > 1 / classes)}

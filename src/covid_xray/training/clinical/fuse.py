@@ -1,4 +1,4 @@
-"""A bundle and a table with clinical columns in, the same bundle with a clinical input out; its image answers stay.
+"""Give a bundle a clinical input, trained on a table with clinical columns.
 
 The image network is not touched: `model.onnx` keeps its bytes, and with them everything that was fitted on it.
 """
@@ -22,7 +22,7 @@ from covid_xray.evaluation.clinical.clinical_predictions import ClinicalPredicti
 from covid_xray.evaluation.metrics.conformal import fit_conformal
 from covid_xray.evaluation.predictions import Predictions, probability_columns
 from covid_xray.inference.fusion import Fusion
-from covid_xray.training.clinical.fusion_training import Recipe, counted, fit, to_fusion_onnx, usable
+from covid_xray.training.clinical.fusion_training import Recipe, count_patients, fit, to_fusion_onnx, usable
 from covid_xray.training.onnx.storage import ExportFailed
 
 PARTS = ("val", "calibration")  # images that the network never saw in training, and that are no test
@@ -38,19 +38,19 @@ def fuse(
     parts: Sequence[str] = PARTS,
     recipe: Recipe | None = None,
 ) -> Facts:
-    """Write the bundle in `folder` with a clinical input to `out` (default: in its place); returns its `fusion` facts.
+    """Write the bundle in `folder` with a clinical input to `out` (default: in its place); return its `fusion` facts.
 
     Args:
         folder: of the bundle.
-        data: its answers for a table with the column `split`.
+        data: predictions of the bundle for a table with the column `split`.
         out: another folder for the new bundle.
-        parts: whose images the fusion network is trained on.
-        recipe: how.
+        parts: parts whose images train the fusion network.
+        recipe: of the training.
 
     Raises:
         BadSplit: the table has no images of these parts.
         InputRefused: no field is stated for 20 patients of two classes (code `too-few`).
-        ExportFailed: ONNX Runtime and Keras do not agree, or nothing known would change an answer.
+        ExportFailed: ONNX Runtime and Keras differ, or a record without any value would change a prediction.
     """
     recipe, bundle = recipe or Recipe(), load_bundle(folder)
     trained = data.take(in_parts(data.manifest, parts))
@@ -69,22 +69,20 @@ def fuse(
 
 
 def in_parts(manifest: Manifest, parts: Sequence[str]) -> NDArray[np.bool_]:
-    """Which images are in these parts of the column `split`. Raises `BadSplit` where none is."""
-    mask = (
-        manifest.table.get("split", "") == "" if "split" not in manifest.table else manifest.table["split"].isin(parts)
-    )
-    found = np.asarray(mask, dtype=bool)
-    if "split" not in manifest.table or not found.any():
+    """Select the images of these parts of the column `split`: N booleans. Raises `BadSplit` where there are none."""
+    table = manifest.table
+    found = table["split"].isin(parts).to_numpy() if "split" in table else np.zeros(len(table), dtype=bool)
+    if not found.any():
         raise BadSplit(
-            f"expected a table with a column split and images of {', '.join(parts)}: parts that the image network was "
-            "not trained on. Received: none"
+            f"The table has no images of {', '.join(parts)}. Clinical values must be learned on images that the image "
+            "network was not trained on; give them one of these parts in the column split."
         )
     return found
 
 
 def field_facts(rows: Rows, classes: Sequence[str]) -> list[Facts]:
-    """What `bundle.json` says of each field: unit, range, patients of each class, whether it is used."""
-    used, people = usable(rows), counted(rows)
+    """Describe each field for `bundle.json`: unit, range, patients of each class, and whether it is used."""
+    used, people = usable(rows), count_patients(rows)
     return [
         {
             "name": field.name, "title": field.title, "unit": field.unit, "low": field.low, "high": field.high,
@@ -99,7 +97,7 @@ def field_facts(rows: Rows, classes: Sequence[str]) -> list[Facts]:
 
 @dataclass(frozen=True, eq=False)
 class CrossFitted:
-    """Fusion networks, each of which answers for images of patients that it never saw.
+    """Fusion networks, each for images of patients that it never saw.
 
     Args:
         models: one for each fold.
@@ -110,7 +108,7 @@ class CrossFitted:
     fold: NDArray[np.int64]
 
     def joint(self, rows: Rows) -> NDArray[np.float32]:
-        """N x C joint probabilities for the same images, with these or other clinical values."""
+        """Predict N x C joint probabilities for the same images, with these or other clinical values."""
         found = np.empty_like(rows.probabilities)
         for number, model in enumerate(self.models):
             held = self.fold == number
@@ -119,12 +117,12 @@ class CrossFitted:
 
 
 def cross_fit(data: ClinicalPredictions, rows: Rows, recipe: Recipe, *, seed: int = 0) -> CrossFitted:
-    """Fit on four fifths of the patients, five times.
+    """Fit five networks, each on four fifths of the patients.
 
     Args:
-        data: whose labels, patients and copies make the folds.
-        rows: of the same images, perhaps changed.
-        recipe: of the networks.
+        data: its labels, patients and copies make the folds.
+        rows: the same images, perhaps with other clinical values.
+        recipe: of the training.
         seed: of the folds.
     """
     fold = make_folds(data.manifest, folds=FOLDS, seed=seed).to_numpy()
@@ -132,8 +130,8 @@ def cross_fit(data: ClinicalPredictions, rows: Rows, recipe: Recipe, *, seed: in
 
 
 def _why_not(people: dict[str, int]) -> str:
-    told = ", ".join(f"{name} {count}" for name, count in people.items())
-    return f"too few patients of training state it to compare classes ({told})"
+    counts = ", ".join(f"{name} {count}" for name, count in people.items())
+    return f"too few training patients state it to compare classes ({counts})"
 
 
 def _trained_on(data: ClinicalPredictions, parts: Sequence[str]) -> Facts:
@@ -148,7 +146,7 @@ def _trained_on(data: ClinicalPredictions, parts: Sequence[str]) -> Facts:
 
 
 def _conformal(data: ClinicalPredictions, bundle: Bundle, recipe: Recipe) -> Facts | None:
-    """Sets for joint answers at the bundle's coverage, fitted on cross-fitted answers; `None` where it has no sets."""
+    """Fit prediction sets of joint probabilities at the bundle's coverage; `None` where the bundle has no sets."""
     wish = bundle.facts.get("conformal")
     if not wish:
         return None
@@ -160,7 +158,9 @@ def _conformal(data: ClinicalPredictions, bundle: Bundle, recipe: Recipe) -> Fac
 
 
 def _check_silent(fusion: Fusion, rows: Rows) -> None:
-    """With nothing known the joint answer is the image's, to the last bit."""
+    """Check that a record without any value leaves the probabilities of the image as they are, to the last bit."""
     joint, terms = fusion.run(rows.probabilities, rows.embedding, np.full_like(rows.clinical, np.nan))
     if terms.any() or not np.array_equal(joint, rows.probabilities):
-        raise ExportFailed("expected the answer of the image where nothing is known. Received: another")
+        raise ExportFailed(
+            "A record without any clinical value changes the prediction. This is a bug; please report it."
+        )

@@ -1,8 +1,8 @@
-"""Answers of an image network and clinical values in, a trained fusion network out, and its ONNX file with proof.
+"""Train a fusion network on predictions of an image network and clinical values, and export it to ONNX.
 
-Trained on images that the image network never saw: on its own training images it is too sure, and nothing would be
-left for clinical values to add. What a field says is learned from its values only: within each pattern of stated fields
-the classes weigh the same, and ramps are centred (see `models.fusion`).
+It is trained on images that the image network never saw: on its own training images that one is too sure, and nothing
+would be left for clinical values to add. Only the values of a field teach, not that it is stated: within each pattern
+of stated fields the classes weigh the same, and ramps are centred (see `models.fusion`).
 """
 
 from dataclasses import dataclass, replace
@@ -17,22 +17,21 @@ from covid_xray.data.manifest.clinical_table import NAMES
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.clinical.clinical_predictions import Floats, Rows
 from covid_xray.models.fusion import INPUTS, OUTPUTS, SMALLEST, Basis, build
-from covid_xray.training.onnx.export import TOLERANCE, to_onnx
-from covid_xray.training.onnx.storage import ExportFailed
+from covid_xray.training.onnx.export import check_parity, to_onnx
 
-ENOUGH = 20  # patients of a class with a value, or the field says nothing about that class
+ENOUGH = 20  # patients of a class with a value, or the field has no influence on that class
 KNOTS = (0.05, 0.275, 0.5, 0.725, 0.95)  # quantiles between which a field is linear
 COMPONENTS = 4  # of the embedding
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a fusion network is trained.
+    """Settings of the training of a fusion network.
 
     Args:
         penalty: L2 of the weights.
         dropout: share of the stated fields that is hidden, drawn anew for each row and draw.
-        draws: how often the rows are seen, each time with other fields hidden.
+        draws: number of passes over the rows, each with other fields hidden.
         naive: missing-indicators as features, every field for every class: the usual design, for comparison.
         seed: of the drop-out.
     """
@@ -45,7 +44,7 @@ class Recipe:
 
 
 def fit(rows: Rows, recipe: Recipe | None = None) -> keras.Model:
-    """A trained fusion network.
+    """Train a fusion network.
 
     The loss is convex in the weights, so they are found by L-BFGS at its minimum: no learning rate, no epochs, and the
     same weights from the same rows.
@@ -54,26 +53,26 @@ def fit(rows: Rows, recipe: Recipe | None = None) -> keras.Model:
         InputRefused: no field is stated for 20 patients of two classes (code `too-few`).
     """
     with threadpool_limits(1):  # products this small make threads wait for each other
-        return _fitted(rows, recipe or Recipe())
+        return _fit(rows, recipe or Recipe())
 
 
-def _fitted(rows: Rows, recipe: Recipe) -> keras.Model:
+def _fit(rows: Rows, recipe: Recipe) -> keras.Model:
     basis = basis_of(rows, naive=recipe.naive)
     known = ~np.isnan(rows.clinical) & basis.used.any(axis=1)
-    if not recipe.naive:  # rows without a value that may speak teach nothing
+    if not recipe.naive:  # rows without a usable value teach nothing
         rows, known = rows.take(known.any(axis=1)), known[known.any(axis=1)]
     rows = replace(rows, people=np.unique(rows.people, return_inverse=True)[1])
     model = build(basis)
-    features, labels, offsets, weights = _seen(model, rows, known, basis, recipe)
+    features, labels, offsets, weights = _training_data(model, rows, known, basis, recipe)
     kernel = model.get_layer("terms").kernel
-    kernel.assign(_minimum(features, labels, offsets, weights, basis, penalty=recipe.penalty).reshape(kernel.shape))
+    kernel.assign(_minimise(features, labels, offsets, weights, basis, penalty=recipe.penalty).reshape(kernel.shape))
     return model
 
 
-def _seen(
+def _training_data(
     model: keras.Model, rows: Rows, known: NDArray[np.bool_], basis: Basis, recipe: Recipe
 ) -> tuple[Floats, NDArray[np.int64], Floats, NDArray[np.float64]]:
-    """Features N x R x (1 + S), labels, log-probabilities of the image and weights of the rows, over all draws."""
+    """Make features N x R x (1 + S), labels, log-probabilities of the image and weights of the rows, over all draws."""
     random = np.random.default_rng(recipe.seed)
     side = keras.ops.convert_to_numpy(model.get_layer("side")(rows.embedding))
     with_one = np.concatenate([np.ones_like(side[:, :1]), side], axis=1)
@@ -84,18 +83,19 @@ def _seen(
         hidden = np.where(shown, rows.clinical, np.nan).astype(np.float32)
         ramps = keras.ops.convert_to_numpy(model.get_layer("ramps")(hidden))
         features.append(ramps[:, :, None] * with_one[:, None, :])
-        weights.append(_even_classes(rows) if recipe.naive else _even_within_patterns(rows, shown, basis.used))
+        even = _balanced(rows.labels, rows.people) if recipe.naive else _even_within_patterns(rows, shown, basis.used)
+        weights.append(even)
     offsets = np.log(np.maximum(rows.probabilities, SMALLEST))
     together = np.concatenate(weights)
     return (np.concatenate(features), np.tile(rows.labels, draws), np.tile(offsets, (draws, 1)),
             together / max(float(together.sum()), 1e-12))  # fmt: skip
 
 
-def _minimum(
+def _minimise(
     features: Floats, labels: NDArray[np.int64], offsets: Floats, weights: NDArray[np.float64], basis: Basis, *,
     penalty: float,
 ) -> NDArray[np.float64]:  # fmt: skip
-    """The kernel R x (1 + S) x C with the least weighted cross-entropy plus penalty."""
+    """Find the kernel R x (1 + S) x C with the least weighted cross-entropy plus penalty."""
     from scipy.optimize import minimize
 
     count, ramps, inner = features.shape
@@ -122,14 +122,14 @@ def _minimum(
 
 
 def basis_of(rows: Rows, *, naive: bool = False) -> Basis:
-    """Ramps, usable classes and components for these rows; arguments and errors as for `fit`."""
+    """Choose ramps, usable classes and components for these rows; arguments and errors as for `fit`."""
     count = rows.probabilities.shape[1]
     used = np.ones((len(NAMES), count), bool) if naive else usable(rows)
     known = ~np.isnan(rows.clinical)
     if not used.any():
         raise InputRefused(
-            f"expected a clinical field that is stated for {ENOUGH} patients of two classes. Received: none; without "
-            "it nothing can be learned of what a value says",
+            f"Too few clinical values to learn from: no field is stated for {ENOUGH} patients of two classes. Give a "
+            "table with more values.",
             code="too-few",
         )
     ramps: list[tuple[int, float, float, float, bool]] = []
@@ -151,14 +151,13 @@ def basis_of(rows: Rows, *, naive: bool = False) -> Basis:
 
 
 def usable(rows: Rows) -> NDArray[np.bool_]:
-    """F x C: the classes about which a field may speak; none where it is stated for enough patients of one only."""
-    people = counted(rows)
-    enough = people >= ENOUGH
+    """Decide for each field and class, F x C, whether enough patients state it, of this class and of another."""
+    enough = count_patients(rows) >= ENOUGH
     return enough & (enough.sum(axis=1, keepdims=True) >= 2)
 
 
-def counted(rows: Rows) -> NDArray[np.int64]:
-    """F x C: patients of each class with a value."""
+def count_patients(rows: Rows) -> NDArray[np.int64]:
+    """Count the patients of each class with a value of each field, F x C."""
     known, classes = ~np.isnan(rows.clinical), rows.probabilities.shape[1]
     return np.array(
         [[len(set(rows.people[known[:, f] & (rows.labels == c)])) for c in range(classes)] for f in range(len(NAMES))]
@@ -166,9 +165,9 @@ def counted(rows: Rows) -> NDArray[np.int64]:
 
 
 def to_fusion_onnx(model: keras.Model, rows: Rows) -> tuple[bytes, dict[str, float]]:
-    """The ONNX file, and the largest difference of each output from Keras on `rows`. Raises `ExportFailed` above 1e-4.
+    """Export to ONNX; return the file and the largest difference of each output from Keras on `rows`.
 
-    Half of the rows are shown with fields hidden, some with none left.
+    Half of the rows have fields hidden, some all of them. Raises `ExportFailed` for a difference above 1e-4.
     """
     import onnxruntime
 
@@ -177,19 +176,13 @@ def to_fusion_onnx(model: keras.Model, rows: Rows) -> tuple[bytes, dict[str, flo
     hidden = random.random(rows.clinical.shape) < random.random((len(rows.clinical), 1)) * 2 - 0.5
     inputs = {**rows.inputs, "clinical": np.where(hidden, np.nan, rows.clinical).astype(np.float32)}
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    received = dict(zip(OUTPUTS, session.run(list(OUTPUTS), inputs), strict=True))
-    expected = {name: keras.ops.convert_to_numpy(value) for name, value in model(inputs).items()}
-    parity = {name: float(np.abs(received[name] - expected[name]).max()) for name in OUTPUTS}
-    for name, difference in parity.items():
-        if not difference <= TOLERANCE:
-            raise ExportFailed(
-                f"expected {name} within {TOLERANCE} of Keras. Received: a difference of {difference:.2e}"
-            )
-    return data, parity
+    exported = dict(zip(OUTPUTS, session.run(list(OUTPUTS), inputs), strict=True))
+    trained = {name: keras.ops.convert_to_numpy(value) for name, value in model(inputs).items()}
+    return data, check_parity(exported, trained)
 
 
 def _edges(values: Floats) -> list[tuple[float, float]]:
-    """Where the ramps of a field begin and end: neighbouring quantiles, or 0 and 1 for a yes or no."""
+    """Choose where the ramps of a field begin and end: neighbouring quantiles, or 0 and 1 for a yes or no."""
     if set(np.unique(values)) <= {0.0, 1.0}:
         return [(0.0, 1.0)]
     knots = np.unique(np.quantile(values, KNOTS))
@@ -198,7 +191,7 @@ def _edges(values: Floats) -> list[tuple[float, float]]:
 
 
 def _components(embedding: Floats) -> tuple[Floats, Floats]:
-    """D x S and S: an embedding to its first principal components, of unit variance; 0 for constant embeddings."""
+    """Fit D x S and S that map an embedding to its first principal components of unit variance (0 where constant)."""
     mean = embedding.mean(axis=0)
     _, spread, directions = np.linalg.svd(embedding - mean, full_matrices=False)
     kept = directions[:COMPONENTS].T
@@ -208,7 +201,7 @@ def _components(embedding: Floats) -> tuple[Floats, Floats]:
 
 
 def _balanced(labels: NDArray[np.int64], people: NDArray[Any]) -> NDArray[np.float64]:
-    """Weights with which every class counts the same, and inside it every patient; they sum to 1."""
+    """Weigh every class alike, and inside it every patient alike; the weights sum to 1."""
     _, person, images = np.unique(people, return_inverse=True, return_counts=True)
     weights = 1.0 / images[person]
     of_class = np.bincount(labels, weights=weights)
@@ -216,14 +209,10 @@ def _balanced(labels: NDArray[np.int64], people: NDArray[Any]) -> NDArray[np.flo
     return weights / weights.sum()
 
 
-def _even_classes(rows: Rows) -> NDArray[np.float64]:
-    return _balanced(rows.labels, rows.people)
-
-
 def _even_within_patterns(rows: Rows, shown: NDArray[np.bool_], used: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weights with which, among the rows that state the same fields, every class that they speak about counts the same.
+    """Weigh the classes alike among the rows that state the same fields.
 
-    A pattern with one class only has no weight: it would teach that filling it in means that class.
+    A pattern with one class only has weight 0: it would teach that stating these fields means that class.
     """
     weights = np.zeros(len(rows.labels))
     for pattern in np.unique(shown, axis=0):

@@ -1,1 +1,1 @@
-"""Cross-validate: train the folds and pool their answers."""
+"""Cross-validate: train the folds and pool their predictions."""

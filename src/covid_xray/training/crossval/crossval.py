@@ -1,9 +1,9 @@
-"""A manifest in, every image scored once by a network that never saw it out: the cross-validation program.
+"""Run a cross-validation: score every image of a manifest by a network that never saw it.
 
     folder: config.yaml plan.json folds.csv fold-1/ fold-2/ ... predictions.csv crossval.json crossval.md figures/
 
-A fold is an ordinary run folder of `train` until its held-out images are scored; `fold.json`, written last, says that
-it is done. So a killed cross-validation goes on with the fold, and inside it with the epoch, that it was in.
+A fold is an ordinary run folder of `train` until its held-out images are scored; `fold.json` is written last. So a
+killed cross-validation continues with the fold, and inside it with the epoch, that it was in.
 """
 
 import dataclasses
@@ -48,14 +48,14 @@ def crossval(
     progress: Progress | None = None,
     run_folds: FoldRunner | None = None,
 ) -> dict[str, Any]:
-    """Train every fold of `protocol`, score what it held out, pool the answers by image, and write the study to `out`.
+    """Train every fold of `protocol`, score its held-out images, pool the predictions, and write the study to `out`.
 
     Args:
         manifest: images and labels, checked.
         settings: network and recipe, the same for each fold; its `val_fraction` and `seed` are the protocol's.
-        protocol: how the images are dealt out.
+        protocol: how the images are divided into folds.
         out: a new folder, or with `resume` one that holds an unfinished cross-validation of the same kind.
-        resume: keep the folds that are finished and go on inside the one that is not.
+        resume: keep the finished folds and continue inside the unfinished one.
         keep_models: keep model.keras and bundle/ of every fold; they are removed once the fold is scored.
         rounds: of the bootstrap over patients.
         progress: called as (stage, done, total, note); the notes of epochs say how long it may still take.
@@ -65,9 +65,9 @@ def crossval(
         The content of crossval.json.
 
     Raises:
-        BadSplit, BadManifest: the data cannot be dealt out or trained on; nothing was trained.
+        BadSplit, BadManifest: the data cannot be divided or trained on; nothing was trained.
         UsageError: `out` holds another cross-validation, or one without `resume`.
-        InputRefused: the answers of a finished fold were altered (`altered`).
+        InputRefused: the predictions of a finished fold were altered (`altered`).
         Busy: another process works in `out`.
     """
     settings = resolved(settings)
@@ -90,14 +90,14 @@ def crossval(
 def _claim(
     out: Path, folds: list[Fold], manifest: Manifest, *, settings: Training, protocol: Protocol, resume: bool
 ) -> None:
-    """Write the plan of a new cross-validation, or hold it against the one that is there. Raises `UsageError`."""
+    """Write the plan of a new cross-validation, or compare it with the stored one. Raises `UsageError`."""
     plan, begun = out / "plan.json", (out / "folds.csv").exists()
     if plan.exists() and not resume:
-        raise UsageError(f"expected a new folder. Received: {out} holds a cross-validation; name another, or --resume")
+        raise UsageError(f"{out} already holds a cross-validation. Name a new folder, or continue it with --resume.")
     if resume and not plan.exists() and not begun:
-        raise UsageError(f"expected an unfinished cross-validation in {out}. Received: none there")
+        raise UsageError(f"No unfinished cross-validation in {out}. Start one without --resume.")
     partial.clear(out)
-    wanted = {
+    now = {
         "data": fingerprint(manifest),
         "protocol": dataclasses.asdict(protocol),
         "settings": settings.model_dump(mode="json", exclude={"decode_workers"}),
@@ -105,27 +105,27 @@ def _claim(
     if not plan.exists():
         write_folds(out / "folds.csv", folds, manifest)
         write_text(out / "config.yaml", to_yaml(settings))
-        write_json(plan, {**wanted, "folds_sha256": sha256_file(out / "folds.csv")})
+        write_json(plan, {**now, "folds_sha256": sha256_file(out / "folds.csv")})
         return
     stored = json.loads(plan.read_text(encoding="utf-8"))
-    _refuse_another(out, stored, wanted)
+    _refuse_changes(out, stored, now)
     with replacing(out / "folds.csv") as anew:  # a refusal leaves the folds of the study as they are
         write_folds(anew, folds, manifest)
         if sha256_file(anew) != stored["folds_sha256"]:
-            raise UsageError(f"expected the folds that {out} was started with. Received: others; name another folder")
+            raise UsageError(f"{out} was started with other folds. Name a new folder.")
 
 
-def _refuse_another(out: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    for part, received in wanted.items():
+def _refuse_changes(out: Path, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for part, values in now.items():
         began = stored.get(part)
-        if received == began:
+        if values == began:
             continue
-        if not isinstance(received, dict) or not isinstance(began, dict):
-            raise UsageError(f"expected the {part} that {out} was started with. Received: other {part}")
-        name = next(key for key in received if received[key] != began.get(key))
+        if not isinstance(values, dict) or not isinstance(began, dict):
+            raise UsageError(f"{out} was started with other {part}. Resume it with the same, or name a new folder.")
+        name = next(key for key in values if values[key] != began.get(key))
         raise UsageError(
-            f"expected the {part} that {out} was started with ({name}={began.get(name)}). "
-            f"Received: {name}={received[name]}"
+            f"{name}={values[name]} differs from {name}={began.get(name)}, which {out} was started with. Resume it "
+            "with the same value, or name a new folder."
         )
 
 
@@ -140,14 +140,14 @@ def run_folds_here(
         clock.fold = number
         if not (folder / "fold.json").exists():
             if cache is None:
-                cache = decoded(manifest, out / "cache", settings, progress)
+                cache = decode_all(manifest, out / "cache", settings, progress)
             run_fold(folder, fold, settings, cache=cache, progress=clock)
         if not keep_models:
             drop_models(folder)
 
 
-def decoded(manifest: Manifest, folder: Path, settings: Training, progress: Progress) -> PixelCache:
-    """All images decoded once, for all folds."""
+def decode_all(manifest: Manifest, folder: Path, settings: Training, progress: Progress) -> PixelCache:
+    """Decode all images once, for all folds."""
     return build_cache(
         manifest,
         folder=folder,
@@ -161,7 +161,7 @@ def decoded(manifest: Manifest, folder: Path, settings: Training, progress: Prog
 
 
 def run_fold(folder: Path, fold: Fold, settings: Training, *, cache: PixelCache, progress: Progress) -> None:
-    """Train one fold, or go on with it, and score what it holds out; `fold.json` is written last."""
+    """Train one fold, or continue it, and score its held-out images; `fold.json` is written last."""
     started = time.time()
     predictions, facts = _unscored(fold.held, code="not-trainable", reason=fold.problem), {}
     if not fold.problem:
@@ -197,12 +197,12 @@ def _of_training(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _score(predictor: Predictor, fold: Fold, progress: Progress) -> Predictions:
-    """The held-out images answered by the fold's bundle; those of a class that it never saw are named, not scored."""
+    """Predict the held-out images; those of a class that the fold never saw are listed as failures instead."""
     known = fold.held.table["label"].isin(fold.classes)
     unseen = _unscored(
         fold.held.take(~known),
         code="class-unseen",
-        reason=f"expected a class that the fold was trained on ({', '.join(fold.classes)}). Received: another",
+        reason=f"The fold was trained on {', '.join(fold.classes)} only, not on the class of this image.",
     )
     if not known.any():
         return unseen
@@ -218,30 +218,29 @@ def _unscored(manifest: Manifest, *, code: str, reason: str) -> Predictions:
 
 
 def _record(folder: Path) -> dict[str, Any]:
-    """The content of fold.json. Raises `InputRefused` when the answers beside it are not those that it was made of."""
+    """Read fold.json. Raises `InputRefused` when the predictions beside it were altered."""
     record: dict[str, Any] = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
     if sha256_file(folder / "predictions.csv") != record["predictions_sha256"]:
         raise InputRefused(
-            f"expected {folder / 'predictions.csv'} as it was written. Received: an altered file; "
-            f"remove {folder} and go on with --resume",
+            f"{folder / 'predictions.csv'} was altered. Remove {folder} and continue with --resume.",
             code="altered",
         )
     return record
 
 
 def drop_models(folder: Path) -> None:
-    """Remove the networks of a fold that is scored."""
+    """Remove the networks of a scored fold."""
     (folder / "model.keras").unlink(missing_ok=True)
     shutil.rmtree(folder / "bundle", ignore_errors=True)
 
 
 def fold_folder(out: Path, number: int) -> Path:
-    """The run folder of a fold, counted from 0."""
+    """Return the run folder of a fold, counted from 0."""
     return out / f"fold-{number + 1}"
 
 
 class _Clock:
-    """Passes progress on with the fold's number, and says after each epoch how long all of them may still take."""
+    """Report progress with the fold's number, and after each epoch the time that all folds may still take."""
 
     def __init__(self, progress: Progress, *, epochs: int, folds: int, now: Callable[[], float] = time.monotonic):
         self.progress, self.epochs, self.folds, self.now = progress, epochs, folds, now

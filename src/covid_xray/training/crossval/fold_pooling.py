@@ -1,7 +1,7 @@
-"""The answers of all folds in, one study out: pooled figures with intervals, mean and spread over folds, sources.
+"""Pool the predictions of all folds: figures with intervals, mean and spread over folds, and sources.
 
-Every image was answered by the one network that never saw it, so the pooled table is joined by image, and patients, not
-folds, are what the intervals are drawn over. Pooled AUROC and calibration mix the scores of several networks.
+Every image was predicted by the one network that never saw it, so the pooled table is joined by image, and patients,
+not folds, are resampled for the intervals. Pooled AUROC and calibration mix the scores of several networks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ ONCE = ("packages", "machine", "precision")  # the same in every fold
 
 @dataclass(frozen=True)
 class _Networks:
-    """What `measure` says about the network, of all folds together."""
+    """The identity of the networks of all folds, for `measure`."""
 
     name: str
     version: str
@@ -39,9 +39,9 @@ class _Networks:
 
 
 def pool(answers: Sequence[Predictions], folds: Sequence[Fold], manifest: Manifest) -> Predictions:
-    """One table of every image that was held out, in the order of the manifest, with the column `fold`.
+    """Join the predictions of every held-out image in the order of the manifest, with the column `fold`.
 
-    A class that a fold could not answer has the probability 0 there.
+    A class that a fold could not predict has the probability 0 there.
 
     Raises:
         CovidXrayError: code `lost-answer`, when an image has no answer or two.
@@ -53,12 +53,14 @@ def pool(answers: Sequence[Predictions], folds: Sequence[Fold], manifest: Manife
         tables.append(found.table.assign(**absent, fold=fold.name))
         failures.append(found.failures)
     order = {image: place for place, image in enumerate(manifest.table["image"])}
-    table, failed = (_joined(parts, order) for parts in (tables, failures))
-    answered = sorted([*table["image"], *failed["image"]])
-    asked = sorted(image for fold in folds for image in fold.held.table["image"])
-    if answered != asked:
-        raise CovidXrayError(f"expected one answer for each of {len(asked)} images. Received: {len(answered)}, "
-                             "or one twice", code="lost-answer")  # fmt: skip
+    table, failed = (_concatenate(parts, order) for parts in (tables, failures))
+    predicted = sorted([*table["image"], *failed["image"]])
+    held = sorted(image for fold in folds for image in fold.held.table["image"])
+    if predicted != held:
+        raise CovidXrayError(
+            f"{len(held)} images were held out, but there are {len(predicted)} predictions of them, or two of one.",
+            code="lost-answer",
+        )
     return Predictions(table, manifest.classes, failed)
 
 
@@ -73,7 +75,7 @@ def write_study(
     out: Path,
     rounds: int,
 ) -> dict[str, Any]:
-    """Write predictions.csv, figures/, crossval.md and, last, crossval.json to `out`; returns its content.
+    """Write predictions.csv, figures/, crossval.md and, last, crossval.json to `out`; return the content of the last.
 
     Raises:
         InputRefused: not one image was scored.
@@ -81,7 +83,7 @@ def write_study(
     write_predictions(out / "predictions.csv", predictions)
     if predictions.table.empty:
         first = predictions.failures.iloc[0]
-        raise InputRefused(f"expected at least one image that can be scored. Received: none; {first['message']}")
+        raise InputRefused(f"None of the images could be scored. The first: {first['message']}")
     whole = replace(manifest, table=manifest.table.drop(columns="split", errors="ignore"))
     each = [_of_fold(predictions, record) for record in records]
     made = next((record for record in records if not record["problem"]), {})
@@ -110,7 +112,7 @@ def write_study(
 
 
 def over_folds(figures: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation (n - 1) of each figure over the folds that have it, two at least."""
+    """Compute mean and standard deviation (n - 1) of each figure over the folds that have it, two at least."""
     names = dict.fromkeys(name for fold in figures for name in fold)
     values = {name: [fold[name] for fold in figures if name in fold] for name in names}
     return {
@@ -121,7 +123,7 @@ def over_folds(figures: Sequence[Mapping[str, float]]) -> dict[str, dict[str, fl
 
 
 def banner(protocol: Protocol, folds: Sequence[Fold]) -> str | None:
-    """What must stand in red above the figures of folds that leak."""
+    """Write the warning above the figures of folds that leak; `None` for folds by patient."""
     leaking, held = sum(fold.leaking for fold in folds), sum(len(fold.held.table) for fold in folds)
     if protocol.group == "patient":
         return None
@@ -133,14 +135,14 @@ def banner(protocol: Protocol, folds: Sequence[Fold]) -> str | None:
     )
 
 
-def _joined(parts: Sequence[pd.DataFrame], order: Mapping[str, int]) -> pd.DataFrame:
+def _concatenate(parts: Sequence[pd.DataFrame], order: Mapping[str, int]) -> pd.DataFrame:
     filled = [part for part in parts if len(part)] or [parts[0]]
     table = pd.concat(filled, ignore_index=True)
     return table.sort_values("image", key=lambda images: images.map(order), ignore_index=True)
 
 
 def _of_fold(predictions: Predictions, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The fold's record with its own figures; those that are means over classes only where it holds every class."""
+    """Add the fold's own figures to its record; means over classes only where it holds every class."""
     kept = {key: value for key, value in record.items() if key not in ONCE}
     part = predictions.take(predictions.table["fold"] == record["name"])
     if part.table.empty:
@@ -157,7 +159,7 @@ def _title(protocol: Protocol, settings: Training, folds: Sequence[Fold], predic
 
 
 def _remarks(folds: Sequence[Fold], manifest: Manifest) -> list[str]:
-    found = [f"Nothing could be trained without {fold.name}: {fold.problem}." for fold in folds if fold.problem]
+    found = [f"Nothing could be trained without {fold.name}: {fold.problem}" for fold in folds if fold.problem]
     for fold in folds:
         missing = sorted(set(manifest.classes) - set(fold.held.table["label"]))
         if missing and not fold.problem:

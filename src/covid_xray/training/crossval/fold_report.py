@@ -1,4 +1,4 @@
-"""The figures of a cross-validation in, one Markdown page and one chart out: pooled, over folds, by source."""
+"""Write the Markdown page and the chart of a cross-validation: pooled, over folds, by source."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +14,13 @@ SHOWN = (("accuracy", "accuracy", "o"), ("macro_f1", "macro-F1", "s"))
 
 
 def page(facts: Mapping[str, Any]) -> str:
-    """The content of crossval.json to read; `figures/` lies beside it."""
+    """Write the content of crossval.json as a page; `figures/` lies beside it."""
     names = [name for name in FIRST if name in facts["figures"]]
     return render_markdown("crossval.md", f=facts, names=[*names, *(name for name in facts["figures"] if "/" in name)])
 
 
 def fold_chart(facts: Mapping[str, Any], theme: Theme) -> Figure:
-    """One row for each fold with its figures as marks; the bands are the 95 % intervals of all folds together."""
+    """Draw one row for each fold with its figures as marks; the bands are the 95 % intervals of all folds together."""
     rows = facts["folds"]
     figure = Figure(figsize=(WIDTH, 1.7 + 0.5 * max(2, len(rows))))
     axes = figure.subplots()

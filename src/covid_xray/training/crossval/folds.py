@@ -1,4 +1,4 @@
-"""A manifest in, the folds of a cross-validation out: what each is trained on, what is held out of it, and what leaks.
+"""Plan the folds of a cross-validation: training images, held-out images, and images that leak.
 
 Everything is decided here, before the first training; nothing of a held-out image reaches the side that is trained on.
 """
@@ -19,11 +19,11 @@ from covid_xray.files import replacing
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the images are dealt out.
+    """How the images are divided into folds.
 
     Args:
-        folds: how many, unless a source is left out.
-        group: `patient`: no patient and no radiograph on two sides; `image`: whatever is known of them is ignored.
+        folds: their number, unless a source is left out.
+        group: `patient`: no patient and no radiograph in two folds; `image`: patients and copies are ignored.
         leave_out: `source`: each source is held out once, instead of folds; `None` for folds.
         seed, val_fraction: of the folds, and of the validation part that is cut from each training side.
     """
@@ -59,31 +59,31 @@ class Fold:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """What its network can answer."""
+        """Return the classes that its network can predict."""
         return self.side.classes
 
 
 def plan_folds(manifest: Manifest, protocol: Protocol) -> list[Fold]:
-    """The folds of `protocol`, the same for the same images and seed.
+    """Plan the folds of `protocol`, the same for the same images and seed.
 
     With a source left out, classes may be missing on either side: images of a class that the training side lacks stay
-    in `held`, and a fold that cannot be trained (one class, or a class of one patient) says why in `problem`.
+    in `held`, and a fold that cannot be trained (one class, or a class of one patient) has the reason in `problem`.
 
     Raises:
         BadSplit: too few patients of a class, fewer than two sources, or not one fold that can be trained.
     """
     whole = _without(manifest, "split")  # parts that a data set brings are not those of a cross-validation
-    dealt = whole if protocol.group == "patient" else _without(whole, *JOINING)
+    divided = whole if protocol.group == "patient" else _without(whole, *JOINING)
     members = groups(whole)
     found = []
-    for name, out, kept in _sides(dealt, protocol):
+    for name, out, kept in _sides(divided, protocol):
         held = whole.take(whole.table["image"].isin(out))
         leaking = int(members.loc[held.table["image"]].isin(set(members.loc[list(kept)])).sum())
-        side = dealt.take(dealt.table["image"].isin(kept))
+        side = divided.take(divided.table["image"].isin(kept))
         aside = len(whole.table) - len(out) - len(kept)
         found.append(_trainable(Fold(name, side, pd.Series(dtype=str), held, aside, leaking), protocol))
     if all(fold.problem for fold in found):
-        raise BadSplit(f"expected a source that can be left out. Received: none; {found[0].problem}")
+        raise BadSplit(f"No source can be left out: {found[0].problem}")
     return found
 
 
@@ -102,7 +102,7 @@ def write_folds(path: Path, folds: list[Fold], manifest: Manifest) -> None:
 
 
 def _sides(manifest: Manifest, protocol: Protocol) -> Iterator[tuple[str, set[str], set[str]]]:
-    """Name, images held out, and images to train on, of each fold."""
+    """Yield name, held-out images and training images of each fold."""
     if protocol.leave_out:
         for source, split in leave_one_source_out(manifest):
             yield source, set(split.index[split == "test"]), set(split.index[split == "train"])
@@ -113,10 +113,12 @@ def _sides(manifest: Manifest, protocol: Protocol) -> Iterator[tuple[str, set[st
 
 
 def _trainable(fold: Fold, protocol: Protocol) -> Fold:
-    """The fold with its validation part, or with the reason why it cannot have one."""
+    """Add the validation part to a fold, or the reason why it cannot have one."""
     try:
         if len(fold.classes) < 2:
-            raise BadSplit(f"expected two classes without {fold.name}. Received: {', '.join(fold.classes) or 'none'}")
+            raise BadSplit(
+                f"Without {fold.name} there are not two classes to train on, only {', '.join(fold.classes) or 'none'}."
+            )
         split = make_split(fold.side, val_fraction=protocol.val_fraction, test_fraction=0.0, seed=protocol.seed)
     except BadSplit as error:
         if protocol.leave_out is None:

@@ -1,9 +1,9 @@
-"""What a linear head must not use: features in, the directions along which sources differ, and a projection off them.
+"""Find the feature directions along which sources differ, and project them away for a linear head.
 
-Three kinds. Within a class, its sources differ by the hospital alone. With the lungs hidden, whatever tells one (class,
-source) from another lies outside them. And a picture whose corners are black is the same radiograph. Without the
-differences of those means no line can tell them apart: nuisance attribute projection (Solomonoff and others 2005), and
-SAL (Shao and others 2023, arXiv:2203.07893).
+Three kinds. Within a class, its sources differ by the hospital alone. With the lungs hidden, the differences between
+(class, source) groups lie outside the lungs. And a picture whose corners are black is the same radiograph. Without the
+differences of those means no linear head can separate the groups: nuisance attribute projection (Solomonoff and others
+2005), and SAL (Shao and others 2023, arXiv:2203.07893).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ FLAT = 1e-6  # of the largest: directions below it are rounding
 
 
 def between_sources(z: Floats, labels: Ints, groups: Ints) -> Floats:
-    """K x D: for each class the means of its (class, source) groups about their mean, from standardised z N x D."""
+    """Compute for each class the means of its (class, source) groups about their mean: z N x D -> K x D."""
     found = [np.zeros((0, z.shape[1]))]
     for label in np.unique(labels):
         means = group_means(z[labels == label], groups[labels == label])
@@ -33,7 +33,7 @@ def between_sources(z: Floats, labels: Ints, groups: Ints) -> Floats:
 
 
 def group_means(z: Floats, groups: Ints) -> Floats:
-    """K x D, a row for each group of `SMALLEST` images or more: how far it lies from the mean picture, which is 0.
+    """Compute the mean of each group of `SMALLEST` images or more, K x D; the mean picture is 0.
 
     Of pictures with hidden lungs this is what they tell of class or source, and that something is hidden at all.
     """
@@ -42,7 +42,7 @@ def group_means(z: Floats, groups: Ints) -> Floats:
 
 
 def away_from(rows: Sequence[Floats], width: int) -> Floats:
-    """D x D: the projection that takes all of `rows` (each K x D, D = `width`) to 0 and leaves what is orthogonal."""
+    """Compute the D x D projection that maps all of `rows` (each K x D, D = `width`) to 0."""
     together = np.concatenate([np.zeros((0, width)), *rows])
     _, sizes, vectors = np.linalg.svd(together, full_matrices=False)
     taken = vectors[sizes > FLAT * sizes.max(initial=1e-12)]
@@ -50,7 +50,7 @@ def away_from(rows: Sequence[Floats], width: int) -> Floats:
 
 
 def without_lungs(pixels: NDArray[np.uint8], network: LungNetwork) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """N x h x w uint8 with the lungs and a margin black, and N: whether lungs were found there that can be a pair."""
+    """Blacken the lungs and a margin, N x h x w uint8; also say for which of N a pair of lungs was found."""
     finder = open_lungs(network)
     found = [finder.find(Radiograph(picture)) for picture in pixels]
     masks = np.stack([lungs.at_size(*pixels.shape[1:]) for lungs in found])
@@ -58,6 +58,6 @@ def without_lungs(pixels: NDArray[np.uint8], network: LungNetwork) -> tuple[NDAr
 
 
 def without_corners(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """N x h x w uint8 with the four corners black, where letters are."""
+    """Blacken the four corners, where letters are: N x h x w uint8."""
     nothing = np.zeros(pixels.shape, dtype=bool)
     return blacken(pixels, corners(Input(pixels, nothing, (0, 0, *pixels.shape[1:]), pixels[0])))

@@ -1,8 +1,8 @@
-"""A linear probe: the head fitted to the frozen network's embeddings before anything is fine-tuned.
+"""Fit a linear probe: the head on the frozen network's embeddings, before anything is fine-tuned.
 
-Fine-tuning from a random head distorts the features that ImageNet taught (Kumar and others 2022, arXiv:2202.10054),
-and what is distorted first is what unseen hospitals would have needed. The L2 penalty is strong for the same reason,
-and the head can be kept off what tells the hospital (`nuisance`).
+Fine-tuning from a random head distorts the features of ImageNet (Kumar and others 2022, arXiv:2202.10054), first of
+all those that unseen hospitals would need. The L2 penalty is strong for the same reason, and the head can be made
+orthogonal to what identifies the hospital (`nuisance_projection`).
 """
 
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def probe_head(model: keras.Model, part: Part, *, settings: Training, lungs: Lun
     """
     names = [layer.name for layer in model.layers]
     if "pool" not in names:
-        raise ValueError(f"expected a network with global average pooling. Received: {model.name}")
+        raise ValueError(f"{model.name} has no global average pooling, which the probe needs.")
     embed = _embedding(keras.Model(model.input, model.get_layer("pool").output))
     copies = 2 if settings.augment else 1
     features = np.concatenate([embed(_pictures(part, settings, copy)) for copy in range(copies)])
@@ -59,11 +59,11 @@ def probe_head(model: keras.Model, part: Part, *, settings: Training, lungs: Lun
     if "source" in settings.probe_blind:
         nuisance.append(between_sources((features - mean) / scale, labels, groups))
     if "outside" in settings.probe_blind:
-        seen, found = _outside(part, settings, lungs, embed)
-        nuisance.append(group_means((seen - mean) / scale, part.groups[found]))
+        outside, found = _embed_outside(part, settings, lungs, embed)
+        nuisance.append(group_means((outside - mean) / scale, part.groups[found]))
     if "corners" in settings.probe_blind:
-        moved = embed(without_corners(batch) for batch in _pictures(part, settings, 0)) - features[: len(part)]
-        nuisance.append((moved / scale).mean(axis=0, keepdims=True))
+        change = embed(without_corners(batch) for batch in _pictures(part, settings, 0)) - features[: len(part)]
+        nuisance.append((change / scale).mean(axis=0, keepdims=True))
     weights = np.tile(weights_of(part.groups, part.labels, settings.probe_prior), copies)
     away = away_from(nuisance, features.shape[1]) if nuisance else None
     kernel, bias = fit_head(features, labels, weights, strength=settings.probe, scaled_by=(mean, scale), away=away)
@@ -71,13 +71,13 @@ def probe_head(model: keras.Model, part: Part, *, settings: Training, lungs: Lun
 
 
 def weights_of(groups: NDArray[np.int64], labels: NDArray[np.int64], prior: str) -> Floats:
-    """N, as `sampling.shares`: classes alike (`balanced`), or as often as they are (`natural`)."""
+    """Compute N weights as `sampling.shares`: classes alike (`balanced`), or as often as they are (`natural`)."""
     values = shares(groups, labels)
     return values * np.bincount(labels)[labels] if prior == "natural" else values
 
 
 def scaling(features: NDArray[np.float32], scale: str) -> tuple[Floats, Floats]:
-    """Mean D and scale D: of `each` feature its standard deviation, or `one` for all, their root mean square.
+    """Compute mean D and scale D: the standard deviation of `each` feature, or `one` root mean square for all.
 
     Each its own makes much of features that hardly vary, and those are not what another hospital has in common.
     """
@@ -96,7 +96,7 @@ def fit_head(
     scaled_by: tuple[Floats, Floats] | None = None,
     away: Floats | None = None,
 ) -> tuple[Floats, Floats]:
-    """Kernel D x C and bias C of the logistic regression on features N x D; `strength` is scikit-learn's C.
+    """Fit kernel D x C and bias C of a logistic regression on features N x D; `strength` is scikit-learn's C.
 
     `scaled_by` is `scaling`, of each feature by default; `away` D x D a projection of the scaled features: the kernel
     then lies in what it leaves.
@@ -116,12 +116,12 @@ def _both(found: LogisticRegression) -> tuple[Floats, Floats]:
     return np.concatenate([-found.coef_, found.coef_]) / 2, np.concatenate([-found.intercept_, found.intercept_]) / 2
 
 
-def _outside(
+def _embed_outside(
     part: Part, settings: Training, lungs: LungNetwork | None, embed: Embed
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Embeddings of the pictures with hidden lungs, of those in which lungs were found; and which these are, N."""
+    """Embed the pictures in which lungs were found, with the lungs hidden; also return which these are, N booleans."""
     if lungs is None:
-        raise UsageError("expected --lungs RUN (or lungs=RUN) for probe_blind=outside. Received: no lung network")
+        raise UsageError("probe_blind=outside needs a lung network. Give one with --lungs RUN or --set lungs=RUN.")
     kept: list[NDArray[np.bool_]] = []
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
@@ -130,13 +130,13 @@ def _outside(
             kept.append(found)
             yield without
 
-    seen = embed(pictures())
+    embedded = embed(pictures())
     found = np.concatenate(kept)
-    return seen[found], found
+    return embedded[found], found
 
 
 def _pictures(part: Part, settings: Training, copy: int) -> Iterator[NDArray[np.uint8]]:
-    """Batches N x h x w; copy 0 as it is."""
+    """Yield batches N x h x w; copy 0 is unaugmented."""
     for start in range(0, len(part), BATCH):
         chosen = range(start, min(start + BATCH, len(part)))
         yield np.stack([altered(part, i, settings, (settings.seed, 0, i) if copy else None) for i in chosen])

@@ -1,7 +1,7 @@
-"""An ONNX graph in, the same graph out with names and an order that depend on nothing but the network.
+"""Give the parts of an ONNX graph names and an order that depend on nothing but the network.
 
-The converters number what they make over the whole life of a process, so that two exports of the same weights would be
-two files with two hashes; and a hash is what says which network a temperature or a threshold belongs to.
+The converters number their nodes over the whole life of a process, so that two exports of the same weights would have
+two hashes; and the hash identifies the network that a temperature or a threshold belongs to.
 """
 
 import re
@@ -14,8 +14,8 @@ _COUNTERS = re.compile(r"_+\d+(?=/|:|$)")  # of vgg_1/block1_conv1_2/Relu__85, w
 def canonical(graph: Any) -> None:
     """Order and name the parts of `graph` (an `onnx.GraphProto`), in place; its inputs and outputs keep their names.
 
-    Nodes come in the order in which the outputs need them, constants in the order in which nodes do; what no output
-    needs is left out. A graph with graphs inside (If, Loop) stays as it is: names reach across their borders.
+    Nodes come in the order in which the outputs need them, constants in the order in which nodes do; parts that no
+    output needs are dropped. A graph with graphs inside (If, Loop) stays as it is: names reach across their borders.
     """
     if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
         return
@@ -45,7 +45,7 @@ def canonical(graph: Any) -> None:
 
 
 def in_order(nodes: Sequence[Any], outputs: Sequence[str]) -> list[Any]:
-    """The nodes that the outputs need, each after those whose results it takes; first output and first input first."""
+    """List the nodes that the outputs need, each after those whose results it uses; first output and input first."""
     maker = {name: node for node in nodes for name in node.output if name}
     found: list[Any] = []
     done: set[int] = set()

@@ -1,4 +1,4 @@
-"""A Keras network in, a bundle out, with proof: no bundle appears before ONNX Runtime and Keras agreed on it.
+"""Export a Keras network as a bundle, after checking that ONNX Runtime and Keras agree on it.
 
 Parity: a largest difference of 1e-4 in probabilities, and of 1e-4 of the largest value in embedding and class maps.
 """
@@ -9,7 +9,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from covid_xray.training.onnx.canonical import canonical
 from covid_xray.training.onnx.storage import ExportFailed, aligned, stored
 
 TOLERANCE = 1e-4
-# What was fitted and measured on this very network.
+# Facts that were fitted and measured on this very network.
 FITTED = ("temperature", "calibration", "conformal", "operating_points", "gate", "metrics", "fusion")
 
 
@@ -50,8 +50,8 @@ def export(
     Args:
         model: a float32 network of `zoo.build`, trained.
         folder: of the bundle; it appears complete, or stays as it was.
-        facts: for bundle.json: `name`, `version`, `classes` and whatever else is known; of the settings under
-            `training` the crop and the storage of the weights are followed.
+        facts: for bundle.json: `name`, `version`, `classes` and any others; of the settings under `training` the crop
+            and the storage of the weights are followed.
         images: N x height x width uint8 to prove parity on, some tens of real inputs.
         lungs: the lung network that goes into the bundle.
         before: `bundle.json` of an earlier export. When it is of the same network and input (same SHA-256 of the ONNX
@@ -80,7 +80,7 @@ def export(
 
 
 def export_run(run: Path, folder: Path) -> dict[str, float]:
-    """Write the bundle of the finished run `run` anew to `folder`; returns the parity.
+    """Write the bundle of the finished run `run` anew to `folder`; return the parity.
 
     Temperature, sets, operating points, gate, metrics and clinical input of the run's bundle are kept when the network
     is the same.
@@ -91,9 +91,11 @@ def export_run(run: Path, folder: Path) -> dict[str, float]:
     try:
         facts = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["bundle"]
     except (OSError, ValueError, KeyError):
-        raise InputRefused(f"expected a finished run with manifest.json in {run}. Received: none there") from None
+        raise InputRefused(
+            f"Not a finished run: {run} has no valid manifest.json. Give a folder of covid-xray train."
+        ) from None
     if not (run / "model.keras").is_file():
-        raise InputRefused(f"expected model.keras in {run}. Received: no such file")
+        raise InputRefused(f"No such file: {run / 'model.keras'}. Give a folder of covid-xray train.")
     # compile=False and safe_mode: weights and layers of ours, nothing that runs code from the archive.
     model = keras.saving.load_model(run / "model.keras", compile=False, safe_mode=True)
     height, width = model.input.shape[1:3]
@@ -103,7 +105,7 @@ def export_run(run: Path, folder: Path) -> dict[str, float]:
 
 
 def probe_images(height: int, width: int, *, count: int = 8, seed: int = 0) -> NDArray[np.uint8]:
-    """N x height x width uint8 test pictures: smooth random fields, one black, one white."""
+    """Draw N x height x width uint8 test pictures: smooth random fields, one black, one white."""
     random = np.random.default_rng(seed)
     coarse = random.uniform(0, 255, (count, 8, 8)).astype(np.float32)
     fields = keras.ops.convert_to_numpy(keras.ops.image.resize(coarse[..., None], (height, width)))[..., 0]
@@ -112,7 +114,7 @@ def probe_images(height: int, width: int, *, count: int = 8, seed: int = 0) -> N
 
 
 def _defaults(height: int, width: int, *, crop: str) -> dict[str, Any]:
-    """Facts that every bundle holds; the later ones are filled by calibration and evaluation."""
+    """Return facts that every bundle holds; the later ones are filled by calibration and evaluation."""
     size = {"height": height, "width": width, "channels": 1, "range": [0, 255], "crop": crop}
     resize = "bilinear with antialiasing to height x width, aspect ratio not kept"
     return {
@@ -127,7 +129,7 @@ def _defaults(height: int, width: int, *, crop: str) -> dict[str, Any]:
 
 
 def _before(folder: Path) -> tuple[dict[str, Any], bytes | None]:
-    """The facts of an earlier export and its `fusion.onnx`."""
+    """Read the facts of an earlier export and its `fusion.onnx`."""
     try:
         bundle = load_bundle(folder)
     except BadBundle:  # none, or a damaged one: this export replaces it
@@ -136,14 +138,14 @@ def _before(folder: Path) -> tuple[dict[str, Any], bytes | None]:
 
 
 def _kept(before: Mapping[str, Any], about: Any, data: bytes, lungs: bytes | None) -> dict[str, Any]:
-    """What was fitted on the same network and input; a crop, or another lung network, is another input."""
+    """Select the facts that were fitted on the same network and input, with the same crop and lung network."""
     same = (before.get("model") or {}).get("sha256") == sha256_bytes(data) and before["input"] == about
     same = same and (before.get("lungs") or {}).get("sha256") == (sha256_bytes(lungs) if lungs else None)
     return {name: before[name] for name in FITTED if name in before} if same else {}
 
 
 def to_onnx(model: keras.Model, *, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
-    """A Keras model with these names of inputs and outputs as one ONNX file, checked. Raises `ExportFailed`."""
+    """Export a Keras model as one checked ONNX file with these inputs and outputs. Raises `ExportFailed`."""
     empty = {tensor.name: np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs}
     model(list(empty.values()) if len(empty) > 1 else next(iter(empty.values())))  # Keras exports what was called once
     return _tidy(_exported(model), inputs=inputs, outputs=outputs)
@@ -155,12 +157,12 @@ def _exported(outputs: keras.Model) -> bytes:
         outputs.export(path, format="onnx", verbose=False)
         extra = [p.name for p in Path(name).iterdir() if p != path]
         if extra:
-            raise ExportFailed(f"expected one ONNX file. Received: external data in {', '.join(sorted(extra))}")
+            raise ExportFailed(f"The exporter wrote weights beside the ONNX file: {', '.join(sorted(extra))}.")
         return path.read_bytes()
 
 
 def _references(facts: Mapping[str, Any], data: bytes, lungs: bytes | None) -> dict[str, Any]:
-    """Answers to the drawn images of `covid-xray selftest`, by the same code that will check them."""
+    """Compute the references of `covid-xray selftest`, by the same code that will check them."""
     identity = identity_of(data, MODEL_FILE)
     return references(Predictor(unsealed({**facts, "model": identity}, data, folder=Path(), lungs=lungs)))
 
@@ -174,9 +176,7 @@ def _tidy(data: bytes, *, inputs: Sequence[str], outputs: Sequence[str]) -> byte
         tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
     names = {tensor.name for tensor in proto.graph.output}
     if names != set(outputs) or {tensor.name for tensor in proto.graph.input} != set(inputs):
-        raise ExportFailed(
-            f"expected a graph from {', '.join(inputs)} to {', '.join(outputs)}. Received: outputs {sorted(names)}"
-        )
+        raise ExportFailed(f"The exported graph has the outputs {sorted(names)} instead of {', '.join(outputs)}.")
     proto.doc_string = ""
     canonical(proto.graph)
     return aligned(proto)
@@ -188,22 +188,33 @@ def _parity(outputs: keras.Model, data: bytes, images: NDArray[np.uint8]) -> dic
     x = images[..., None].astype(np.float32)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     names = list(outputs.output)
-    received = dict(zip(names, session.run(names, {"image": x}), strict=True))
-    expected = outputs.predict_on_batch(x)
+    exported = dict(zip(names, session.run(names, {"image": x}), strict=True))
+    return check_parity(exported, outputs.predict_on_batch(x), relative=set(names) - {"probabilities", "known"})
+
+
+def check_parity(
+    exported: Mapping[str, NDArray[Any]], trained: Mapping[str, NDArray[Any]], *, relative: Collection[str] = ()
+) -> dict[str, float]:
+    """Return the largest difference of each output from Keras; of the `relative` ones as a share of the largest value.
+
+    Raises:
+        ExportFailed: a difference above 1e-4.
+    """
     parity = {}
-    for name in names:
-        scale = 1.0 if name in ("probabilities", "known") else max(1.0, float(np.abs(expected[name]).max()))
-        parity[name] = float(np.abs(received[name] - expected[name]).max()) / scale
+    for name, values in exported.items():
+        scale = max(1.0, float(np.abs(trained[name]).max())) if name in relative else 1.0
+        parity[name] = float(np.abs(values - trained[name]).max()) / scale
         if not parity[name] <= TOLERANCE:
             raise ExportFailed(
-                f"expected {name} within {TOLERANCE} of Keras. Received: a difference of {parity[name]:.2e}"
+                f"The exported network differs from Keras: {name} by {parity[name]:.2e}, above {TOLERANCE}. Nothing "
+                "was written."
             )
     return parity
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The converters print and warn about their own old idioms; errors still come as exceptions."""
+    """Silence the converters, which print and warn about their own code; errors still come as exceptions."""
     logger = logging.getLogger("tf2onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,7 +1,7 @@
-"""An ONNX file in, its convolutions and dense layers with their weights out, in the order of the graph.
+"""Read the convolutions and dense layers of an ONNX file with their weights, in the order of the graph.
 
-What the converter made of the layers on the way is undone: batch normalisation is folded into the convolution before it
-(kernel and bias), or stays behind it as a product and a sum for each channel; weights stored in 16 bits are widened.
+The converter folds batch normalisation into the convolution before it (kernel and bias), or leaves it behind as a
+product and a sum for each channel; weights stored in 16 bits are widened.
 """
 
 from dataclasses import dataclass, replace
@@ -29,17 +29,17 @@ class Operator:
     shift: Floats | None = None
 
     def times(self, values: Floats) -> "Operator":
-        """With a product behind it."""
+        """Add a product behind it."""
         scale = values if self.scale is None else self.scale * values
         return replace(self, scale=scale, shift=None if self.shift is None else self.shift * values)
 
     def plus(self, values: Floats) -> "Operator":
-        """With a sum behind it."""
+        """Add a sum behind it."""
         return replace(self, shift=values if self.shift is None else self.shift + values)
 
 
 def operators(model: bytes, *, output: str = "probabilities") -> list[Operator]:
-    """The operators that `output` depends on; each after those whose results it takes.
+    """Read the operators that `output` depends on, each after those whose results it uses.
 
     Args:
         model: an ONNX file as `training.onnx.export` writes it, weights in float32 or float16.
@@ -53,16 +53,16 @@ def operators(model: bytes, *, output: str = "probabilities") -> list[Operator]:
     found: list[Operator] = []
     place: dict[str, int] = {}  # result of a node -> the operator that it ends
     for node in in_order(graph.node, [output]):
-        taken = [constants[name] for name in node.input if name in constants]
+        weights = [constants[name] for name in node.input if name in constants]
         before = next((place[name] for name in node.input if name in place), None)
-        if node.op_type == "Cast" and taken:
-            constants[node.output[0]] = taken[0].astype(np.float32)
+        if node.op_type == "Cast" and weights:
+            constants[node.output[0]] = weights[0].astype(np.float32)
         elif node.op_type in ("Conv", "MatMul") and node.input[1] in constants:
             place[node.output[0]] = len(found)
-            found.append(_operator(node, taken))
-        elif node.op_type in ("Mul", "Add") and len(taken) == 1 and before is not None:
+            found.append(_operator(node, weights))
+        elif node.op_type in ("Mul", "Add") and len(weights) == 1 and before is not None:
             step = found[before].times if node.op_type == "Mul" else found[before].plus
-            found[before] = step(taken[0].ravel())
+            found[before] = step(weights[0].ravel())
             place[node.output[0]] = before
     return found
 

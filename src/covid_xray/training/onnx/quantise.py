@@ -1,8 +1,8 @@
-"""A bundle and training images in, the same bundle with its network in int8 beside it out.
+"""Add the network in int8 to a bundle.
 
 Static quantisation: weights in int8 for each channel, activations in uint8 with ranges measured on training images,
-never on test images. The last layer and the class maps stay in float32. What it costs is measured on the validation
-part and stored in `bundle.json` under `int8`.
+never on test images. The last layer and the class maps stay in float32. The loss of accuracy is measured on the
+validation part and stored in `bundle.json` under `int8`.
 """
 
 import contextlib
@@ -64,11 +64,12 @@ def add_int8(
 
 
 def choose(manifest: Manifest, part: NDArray[Any], *, count: int, seed: int) -> list[str]:
-    """Keys of about `count` images of the part `train`, as many of each class, drawn by `seed`."""
+    """Choose about `count` images of the part `train`, as many of each class, drawn by `seed`."""
     table = manifest.table[part == "train"]
     if len(table) < LEAST_IMAGES:
         raise BadSplit(
-            f"expected at least {LEAST_IMAGES} images of the run's training part in the data. Received: {len(table)}"
+            f"Too few images to calibrate int8: the data holds {len(table)} of the run's training part, and "
+            f"{LEAST_IMAGES} are needed. Give the data set that the run was trained on."
         )
     random = np.random.default_rng(seed)
     images: list[str] = []
@@ -79,7 +80,7 @@ def choose(manifest: Manifest, part: NDArray[Any], *, count: int, seed: int) -> 
 
 
 def quantise(model: bytes, images: NDArray[np.uint8]) -> bytes:
-    """The ONNX file with int8 weights and uint8 activations, in QDQ form.
+    """Convert an ONNX file to int8 weights and uint8 activations, in QDQ form.
 
     Args:
         model: float32 network of a bundle.
@@ -111,7 +112,7 @@ def quantise(model: bytes, images: NDArray[np.uint8]) -> bytes:
 
 
 def compare(plain: Predictor, quantised: Predictor, manifest: Manifest) -> dict[str, Any]:
-    """What int8 costs on labelled images: share of equal labels, difference of macro-F1, largest of a probability."""
+    """Compare int8 with float32: share of equal labels, difference of macro-F1, largest difference of a probability."""
     if manifest.table.empty:
         return {"agreement": None, "macro_f1_difference": None, "largest_difference": None, "checked_images": 0}
     paths = [manifest.path(image) for image in manifest.table["image"]]
@@ -140,13 +141,13 @@ class _Reader:
         self._batches: Iterator[NDArray[np.uint8]] = (images[i : i + _BATCH] for i in range(0, len(images), _BATCH))
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next batch, `None` after the last."""
+        """Return the next batch, `None` after the last."""
         batch = next(self._batches, None)
         return None if batch is None else {"image": batch[..., None].astype(np.float32)}
 
 
 def _kept_in_float(graph: Any) -> list[str]:
-    """Nodes of the last layer and of the class maps: few operations, and all of the answer's digits."""
+    """List the nodes of the last layer and of the class maps: few operations that decide the last digits."""
     kept, wanted = set(), {"probabilities", "class_maps"}
     for node in reversed(graph.node):
         # From the outputs back to the last layer that has weights; class maps are a graph of their own.
@@ -169,7 +170,7 @@ def _most_probable(finding: Finding) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the advice that the quantiser logs and warns about; errors still come as exceptions."""
+    """Silence the advice of the quantiser; errors still come as exceptions."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""An ONNX file in, the file as it is stored out: checked, aligned, and where it is wanted with its weights in 16 bits.
+"""Prepare an ONNX file for storage: check and align it, and store its weights in 16 bits where that is set.
 
 Weights in 16 bits halve the file on disk and in the wheel. The arithmetic stays in float32: each weight is widened
 once, when the network is opened.
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from covid_xray.bundle.onnx_file import ALIGNED, largest_weight
 from covid_xray.errors import CovidXrayError
 
-SMALLEST = 256  # elements; what is smaller (biases, constants of the preprocessing) stays as it is
+SMALLEST = 256  # elements; smaller tensors (biases, constants of the preprocessing) stay as they are
 # A classifier's early layers are small and their errors grow on the way: below this many elements they stay, which
 # costs a seventh of the saving and divides the largest change of a probability by five (EfficientNet-Lite0).
 CLASSIFIER_SMALLEST = 40_000
@@ -20,13 +20,13 @@ TOLERANCE = 2e-3  # largest change of a probability that 16 bits may make
 
 
 class ExportFailed(CovidXrayError):
-    """The exported graph is not what Keras computes, or not what a bundle needs."""
+    """The exported graph differs from Keras, or does not fit a bundle."""
 
     default_code = "export-failed"
 
 
 def stored(data: bytes, images: NDArray[np.uint8], *, precision: str) -> tuple[bytes, dict[str, Any]]:
-    """The ONNX file of a bundle as it is stored, and what `bundle.json` says about that.
+    """Store the weights of a bundle's ONNX file in the wished precision; return the file and facts for `bundle.json`.
 
     Args:
         data: a network whose parity with Keras is proved, weights in float32.
@@ -35,8 +35,8 @@ def stored(data: bytes, images: NDArray[np.uint8], *, precision: str) -> tuple[b
             2e-3 the weights stay in float32: a run of hours must not end without a bundle.
 
     Returns:
-        The file, and `weights` as they are stored; where float16 was wished also the `largest_difference` of a
-        probability that it makes, and `checked_images`.
+        The file, and `weights` as they are stored; for float16 also the `largest_difference` of a probability that it
+        makes, and `checked_images`.
     """
     if precision == "float32":
         return data, {"weights": "float32"}
@@ -48,7 +48,7 @@ def stored(data: bytes, images: NDArray[np.uint8], *, precision: str) -> tuple[b
 
 
 def half_precision(data: bytes, *, smallest: int = SMALLEST) -> bytes:
-    """The ONNX file `data` with every float32 weight of `smallest` elements or more stored as float16.
+    """Store every float32 weight of `smallest` elements or more as float16.
 
     A weight beyond the range of float16 (65,504) stays in float32.
     """
@@ -72,7 +72,7 @@ def half_precision(data: bytes, *, smallest: int = SMALLEST) -> bytes:
 
 
 def aligned(proto: Any) -> bytes:
-    """The checked bytes of an ONNX model, with its largest weight where ONNX Runtime can use it as it lies."""
+    """Check an ONNX model and serialise it with its largest weight aligned, so that ONNX Runtime need not copy it."""
     import onnx
 
     onnx.checker.check_model(proto)

@@ -24,7 +24,7 @@ BATCH = 64
 
 
 def answers(classes: Sequence[str], settings: Training) -> tuple[str, ...]:
-    """The classes that the network answers with, in the order of `classes`.
+    """Return the classes that the network predicts, in the order of `classes`.
 
     Raises:
         UsageError: the healthy label is not among them, or nothing ill is.
@@ -41,7 +41,7 @@ def answers(classes: Sequence[str], settings: Training) -> tuple[str, ...]:
 
 
 def assemble(settings: Training, classes: Sequence[str], ranker: keras.Model, part: Part, val: Part) -> keras.Model:
-    """The answering network in float32: the ranker's features, and heads that are fitted to them.
+    """Assemble the final network in float32: the ranker's features, and heads that are fitted to them.
 
     P(illness) is P(ill) of that illness times the share of its background (`heads`). P(ill) is one half at the score
     that `false_positives` of the healthy validation images pass, in the source where that score is highest: a hospital
@@ -69,7 +69,7 @@ def assemble(settings: Training, classes: Sequence[str], ranker: keras.Model, pa
 
 
 def at_thresholds(scores: Linear, background: Linear, healthy: Described, *, false_positives: float) -> Linear:
-    """The scores as logits of P(ill), 0 at the threshold of each illness.
+    """Shift and scale the scores to logits of P(ill), 0 at the threshold of each illness.
 
     At most `false_positives` of the healthy images of any source have the background of the illness and a score above
     its threshold; sources with fewer than `FEW` count together. The slope gives the median healthy image -`CLEAR`.
@@ -92,7 +92,7 @@ def at_thresholds(scores: Linear, background: Linear, healthy: Described, *, fal
 
 
 def _limit(scores: NDArray[np.float64], own: NDArray[np.bool_], false_positives: float) -> tuple[float, float]:
-    """The score that `false_positives` of all the images pass, where only `own` ones count, and the median score.
+    """Find the score that `false_positives` of all images pass, where only `own` ones count, and the median score.
 
     Where so few are `own` that they cannot be too many, minus infinity.
     """
@@ -103,14 +103,14 @@ def _limit(scores: NDArray[np.float64], own: NDArray[np.bool_], false_positives:
 
 
 def _known(train: Described, illnesses: Sequence[str], settings: Training) -> Linear:
-    """`fit_known`, and where the data has no other illness one that is always sure."""
+    """Apply `fit_known`, or where the data has no other illness a head that is always sure."""
     if set(train.classes) <= {*illnesses, settings.well}:
         return Linear(np.zeros((train.features.shape[1], 1)), np.full(1, SURE))
     return fit_known(train, illnesses, well=settings.well)
 
 
 def described(model: keras.Model, part: Part, rows: NDArray[np.int64]) -> Described:
-    """The pooled features of some images of a part, as they are, with their classes and sources."""
+    """Compute pooled features of some images of a part, unaugmented, with their classes and sources."""
     pooled = keras.Model(model.input, model.get_layer(POOL).output)
     features = _in_batches(lambda x: np.asarray(pooled.predict_on_batch(x)), part, rows)
     return Described(features.reshape(len(rows), pooled.output.shape[-1]), _names(part)[rows], _sources(part)[rows])
@@ -125,7 +125,7 @@ def _sources(part: Part) -> NDArray[np.object_]:
 
 
 def _at_most(part: Part, seed: int) -> NDArray[np.int64]:
-    """At most `MOST` images of each class and source, drawn at random."""
+    """Draw at most `MOST` images of each class and source."""
     names, sources = _names(part), _sources(part)
     kept: dict[tuple[str, str], list[int]] = {}
     for row in np.random.default_rng(seed).permutation(len(part)).tolist():
@@ -134,7 +134,7 @@ def _at_most(part: Part, seed: int) -> NDArray[np.int64]:
 
 
 def scores(predict: Callable[[NDArray[np.float32]], NDArray[np.float32]], part: Part) -> NDArray[np.float32]:
-    """The score of every image of a part, N, as it is; `predict` answers a batch."""
+    """Compute the score of every image of a part, N, unaugmented; `predict` scores a batch."""
     return _in_batches(predict, part, np.arange(len(part)))[:, 0]
 
 

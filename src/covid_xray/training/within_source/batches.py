@@ -14,23 +14,23 @@ from covid_xray.training.within_source.objective import targets
 
 
 def contrasts_of(part: Part, settings: Training, *, least: int = LEAST) -> tuple[Contrast, ...]:
-    """The contrasts of a part. Raises `InputRefused` where there is none."""
+    """Find the contrasts of a part. Raises `InputRefused` where there are none."""
     sources = part.sources or ("",) * len(part)
     return find_contrasts(ill_images(part, settings).tolist(), sources, seed=settings.seed, least=least)
 
 
 def ill_images(part: Part, settings: Training) -> NDArray[np.bool_]:
-    """N: whether each image is ill."""
+    """Say of each image whether it is ill, N booleans."""
     return np.array([part.classes[label] != settings.well for label in part.labels], dtype=bool)
 
 
 def steps_in(part: Part, settings: Training) -> int:
-    """Batches of one epoch."""
+    """Count the batches of one epoch."""
     return -(-(settings.samples_per_epoch or len(part)) // settings.batch_size)
 
 
 def contrast_batches(part: Part, *, settings: Training, epoch: int) -> Iterator[Batch]:
-    """The batches of one epoch: half healthy, half ill, in pairs of one contrast, augmented.
+    """Yield the batches of one epoch: half healthy, half ill, in pairs of one contrast, augmented.
 
     A function of (seed, epoch) alone, as `batches.training_batches`.
     """
@@ -60,7 +60,7 @@ def sources_in(part: Part) -> int:
 def judge(
     predict: Callable[[NDArray[np.float32]], NDArray[np.float32]], part: Part, *, settings: Training
 ) -> tuple[float, float, float]:
-    """How well scores tell ill from well inside each contrast of `part`.
+    """Measure how well scores separate ill from well inside each contrast of `part`.
 
     Returns:
         The mean pairwise logistic loss, the mean AUROC over the contrasts, and the lowest of them.

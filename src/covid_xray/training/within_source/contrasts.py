@@ -33,7 +33,7 @@ class Contrast:
     ill: tuple[Ints, ...]
 
     def draw(self, *, ill: bool, random: np.random.Generator) -> int:
-        """The index of one image of a side."""
+        """Draw the index of one image of a side."""
         groups = self.ill if ill else self.well
         weights = np.sqrt([len(group) for group in groups])
         group = groups[random.choice(len(groups), p=weights / weights.sum())]
@@ -43,7 +43,7 @@ class Contrast:
 def find_contrasts(
     ill: Sequence[bool], sources: Sequence[str], *, seed: int = 0, least: int = LEAST
 ) -> tuple[Contrast, ...]:
-    """Every source with both sides, and all the others pooled.
+    """Find every source with both sides, and pool all the others.
 
     The ill of sources that have no healthy images are set against the healthy of all sources, under an intercept of
     their own: weaker than a contrast within a hospital, but the only one that such a source allows.
@@ -80,7 +80,7 @@ def find_contrasts(
 
 
 def draw_batch(contrasts: Sequence[Contrast], *, pairs: int, random: np.random.Generator) -> tuple[Ints, Ints]:
-    """`pairs` images of the healthy, then as many of the ill, each pair of one contrast; contrasts take turns.
+    """Draw `pairs` images of the healthy, then as many of the ill, each pair of one contrast; contrasts take turns.
 
     Returns:
         Index of each of 2 * `pairs` images, and the number of the contrast that it was drawn for.

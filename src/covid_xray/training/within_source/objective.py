@@ -1,4 +1,4 @@
-"""The loss of `objective=within_source`: rank ill above well inside each contrast, and keep the healthy alike.
+"""Define the loss of `objective=within_source`: rank ill above well inside each contrast, and align the healthy.
 
 Pairs of one contrast are compared (a pairwise logistic loss, as in RankNet: Burges and others 2005), so whatever is
 constant in a source cancels out, as an intercept for each source would cancel it (conditional logistic regression).
@@ -16,7 +16,7 @@ ILL, CONTRAST, HOSPITAL = range(3)  # columns of the targets
 
 
 def targets(ill: NDArray[np.bool_], contrast: NDArray[np.int64], hospital: NDArray[np.int64]) -> NDArray[np.float32]:
-    """N x 3 float32 for `ranking_loss`: 1 where ill, number of the contrast, number of the source."""
+    """Stack N x 3 float32 for the loss: 1 where ill, number of the contrast, number of the source."""
     return np.stack([ill, contrast, hospital], axis=1).astype(np.float32)
 
 
@@ -35,7 +35,7 @@ class RankingLoss(keras.losses.Loss):
         self.hospitals, self.smoothing, self.alignment = hospitals, smoothing, alignment
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """N x 3 targets and N x 1 scores -> N losses, all the same: the loss is of the batch."""
+        """Map N x 3 targets and N x 1 scores to N equal losses: the loss is of the batch."""
         ill, contrast, hospital = y_true[:, ILL], y_true[:, CONTRAST], y_true[:, HOSPITAL]
         loss = _pairs(ill, contrast, y_pred, self.smoothing)
         if self.alignment:
@@ -43,13 +43,13 @@ class RankingLoss(keras.losses.Loss):
         return loss * ops.ones_like(ill)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments."""
+        """Return the arguments."""
         own = {"hospitals": self.hospitals, "smoothing": self.smoothing, "alignment": self.alignment}
         return {**super().get_config(), **own}
 
 
 def _pairs(ill: Any, contrast: Any, score: Any, smoothing: float) -> Any:
-    """Mean of softplus(-(ill - well)) over all pairs of one contrast in the batch."""
+    """Compute the mean of softplus(-(ill - well)) over all pairs of one contrast in the batch."""
     same = ops.cast(ops.equal(contrast[:, None], contrast[None]), "float32")
     pair = same * ill[:, None] * (1 - ill)[None]
     ahead = score - ops.transpose(score)
@@ -58,7 +58,7 @@ def _pairs(ill: Any, contrast: Any, score: Any, smoothing: float) -> Any:
 
 
 def _spread(well: Any, hospital: Any, score: Any, hospitals: int) -> Any:
-    """Variance between the sources of the mean score of their healthy images, weighted by their number."""
+    """Compute the variance between sources of the mean score of their healthy images, weighted by their number."""
     member = ops.one_hot(ops.cast(hospital, "int32"), hospitals) * well[:, None]
     count = ops.sum(member, axis=0)
     mean = ops.sum(member * score, axis=0) / ops.maximum(count, 1.0)

@@ -15,7 +15,7 @@ SCORE = "score"
 
 
 def build_ranker(settings: Training) -> keras.Model:
-    """The network of `settings` up to its pooled features, and one score behind them; not compiled.
+    """Build the network of `settings` up to its pooled features, and one score behind them; not compiled.
 
     Raises:
         UsageError: a network without global average pooling.
@@ -32,6 +32,6 @@ def build_ranker(settings: Training) -> keras.Model:
 
 
 def compile_arguments(settings: Training, *, sources: int) -> dict[str, Any]:
-    """Loss and metric for `model.compile`."""
+    """Return loss and metric for `model.compile`."""
     loss = RankingLoss(sources, smoothing=settings.label_smoothing, alignment=settings.alignment)
     return {"loss": loss, "metrics": [keras.metrics.MeanMetricWrapper(ranked_right, name="accuracy")]}
