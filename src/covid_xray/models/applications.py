@@ -44,6 +44,6 @@ def _features(settings: Training) -> keras.Model:
             raise
         raise UsageError(
             f"The ImageNet weights of {settings.model} cannot be downloaded: no connection. Train from scratch with "
-            "--set weights=null, or let Keras fill its cache (~/.keras/models) on a machine with internet and copy it here."
+            "--set weights=null, or copy the cache of Keras (~/.keras/models) from a machine with internet."
         ) from error
     return features

@@ -27,7 +27,7 @@ class TwoStep(layers.Layer):
         self.well = well
 
     def call(self, inputs: list[Any]) -> Any:
-        """Combine the steps; `inputs`: P(ill) of each illness, and its share, both N x (C - 1) in the order of the classes."""
+        """Combine the steps; `inputs`: P(ill) of each illness, and its share, both N x (C - 1)."""
         ill, share = inputs
         parts = ill * share
         well = 1 - ops.sum(parts, axis=1, keepdims=True)
