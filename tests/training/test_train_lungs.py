@@ -49,15 +49,15 @@ def test_it_learns_lungs_and_says_how_well(trained: Path) -> None:
 def test_the_same_seed_gives_the_same_batches_and_geometry_moves_both(phantoms: Path) -> None:
     pytest.importorskip("tensorflow")
     from covid_xray.config import LungTraining
-    from covid_xray.training.train_lungs import _altered, read_mask
+    from covid_xray.training.train_lungs import _augment, read_mask
 
     settings = LungTraining(image_size=64)
     mask = read_mask(phantoms / "masks" / "00.png").astype(np.uint8) * 255
     flat = settings.model_copy(update={"appearance": settings.appearance.model_copy(update={"probability": 0.0})})
     for seed in range(5):
-        x, y = _altered(mask, mask, flat, np.random.default_rng(seed))
+        x, y = _augment(mask, mask, flat, np.random.default_rng(seed))
         assert np.array_equal(x, y), "a picture that is its own mask stays it"
-        again, _ = _altered(mask, mask, flat, np.random.default_rng(seed))
+        again, _ = _augment(mask, mask, flat, np.random.default_rng(seed))
         assert np.array_equal(x, again)
 
 

@@ -135,7 +135,7 @@ def check_graph(bundle: Bundle, *, inputs: Mapping[str, list[Any]], outputs: Map
     classes = outputs["probabilities"][-1]
     if classes != len(bundle.classes):
         raise BadBundle(
-            f"The network has {classes} classes and bundle.json {len(bundle.classes)}. Export the bundle again.",
+            f"bundle.json names {len(bundle.classes)} classes and the network has {classes}. Export the bundle again.",
             code="format",
         )
 
