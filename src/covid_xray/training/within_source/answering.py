@@ -44,8 +44,8 @@ def assemble(settings: Training, classes: Sequence[str], ranker: keras.Model, pa
     """Assemble the final network in float32: the ranker's features, and heads that are fitted to them.
 
     P(illness) is P(ill) of that illness times the share of its background (`heads`). P(ill) is one half at the score
-    that `false_positives` of the healthy validation images pass, in the source where that score is highest: a hospital
-    that nobody has seen is more like the worst known one than like the mean.
+    that `false_positives` of the healthy validation images pass, in the source where that score is highest: an unseen
+    hospital is more like the worst known one than like the mean.
     """
     answered = answers(classes, settings)
     illnesses = tuple(name for name in answered if name != settings.well)

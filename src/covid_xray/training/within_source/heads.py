@@ -41,11 +41,11 @@ class Described:
     sources: Strings
 
     def rows(self, source: str, *classes: str) -> NDArray[np.int64]:
-        """Indices of the images of one source and of these classes."""
+        """Find the images of one source and of these classes."""
         return np.flatnonzero((self.sources == source) & np.isin(self.classes, classes))
 
     def scaled_by(self) -> tuple[Floats, Floats]:
-        """Mean D and scale D of the features."""
+        """Compute mean D and scale D of the features."""
         mean, scale = scaling(self.features, "each")
         return mean, np.maximum(scale, FLAT * scale.max())
 
@@ -58,12 +58,12 @@ class Linear:
     bias: Floats
 
     def __call__(self, features: NDArray[np.float32]) -> Floats:
-        """N x D -> N x K."""
+        """Compute N x D -> N x K."""
         return features @ self.kernel + self.bias
 
 
 def fit_scores(train: Described, illnesses: Sequence[str], *, well: str) -> Linear:
-    """One score an illness, higher where the lungs look ill: logistic regression with an intercept for each contrast.
+    """Fit one score for each illness, higher for ill lungs: logistic regression with an intercept for each contrast.
 
     An illness that some source has beside healthy images is learned there; one that no source has so is learned from
     all that is ill in any source. Both are set against the healthy of all sources too, source by source.
@@ -75,7 +75,7 @@ def fit_scores(train: Described, illnesses: Sequence[str], *, well: str) -> Line
 
 
 def fit_background(train: Described, illnesses: Sequence[str], *, well: str) -> Linear:
-    """Logits of which illness's pictures an image resembles, whether it is ill or not; softmax over K illnesses.
+    """Fit logits of the illness whose pictures an image resembles, ill or not; softmax over K illnesses.
 
     Trained on every image whose source belongs to one illness: those that have it beside healthy images, and for an
     illness without such a source those that belong to no other. An illness with sources of its own has a background
@@ -101,7 +101,7 @@ def fit_background(train: Described, illnesses: Sequence[str], *, well: str) -> 
 
 
 def fit_known(train: Described, illnesses: Sequence[str], *, well: str) -> Linear:
-    """The logit N x 1 of an ill image showing one of `illnesses`, and not another one."""
+    """Fit the logit N x 1 of an ill image showing one of `illnesses`, and not another one."""
     ill = np.flatnonzero(train.classes != well)
     codes = np.isin(train.classes[ill], illnesses).astype(np.int64)
     weights = balanced_weights(codes, train.sources[ill])
@@ -110,7 +110,7 @@ def fit_known(train: Described, illnesses: Sequence[str], *, well: str) -> Linea
 
 
 def home_of(train: Described, illness: str, well: str) -> tuple[str, ...]:
-    """The sources that have `LEAST` images of an illness and as many healthy ones."""
+    """Find the sources that have `LEAST` images of an illness and as many healthy ones."""
     return tuple(
         str(source)
         for source in sorted(set(train.sources))
@@ -119,7 +119,7 @@ def home_of(train: Described, illness: str, well: str) -> tuple[str, ...]:
 
 
 def balanced_weights(codes: NDArray[np.int64], groups: Strings) -> Floats:
-    """N weights, mean 1: codes alike, the groups of one code alike, images of one group alike."""
+    """Compute N weights, mean 1: codes alike, the groups of one code alike, images of one group alike."""
     weights = np.zeros(len(codes))
     for code in np.unique(codes):
         own = sorted(set(groups[codes == code]))
@@ -130,7 +130,7 @@ def balanced_weights(codes: NDArray[np.int64], groups: Strings) -> Floats:
 
 
 def _pairs(train: Described, illness: str, well: str) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Healthy and ill images of each contrast that an illness is learned from."""
+    """Select healthy and ill images of each contrast that an illness is learned from."""
     home = home_of(train, illness, well)
     ill = tuple(sorted(set(train.classes) - {well}))
     sources = sorted(set(train.sources))
@@ -141,7 +141,7 @@ def _pairs(train: Described, illness: str, well: str) -> list[tuple[NDArray[np.i
 
 
 def _kernel(scaled: Floats, pairs: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Floats:
-    """D weights of a logistic regression; the sides of a contrast weigh alike, and so do the contrasts."""
+    """Fit D weights of a logistic regression; the sides of a contrast weigh alike, and so do the contrasts."""
     if not pairs:
         return np.zeros(scaled.shape[1])
     sides = [(rows, ill, number) for number, pair in enumerate(pairs) for ill, rows in enumerate(pair)]
