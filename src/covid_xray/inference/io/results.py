@@ -1,8 +1,8 @@
 """Write results as rows of JSON lines or CSV with the same facts, one whole row at a time, resumable.
 
 A row is written by one `write` call with its newline, so an interrupted run leaves whole rows; a torn last row, as a
-power cut may leave, is dropped on resume. Names are kept exactly, also line breaks; in a CSV, which is UTF-8, other bytes
-of a name are escapes (`files.shown`).
+power cut may leave, is dropped on resume. Names are kept exactly, also line breaks; in a CSV, which is UTF-8, other
+bytes of a name are escapes (`files.shown`).
 """
 
 import csv
