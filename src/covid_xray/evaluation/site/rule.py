@@ -11,7 +11,7 @@ class Rule(Settings):
     confidence: float = pydantic.Field(0.95, gt=0.5, lt=1)  # of the one-sided bounds
     false_positives: float = pydantic.Field(0.10, gt=0, lt=1)  # most, of the healthy that are called ill
     cannot_say: float = pydantic.Field(0.33, gt=0, lt=1)  # most, of the images that can be read
-    sensitivity_loss: float = pydantic.Field(0.05, ge=0, le=1)  # most that the threshold of the site may cost
+    sensitivity_loss: float = pydantic.Field(0.05, ge=0, le=1)  # largest loss by the threshold of the site
     sensitivity: float = pydantic.Field(0.60, ge=0, le=1)  # least, of the ill that are called ill
     least_images: int = pydantic.Field(20, ge=1)  # below which nothing is said
     provisional_below: int = pydantic.Field(50, ge=1)  # healthy images

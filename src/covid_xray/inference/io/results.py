@@ -265,7 +265,7 @@ def _rows(text: str, *, header: list[str], is_json: bool) -> list[dict[str, Any]
 
 
 def _site(row: dict[str, Any], *, is_json: bool) -> str | None:
-    """What a row says of the site: the hash of its file, or the words of a CSV row."""
+    """Return the site of a row: the hash of its file, or the words of a CSV row."""
     site = row.get("site")
     return (site["sha256"] if site else None) if is_json else site
 

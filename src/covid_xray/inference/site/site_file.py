@@ -43,7 +43,7 @@ class Site:
     facts: Mapping[str, Any]
 
     def check(self) -> SiteCheck:
-        """What an answer of today says of this hospital."""
+        """Return the check as today's predictions name it."""
         ended = self.expires.isoformat() if datetime.datetime.now(datetime.UTC).date() > self.expires else None
         return SiteCheck(self.name, self.verdict, self.sha256, ended)
 
