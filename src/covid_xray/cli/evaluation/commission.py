@@ -36,7 +36,9 @@ def commission(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the rule as key=value; repeatable.")
     ] = None,
-    signed_by: Annotated[str | None, typer.Option("--signed-by", help="Name of the person responsible for the check.")] = None,
+    signed_by: Annotated[
+        str | None, typer.Option("--signed-by", help="Name of the person responsible for the check.")
+    ] = None,
     require_fit: Annotated[bool, typer.Option("--require-fit", help="Exit 4 unless the verdict is fit.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the images that would be used.")] = False,
 ) -> None:
