@@ -87,8 +87,8 @@ def at_thresholds(scores: Linear, background: Linear, healthy: Described, *, fal
             threshold = float(np.quantile(found[:, place], 1 - false_positives))
         slopes.append(CLEAR / max(threshold - median, 1e-6))
         thresholds.append(threshold)
-    slope, threshold = np.array(slopes), np.array(thresholds)
-    return Linear(scores.kernel * slope, (scores.bias - threshold) * slope)
+    slope, zero = np.array(slopes), np.array(thresholds)
+    return Linear(scores.kernel * slope, (scores.bias - zero) * slope)
 
 
 def _limit(scores: NDArray[np.float64], own: NDArray[np.bool_], false_positives: float) -> tuple[float, float]:
