@@ -37,3 +37,13 @@ def test_mixed_images_carry_the_labels_that_they_are_made_of() -> None:
     for one, other in zip(again, batches.training_batches(part, settings=settings, epoch=1), strict=True):
         np.testing.assert_array_equal(one, other.x)
     assert any((a.x != b).any() for a, b in zip(plain, again, strict=True))
+
+
+def test_parity_is_proved_on_pictures_that_are_not_blank() -> None:
+    names = ["a", "b", "c", "d"]
+    pixels = np.stack([np.full((4, 4), value, np.uint8) for value in (0, 9, 8, 7)])
+    cache = PixelCache(pixels, {name: i for i, name in enumerate(names)})
+    part = batches.Part(names, np.array([0, 0, 1, 2]), CLASSES, cache)
+    assert batches.some_of_each(part, count=6)[:, 0, 0].tolist() == [9, 8, 7]
+    blank = batches.Part(names[:1], np.array([0]), CLASSES, cache)
+    assert batches.some_of_each(blank, count=3).shape == (1, 4, 4)

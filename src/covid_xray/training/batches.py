@@ -56,10 +56,14 @@ class Part:
 
 
 def some_of_each(part: Part, *, count: int = 16) -> NDArray[np.uint8]:
-    """Take about `count` unaugmented images, as many of each class: N x H x W uint8, for the check of parity."""
+    """Take about `count` unaugmented images, as many of each class: N x H x W uint8, for the check of parity.
+
+    A picture that is blank (no lungs were found) is never answered, and is left out where others are there.
+    """
     per_class = -(-count // len(part.classes))
     chosen = [i for c in range(len(part.classes)) for i in np.flatnonzero(part.labels == c)[:per_class]]
-    return np.stack([shown(part, i) for i in chosen])
+    pictures = [shown(part, i) for i in chosen]
+    return np.stack([one for one in pictures if one.any()] or pictures)
 
 
 def class_weights(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:

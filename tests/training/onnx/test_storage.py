@@ -80,10 +80,10 @@ def test_a_weight_beyond_the_range_stays_in_float32() -> None:
 
 
 def test_the_change_is_measured_and_small() -> None:
-    data = network(units=4096)
+    data = network(scale=0.1)
     smaller, told = stored(data, IMAGES, precision="float16")
     types = {t.name: t.data_type for t in onnx.load_from_string(smaller).graph.initializer}
-    assert SIZE * SIZE * 4096 > CLASSIFIER_SMALLEST > 3 * 4096
+    assert SIZE * SIZE * 1024 > CLASSIFIER_SMALLEST > 3 * 1024
     assert types["first_float16"] == TensorProto.FLOAT16
     assert types["second"] == TensorProto.FLOAT
     assert told["weights"] == "float16"
@@ -98,7 +98,7 @@ def test_the_change_is_measured_and_small() -> None:
 
 def test_where_16_bits_would_change_an_answer_the_weights_stay() -> None:
     # Its logits differ by hundreds, so that a few of many pictures lie where half a thousandth decides.
-    steep = network(scale=1.5, units=4096)
+    steep = network(scale=1.5)
     many = np.random.default_rng(2).integers(0, 256, (3000, SIZE, SIZE), np.uint8)
     data, told = stored(steep, many, precision="float16")
     assert data == steep

@@ -17,7 +17,7 @@ from covid_xray.training.within_source.heads import Described, Linear, fit_backg
 # then an illness where its P(ill) is above one half.
 SHARP = 8.0
 SURE = 20.0  # logit of `known` where every illness of the data is answered
-CLEAR = 2.0  # logit of P(well) for the median healthy image of the source that decides the threshold
+CLEAR = 1.5  # logit of P(well) for the median healthy image of the source that decides; the temperature is then near 1
 FEW = 20  # healthy images of a source that can set the threshold
 MOST = 400  # images of one class and source that the heads are fitted to
 BATCH = 64
