@@ -40,10 +40,10 @@ def test_mixed_images_carry_the_labels_that_they_are_made_of() -> None:
 
 
 def test_parity_is_proved_on_pictures_that_are_not_blank() -> None:
-    names = ["a", "b", "c", "d"]
+    names = ("a", "b", "c", "d")
     pixels = np.stack([np.full((4, 4), value, np.uint8) for value in (0, 9, 8, 7)])
     cache = PixelCache(pixels, {name: i for i, name in enumerate(names)})
-    part = batches.Part(names, np.array([0, 0, 1, 2]), CLASSES, cache)
+    part = batches.Part(names, np.array([0, 0, 1, 2]), CLASSES, cache, np.zeros(4, np.int64))
     assert batches.some_of_each(part, count=6)[:, 0, 0].tolist() == [9, 8, 7]
-    blank = batches.Part(names[:1], np.array([0]), CLASSES, cache)
+    blank = batches.Part(names[:1], np.array([0]), CLASSES, cache, np.zeros(1, np.int64))
     assert batches.some_of_each(blank, count=3).shape == (1, 4, 4)
