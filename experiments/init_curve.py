@@ -350,14 +350,14 @@ def bootstrap(answers: dict[str, np.ndarray], task: Task) -> dict[str, dict[str,
         each = np.stack([scores(one, labels, weights) for one in runs], axis=1)  # rounds x seeds x 2
         found[name] = np.take_along_axis(each, seeds[..., None], axis=1).mean(axis=1)
     gaps = {f"{a} - {b}": found[a] - found[b] for a, b in itertools.permutations(found, 2)}
-    return {name: _summary(values) for name, values in {**found, **gaps}.items()}
+    return {name: _summary(values, len(np.unique(people))) for name, values in {**found, **gaps}.items()}
 
 
-def _summary(values: np.ndarray) -> dict[str, Any]:
+def _summary(values: np.ndarray, count: int) -> dict[str, Any]:
     low, high = np.nanpercentile(values[1:], [2.5, 97.5], axis=0)
     value = values[0]
     names = ("auroc", "macro_f1")
-    return {n: {"value": value[i], "ci_low": low[i], "ci_high": high[i]} for i, n in enumerate(names)}
+    return {n: {"value": value[i], "ci_low": low[i], "ci_high": high[i], "n": count} for i, n in enumerate(names)}
 
 
 def measured(

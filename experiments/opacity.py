@@ -113,7 +113,7 @@ def auroc(table: pd.DataFrame, positive: pd.Series, negative: pd.Series) -> dict
     with np.errstate(invalid="ignore"):
         drawn = ((ups @ wins) * downs).sum(axis=1) / (ups.sum(axis=1) * downs.sum(axis=1))
     ends = percentiles(drawn, count=int(codes.max()) + 1)
-    counts = {"positive": int(is_positive.sum()), "negative": int((~is_positive).sum())}
+    counts = {"n": len(part), "positive": int(is_positive.sum()), "negative": int((~is_positive).sum())}
     return {"value": float(wins.mean()), "ci_low": ends[0], "ci_high": ends[1], **counts}
 
 

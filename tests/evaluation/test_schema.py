@@ -11,9 +11,12 @@ from covid_xray.evaluation.run_schema import Audit
 from covid_xray.evaluation.schema import SCHEMAS, Metrics
 from covid_xray.evaluation.schema_base import Figure, require_schema
 from support.brightness import CLASSES, Brightness, baselines, manifest
+from support.figures import without_n
 from support.reports import AUDIT
 
-REFERENCE = Path(__file__).parent.parent.parent / "docs" / "reference"
+ROOT = Path(__file__).parent.parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+PUBLISHED = [*(ROOT / "docs" / "results").rglob("*.json"), ROOT / "src/covid_xray/bundle/default/bundle.json"]
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +33,6 @@ def written(tmp_path_factory):
     evaluate(Brightness(), manifest(root, rows), out=root / "out", baselines=baselines(CLASSES), run=run, part="test",
              prevalence="covid=0.05", title="A study", rounds=20)  # fmt: skip
     return json.loads((root / "out" / "metrics.json").read_text())
-
-
-def without_n(value, place="") -> list[str]:
-    if isinstance(value, list):
-        return [found for i, item in enumerate(value) for found in without_n(item, f"{place}.{i}")]
-    if not isinstance(value, dict):
-        return []
-    found = [place] if "ci_low" in value and "n" not in value else []
-    return found + [deeper for key, item in value.items() for deeper in without_n(item, f"{place}.{key}")]
 
 
 def test_what_evaluate_writes_fits_the_schema_and_every_interval_has_its_n(written):
@@ -65,3 +59,8 @@ def test_an_audit_without_n_does_not_fit():
 def test_the_published_schema_is_that_of_the_models(name):
     published = json.loads((REFERENCE / f"{name}.schema.json").read_text())
     assert published == SCHEMAS[name].model_json_schema()
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_published_interval_has_its_n(path):
+    assert without_n(json.loads(path.read_text(encoding="utf-8"))) == []
