@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray import partial
-from covid_xray.errors import Busy, InputRefused, UsageError
+from covid_xray.errors import BadManifest, Busy, InputRefused, UsageError
 
 CHUNK = 1 << 20  # bytes
 STDOUT = Path("-")
@@ -84,6 +84,20 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UsageError(f"{folder} is not a folder, or lies below a file. Give the name of a folder.") from None
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is hidden or left by an operating system."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def files_below(root: Path) -> list[str]:
+    """List the relative posix paths of all files below `root` but hidden ones, sorted.
+
+    Links to folders are followed, except to one of their own parents. Raises `BadManifest` for a folder that cannot
+    be listed.
+    """
+    return sorted(_walk(root, prefix="", above=frozenset()))
 
 
 @contextlib.contextmanager
@@ -157,6 +171,24 @@ def folder_lock(folder: Path) -> Iterator[None]:
         stream.write(str(os.getpid()))
         stream.flush()
         yield
+
+
+def _walk(folder: Path, *, prefix: str, above: frozenset[Path]) -> Iterator[str]:
+    real = folder.resolve()
+    if real in above:
+        return
+    try:
+        listing = os.scandir(folder)
+    except OSError:
+        raise BadManifest(f"The folder {folder} cannot be listed. Check its permissions.") from None
+    with listing as entries:
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            if entry.is_dir():
+                yield from _walk(Path(entry.path), prefix=f"{prefix}{entry.name}/", above=above | {real})
+            else:
+                yield f"{prefix}{entry.name}"
 
 
 def _copy_into(path: Path, source: Path) -> None:

@@ -3,8 +3,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from covid_xray.cluster.source_listing import is_image_name, list_source
+from covid_xray.cluster.source_listing import list_source
 from covid_xray.errors import BadManifest, InputRefused
+from covid_xray.images.decode import is_image_name
 from support.archives import picture
 
 

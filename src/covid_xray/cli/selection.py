@@ -47,12 +47,22 @@ class TableWords:
     rename: Mapping[str, str] = field(default_factory=dict)
 
 
+_WARNINGS: ContextVar[list[str] | None] = ContextVar("_WARNINGS", default=None)
 _WORDS: ContextVar[TableWords] = ContextVar("_WORDS", default=TableWords())  # noqa: B039 (frozen)
 
 
 def table_words() -> TableWords:
     """Return what --columns and --rename-labels of the running command say."""
     return _WORDS.get()
+
+
+def warn_of_lost(manifest: "Manifest") -> None:
+    """Have the last line of the running command say that many files are quarantined, if they are."""
+    from covid_xray.data.manifest.losses import describe_losses
+
+    warnings, sentence = _WARNINGS.get(), describe_losses(manifest.table, manifest.quarantine)
+    if warnings is not None and sentence:
+        warnings.append(sentence)
 
 
 def reads_table(command: Callable[..., None]) -> Callable[..., None]:
@@ -65,11 +75,15 @@ def reads_table(command: Callable[..., None]) -> Callable[..., None]:
         words = TableWords(
             parse_pairs(columns, option="--columns"), parse_pairs(rename_labels, option="--rename-labels")
         )
-        token = _WORDS.set(words)
+        warnings: list[str] = []
+        tokens = _WORDS.set(words), _WARNINGS.set(warnings)
         try:
             command(**options)
         finally:
-            _WORDS.reset(token)
+            _WORDS.reset(tokens[0])
+            _WARNINGS.reset(tokens[1])
+            for warning in dict.fromkeys(warnings):
+                err.print(warning, style="bold red", highlight=False, markup=False, soft_wrap=True)
 
     both = {"columns": Columns, "rename_labels": RenameLabels}
     added = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=a) for n, a in both.items()]
@@ -97,8 +111,12 @@ def read(
     from covid_xray.data.manifest.manifest import read_manifest, select, summary
 
     with bar("index") as progress:
-        words = {"columns": table_words().columns, "rename": table_words().rename}
-        manifest = read_manifest(data, images=images, check=check, progress=progress, **words)
+        words, needed = table_words(), {label.split(":")[-1] for label in labels} if labels else None
+        manifest = read_manifest(
+            data, images=images, columns=words.columns, rename=words.rename, needed=needed, check=check,
+            progress=progress,
+        )  # fmt: skip
+    warn_of_lost(manifest)
     if labels or where:
         manifest = select(manifest, labels=labels, where=where or ())
     if duplicates:

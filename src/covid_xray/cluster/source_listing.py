@@ -15,19 +15,17 @@ from covid_xray.cluster.extras import require_module
 from covid_xray.cluster.storage_backends import (
     Storage,
     is_address,
-    is_hidden,
     open_storage,
     readable_name,
     redact_address,
     split_file,
 )
 from covid_xray.errors import BadManifest, InputRefused
-from covid_xray.images.decode import SUFFIXES
+from covid_xray.images.decode import is_image_name
 
 SHARDS = (".tar", ".tar.gz", ".tgz")
 TABLES = (".csv", ".parquet")
 COLUMN_NAMES = ("image", "filename", "file_name", "file", "path", "image_path", "image_name")
-NO_IMAGE_NAMES = frozenset({"DICOMDIR"})  # the index of a DICOM medium has no pixels
 
 
 @dataclass(frozen=True)
@@ -82,15 +80,6 @@ def list_source(source: str, *, images: str | None = None) -> Listing:
 def is_shard(name: str) -> bool:
     """Return whether the name is that of a tar file."""
     return name.lower().endswith(SHARDS)
-
-
-def is_image_name(name: str) -> bool:
-    """Return whether the name may be PNG, JPEG or DICOM; DICOM often has no suffix, or digits of its UID."""
-    path = PurePosixPath(name)
-    suffix = path.suffix.lower()
-    if is_hidden(path.name) or path.name.upper() in NO_IMAGE_NAMES:
-        return False
-    return not suffix or suffix[1:].isdigit() or suffix in SUFFIXES
 
 
 def _entries_of_folder(storage: Storage, listing: Listing) -> Iterator[Entry]:

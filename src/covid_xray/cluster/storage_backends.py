@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 from covid_xray.cluster.extras import require_module
 from covid_xray.errors import BadImage, InputRefused
+from covid_xray.files import is_hidden
 from covid_xray.limits import Limits
 
 READ_TRIES = 3
@@ -59,11 +60,6 @@ def split_file(source: str) -> tuple[str, str]:
     path, mark, query = source.partition("?") if is_address(source) else (source, "", "")
     folder, _, name = path.rpartition("/")
     return f"{folder or ('/' if path.startswith('/') else '.')}{mark}{query}", name
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether a file is hidden or left by an operating system."""
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db")
 
 
 class LocalStorage:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
-from covid_xray.cluster.source_listing import is_image_name
 from covid_xray.cluster.storage_backends import check_size, readable_name
 from covid_xray.errors import BadImage, InputRefused
+from covid_xray.images.decode import is_image_name
 from covid_xray.limits import Limits
 
 BLOCK = tarfile.BLOCKSIZE

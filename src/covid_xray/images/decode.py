@@ -9,15 +9,27 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from covid_xray.errors import BadImage, InputRefused
-from covid_xray.files import read_bounded
+from covid_xray.files import is_hidden, read_bounded
 from covid_xray.images import headers
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom", ".ima"})
+FORMATS = "PNG, JPEG or DICOM"
+_BY_PILLOW = 'Convert it: magick "IN" OUT.png'
+_BY_ITK = "Convert a 2-D image with SimpleITK: WriteImage(ReadImage(IN), OUT.dcm); choose one slice of a volume."
+CONVERSIONS = {  # of formats that are not read
+    **dict.fromkeys((".heic", ".heif", ".avif", ".psd", ".svg", ".eps", ".tga", ".ppm", ".pgm", ".jxl"), _BY_PILLOW),
+    ".pdf": "Extract its pictures: pdfimages -all IN.pdf OUT",
+    **dict.fromkeys((".mha", ".mhd", ".nrrd", ".mgz", ".mnc"), _BY_ITK),
+    **dict.fromkeys((".npz", ".mat", ".h5", ".hdf5"), "Save each 2-D array with numpy.save as .npy."),
+    **dict.fromkeys((".avi", ".mp4", ".mov"), "Extract one frame: ffmpeg -i IN -frames:v 1 OUT.png"),
+    **dict.fromkeys((".svs", ".ndpi"), "Slides are not radiographs."),
+}
+_NO_IMAGES = frozenset({"DICOMDIR", "LICENSE", "LICENCE", "README", "CHANGELOG", "MAKEFILE", "MD5SUMS", "SHA256SUMS"})
 _DICM_AT = 128  # a DICOM file opens with a preamble of 128 free bytes
 _LOGGERS = ("pydicom", "PIL", "pylibjpeg", "openjpeg")  # they log tag values and EXIF fields
 _SILENT = logging.CRITICAL + 1
@@ -71,13 +83,34 @@ def read_source(source: Path | bytes, *, limits: Limits) -> bytes:
         raise too_large from None
 
 
-def is_candidate(path: Path) -> bool:
-    """Return whether a folder scan takes `path` for an image: a known suffix, or no suffix and DICM at byte 128.
+def is_image_name(name: str) -> bool:
+    """Return whether a file of this name may be an image: a known suffix, no suffix, or digits after the last dot.
 
-    Digits after the last dot are no suffix: many archives name DICOM files by UID, such as 1.2.840.10008.1.
+    Many archives name DICOM files without a suffix, or by UID, such as 1.2.840.10008.1.
     """
-    if path.suffix and not path.suffix[1:].isdigit():
-        return path.suffix.lower() in SUFFIXES
+    path = PurePosixPath(name)
+    suffix = path.suffix.lower()
+    if suffix and not suffix[1:].isdigit():
+        return suffix in SUFFIXES and not path.name.startswith(".")
+    return path.name.upper() not in _NO_IMAGES and not is_hidden(path.name)
+
+
+def is_other_image(name: str) -> bool:
+    """Return whether a file name is that of a picture in a format that is not read."""
+    return name.lower().endswith(tuple(CONVERSIONS))
+
+
+def how_to_convert(name: str) -> str:
+    """Return how to convert a file of this name into a format that is read, or ""."""
+    return next((f" {how}" for suffix, how in CONVERSIONS.items() if name.lower().endswith(suffix)), "")
+
+
+def is_candidate(path: Path) -> bool:
+    """Return whether a folder scan takes `path` for an image: by its name, and without a suffix by DICM at byte 128."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    if not is_image_name(path.name):
+        return False
     try:
         if not path.is_file():
             return False
@@ -141,7 +174,7 @@ def _decode_bytes(data: bytes, *, limits: Limits) -> Radiograph:
         from covid_xray.images.dicom import read_dicom
 
         return read_dicom(data, limits=limits)
-    raise BadImage("Not an image file. Give a PNG, JPEG or DICOM file.", code="not-an-image")
+    raise BadImage(f"Not an image file. Give a {FORMATS} file.", code="not-an-image")
 
 
 def _is_dicom(data: bytes) -> bool:

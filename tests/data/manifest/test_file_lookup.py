@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from covid_xray.data.manifest.file_lookup import Lookup
+from covid_xray.data.manifest.file_lookup import Lookup, Place
 
 FILES = ["train/covid/a.png", "train/normal/a.png", "test/b.jpeg", "b.dcm"]
 
@@ -30,8 +30,8 @@ def test_sub_folders_suffixes_and_labels(tmp_path):
     found = lookup(tmp_path)
     assert found.find("covid/a.png") == ["train/covid/a.png"]
     assert found.find("a.png") == ["train/covid/a.png", "train/normal/a.png"]
-    assert found.find("a.png", label="normal") == ["train/normal/a.png"]
-    assert found.find("a", label="virus") == ["train/covid/a.png", "train/normal/a.png"]
+    assert found.find("a.png", place=Place("normal")) == ["train/normal/a.png"]
+    assert found.find("a", place=Place("virus")) == ["train/covid/a.png", "train/normal/a.png"]
     assert found.find("b") == ["test/b.jpeg", "b.dcm"]
     assert found.find("test/b") == ["test/b.jpeg"]
     assert found.find("ovid/a.png") == []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from covid_xray.cli.console import Data, Images, bar, err, folder_option, messages, out
-from covid_xray.cli.selection import Duplicates, Labels, Where, read, reads_table, table_words
+from covid_xray.cli.selection import Duplicates, Labels, Where, read, reads_table, table_words, warn_of_lost
 from covid_xray.cli.terminal import Terminal
 from covid_xray.errors import UsageError
 from covid_xray.files import is_stream, require_file_target
@@ -56,6 +56,7 @@ def index(
             options = {"columns": words.columns, "rename": words.rename, "progress": progress}
             parts = [read_manifest(part, images=images, **options) for part in data or []]
             manifest = allow_licenses(combine(parts), license_allow)
+    warn_of_lost(manifest)
     refused = quarantine_file(output)
     if refused:
         write_quarantine(manifest, refused)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from covid_xray.config import Limits
 from covid_xray.data.doctor.pixel_facts import SIDE, grey8
 from covid_xray.data.manifest.manifest import Manifest
-from covid_xray.data.manifest.readers import files_below
 from covid_xray.errors import BadImage
+from covid_xray.files import files_below
 from covid_xray.images.decode import decode
 
 BOX = (0.05, 0.90, 0.05, 0.95)  # top, bottom, left, right: holds 99 % of the lung area of 178 masks (ieee8023)

@@ -6,8 +6,27 @@ Names are compared in Unicode's composed form (NFC), since macOS splits accented
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+
+from covid_xray.data.manifest.columns import SPLIT_FOLDERS
+
+
+@dataclass(frozen=True)
+class Place:
+    """Label and split of a row, which say in which folder its file lies where several have its name."""
+
+    label: str = ""
+    split: str = ""
+
+    def is_in_class_folder(self, folders: tuple[str, ...]) -> bool:
+        """Return whether one of the folders has the name of the label."""
+        return self.label in folders
+
+    def is_in_split_folder(self, folders: tuple[str, ...]) -> bool:
+        """Return whether one of the folders is that of the split, such as `training` of train."""
+        return any(SPLIT_FOLDERS.get(folder.lower()) == self.split for folder in folders if self.split)
 
 
 class Lookup:
@@ -17,13 +36,15 @@ class Lookup:
         self.root = root
         self._list_files = list_files
 
-    def find(self, name: str, *, label: str = "") -> list[str]:
-        """Return the relative posix paths that `name` may mean; among several, those in a folder named `label`."""
+    def find(self, name: str, *, place: Place = Place()) -> list[str]:
+        """Return the relative posix paths that `name` may mean; among several, those in the folders of `place`."""
         if (self.root / name).is_file():
             return [name]
         found = self._match_tail(name, self._by_name) or self._match_tail(name, self._by_stem)
-        own_class = [path for path in found if label in PurePosixPath(_composed(path)).parts[:-1]]
-        return own_class if len(found) > 1 and own_class else found
+        for fits in (place.is_in_class_folder, place.is_in_split_folder):
+            better = [path for path in found if fits(PurePosixPath(_composed(path)).parts[:-1])]
+            found = better if len(found) > 1 and better else found
+        return found
 
     @staticmethod
     def _match_tail(name: str, index: dict[str, list[str]]) -> list[str]:

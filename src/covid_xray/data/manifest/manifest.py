@@ -4,7 +4,7 @@ Every cell is text, "" where unknown; `image` is the key. found = indexed + quar
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 from covid_xray.config import Limits
 from covid_xray.data.manifest.columns import COLUMNS, rename_labels
 from covid_xray.data.manifest.file_checks import CHECKED, check_files
+from covid_xray.data.manifest.losses import refuse_vanished
 from covid_xray.data.manifest.readers import Refusal, Rows, read_rows
 from covid_xray.errors import BadManifest, UsageError
 from covid_xray.files import replacing, sha256_bytes, sha256_file
@@ -71,6 +72,7 @@ def read_manifest(
     images: Path | None = None,
     columns: Mapping[str, str] | None = None,
     rename: Mapping[str, str] | None = None,
+    needed: Collection[str] | None = None,
     check: bool = True,
     limits: Limits | None = None,
     classes: Sequence[str] | None = None,
@@ -84,21 +86,29 @@ def read_manifest(
         images: folder of a table's images; default: the table's folder (of a DataFrame: the working folder).
         columns: manifest column to column of the table, such as `{"image": "path", "label": "Diagnosis"}`.
         rename: old label to new label, such as `{"Viral Pneumonia": "virus"}`; others stay.
+        needed: labels that must have a usable image; default: every label found.
         check: decode every file once, quarantine what fails, and fill sha256, pixels_sha256 and file_*.
         limits: limits for one file.
         classes: quarantine every other label.
         progress: called with (files done, number of files) while checking.
 
     Raises:
-        BadManifest: no images, or a table that contradicts itself or names files outside its folder.
+        BadManifest: no images, a class without a usable image (code `class-vanished`), or a table that contradicts
+            itself or names files outside its folder.
         UsageError: `columns` or `rename` name what is not there.
     """
     frame = isinstance(data, pd.DataFrame)
     rows = read_rows(data if isinstance(data, pd.DataFrame) else Path(data), images=images, columns=columns)
     if rename:
-        rows = replace(rows, table=rows.table.assign(label=rename_labels(rows.table["label"], rename)))
+        lost = {image: rename.get(label, label) for image, label in rows.lost.items()}
+        rows = replace(rows, table=rows.table.assign(label=rename_labels(rows.table["label"], rename)), lost=lost)
     name = "the DataFrame" if frame else str(data)
-    return manifest_of(rows, name=name, check=check, limits=limits, classes=classes, progress=progress)
+    manifest = manifest_of(rows, name=name, check=check, limits=limits, classes=classes, progress=progress)
+    labels = dict(zip(rows.table["image"], rows.table["label"], strict=True)) | dict(rows.lost)
+    wanted = needed if needed is not None else classes
+    labels = {image: label for image, label in labels.items() if wanted is None or label in wanted}
+    refuse_vanished(labels, manifest.table, manifest.quarantine)
+    return manifest
 
 
 def manifest_of(

@@ -3,22 +3,22 @@
 Nothing is decoded here; `manifest.read_manifest` does that next. Every cell is text, "" where unknown.
 """
 
-import os
-import unicodedata
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 import pandas as pd
 
 from covid_xray.data.manifest.columns import SEVERAL, SPLIT_FOLDERS, name_columns
-from covid_xray.data.manifest.file_lookup import Lookup
+from covid_xray.data.manifest.file_lookup import Lookup, Place
+from covid_xray.data.manifest.layouts import Layout, guess_layout, is_mask, label_of, mask_folders
 from covid_xray.data.manifest.tables import read_any_table, text_table
 from covid_xray.errors import BadManifest, UsageError
+from covid_xray.files import files_below, shown
+from covid_xray.images.decode import FORMATS, how_to_convert, is_image_name, is_other_image
 
 CSV_NAMES = ("manifest.csv", "manifest.parquet", "manifest.jsonl", "metadata.csv", "train.csv")
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom", ".ima", ""}
 
 
 class Refusal(NamedTuple):
@@ -31,12 +31,16 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of a reader: `table` (text columns image, label, ...), `root`, refused images, remarks for people."""
+    """Rows of a reader: `table` (text columns image, label, ...), `root`, refused images, remarks for people.
+
+    `lost` gives the labels of refused images, where they are known.
+    """
 
     table: pd.DataFrame
     root: Path
     refused: tuple[Refusal, ...] = ()
     notes: tuple[str, ...] = ()
+    lost: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_rows(
@@ -63,33 +67,34 @@ def read_rows(
     return folder_rows(data)
 
 
-def files_below(root: Path) -> list[str]:
-    """List the relative posix paths of all files below `root` but hidden ones, sorted; links are followed."""
-    return sorted(_walk(root, seen=set()))
-
-
 def folder_rows(root: Path) -> Rows:
-    """Read the rows of `root/{train,val,test}/{class}/...` or `root/{class}/...`, sub-folders included."""
+    """Read the rows of `root/{train,val,test}/{class}/...` or `root/{class}/...` (`layouts`), sub-folders included."""
     files = files_below(root)
     if not files:
         raise BadManifest(f"The folder {root} holds no file. Give a folder of images in class folders.")
-    tops = {PurePosixPath(name).parts[0].lower() for name in files if "/" in name}
-    depth = 2 if tops & set(SPLIT_FOLDERS) and any(name.count("/") >= 2 for name in files) else 1
-    rows, refused = [], []
+    layout, masks = guess_layout(files), mask_folders(files)
+    rows: list[tuple[str, str, str]] = []
+    refused, lost = [], {}
     for name in files:
-        refusal = _misplaced(name, depth=depth)
+        found = label_of(name, layout)
+        refusal = _misplaced(name, layout, found=found is not None, masks=masks)
         if refusal:
             refused.append(refusal)
-            continue
-        parts = unicodedata.normalize("NFC", name).split("/")
-        rows.append((name, parts[1], SPLIT_FOLDERS[parts[0].lower()]) if depth == 2 else (name, parts[0]))
+            if found and is_other_image(name):
+                lost[name] = found[0]
+        elif found:
+            rows.append((name[len(layout.prefix) :], *found))
     if not rows:
         raise BadManifest(
             f"None of the {len(files)} files in {root} is an image in a class folder. "
             "Arrange them as root/class/name.png or root/train/class/name.png."
         )
-    table = pd.DataFrame(rows, columns=["image", "label", "split"] if depth == 2 else ["image", "label"], dtype=str)
-    return Rows(table, root, tuple(refused))
+    table = pd.DataFrame(rows, columns=["image", "label", "split"], dtype=str)
+    notes = (f"read as {layout.words}",) if layout.prefix else ()
+    notes += (f"the files in {', '.join(sorted(masks)[:3])} are taken for masks, not images",) if masks else ()
+    return Rows(
+        table if layout.parts else table.drop(columns="split"), root / layout.prefix, tuple(refused), notes, lost
+    )
 
 
 def csv_rows(path: Path, *, images: Path | None = None, columns: Mapping[str, str] | None = None) -> Rows:
@@ -107,10 +112,15 @@ def table_rows(
     table, repeated = _merge_repeated(table, path)
     lookup = Lookup(root, files_below)
     found, refused = [], []
-    for index, row in zip(table.index, table.itertuples(index=False), strict=True):
-        name, refusal = _find_file(str(row.image), str(row.label), lookup, root)
+    lost: dict[str, str] = {}
+    given = table["split"] if "split" in table else pd.Series("", index=table.index)
+    file_split = SPLIT_FOLDERS.get(path.stem.lower(), "")  # train.csv names the files in train/
+    for index, row, split in zip(table.index, table.itertuples(index=False), given, strict=True):
+        place = Place(str(row.label), split or file_split)
+        name, refusal = _find_file(str(row.image), place, lookup, root)
         if refusal:
             refused.append(refusal)
+            lost.update({refusal.image: place.label} if place.label not in ("", SEVERAL) else {})
         found.append((index, name if not refusal else None))
     names = pd.Series(dict(found), dtype=object).reindex(table.index)
     kept = table[names.notna()].copy()
@@ -122,45 +132,19 @@ def table_rows(
         names = kept.loc[kept["image"] == again.iloc[0], "name_in_csv"].tolist()
         raise BadManifest(f"{names[0]} and {names[1]} in {path.name} name one file. Remove one of the rows.")
     notes = (f"{repeated} rows repeat an image and agree; each image is kept once",) if repeated else ()
-    return Rows(kept.reset_index(drop=True), root, tuple(refused), notes)
+    return Rows(kept.reset_index(drop=True), root, tuple(refused), notes, lost)
 
 
-def is_image_name(name: str) -> bool:
-    """Return whether a file of this name may be PNG, JPEG or DICOM (which often has no suffix, or a number)."""
-    suffix = PurePosixPath(name).suffix.lower()
-    return suffix in IMAGE_SUFFIXES or suffix[1:].isdigit()
-
-
-def _walk(folder: Path, *, seen: set[Path], prefix: str = "") -> Iterator[str]:
-    real = folder.resolve()
-    if real in seen:  # a link to one of its own parents
-        return
-    seen.add(real)
-    try:
-        listing = os.scandir(folder)
-    except OSError:
-        raise BadManifest(f"The folder {folder} cannot be listed. Check its permissions.") from None
-    with listing as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), seen=seen, prefix=f"{prefix}{entry.name}/")
-            else:
-                yield f"{prefix}{entry.name}"
-
-
-def _misplaced(name: str, *, depth: int) -> Refusal | None:
+def _misplaced(name: str, layout: Layout, *, found: bool, masks: frozenset[str]) -> Refusal | None:
     if not _is_utf8(name):
-        readable = name.encode("utf-8", "backslashreplace").decode()
-        return Refusal(readable, "bad-name", "The file name is not UTF-8. Rename the file.")
+        return Refusal(shown(name), "bad-name", "The file name is not UTF-8. Rename the file.")
     if not is_image_name(name):
-        return Refusal(name, "not-an-image", "The file name is not that of a PNG, JPEG or DICOM file.")
-    parts = name.split("/")
-    if len(parts) <= depth or (depth == 2 and parts[0].lower() not in SPLIT_FOLDERS):
-        place = "train|val|test/class/name" if depth == 2 else "class/name"
-        return Refusal(name, "no-label", f"The image is in no class folder. Move it to {place}.")
-    return None
+        return Refusal(
+            name, "not-an-image", f"The file name is not that of an image ({FORMATS}).{how_to_convert(name)}"
+        )
+    if is_mask(name, masks):
+        return Refusal(name, "mask", "The file lies in a folder of masks beside a folder of images.")
+    return None if found else Refusal(name, "no-label", f"No class folder. Move it to {layout.words}.")
 
 
 def _note_unlisted(rows: Rows, path: Path) -> Rows:
@@ -205,7 +189,7 @@ def _below(root: Path, name: str) -> str:
     return name
 
 
-def _find_file(name: str, label: str, lookup: Lookup, root: Path) -> tuple[str, Refusal | None]:
+def _find_file(name: str, place: Place, lookup: Lookup, root: Path) -> tuple[str, Refusal | None]:
     if not name:
         return "", Refusal("", "no-image", "The cell with the file name is empty.")
     posix = _below(root, name.replace("\\", "/"))
@@ -215,11 +199,11 @@ def _find_file(name: str, label: str, lookup: Lookup, root: Path) -> tuple[str, 
         )
     if ".." in PurePosixPath(posix).parts:
         raise BadManifest(f"The image path {name} leaves the image folder. Move the file into it.")
-    if label.lower() in ("", "nan"):
+    if place.label.lower() in ("", "nan"):
         return "", Refusal(name, "no-label", "The cell with the label is empty.")
-    if label == SEVERAL:
+    if place.label == SEVERAL:
         return "", Refusal(name, "several-labels", "The row has a 1 in several label columns.")
-    found = lookup.find(str(PurePosixPath(posix)), label=label)
+    found = lookup.find(str(PurePosixPath(posix)), place=place)
     if not found:
         return "", Refusal(name, "missing-file", "The file that the table names does not exist.")
     if len(found) > 1:

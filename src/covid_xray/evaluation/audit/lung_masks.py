@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from covid_xray.data.baselines.lung_cover import BOX
 from covid_xray.data.doctor.pixel_facts import grey8
-from covid_xray.data.manifest.readers import files_below
 from covid_xray.errors import BadImage, InputRefused, UsageError
+from covid_xray.files import files_below
 from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
