@@ -5,6 +5,7 @@
 """
 
 import functools
+import gzip
 import importlib.util
 import os
 from collections import Counter
@@ -25,6 +26,7 @@ from covid_xray.images.decode import decode
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.images.sandbox import decode_limited
 from support import bombs, drawing, twelve_bits
+from support.arrays import nifti, npy
 
 LIMITS = Limits()
 COSTLY = {"decode-timeout", "decode-memory", "decode-crashed"}
@@ -49,6 +51,18 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "palette dicom": bombs.palette,
     "rle dicom": lambda: drawing.dicom(DEEP, syntax=RLELossless),
     "jpeg dicom": lambda: drawing.dicom(GREY, bits=8, syntax=drawing.JPEG_BASELINE, frame=drawing.jpeg(GREY)),
+}
+GOOD |= {
+    "16-bit tiff": lambda: drawing.saved(Image.fromarray(DEEP), "TIFF"),
+    "lzw tiff": lambda: drawing.saved(IMAGE.convert("RGB"), "TIFF", compression="tiff_lzw"),
+    "bmp": lambda: drawing.saved(IMAGE, "BMP"),
+    "gif": lambda: drawing.saved(IMAGE, "GIF"),
+    "webp": lambda: drawing.saved(IMAGE.convert("RGB"), "WEBP"),
+    "lossless webp": lambda: drawing.saved(IMAGE.convert("RGBA"), "WEBP", lossless=True),
+    "16-bit jpeg 2000": lambda: drawing.saved(Image.fromarray(DEEP), "JPEG2000"),
+    "npy": lambda: npy(DEEP),
+    "nifti": lambda: nifti(DEEP.astype(np.int16)),
+    "packed nifti": lambda: gzip.compress(nifti(DEEP.astype(np.int16)), mtime=0),
 }
 if HAVE_OPENJPEG:
     GOOD["jpeg 2000 dicom"] = lambda: drawing.dicom(DEEP, syntax=drawing.J2K_LOSSLESS)
@@ -132,6 +146,12 @@ def test_bombs_cost_less_than_the_limits(name: str) -> None:
         ("dicom of a billion frames", "several-frames"),
         ("dicom jpeg 2000 of 65,535 x 65,535", "too-many-pixels"),
         ("png of 6000 x 6000, honest", "radiograph"),
+        ("tiff of 65,535 x 65,535", "too-many-pixels"),
+        ("tiff whose directory follows itself", "several-frames"),
+        ("webp of 16,383 x 16,383", "too-many-pixels"),
+        ("jpeg 2000 of 16,384 components", "too-complex"),
+        ("npy of objects", "unsupported-bits"),
+        ("nifti packed to 500 MB", "too-large"),
     ],
 )
 def test_bombs_are_called_by_their_name(name: str, code: str) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from covid_xray.errors import BadImage
 from covid_xray.files import sha256_bytes
 from covid_xray.images.decode import decode
-from covid_xray.images.raster import significant_bits
+from covid_xray.images.radiograph import significant_bits
 from support import drawing
 
 GREY = drawing.picture()
@@ -179,3 +180,65 @@ def test_originals_decode_to_the_stored_hashes(real_data: Path) -> None:
         assert radiograph.pixels.shape == (int(row["height"]), int(row["width"]))
         assert radiograph.source.photometric == row["mode"]
         assert sha256_bytes(radiograph.pixels.tobytes()) == row["sha256"], path.name
+
+
+DEEP12 = drawing.picture(bits=12)
+
+
+def code_of(data: bytes) -> str:
+    with pytest.raises(BadImage) as refused:
+        decode(data)
+    return refused.value.code
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {"compression": "tiff_deflate"}),
+        ("BMP", {}),
+        ("GIF", {}),
+        ("WEBP", {"lossless": True}),
+        ("JPEG2000", {"irreversible": False}),
+    ],
+)
+def test_formats_that_lose_nothing_give_the_pixels_of_the_png(kind: str, options: dict) -> None:
+    image = Image.fromarray(GREY)
+    radiograph = decode(drawing.saved(image.convert("RGB") if kind == "WEBP" else image, kind, **options))
+    assert radiograph.source.format == kind
+    assert radiograph.bits == 8
+    assert np.array_equal(radiograph.pixels, GREY)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "JPEG2000"])
+def test_16_bits_are_kept(kind: str) -> None:
+    for pixels, bits in ((DEEP12, 12), (DEEP12 * np.uint16(16), 16)):
+        radiograph = decode(drawing.saved(Image.fromarray(pixels), kind))
+        assert radiograph.bits == bits
+        assert np.array_equal(radiograph.pixels, pixels)
+
+
+def test_tiff_where_white_is_zero_is_inverted() -> None:
+    for pixels, white in ((GREY, 255), (DEEP12, 4095)):
+        data = bytearray(drawing.saved(Image.fromarray(pixels), "TIFF"))
+        at = data.index(struct.pack("<HHIH", 262, 3, 1, 1))
+        data[at + 8] = 0
+        assert np.array_equal(decode(bytes(data)).pixels, white - pixels)
+
+
+def test_only_one_page_and_one_picture() -> None:
+    image = Image.fromarray(GREY)
+    pages = {"save_all": True, "append_images": [Image.fromarray(GREY[::-1].copy())]}
+    assert code_of(drawing.saved(image, "TIFF", **pages)) == "several-frames"
+    assert code_of(drawing.saved(image.convert("RGB"), "WEBP", **pages)) == "several-frames"
+    assert np.array_equal(decode(drawing.saved(image, "GIF", **pages)).pixels, GREY)  # the first
+
+
+def test_more_than_16_bits_are_refused() -> None:
+    assert code_of(drawing.saved(Image.fromarray(GREY.astype(np.int32)), "TIFF")) == "unsupported-bits"
+    assert code_of(drawing.saved(Image.fromarray(GREY.astype(np.float32)), "TIFF")) == "unsupported-bits"
+
+
+def test_a_text_that_begins_like_a_bitmap_is_no_image() -> None:
+    assert code_of(b"BMI of the patients" * 10) == "not-an-image"

@@ -1,5 +1,6 @@
 """Files made to hurt: each is a few lines of code that write it."""
 
+import gzip
 import io
 import struct
 import zlib
@@ -10,6 +11,7 @@ import pydicom
 from PIL import Image, PngImagePlugin
 
 from support import drawing
+from support.arrays import nifti, npy
 from support.drawing import chunk, header_chunk, raw_png
 
 GREY = drawing.picture(40, 30)
@@ -135,6 +137,43 @@ def with_exif(exif: bytes) -> bytes:
     return drawing.jpeg(GREY, exif=b"Exif\0\0" + exif)
 
 
+def tiff_of(*, width: int = 34, height: int = 40, more: int = 0) -> bytes:
+    """A TIFF that states another size, or another directory at the offset `more`."""
+    data = bytearray(drawing.saved(Image.fromarray(GREY), "TIFF"))
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        tag = struct.unpack_from("<H", data, at)[0]
+        if tag in (256, 257):
+            struct.pack_into("<HI", data, at + 2, 4, 1)
+            struct.pack_into("<I", data, at + 8, width if tag == 256 else height)
+    struct.pack_into("<I", data, start + 2 + 12 * count, more)
+    return bytes(data)
+
+
+def bmp_of(width: int, height: int) -> bytes:
+    data = bytearray(drawing.saved(Image.fromarray(GREY), "BMP"))
+    struct.pack_into("<2i", data, 18, width, height)
+    return bytes(data)
+
+
+def jp2_of(*, width: int = 34, height: int = 40, components: int = 1) -> bytes:
+    size = struct.pack(">HH8IH", 38 + 3 * components & 0xFFFF, 0, width, height, 0, 0, width, height, 0, 0, components)
+    return b"\xff\x4f\xff\x51" + size + b"\7\1\1" * min(components, 4) + b"\xff\xd9"
+
+
+def npy_of(shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return b"\x93NUMPY\1\0" + stream.getvalue()[8:] + bytes(100)
+
+
+def nifti_of(width: int, height: int) -> bytes:
+    data = bytearray(nifti(GREY.astype(np.int16)))
+    struct.pack_into("<2h", data, 42, width, height)
+    return bytes(data)
+
+
 BOMBS: dict[str, Callable[[], bytes]] = {
     "png of 100,000 x 100,000": lambda: png_of(width=100_000, height=100_000),
     "png of 2**31 columns": lambda: png_of(width=2**31 - 1, height=1),
@@ -181,6 +220,20 @@ BOMBS: dict[str, Callable[[], bytes]] = {
         b"MM\0*\0\0\0\x08\0\x01\x87\x69\0\4\0\0\0\1\0\0\0\x08\0\0\0\0"
     ),
     "jpeg exif of 65,535 entries": lambda: with_exif(b"MM\0*\0\0\0\x08\xff\xff" + b"\1\x12\0\3\0\0\0\1\0\6\0\0" * 3000),
+    "tiff of 65,535 x 65,535": lambda: tiff_of(width=65_535, height=65_535),
+    "tiff of 6300 x 6300 with the pixels of 40 x 34": lambda: tiff_of(width=6300, height=6300),
+    "tiff whose directory follows itself": lambda: tiff_of(more=8),
+    "tiff of 65,535 tags": lambda: b"II*\0\x08\0\0\0\xff\xff" + bytes(12 * 65_535 + 4),
+    "bmp of 2**31 rows": lambda: bmp_of(1, 2**31 - 1),
+    "bmp of minus 2**31 rows": lambda: bmp_of(1, -(2**31)),
+    "gif of 65,535 x 65,535": lambda: b"GIF89a" + b"\xff" * 4 + bytes(20) + b";",
+    "webp of 16,383 x 16,383": lambda: b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xfe\x3f\0\xfe\x3f\0",
+    "jpeg 2000 of 16,384 components": lambda: jp2_of(components=16_384),
+    "jpeg 2000 of 8000 x 5000 without pixels": lambda: jp2_of(width=8000, height=5000),
+    "npy of objects": lambda: npy(np.array([[{}]], object)),
+    "npy of 100,000 x 100,000": lambda: npy_of(shape=(100_000, 100_000)),
+    "nifti of 32,767 x 32,767": lambda: nifti_of(32_767, 32_767),
+    "nifti packed to 500 MB": lambda: gzip.compress(bytes(500_000_000)),
     "dicom deflated to 500 MB": lambda: deflated(500_000_000),
     "dicom rle of 30,000 x 30,000": lambda: rle(Rows=30_000, Columns=30_000),
     "dicom rle of 6000 x 6000": lambda: rle(Rows=6000, Columns=6000),

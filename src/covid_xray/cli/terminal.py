@@ -5,7 +5,8 @@ Nothing here imports typer or rich before something is printed, so that `predict
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from covid_xray.inference.finding import Failure
+    from covid_xray.inference.io.inputs import Item
 
 
 class Terminal:
@@ -105,11 +107,30 @@ def print_failures(failures: "list[Failure]") -> None:
         err.line(f"{readable(failure.image)}: {failure.message} ({failure.code})")
 
 
-def finish(failures: "list[Failure]", total: int) -> None:
+def list_items(paths: Iterable[str | Path]) -> "tuple[list[Item], Counter[str]]":
+    """List the images behind the arguments of a command, and count the files passed over; refuse when there is none."""
+    from covid_xray.inference.io.inputs import expand, require_any
+    from covid_xray.limits import Limits
+
+    passed_over: Counter[str] = Counter()
+    items = list(expand(paths, limits=Limits(), passed_over=passed_over))
+    require_any(items, paths)
+    return items, passed_over
+
+
+def print_passed_over(passed_over: Mapping[str, int]) -> None:
+    """Count the files that are no images on stderr, by suffix or name; the last line of a command."""
+    if passed_over:
+        kinds = ", ".join(f"{count:,} {readable(kind)}" for kind, count in sorted(passed_over.items()))
+        err.line(f"passed over {sum(passed_over.values()):,} files that are no images: {kinds}")
+
+
+def finish(failures: "list[Failure]", total: int, *, passed_over: Mapping[str, int] | None = None) -> None:
     """End a command over many images: print the failures and choose the exit code (0, 3 if all failed, 4 if some)."""
+    print_failures(failures)
+    print_passed_over(passed_over or {})
     if not failures:
         return
-    print_failures(failures)
     if len(failures) == total:
         raise InputRefused(f"None of the {total} images could be classified; the reason of each is above.")
     raise PartlyDone(f"{len(failures)} of {total} images could not be classified; each is named above.")

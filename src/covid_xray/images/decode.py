@@ -1,4 +1,4 @@
-"""Decode PNG, JPEG and DICOM bytes into one grey radiograph.
+"""Decode the bytes of an image file into one grey radiograph.
 
 This is the only module that opens a file from outside. Every failure is a `BadImage` with a stable code and a safe
 message; no exception, warning or log line of a decoder gets out.
@@ -17,8 +17,11 @@ from covid_xray.images import headers
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom", ".ima"})
-FORMATS = "PNG, JPEG or DICOM"
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom", ".ima", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
+    | {".webp", ".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".npy", ".nii", ".nii.gz"}
+)
+FORMATS = "PNG, JPEG, DICOM, TIFF, BMP, GIF, WebP, JPEG 2000, NIfTI or .npy"
 _BY_PILLOW = 'Convert it: magick "IN" OUT.png'
 _BY_ITK = "Convert a 2-D image with SimpleITK: WriteImage(ReadImage(IN), OUT.dcm); choose one slice of a volume."
 CONVERSIONS = {  # of formats that are not read
@@ -31,6 +34,7 @@ CONVERSIONS = {  # of formats that are not read
 }
 _NO_IMAGES = frozenset({"DICOMDIR", "LICENSE", "LICENCE", "README", "CHANGELOG", "MAKEFILE", "MD5SUMS", "SHA256SUMS"})
 _DICM_AT = 128  # a DICOM file opens with a preamble of 128 free bytes
+DICOM_HEAD = _DICM_AT + 4  # bytes that tell a DICOM file
 _LOGGERS = ("pydicom", "PIL", "pylibjpeg", "openjpeg")  # they log tag values and EXIF fields
 _SILENT = logging.CRITICAL + 1
 
@@ -83,13 +87,18 @@ def read_source(source: Path | bytes, *, limits: Limits) -> bytes:
         raise too_large from None
 
 
+def has_image_suffix(name: str) -> bool:
+    """Return whether the name ends like that of an image."""
+    return _suffix(name) in SUFFIXES
+
+
 def is_image_name(name: str) -> bool:
     """Return whether a file of this name may be an image: a known suffix, no suffix, or digits after the last dot.
 
     Many archives name DICOM files without a suffix, or by UID, such as 1.2.840.10008.1.
     """
     path = PurePosixPath(name)
-    suffix = path.suffix.lower()
+    suffix = _suffix(name)
     if suffix and not suffix[1:].isdigit():
         return suffix in SUFFIXES and not path.name.startswith(".")
     return path.name.upper() not in _NO_IMAGES and not is_hidden(path.name)
@@ -107,7 +116,7 @@ def how_to_convert(name: str) -> str:
 
 def is_candidate(path: Path) -> bool:
     """Return whether a folder scan takes `path` for an image: by its name, and without a suffix by DICM at byte 128."""
-    if path.suffix.lower() in SUFFIXES:
+    if has_image_suffix(path.name):
         return True
     if not is_image_name(path.name):
         return False
@@ -115,7 +124,7 @@ def is_candidate(path: Path) -> bool:
         if not path.is_file():
             return False
         with path.open("rb") as stream:
-            return _is_dicom(stream.read(_DICM_AT + 4))
+            return is_dicom(stream.read(DICOM_HEAD))
     except OSError:
         return False
 
@@ -166,16 +175,49 @@ def _decode_bytes(data: bytes, *, limits: Limits) -> Radiograph:
 
     if not data:
         raise BadImage("The file is empty.", code="empty")
-    if data.startswith(headers.PNG_MAGIC):
-        return read_raster(data, kind="PNG", limits=limits)
-    if data.startswith(headers.JPEG_MAGIC):
-        return read_raster(data, kind="JPEG", limits=limits)
-    if _is_dicom(data):
+    kind = _raster_kind(data)
+    if kind:
+        return read_raster(data, kind=kind, limits=limits)
+    if is_dicom(data):
         from covid_xray.images.dicom import read_dicom
 
         return read_dicom(data, limits=limits)
+    return _decode_array(data, limits=limits)
+
+
+def _decode_array(data: bytes, *, limits: Limits) -> Radiograph:
+    from covid_xray.images import arrays
+
+    if data.startswith(arrays.GZIP_MAGIC):
+        data = arrays.gunzip(data, limits=limits)
+    elif data.startswith(arrays.NPY_MAGIC):
+        return arrays.read_npy(data, limits=limits)
+    if arrays.is_nifti(data):
+        return arrays.read_nifti(data, limits=limits)
     raise BadImage(f"Not an image file. Give a {FORMATS} file.", code="not-an-image")
 
 
-def _is_dicom(data: bytes) -> bool:
+def _raster_kind(data: bytes) -> str | None:
+    """Return Pillow's name of the picture format that the bytes begin with."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    magics = {
+        "PNG": headers.PNG_MAGIC,
+        "JPEG": headers.JPEG_MAGIC,
+        "TIFF": headers.TIFF_MAGICS,
+        "GIF": headers.GIF_MAGICS,
+        "JPEG2000": (headers.JP2_MAGIC, headers.J2K_MAGIC),
+    }
+    if data[:2] == headers.BMP_MAGIC and data[6:10] == bytes(4):  # a text may begin with BM too
+        return "BMP"
+    return next((kind for kind, magic in magics.items() if data.startswith(magic)), None)
+
+
+def _suffix(name: str) -> str:
+    lower = name.lower()
+    return ".nii.gz" if lower.endswith(".nii.gz") else PurePosixPath(lower).suffix
+
+
+def is_dicom(data: bytes) -> bool:
+    """Return whether the bytes begin as a DICOM file."""
     return data[_DICM_AT : _DICM_AT + 4] == b"DICM"

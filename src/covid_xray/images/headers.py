@@ -1,4 +1,4 @@
-"""Read the size of PNG, JPEG and JPEG 2000 streams without a decoder, and check it against the limits."""
+"""Read the size of pictures without a decoder, and check it against the limits."""
 
 import struct
 import zlib
@@ -10,6 +10,13 @@ from covid_xray.limits import Limits
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8\xff"
 J2K_MAGIC = b"\xff\x4f\xff\x51"  # start of codestream, then the SIZ marker
+
+BMP_MAGIC = b"BM"
+GIF_MAGICS = (b"GIF87a", b"GIF89a")
+TIFF_MAGICS = (b"II*\0", b"MM\0*")
+JP2_MAGIC = b"\0\0\0\x0cjP  \r\n\x87\n"
+_TIFF_BITS, _TIFF_WIDTH, _TIFF_HEIGHT = 258, 256, 257  # tags
+MAX_COMPONENTS = 4  # of JPEG 2000: colour and transparency
 
 # A 20 MB file of empty parts would take Pillow 10 s. Encoders write parts of 4..64 KiB, so 20 MB hold some 5,000.
 MAX_PARTS = 20_000
@@ -114,12 +121,88 @@ def read_jpeg(data: bytes) -> Header:
 
 
 def read_j2k(data: bytes) -> Header:
-    """Read size and bits of a JPEG 2000 codestream, bare or in JP2 boxes. Raises `BadImage` (`damaged`)."""
+    """Read size and bits of a JPEG 2000 codestream, bare or in JP2 boxes.
+
+    Raises:
+        BadImage: codes `damaged`, `too-complex` (more components than a colour picture has).
+    """
     start = data.find(J2K_MAGIC)
     if start < 0 or start + 43 > len(data):
         raise BadImage("Not a JPEG 2000 codestream.", code="damaged")
     right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
+    (components,) = struct.unpack_from(">H", data, start + 40)
+    if components > MAX_COMPONENTS:
+        raise BadImage(
+            f"The JPEG 2000 has {components:,} components. The limit is {MAX_COMPONENTS}.", code="too-complex"
+        )
     return Header(right - left, bottom - top, (data[start + 42] & 0x7F) + 1)
+
+
+def read_jp2(data: bytes) -> Header:
+    """Read size and bits of a JPEG 2000 file that ends with its end marker. Raises `BadImage` as `read_j2k`."""
+    header = read_j2k(data)
+    if data.find(b"\xff\xd9", data.find(J2K_MAGIC)) < 0:  # no coded byte after 0xFF is above 0x8F
+        raise truncated()
+    return header
+
+
+def read_tiff(data: bytes) -> Header:
+    """Read size, bits and pages (1 or 2 for more) of a classic TIFF. Raises `BadImage` (`truncated`, `damaged`)."""
+    order = "<" if data[:1] == b"I" else ">"
+    (offset,) = struct.unpack_from(f"{order}I", data.ljust(8, b"\0"), 4)
+    if offset + 2 > len(data):
+        raise truncated()
+    (count,) = struct.unpack_from(f"{order}H", data, offset)
+    if offset + 2 + 12 * count + 4 > len(data):
+        raise truncated()
+    values = {}
+    for number in range(count):
+        tag, kind, length, value = struct.unpack_from(f"{order}HHI4s", data, offset + 2 + 12 * number)
+        if tag not in (_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS):
+            continue
+        if tag == _TIFF_BITS and length > 2:  # one for each colour, elsewhere in the file
+            place = struct.unpack(f"{order}I", value)[0]
+            value = data[place : place + 2].ljust(4, b"\0")
+        values[tag] = struct.unpack(f"{order}I", value)[0] if kind == 4 else struct.unpack(f"{order}H", value[:2])[0]
+    (more,) = struct.unpack_from(f"{order}I", data, offset + 2 + 12 * count)
+    width, height = values.get(_TIFF_WIDTH, 0), values.get(_TIFF_HEIGHT, 0)
+    return Header(width, height, values.get(_TIFF_BITS, 1), frames=2 if more else 1)
+
+
+def read_bmp(data: bytes) -> Header:
+    """Read the size of a Windows bitmap. Raises `BadImage` (`truncated`)."""
+    if len(data) < 26:
+        raise truncated()
+    if struct.unpack_from("<I", data, 14)[0] == 12:  # the header of OS/2
+        width, height = struct.unpack_from("<2H", data, 18)
+    else:
+        width, height = struct.unpack_from("<2i", data, 18)
+    return Header(width, abs(height))  # a negative height counts rows from the top
+
+
+def read_gif(data: bytes) -> Header:
+    """Read the size of a GIF; its first picture is the one that is read. Raises `BadImage` (`truncated`)."""
+    if len(data) < 13 or not data.rstrip(b"\0").endswith(b";"):
+        raise truncated()
+    width, height = struct.unpack_from("<2H", data, 6)
+    return Header(width, height)
+
+
+def read_webp(data: bytes) -> Header:
+    """Read size and frames (1 or 2 for more) of a WebP. Raises `BadImage` (`truncated`, `damaged`)."""
+    if len(data) < 30 or struct.unpack_from("<I", data, 4)[0] + 8 > len(data):
+        raise truncated()
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+        return Header(width, height, frames=2 if data[20] & 2 else 1)
+    if kind == b"VP8L":
+        packed = int.from_bytes(data[21:25], "little")
+        return Header((packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1)
+    if kind != b"VP8 ":
+        raise BadImage("The WebP begins with no picture.", code="damaged")
+    width, height = struct.unpack_from("<2H", data, 26)
+    return Header(width & 0x3FFF, height & 0x3FFF)
 
 
 def _checksum_holds(data: bytes, offset: int, end: int) -> bool:

@@ -11,7 +11,8 @@ class ImageSource:
     """Metadata of an image file; `None` where the file states none.
 
     Args:
-        format: `"PNG"`, `"JPEG"`, `"DICOM"` or `"array"` (made in memory).
+        format: `"PNG"`, `"JPEG"`, `"DICOM"`, `"TIFF"`, `"BMP"`, `"GIF"`, `"WEBP"`, `"JPEG2000"`, `"NIfTI"`, `"NPY"`, or
+            `"array"` (made in memory).
         photometric: Pillow mode (`"L"`, `"RGB"`, `"P"`, ...) or DICOM photometric interpretation, as stored.
         view: DICOM view position, upper case (`"PA"`, `"AP"`, `"LL"`, ...).
         spacing: distance of pixel centres in mm, (row, column).
@@ -46,3 +47,15 @@ class Radiograph:
                 f"Unsupported pixels: shape={self.pixels.shape}, dtype={self.pixels.dtype}, bits={self.bits}. "
                 "Give H x W uint8 with bits=8, or H x W uint16 with bits 9..16."
             )
+
+
+def significant_bits(pixels: NDArray[np.uint16]) -> int:
+    """Return the used bits of a 16-bit grey image: the smallest of 10, 12, 14, 16 that holds the maximum.
+
+    Many exports store 10, 12 or 14 bits unscaled in 16-bit files; with white at 65,535 they would be almost black. An
+    8-bit image stretched to 16 bits (each value times 257) has 16, however dark it is.
+    """
+    most = int(pixels.max(initial=0))
+    if most >= 1 << 14 or (most > 0 and not np.any(pixels % 257)):
+        return 16
+    return next(bits for bits in (10, 12, 14) if most < 1 << bits)

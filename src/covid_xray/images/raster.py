@@ -1,21 +1,32 @@
-"""Decode PNG and JPEG bytes into one grey radiograph with Pillow.
+"""Decode PNG, JPEG, TIFF, BMP, GIF, WebP and JPEG 2000 bytes into one grey radiograph with Pillow.
 
 Grey is ITU-R 601 luma, transparency becomes black, EXIF orientation is applied; ICC profiles and gamma are ignored,
 since training sets come without them.
 """
 
+import importlib
 import io
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from covid_xray.errors import BadImage
 from covid_xray.images import headers
-from covid_xray.images.radiograph import ImageSource, Radiograph
+from covid_xray.images.radiograph import ImageSource, Radiograph, significant_bits
 from covid_xray.limits import Limits
 
-_READERS = {"PNG": headers.read_png, "JPEG": headers.read_jpeg}
+# Format of Pillow -> reader of its header, which is checked against the limits before Pillow sees the file.
+_READERS = {
+    "PNG": headers.read_png,
+    "JPEG": headers.read_jpeg,
+    "TIFF": headers.read_tiff,
+    "BMP": headers.read_bmp,
+    "GIF": headers.read_gif,
+    "WEBP": headers.read_webp,
+    "JPEG2000": headers.read_jp2,
+}
+_PLUGINS = {"TIFF": "Tiff", "BMP": "Bmp", "GIF": "Gif", "WEBP": "WebP", "JPEG2000": "Jpeg2K"}
+_WHITE_IS_ZERO, _PHOTOMETRIC = 0, 0x0106  # TIFF tag
 _ORIENTATION = 0x0112  # EXIF tag
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -29,29 +40,38 @@ _TURNS = {
 
 
 def read_raster(data: bytes, *, kind: str, limits: Limits) -> Radiograph:
-    """Decode PNG or JPEG bytes; `kind` is `"PNG"` or `"JPEG"`, by the magic bytes.
+    """Decode bytes of a picture format; `kind` is its name in Pillow, by the magic bytes.
 
-    8-bit grey and all colour files give `uint8`; 16-bit grey PNG gives `uint16` with `bits` from `significant_bits`.
+    8-bit grey and all colour files give `uint8`; 16-bit grey gives `uint16` with `bits` from `significant_bits`. Of a
+    GIF the first picture is read.
 
     Raises:
         BadImage: a limit is exceeded or the file is cut. Pillow's own exceptions come out as well.
     """
     header = _READERS[kind](data)
     headers.check(header, limits=limits)
+    if kind in _PLUGINS:  # otherwise Pillow would import all of its plugins
+        importlib.import_module(f"PIL.{_PLUGINS[kind]}ImagePlugin")
     with Image.open(io.BytesIO(data), formats=(kind,)) as image:
         if image.size != (header.width, header.height):
             raise BadImage("The file states two different sizes.", code="damaged")
         source = ImageSource(format=kind, photometric=image.mode)
         image.load()
         turn = _TURNS.get(_orientation(image))  # after the pixels, since PNG may hold EXIF behind them
+        if image.mode in ("I", "F") and kind != "PNG":
+            raise BadImage("The picture has more than 16 bits a sample. Save it with 8 or 16.", code="unsupported-bits")
         wide = image.mode.startswith("I")
+        inverted = wide and kind == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
         grey = _flatten_wide(image) if wide else to_grey(image, bits=header.bits)
     if turn is not None:
         grey = grey.transpose(turn)
     if not wide:
         return Radiograph(np.array(grey), source=source)
     pixels = np.asarray(grey).astype(np.uint16)
-    return Radiograph(pixels, bits=significant_bits(pixels), source=source)
+    if kind == "JPEG2000":
+        pixels >>= 16 - header.bits  # Pillow shifts 9..15 bits up to 16
+    bits = significant_bits(pixels)
+    return Radiograph(np.uint16(2**bits - 1) - pixels if inverted else pixels, bits=bits, source=source)
 
 
 def to_grey(image: Image.Image, *, bits: int = 8) -> Image.Image:
@@ -65,18 +85,6 @@ def to_grey(image: Image.Image, *, bits: int = 8) -> Image.Image:
     if image.mode in ("LA", "RGBA"):
         return ImageChops.multiply(image.convert("L"), image.getchannel("A"))
     return image if image.mode == "L" else image.convert("L")
-
-
-def significant_bits(pixels: NDArray[np.uint16]) -> int:
-    """Return the used bits of a 16-bit grey image: the smallest of 10, 12, 14, 16 that holds the maximum.
-
-    Many exports store 10, 12 or 14 bits unscaled in 16-bit files; with white at 65,535 they would be almost black. An
-    8-bit image stretched to 16 bits (each value times 257) has 16, however dark it is.
-    """
-    most = int(pixels.max(initial=0))
-    if most >= 1 << 14 or (most > 0 and not np.any(pixels % 257)):
-        return 16
-    return next(bits for bits in (10, 12, 14) if most < 1 << bits)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -252,7 +252,9 @@ def _answer(inbox: BinaryIO, outbox: BinaryIO, size: int, *, limits: Limits, map
 
 def _warm_up() -> None:
     """Import the decoders, so that this does not count against an image's time and memory."""
-    for module in ("covid_xray.images.raster", "PIL.PngImagePlugin", "PIL.JpegImagePlugin", "pydicom.pixels"):
+    plugins = ("Png", "Jpeg", "Tiff", "Bmp", "Gif", "WebP", "Jpeg2K")
+    rooms = ("covid_xray.images.raster", "covid_xray.images.arrays", "pydicom.pixels")
+    for module in (*rooms, *(f"PIL.{plugin}ImagePlugin" for plugin in plugins)):
         importlib.import_module(module)
     importlib.import_module("covid_xray.images.gdcm_codec").silence()
 

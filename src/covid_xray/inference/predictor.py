@@ -155,7 +155,7 @@ class Predictor:
         """Classify one image: a path, the bytes of a file, or a `Radiograph`; see `join` for `clinical`.
 
         Raises:
-            BadImage: the file is not a readable PNG, JPEG or DICOM image within the limits.
+            BadImage: the file is not a readable image (`images.decode`) within the limits.
             UsageError: clinical values, and the bundle has no input for them.
         """
         finding = self.answers([_name(source)], [self.view(source)], class_maps=class_maps)[0]

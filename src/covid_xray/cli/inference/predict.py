@@ -8,11 +8,10 @@ import typer
 
 from covid_xray.cli.console import BundleFolder, SiteFolder, folder_option
 from covid_xray.cli.inference import predict_args, predict_launch
-from covid_xray.cli.terminal import bar, err, finish, messages, out, print_failures
+from covid_xray.cli.terminal import bar, err, finish, list_items, messages, out, print_failures, print_passed_over
 from covid_xray.errors import CovidXrayError, InputRefused, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from covid_xray.inference.io.inputs import Item
     from covid_xray.inference.predictor import Predictor
 
 Engine = Annotated[str, typer.Option("--engine", help="onnxruntime or openvino.")]
@@ -96,7 +95,7 @@ def explain(
 
     predictor = Predictor(bundle)
     _require_class(predictor, shown, option="--class")
-    items = _items(paths)
+    items, passed_over = list_items(paths)
     from covid_xray.inference.finding import Failure
     from covid_xray.inference.heatmap_files import write_heatmap
 
@@ -111,7 +110,7 @@ def explain(
                     write_heatmap(answer, item, output, shown=name, limits=predictor.limits)
             progress(done, len(items))
     out.line(f"heat maps of {len(items) - len(failures)} images in {output}")
-    finish(failures, len(items))
+    finish(failures, len(items), passed_over=passed_over)
 
 
 def submit(
@@ -134,7 +133,7 @@ def submit(
 
     predictor = Predictor(bundle)
     _require_class(predictor, fallback, option="--fallback")
-    items = _items([str(data)])
+    items, passed_over = list_items([data])
     labels: dict[str, str] = {}
     failures = []
     with bar("predict") as progress:
@@ -162,6 +161,7 @@ def submit(
     checked = f", checked against {sample}" if sample else ""
     messages(output).line(f"{output}: {len(labels)} rows{checked}")
     print_failures(failures)
+    print_passed_over(passed_over)
 
 
 def selftest(
@@ -221,15 +221,6 @@ def _require_class(predictor: "Predictor", name: str | None, *, option: str) -> 
     if name is not None and name not in predictor.classes:
         close = did_you_mean(name, predictor.classes)
         raise UsageError(f"No such class: {name} ({option}). Choose one of {', '.join(predictor.classes)}.{close}")
-
-
-def _items(paths: list[str]) -> "list[Item]":
-    from covid_xray.inference.io.inputs import expand, require_any
-    from covid_xray.limits import Limits
-
-    items = list(expand(paths, limits=Limits()))
-    require_any(items, paths)
-    return items
 
 
 def _find_sample(data: Path) -> Path | None:

@@ -13,16 +13,15 @@ from covid_xray import __version__, partial
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.bundle.prefetch import ReadAhead
 from covid_xray.cli.inference.predict_args import PredictRequest
-from covid_xray.cli.terminal import bar, err, finish, out, readable
+from covid_xray.cli.terminal import bar, err, finish, list_items, out, readable
 from covid_xray.files import shown, write_json
 from covid_xray.inference.finding import Failure, Finding, Joint, site_in_words
 from covid_xray.inference.io.clinical_rows import ClinicalValues, read_clinical
 from covid_xray.inference.io.crash_journal import Journal
-from covid_xray.inference.io.inputs import Item, expand, require_any
+from covid_xray.inference.io.inputs import Item
 from covid_xray.inference.io.joint_rows import describe_joint
 from covid_xray.inference.io.results import Answer, RowFile, columns, csv_line, encoded, line
 from covid_xray.inference.predictor import Predictor
-from covid_xray.limits import Limits
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,8 +39,7 @@ def run(job: PredictRequest, *, ahead: ReadAhead | None = None) -> None:
     """
     started = time.time()
     known = read_clinical(job.clinical_values, job.clinical_table)
-    items = list(expand(job.paths, limits=Limits()))
-    require_any(items, job.paths)
+    items, passed_over = list_items(job.paths)
     items = [replace(item, apart=True) for item in items] if job.untrusted else items  # for heat maps too
     predictor = _open(job, ahead, few=len(items) <= FEW)
     if known:
@@ -60,7 +58,7 @@ def run(job: PredictRequest, *, ahead: ReadAhead | None = None) -> None:
     finally:
         if job.report:
             _write_report(job.report, job, answers, seconds=time.time() - started)
-    finish(answers.failures, len(items))
+    finish(answers.failures, len(items), passed_over=passed_over)
 
 
 def _open(job: PredictRequest, ahead: ReadAhead | None, *, few: bool) -> Predictor:

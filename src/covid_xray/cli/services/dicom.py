@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covid_xray.cli.console import BundleFolder, SiteFolder, folder_option
-from covid_xray.cli.terminal import bar, err, finish, out
+from covid_xray.cli.terminal import bar, err, finish, list_items, out
 
 if TYPE_CHECKING:
     from covid_xray.inference.finding import Failure
@@ -47,15 +47,12 @@ def dicom(
 ) -> None:
     """Make DICOM results for frontal chest radiographs (CR, DX); the originals stay as they are."""
     from covid_xray.inference.finding import site_in_words
-    from covid_xray.inference.io.inputs import expand, require_any
     from covid_xray.inference.predictor import Predictor
-    from covid_xray.limits import Limits
     from covid_xray.pacs.deidentify import Deidentifier, read_key
     from covid_xray.pacs.results.result_objects import ResultBuilder, require_packages
 
     require_packages()
-    items = list(expand(paths, limits=Limits()))
-    require_any(items, paths)
+    items, passed_over = list_items(paths)
     kinds = [kind for kind in results.replace(" ", "").split(",") if kind]
     deidentifier = Deidentifier(read_key(deidentify)) if deidentify else None
     builder = ResultBuilder(Predictor(bundle, untrusted=untrusted, site=site), kinds=kinds, share=share)
@@ -68,7 +65,7 @@ def dicom(
     _write_rows(output / "results.csv", rows)
     answered = f"{len(items) - len(failures)} of {len(items)} files in {output}"
     _report(rows, answered, site_in_words(builder.predictor.site))
-    finish(failures, len(items))
+    finish(failures, len(items), passed_over=passed_over)
 
 
 def _report(rows: list[dict[str, str]], answered: str, site: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from covid_xray.cli.console import BundleFolder, Engine, SiteFolder, err, folder_option, out, resumable
+from covid_xray.cli.terminal import print_passed_over
 from covid_xray.errors import InputRefused, PartlyDone, UsageError
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def _report(state: "RunState", output: Path) -> None:
     out.line(f"{state.rows:,} rows in {output / 'answers'}, {failed:,} of them failed; research use, not for diagnosis")
     for code, count in state.failed.most_common():
         err.line(f"{count:,} failed as {code}; each is named in {output / 'quarantine'}")
+    print_passed_over(state.plan.passed_over)
     if failed and failed == state.rows:
         raise InputRefused(f"None of the {failed:,} images could be classified. The reasons are listed above.")
     if failed:

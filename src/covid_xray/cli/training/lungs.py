@@ -9,7 +9,7 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, folder_option, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
-from covid_xray.cli.terminal import bar, finish
+from covid_xray.cli.terminal import bar, finish, list_items
 from covid_xray.errors import BadManifest
 from covid_xray.files import make_folder
 
@@ -83,21 +83,18 @@ def show_lungs(
 ) -> None:
     """Draw the lungs and the crop box over each image, and contact sheets, so that people can look."""
     from covid_xray.bundle.lung_network_folder import read_network
-    from covid_xray.inference.io.inputs import expand, require_any
     from covid_xray.inference.lung_pictures import write_sheets
     from covid_xray.inference.view import open_lungs
-    from covid_xray.limits import Limits
 
     finder = open_lungs(read_network(network))
-    items = list(expand(paths, limits=Limits()))
-    require_any(items, paths)
+    items, passed_over = list_items(paths)
     failures: list[Failure] = []
     make_folder(output)
     tiles = _tiles(finder, items, None if sheets_only else output, failures)
     found: list[bool] = []
     sheets = write_sheets(_noted(tiles, found), output)
     out.line(f"{len(found)} images, {found.count(False)} without plausible lungs; {len(sheets)} sheets in {output}")
-    finish(failures, len(items))
+    finish(failures, len(items), passed_over=passed_over)
 
 
 def _masked(manifest: "Manifest", masks: Path) -> "tuple[Manifest, dict[str, Path]]":

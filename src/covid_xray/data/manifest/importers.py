@@ -11,10 +11,13 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from covid_xray.data.manifest.columns import SPLIT_FOLDERS
 from covid_xray.data.manifest.file_lookup import Lookup
-from covid_xray.data.manifest.readers import SPLIT_FOLDERS, Refusal, Rows, files_below, is_image_name
+from covid_xray.data.manifest.readers import Refusal, Rows
 from covid_xray.data.manifest.tables import UNKNOWN, patient_text, read_table
 from covid_xray.errors import BadManifest
+from covid_xray.files import files_below
+from covid_xray.images.decode import FORMATS, is_image_name
 
 Record = dict[str, str]
 read_csv = partial(read_table, encodings=("utf-8-sig", "cp1252", "latin-1"))  # some tables are not UTF-8
@@ -161,7 +164,7 @@ def _refusal(source: Source, record: Record, seen: set[str]) -> Refusal | None:
     checks = (
         (record["_found"] == "0", "missing-file", "The file that the table names does not exist."),
         (bool(other), "ambiguous-file", f"Two files have this name: {image} and {other}."),
-        (not is_image_name(image), "not-an-image", "The file name is not that of a PNG, JPEG or DICOM file."),
+        (not is_image_name(image), "not-an-image", f"The file name is not that of an image ({FORMATS})."),
         (bool(view), f"other-{view}", f"Not a frontal radiograph: {view} {record.get(view, '')!r}."),
         (not record["label"], "no-label", f"The finding has no label: {finding}."),
         (image in seen, "listed-twice", "The table lists the image twice."),

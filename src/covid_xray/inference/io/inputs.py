@@ -6,12 +6,22 @@ path without any image becomes an item that fails with a code, so that nothing i
 
 import glob
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from covid_xray.errors import BadImage, InputRefused, UsageError
-from covid_xray.images.decode import SUFFIXES, decode, is_candidate
+from covid_xray.files import files_below, is_hidden
+from covid_xray.images.decode import (
+    DICOM_HEAD,
+    SUFFIXES,
+    decode,
+    has_image_suffix,
+    is_candidate,
+    is_dicom,
+    is_image_name,
+)  # fmt: skip
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 
@@ -44,21 +54,23 @@ _PROBLEMS = {
 }
 
 
-def expand(paths: Iterable[str | Path], *, limits: Limits) -> Iterator[Item]:
+def expand(paths: Iterable[str | Path], *, limits: Limits, passed_over: "Counter[str] | None" = None) -> Iterator[Item]:
     """Yield the images behind `paths`, each once, in an order that does not depend on the file system.
 
-    A folder gives the image files below it; a glob (`scans/**/*.png`) its matches; a zip archive its image entries. A
-    missing file gives an item that fails with the code `missing-file`; a folder or archive without images, one with
-    `no-images`.
+    A folder gives the image files below it, links to folders included; a glob (`scans/**/*.png`) its matches; a zip
+    archive its image entries. A missing file gives an item that fails with the code `missing-file`; a folder or archive
+    without images, one with `no-images`. `passed_over` counts the files of folders and archives that are no images, by
+    suffix, or by name where there is none.
 
     Raises:
         UsageError: a path is empty; it would mean the current folder.
     """
+    others = Counter() if passed_over is None else passed_over
     names: set[str] = set()
     for path in paths:
         if path == "":
             raise UsageError('An empty path was given. Give a file or folder; "." means the current folder.')
-        for item in _expand_one(Path(path), limits):
+        for item in _expand_one(Path(path), limits, others):
             if item.name not in names:
                 names.add(item.name)
                 yield item
@@ -71,20 +83,29 @@ def require_any(items: Sequence[Item], paths: Iterable[str | Path]) -> None:
         raise InputRefused(f"No images ({', '.join(sorted(SUFFIXES))}) in {named}.", code="no-images")
 
 
-def _expand_one(path: Path, limits: Limits) -> Iterator[Item]:
+def _expand_one(path: Path, limits: Limits, others: "Counter[str]") -> Iterator[Item]:
     kind = _kind(path)
     if kind == "folder":
-        found = sorted(file for file in path.rglob("*") if _is_image(file))
-        yield from (Item(str(file), file) for file in found)
-        if not found:
-            yield Item(str(path), path, problem="no-images")
+        yield from _folder_items(path, others)
     elif kind == "file":
-        yield from _zip_items(path, limits) if path.suffix.lower() == ".zip" else [Item(str(path), path)]
+        yield from _zip_items(path, limits, others) if path.suffix.lower() == ".zip" else [Item(str(path), path)]
     elif matches := _matches(str(path)):
         for match in matches:
-            yield from _expand_one(Path(match), limits)
+            yield from _expand_one(Path(match), limits, others)
     else:
         yield Item(str(path), path, problem="missing-file")
+
+
+def _folder_items(path: Path, others: "Counter[str]") -> Iterator[Item]:
+    found = False
+    for file in map(path.joinpath, files_below(path)):
+        if is_candidate(file):
+            found = True
+            yield Item(str(file), file)
+        else:
+            others[file.suffix.lower() or file.name] += 1
+    if not found:
+        yield Item(str(path), path, problem="no-images")
 
 
 def _kind(path: Path) -> str:
@@ -94,36 +115,27 @@ def _kind(path: Path) -> str:
         return ""
 
 
-def _is_image(file: Path) -> bool:
-    return not _is_shadow(file.name) and file.is_file() and is_candidate(file)
-
-
-def _is_shadow(name: str) -> bool:
-    """Say whether the file holds macOS attributes of another file: it is no image, whatever its suffix."""
-    return name.startswith("._")
-
-
 def _matches(pattern: str) -> list[str]:
     return sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []  # noqa: PTH207 (absolute too)
 
 
-def _zip_items(path: Path, limits: Limits) -> Iterator[Item]:
+def _zip_items(path: Path, limits: Limits, others: "Counter[str]") -> Iterator[Item]:
     try:
-        entries = _entries(path, limits)
+        entries = _entries(path, limits, others)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         yield Item(str(path), path, problem="bad-zip")
         return
     if entries is None:
         yield Item(str(path), path, problem="zip-limits")
         return
-    images = sorted({name for name in entries if _is_image_entry(name)})
+    images = sorted(set(entries))
     yield from (Item(f"{path}/{name}", path, entry=name) for name in images)
     if not images:
         yield Item(str(path), path, problem="no-images")
 
 
-def _entries(path: Path, limits: Limits) -> list[str] | None:
-    """List the files in the archive; `None` when it is beyond the limits."""
+def _entries(path: Path, limits: Limits, others: "Counter[str]") -> list[str] | None:
+    """List the images in the archive; `None` when it is beyond the limits."""
     with path.open("rb") as stream:
         end = zipfile._EndRecData(stream)  # type: ignore[attr-defined]
     # `ZipFile` reads the whole directory, so its size is checked first (field 5 of the end record).
@@ -131,16 +143,26 @@ def _entries(path: Path, limits: Limits) -> list[str] | None:
         return None
     with zipfile.ZipFile(path) as archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    size = sum(entry.file_size for entry in entries)
-    packed = max(1, sum(entry.compress_size for entry in entries))
-    if len(entries) > limits.zip_entries or size > limits.zip_bytes or size / packed > limits.zip_ratio:
-        return None
-    return [entry.filename for entry in entries]
+        size = sum(entry.file_size for entry in entries)
+        packed = max(1, sum(entry.compress_size for entry in entries))
+        if len(entries) > limits.zip_entries or size > limits.zip_bytes or size / packed > limits.zip_ratio:
+            return None
+        seen = [entry for entry in entries if not any(map(is_hidden, PurePosixPath(entry.filename).parts))]
+        images = [entry.filename for entry in seen if _is_image_entry(archive, entry)]
+    for name in {entry.filename for entry in seen} - set(images):
+        others[PurePosixPath(name).suffix.lower() or PurePosixPath(name).name] += 1
+    return images
 
 
-def _is_image_entry(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not _is_shadow(path.name) and "__MACOSX" not in path.parts
+def _is_image_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    """Whether an entry may be an image, as a file in a folder: by its name, or without a suffix by its first bytes."""
+    if has_image_suffix(entry.filename) or not is_image_name(entry.filename):
+        return has_image_suffix(entry.filename)
+    try:
+        with archive.open(entry) as stream:
+            return is_dicom(stream.read(DICOM_HEAD))
+    except Exception:  # damaged or locked: it fails when it is read
+        return True
 
 
 def _read_entry(path: Path, entry: str, limits: Limits) -> bytes:
