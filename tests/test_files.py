@@ -193,3 +193,21 @@ def test_only_one_place_replaces_files() -> None:
         if moving.search(line)
     ]
     assert not found
+
+
+def test_a_refused_start_leaves_no_folder_and_a_failed_run_keeps_its_own(tmp_path: Path) -> None:
+    def start(*names: str) -> None:
+        with files.folder_lock(tmp_path / "run", scratch=("cache",)):
+            for name in names:
+                (tmp_path / "run" / name).mkdir()
+            raise UsageError("no such model")
+
+    with pytest.raises(UsageError):
+        start("cache")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UsageError):
+        start("checkpoint")
+    assert (tmp_path / "run" / "checkpoint").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="not a folder"), files.folder_lock(tmp_path / "file"):
+        pass

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 import yaml
 
-from covid_xray.errors import UsageError
+from covid_xray.errors import UsageError, did_you_mean
 from covid_xray.limits import Limits
 
 __all__ = ["Appearance", "Augmentation", "Limits", "LungTraining", "Serving", "Settings", "Training", "load", "to_yaml"]
@@ -232,7 +232,8 @@ def _explain(kind: type[Settings], error: pydantic.ValidationError) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             known = "" if "." in key else f" The settings are {', '.join(kind.model_fields)}."
-            lines.append(f"No such setting: {key}={problem['input']}.{known}")
+            close = did_you_mean(key, kind.model_fields)
+            lines.append(f"No such setting: {key}={problem['input']}.{close}{known}")
         elif key:
             reason = problem["msg"].removeprefix("Value error, ")
             lines.append(f"Not a valid setting: {key}={problem['input']}. {reason}.")

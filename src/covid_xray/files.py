@@ -13,12 +13,12 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from covid_xray import partial
-from covid_xray.errors import BadManifest, Busy, InputRefused, UsageError
+from covid_xray.errors import BadManifest, Busy, CovidXrayError, InputRefused, UsageError
 
 CHUNK = 1 << 20  # bytes
 STDOUT = Path("-")
@@ -157,8 +157,23 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
-    """Lock `folder` for this process by flock, which ends with the process. Raises `Busy` with the holder's id."""
+def folder_lock(folder: Path, *, scratch: Collection[str] = ()) -> Iterator[None]:
+    """Lock `folder` for this process by flock, which ends with the process. Raises `Busy` with the holder's id.
+
+    A folder that was made here is removed when a `CovidXrayError` ends the work before it holds more than `scratch`.
+    """
+    made = not folder.exists()
+    try:
+        with _locked(folder):
+            yield
+    except CovidXrayError:
+        if made and folder.is_dir() and {path.name for path in folder.iterdir()} <= {".lock", *scratch}:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     make_folder(folder)
     with (folder / ".lock").open("a+", encoding="utf-8") as stream:
         try:

@@ -38,9 +38,10 @@ def refusal_of(source: Path | bytes, **limits: int) -> BadImage:
     [
         (b"", "empty"),
         (b"<!DOCTYPE html><html></html>", "not-an-image"),
-        (b"GIF89a" + bytes(100), "not-an-image"),
-        (b"BM" + bytes(100), "not-an-image"),
-        (b"II*\0" + bytes(200), "not-an-image"),
+        (b"GIF89a" + bytes(100), "truncated"),
+        (b"BM" + bytes(100), "no-pixels"),
+        (b"II*\0" + bytes(200), "no-pixels"),
+        (b"II+\0" + bytes(200), "not-an-image"),
         (b"\xff\xd8", "not-an-image"),
         (PNG[:8], "truncated"),
         (PNG[:-1], "truncated"),
@@ -206,18 +207,18 @@ def test_threads_decode_alike() -> None:
 
 
 def test_folder_scan_takes_images_by_suffix_and_dicom_without_one(tmp_path: Path) -> None:
-    assert {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".dcm", ".dicom"} == SUFFIXES
-    for name in ("a.PNG", "a.jpeg", "a.dcm", "missing.jpg"):
+    assert {".png", ".jpg", ".jpeg", ".dcm", ".ima", ".tif", ".bmp", ".gif", ".webp", ".jp2", ".npy", ".nii"} < SUFFIXES
+    for name in ("a.PNG", "a.jpeg", "a.dcm", "a.ima", "a.nii.gz", "missing.jpg"):
         assert is_candidate(tmp_path / name)
-    for name, data in {"IM0001": DICOM, "1.2.840.113619.2": DICOM}.items():
+    for name, data in {"IM0001": DICOM, "1.2.840.113619.2": DICOM, "IM2": PNG}.items():
         (tmp_path / name).write_bytes(data)
         assert is_candidate(tmp_path / name)
     for name, data in {
         "README": b"text",
-        "IM2": PNG,
         "notes.txt": PNG,
         "table.csv": b"",
         "1.2.3": b"",
+        "a.gz": PNG,
         "x.dcm.bak": DICOM,
     }.items():
         (tmp_path / name).write_bytes(data)

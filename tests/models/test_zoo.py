@@ -23,3 +23,12 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_our_network_has_no_imagenet_weights() -> None:
     with pytest.raises(UsageError, match="weights=null"):
         zoo.build(Training(weights="imagenet"), 3)
+
+
+def test_names_match_in_any_case_and_close_ones_are_suggested() -> None:
+    assert zoo.checked(Training(model="resnet50")).model == "ResNet50"
+    assert zoo.checked(Training(model="VGG")).model == "vgg"
+    with pytest.raises(UsageError, match=r"Did you mean ResNet50\?$"):
+        zoo.checked(Training(model="resnet-50"))
+    with pytest.raises(UsageError, match="train_from"):
+        zoo.checked(Training(train_from="block12"))

@@ -34,7 +34,7 @@ CONVERSIONS = {  # of formats that are not read
 }
 _NO_IMAGES = frozenset({"DICOMDIR", "LICENSE", "LICENCE", "README", "CHANGELOG", "MAKEFILE", "MD5SUMS", "SHA256SUMS"})
 _DICM_AT = 128  # a DICOM file opens with a preamble of 128 free bytes
-DICOM_HEAD = _DICM_AT + 4  # bytes that tell a DICOM file
+HEAD_BYTES = 352  # enough to recognise every format: the header of NIfTI
 _LOGGERS = ("pydicom", "PIL", "pylibjpeg", "openjpeg")  # they log tag values and EXIF fields
 _SILENT = logging.CRITICAL + 1
 
@@ -115,7 +115,7 @@ def how_to_convert(name: str) -> str:
 
 
 def is_candidate(path: Path) -> bool:
-    """Return whether a folder scan takes `path` for an image: by its name, and without a suffix by DICM at byte 128."""
+    """Return whether a folder scan takes `path` for an image: by its suffix, and without one by its first bytes."""
     if has_image_suffix(path.name):
         return True
     if not is_image_name(path.name):
@@ -124,7 +124,7 @@ def is_candidate(path: Path) -> bool:
         if not path.is_file():
             return False
         with path.open("rb") as stream:
-            return is_dicom(stream.read(DICOM_HEAD))
+            return is_image_head(stream.read(HEAD_BYTES))
     except OSError:
         return False
 
@@ -178,7 +178,7 @@ def _decode_bytes(data: bytes, *, limits: Limits) -> Radiograph:
     kind = _raster_kind(data)
     if kind:
         return read_raster(data, kind=kind, limits=limits)
-    if is_dicom(data):
+    if _is_dicom(data):
         from covid_xray.images.dicom import read_dicom
 
         return read_dicom(data, limits=limits)
@@ -218,6 +218,12 @@ def _suffix(name: str) -> str:
     return ".nii.gz" if lower.endswith(".nii.gz") else PurePosixPath(lower).suffix
 
 
-def is_dicom(data: bytes) -> bool:
-    """Return whether the bytes begin as a DICOM file."""
+def is_image_head(head: bytes) -> bool:
+    """Return whether the first `HEAD_BYTES` of a file are those of a format that is read."""
+    from covid_xray.images import arrays
+
+    return bool(_raster_kind(head)) or _is_dicom(head) or head.startswith(arrays.NPY_MAGIC) or arrays.is_nifti(head)
+
+
+def _is_dicom(data: bytes) -> bool:
     return data[_DICM_AT : _DICM_AT + 4] == b"DICM"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from covid_xray.config import Training
-from covid_xray.errors import MissingPackage, UsageError
+from covid_xray.errors import MissingPackage, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import keras
@@ -53,21 +53,35 @@ def names() -> tuple[str, ...]:
     return (*MODELS, *APPLICATIONS)
 
 
-def build(settings: Training, classes: int) -> "keras.Model":
-    """Build the uncompiled network `settings.model` with `classes` outputs.
+def checked(settings: Training) -> Training:
+    """Return the settings with the name of the network as it is spelled here; nothing is built.
 
     Raises:
-        UsageError: the name is unknown, or ImageNet weights are set and not available.
-        MissingPackage: Keras is not installed.
+        UsageError: the name is unknown in any case, or the network has no such weights or layers.
     """
-    if settings.model not in names():
-        raise UsageError(f"No such model: {settings.model}. Choose one of {', '.join(names())}.")
+    known = {name.casefold(): name for name in names()}
+    if settings.model.casefold() not in known:
+        close = did_you_mean(settings.model, names())
+        raise UsageError(f"No such model: {settings.model}. Choose one of {', '.join(names())}.{close}")
+    name = known[settings.model.casefold()]
+    settings = settings if name == settings.model else settings.model_copy(update={"model": name})
     if settings.train_from and settings.model not in PRETRAINED:
         raise UsageError(
             f"train_from works with {', '.join(PRETRAINED)} only, not with {settings.model}. Leave it out."
         )
     if settings.model in MODELS and settings.model not in PRETRAINED and settings.weights:
         raise UsageError(f"There are no ImageNet weights of {settings.model}. Set weights=null.")
+    return settings
+
+
+def build(settings: Training, classes: int) -> "keras.Model":
+    """Build the uncompiled network `settings.model` with `classes` outputs.
+
+    Raises:
+        UsageError: as `checked`, or ImageNet weights are set and not available.
+        MissingPackage: Keras is not installed.
+    """
+    settings = checked(settings)
     target = MODELS.get(settings.model, "covid_xray.models.applications:build")
     return _load(target)(settings, classes)
 

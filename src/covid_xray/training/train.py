@@ -30,12 +30,28 @@ from covid_xray.training.batches import some_of_each
 from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.epochs import Progress, Run, begin_checkpoint, part_of, run_epochs
 from covid_xray.training.finish_run import calibrate_bundle, describe_data, write_run_manifest
-from covid_xray.training.lung_crop import kept_network
+from covid_xray.training.lung_crop import FOLDER, kept_network, network_of
 from covid_xray.training.onnx.export import export
 from covid_xray.training.schedule import Schedule
 from covid_xray.training.warm_start import begin, resolved
 from covid_xray.training.within_source.answering import answers, assemble
 from covid_xray.training.within_source.batches import sources_in
+
+
+def check_start(settings: Training, out: Path, *, resume: bool = False) -> Training:
+    """Check before any image is decoded that a run can begin; return the settings as they will be used.
+
+    Raises:
+        UsageError: settings that contradict each other or do not fit the network, or `out` holds another run.
+        InputRefused, BadBundle: a bundle or lung network that the settings name is missing.
+    """
+    settings = zoo.checked(resolved(settings))
+    _refuse_other_run(out, resume=resume)
+    if not (out / FOLDER).is_dir():
+        network_of(settings)
+    if settings.model in zoo.APPLICATIONS:
+        zoo.build(settings, 2)  # their smallest image size and their weights are known to Keras alone
+    return settings
 
 
 def train(
@@ -73,8 +89,8 @@ def train(
     """
     progress = progress or (lambda *_: None)
     check_split(manifest, split)
-    settings = resolved(settings)
-    with folder_lock(out):
+    settings = zoo.checked(resolved(settings))
+    with folder_lock(out, scratch=("cache", FOLDER)):
         if _claim(out, settings, resume=resume):
             return out / "bundle"
         started = time.time()
@@ -88,19 +104,23 @@ def train(
 
 def _claim(out: Path, settings: Training, *, resume: bool) -> bool:
     """Check the run folder, clear leftovers of a killed process, and say whether the run is finished already."""
-    config = out / "config.yaml"
-    if config.exists() and not resume:
-        raise UsageError(f"{out} already holds a run. Name a new folder, or continue the run with --resume.")
-    if resume and not config.exists() and not (out / "cache").exists():
-        raise UsageError(f"No unfinished run in {out}. Start one without --resume.")
+    _refuse_other_run(out, resume=resume)
     finished = (out / "manifest.json").exists()  # it is written last
-    if finished and load(Training, file=config) != settings:
+    if finished and load(Training, file=out / "config.yaml") != settings:
         raise UsageError(f"The run in {out} is finished, with other settings. Name a new folder.")
     partial.clear(out)
     checkpoint.clear_leftovers(out / "checkpoint")
     if finished:
         _remove_scratch(out)
     return finished
+
+
+def _refuse_other_run(out: Path, *, resume: bool) -> None:
+    config = out / "config.yaml"
+    if config.exists() and not resume:
+        raise UsageError(f"{out} already holds a run. Name a new folder, or continue the run with --resume.")
+    if resume and not config.exists() and not (out / "cache").exists():
+        raise UsageError(f"No unfinished run in {out}. Start one without --resume.")
 
 
 def _prepare(
@@ -120,9 +140,9 @@ def _prepare(
         progress=lambda done, total: progress("decode", done, total, ""),
     )
     parts = {name: part_of(manifest, split, name, cache) for name in ("train", "val")}
+    model, initial = begin(settings, manifest.classes, sources=sources_in(parts["train"]))
     write_text(out / "config.yaml", to_yaml(settings))
     write_split(out / "split.csv", split, manifest)
-    model, initial = begin(settings, manifest.classes, sources=sources_in(parts["train"]))
     if initial:
         progress("init", 1, 1, f"{initial['name']} {initial['version']}, head {initial['head']}")
     identity = _identity(settings, split, manifest.classes, lungs, initial)

@@ -179,3 +179,15 @@ def test_a_quarantine_is_never_overwritten_by_that_of_another_manifest(folder, t
 def test_a_folder_as_output_is_refused_before_any_image_is_read(tmp_path, command):
     with pytest.raises(UsageError, match="is a folder") if command == "split" else contextlib.nullcontext():
         assert run(command, "--data", tmp_path / "none", "-o", tmp_path).exit_code == 2
+
+
+def test_a_dry_run_says_how_the_folder_is_read_and_writes_nothing(folder, tmp_path):
+    folder.rename(tmp_path / "inner")
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "inner").rename(tmp_path / "outer" / "inner")
+    result = run("index", "--data", tmp_path / "outer", "--dry-run")
+    assert f"{tmp_path}/outer: folders inner/class/name" in result.output
+    assert "found 61 = 61 indexed + 0 quarantined" in result.output  # the broken one would be found by decoding
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outer"]
+    with pytest.raises(UsageError, match="-o FILE, or --dry-run"):
+        run("index", "--data", tmp_path / "outer")

@@ -12,6 +12,8 @@ from covid_xray.errors import UsageError
 from covid_xray.files import is_stream, require_file_target
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from covid_xray.data.manifest.manifest import Manifest
 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same images: same result.")]
@@ -26,7 +28,9 @@ def register(app: typer.Typer) -> None:
 
 
 def index(
-    output: Annotated[Path, typer.Option("-o", "--output", dir_okay=False, help="The manifest to write (CSV).")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", dir_okay=False, help="The manifest to write (CSV).")
+    ] = None,
     data: Annotated[
         list[Path] | None, typer.Option("--data", help="Folder of class folders, or a CSV; repeat to combine several.")
     ] = None,
@@ -37,33 +41,66 @@ def index(
         Literal["open", "noncommercial", "any"],
         typer.Option("--license-allow", help="Licences to keep: open, noncommercial or any."),
     ] = "any",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how --data would be read, with counts; open no image, write nothing.")
+    ] = False,
 ) -> None:
     """List, decode and hash every image; write a manifest, and quarantine.csv with what was refused and why."""
-    from covid_xray.data.manifest.combine import combine
-    from covid_xray.data.manifest.licenses import allow_licenses
-    from covid_xray.data.manifest.manifest import read_manifest, write_manifest, write_quarantine
     from covid_xray.data.manifest.public_datasets import import_source
 
     if bool(data) == bool(source) or (source is None) != (folder is None):
         raise UsageError("No single data set is named. Give --data, or --source together with --from.")
     if images and len(data or []) != 1:
         raise UsageError("--images belongs to one table. Give exactly one --data with it.")
+    if dry_run == bool(output) or (dry_run and source):
+        raise UsageError("Give the manifest to write with -o FILE, or --dry-run with --data to write nothing.")
     with bar("Decode") as progress:
         if source and folder:
             manifest = import_source(source, folder, license_allow=license_allow, progress=progress)
         else:
-            words = table_words()
-            options = {"columns": words.columns, "rename": words.rename, "progress": progress}
-            parts = [read_manifest(part, images=images, **options) for part in data or []]
-            manifest = allow_licenses(combine(parts), license_allow)
+            manifest = _read_all(data or [], images, license_allow, check=not dry_run, progress=progress)
     warn_of_lost(manifest)
-    refused = quarantine_file(output)
+    if output:
+        _write_index(manifest, output)
+    else:
+        _print_layouts(data or [], manifest)
+
+
+def _read_all(
+    data: list[Path], images: Path | None, licenses: str, *, check: bool, progress: "Callable[[int, int], None]"
+) -> "Manifest":
+    from covid_xray.data.manifest.combine import combine
+    from covid_xray.data.manifest.licenses import allow_licenses
+    from covid_xray.data.manifest.manifest import read_manifest
+
+    words = table_words()
+    parts = [
+        read_manifest(
+            part, images=images, columns=words.columns, rename=words.rename, check=check, progress=progress
+        )
+        for part in data
+    ]  # fmt: skip
+    return allow_licenses(combine(parts), licenses)
+
+
+def _write_index(manifest: "Manifest", output: Path) -> None:
+    from covid_xray.data.manifest.manifest import write_manifest, write_quarantine
+
+    refused, say = quarantine_file(output), messages(output)
     if refused:
         write_quarantine(manifest, refused)
     write_manifest(manifest, output)
-    say = messages(output)
     print_summary(manifest, say)
     say.line(f"wrote {output}" + (f" and {refused}" if refused else ""))
+
+
+def _print_layouts(data: list[Path], manifest: "Manifest") -> None:
+    from covid_xray.data.manifest.readers import describe_layout
+
+    for part in data:
+        out.line(describe_layout(part))
+    print_summary(manifest, out)
+    out.line("a dry run: no image was opened, nothing was written")
 
 
 def quarantine_file(output: Path) -> Path | None:

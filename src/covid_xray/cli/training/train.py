@@ -79,13 +79,14 @@ def train(
     elsewhere = _parallel_trainer(chosen, processes, address)
     quiet_tensorflow()
     from covid_xray.data.manifest.manifest import require_classes
+    from covid_xray.training.train import check_start
+    from covid_xray.training.train import train as run
 
+    check_start(chosen, output, resume=resume)  # before an hour of decoding
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)
     parts = split_for(manifest, chosen, given=split or _split_of(output, resume=resume))
     print_parts(manifest, parts)
-    from covid_xray.training.train import train as run
-
     with resumable(), stages() as progress:
         how: dict[str, Any] = {"out": output, "resume": resume, "progress": progress, "elsewhere": elsewhere}
         bundle = run(manifest, parts, settings=chosen, **how)
@@ -183,13 +184,15 @@ def settings_of(
 ) -> "Training":
     """Load the settings of a run in `output`: those of the file, else those of the run that is resumed."""
     from covid_xray.config import Training, load
+    from covid_xray.models import zoo
 
     chosen = list(overrides or ())
     chosen += [f"model={model}"] if model else []
     chosen += [] if epochs is None else [f"epochs={epochs}"]
     if resume and config is None and (output / "config.yaml").is_file():
         config = output / "config.yaml"
-    return load(Training, file=config, overrides=chosen)
+    loaded = load(Training, file=config, overrides=chosen)
+    return loaded if loaded.init else zoo.checked(loaded)  # a bundle to begin from brings its network
 
 
 def split_for(manifest: "Manifest", settings: "Training", *, given: Path | None) -> "pd.Series":

@@ -67,6 +67,15 @@ def read_rows(
     return folder_rows(data)
 
 
+def describe_layout(data: Path) -> str:
+    """Describe in one line how `read_rows` reads `data`; no image is opened."""
+    if data.is_dir():
+        names = {path.name.lower() for path in data.iterdir() if path.is_file()}
+        table = next((name for name in CSV_NAMES if name in names), None)
+        return f"{data}: the table {table}" if table else f"{data}: folders {guess_layout(files_below(data)).words}"
+    return f"{data}: a table"
+
+
 def folder_rows(root: Path) -> Rows:
     """Read the rows of `root/{train,val,test}/{class}/...` or `root/{class}/...` (`layouts`), sub-folders included."""
     files = files_below(root)

@@ -14,12 +14,12 @@ from pathlib import Path, PurePosixPath
 from covid_xray.errors import BadImage, InputRefused, UsageError
 from covid_xray.files import files_below, is_hidden
 from covid_xray.images.decode import (
-    DICOM_HEAD,
+    HEAD_BYTES,
     SUFFIXES,
     decode,
     has_image_suffix,
     is_candidate,
-    is_dicom,
+    is_image_head,
     is_image_name,
 )  # fmt: skip
 from covid_xray.images.radiograph import Radiograph
@@ -160,7 +160,7 @@ def _is_image_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
         return has_image_suffix(entry.filename)
     try:
         with archive.open(entry) as stream:
-            return is_dicom(stream.read(DICOM_HEAD))
+            return is_image_head(stream.read(HEAD_BYTES))
     except Exception:  # damaged or locked: it fails when it is read
         return True
 
