@@ -40,7 +40,7 @@ def refusal_of(source: Path | bytes, **limits: int) -> BadImage:
         (b"<!DOCTYPE html><html></html>", "not-an-image"),
         (b"GIF89a" + bytes(100), "truncated"),
         (b"BM" + bytes(100), "no-pixels"),
-        (b"II*\0" + bytes(200), "no-pixels"),
+        (b"II*\0" + bytes(200), "truncated"),
         (b"II+\0" + bytes(200), "not-an-image"),
         (b"\xff\xd8", "not-an-image"),
         (PNG[:8], "truncated"),
