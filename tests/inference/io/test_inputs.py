@@ -1,8 +1,10 @@
 """Whatever is named on the command line: every image once, in a stable order, and a code for what is none."""
 
+import contextlib
 import os
 import struct
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -59,8 +61,26 @@ def test_the_order_of_the_file_system_does_not_matter(tmp_path: Path, monkeypatc
     scandir = os.scandir
     listed = sorted(scandir(tmp_path), key=lambda entry: entry.name, reverse=True)
     assert [entry.name for entry in listed] == ["c.png", "b.png", "a.png"]
-    monkeypatch.setattr(Path, "rglob", lambda self, _: iter([self / entry.name for entry in listed]))
+    monkeypatch.setattr(os, "scandir", lambda _: contextlib.nullcontext(listed))
     assert names(tmp_path) == before
+
+
+def test_the_files_of_index_in_folders_links_and_archives(tmp_path: Path) -> None:
+    """DICOM without a suffix, other formats, linked folders; what is passed over is counted."""
+    dicom, tiff = bytes(128) + b"DICM", b"II*\0" + bytes(400)
+    files = {"IM1": dicom, "1.2.3": dicom, "a.ima": dicom, "b.TIF": tiff, "scan": tiff, "c.nii.gz": b"x"}
+    others = {"DICOMDIR": dicom, "readme": b"text", "d.txt": b"", "e.zip.bak": b""}
+    for name, data in (files | others).items():
+        put(tmp_path / "far" / name, data)
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "far")
+    zipped = archive(tmp_path / "cd.zip", files | others | {"DICOM/IM9": dicom, ".hidden/x.png": PICTURE})
+    for place, extra in ((tmp_path / "set" / "link", []), (zipped, ["DICOM/IM9"])):
+        passed: Counter[str] = Counter()
+        found = [item.name for item in expand([place], limits=LIMITS, passed_over=passed)]
+        assert found == [f"{place}/{name}" for name in sorted([*files, *extra])]
+        assert passed == {"DICOMDIR": 1, "readme": 1, ".txt": 1, ".bak": 1}
+    assert len(names(tmp_path / "set")) == len(files)
 
 
 def test_globs(tmp_path: Path) -> None:

@@ -147,11 +147,15 @@ def _entries(path: Path, limits: Limits, others: "Counter[str]") -> list[str] | 
         packed = max(1, sum(entry.compress_size for entry in entries))
         if len(entries) > limits.zip_entries or size > limits.zip_bytes or size / packed > limits.zip_ratio:
             return None
-        seen = [entry for entry in entries if not any(map(is_hidden, PurePosixPath(entry.filename).parts))]
+        seen = [entry for entry in entries if not _is_hidden(entry.filename)]
         images = [entry.filename for entry in seen if _is_image_entry(archive, entry)]
     for name in {entry.filename for entry in seen} - set(images):
         others[PurePosixPath(name).suffix.lower() or PurePosixPath(name).name] += 1
     return images
+
+
+def _is_hidden(name: str) -> bool:
+    return any(is_hidden(part) for part in PurePosixPath(name).parts if part != "..")
 
 
 def _is_image_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
