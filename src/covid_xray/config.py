@@ -233,7 +233,7 @@ def _explain(kind: type[Settings], error: pydantic.ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             known = "" if "." in key else f" The settings are {', '.join(kind.model_fields)}."
             close = did_you_mean(key, kind.model_fields)
-            lines.append(f"No such setting: {key}={problem['input']}.{close}{known}")
+            lines.append(f"No such setting: {key}={problem['input']}.{known}{close}")
         elif key:
             reason = problem["msg"].removeprefix("Value error, ")
             lines.append(f"Not a valid setting: {key}={problem['input']}. {reason}.")

@@ -36,6 +36,22 @@ def test_train_refuses_what_cannot_be_trained_on(drawn_data: Path, trained_run: 
     assert not (tmp_path / "r").exists()
 
 
+def test_settings_and_the_folder_are_checked_before_any_image_is_read(tmp_path: Path) -> None:
+    nowhere, run = tmp_path / "nowhere", tmp_path / "r"
+    for wrong, said in {
+        ("--model", "resnet5O"): "Did you mean ResNet50?",
+        ("--set", "model=vgg", "--set", "weights=imagenet"): "weights=null",
+        ("--set", "crop=lungs"): "needs a lung network",
+        ("--model", "resnet50", "--set", "image_size=32", "--set", "blok=1"): "Did you mean blocks?",
+    }.items():
+        assert said in refused(UsageError, "train", "--data", nowhere, "-o", run, *wrong)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.yaml").write_text("model: vgg\n")
+    assert "--resume" in refused(UsageError, "train", "--data", nowhere, "-o", tmp_path / "old")
+    refused(BadManifest, "train", "--data", nowhere, "-o", run, "--model", "VGG")
+    assert not run.exists()
+
+
 def test_train_on_the_kaggle_layout(tmp_path: Path) -> None:
     """`train.csv` with `Image,Label` in rows of any order, images in class folders beside it."""
     root = draw_folders(tmp_path / "shai_dataset" / "train", each=8)
