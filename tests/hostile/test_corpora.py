@@ -5,7 +5,6 @@
 """
 
 import functools
-import gzip
 import importlib.util
 import os
 from collections import Counter
@@ -62,7 +61,6 @@ GOOD |= {
     "16-bit jpeg 2000": lambda: drawing.saved(Image.fromarray(DEEP), "JPEG2000"),
     "npy": lambda: npy(DEEP),
     "nifti": lambda: nifti(DEEP.astype(np.int16)),
-    "packed nifti": lambda: gzip.compress(nifti(DEEP.astype(np.int16)), mtime=0),
 }
 if HAVE_OPENJPEG:
     GOOD["jpeg 2000 dicom"] = lambda: drawing.dicom(DEEP, syntax=drawing.J2K_LOSSLESS)

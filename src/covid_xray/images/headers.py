@@ -171,7 +171,7 @@ def read_tiff(data: bytes) -> Header:
 
 def read_bmp(data: bytes) -> Header:
     """Read the size of a Windows bitmap. Raises `BadImage` (`truncated`)."""
-    if len(data) < 26:
+    if len(data) < 26 or struct.unpack_from("<I", data, 2)[0] > len(data):
         raise truncated()
     if struct.unpack_from("<I", data, 14)[0] == 12:  # the header of OS/2
         width, height = struct.unpack_from("<2H", data, 18)
