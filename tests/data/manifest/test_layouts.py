@@ -88,7 +88,7 @@ def test_dicom_by_other_names(tmp_path: Path) -> None:
 
     for name in ("A/1.ima", "A/IM0001", "B/1.2.840.1", "B/x.dcm"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(dicom(picture()))
+        (tmp_path / name).write_bytes(dicom(picture(bits=12)))
     (tmp_path / "A" / "DICOMDIR").write_bytes(b"")
     found = read_manifest(tmp_path)
     assert len(found.table) == 4
