@@ -1,5 +1,9 @@
 """What commands say on the terminal: names that cannot harm it, failures one a line, and the exit code at the end."""
 
+import os
+import shlex
+from pathlib import Path
+
 import pytest
 
 from covid_xray.cli import terminal
@@ -41,3 +45,12 @@ def test_a_stage_that_is_done_leaves_a_line(capfd: pytest.CaptureFixture[str], m
     said = capfd.readouterr().err
     assert "decode: 2 done" in said
     assert "epoch 1/1: loss 0.5" in said
+
+
+def test_the_next_command_is_one_quoted_line_however_long(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    folder = "a folder/" + "long " * 60 + os.fsdecode(b"caf\xe9") + ":cat:[red]"
+    terminal.print_next("evaluate", Path("runs/x"), data=folder, images=None, where=["a=1", "b!=2 3"], label=[])
+    line = capfdbinary.readouterr().out
+    assert line.startswith(b"next: covid-xray evaluate runs/x --data 'a folder/")
+    assert line.count(b"\n") == 1
+    assert shlex.split(os.fsdecode(line))[4:] == ["--data", folder, "--where", "a=1", "--where", "b!=2 3"]

@@ -141,6 +141,6 @@ def test_the_page_shows_temperature_and_coverage_where_the_bundle_has_them(done,
     page = (tmp_path / "report.html").read_text()
     assert "Sets of classes" in page
     assert "fitted on 40 images of the val part" in page
-    assert "A temperature of 1.500, fitted on other images, is in use" in page
+    assert "A temperature of 1.500 is in use; on which images it was fitted is not recorded" in page
     assert "without the temperature" in page
     assert "The bundle has none: covid-xray calibrate fits them" in (done[0] / "report.html").read_text()

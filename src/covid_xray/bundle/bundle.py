@@ -4,7 +4,7 @@
 temperature, operating points, conformal quantiles, gate statistics, training data, metrics. It has the SHA-256 of
 `model.onnx` and, in `checksum`, of itself, so that a flipped byte in either file is noticed before the first
 prediction. A bundle may hold the same network in int8, `model_int8.onnx`, a lung network, `lungs.onnx`, and a network
-for clinical values, `fusion.onnx`, each with its own hash.
+for clinical values, `fusion.onnx`, each with its own hash, and `trained.bin`, which only evaluation opens.
 """
 
 import json
@@ -25,6 +25,7 @@ FORMAT = 1
 MODEL_FILE = "model.onnx"
 INT8_FILE = "model_int8.onnx"
 FACTS_FILE = "bundle.json"
+TRAINED_FILE = "trained.bin"
 OUTPUTS = ("probabilities", "class_maps", "embedding")
 DEFAULT = Path(__file__).parent / "default"
 # The facts that answers depend on: with the same of them, the same picture has the same answer.
@@ -169,6 +170,7 @@ def write_bundle(
     int8: bytes | None = None,
     lungs: bytes | None = None,
     fusion: bytes | None = None,
+    trained: bytes | None = None,
 ) -> None:
     """Write `model` and `facts` as a bundle; the folder appears complete or not at all.
 
@@ -178,12 +180,14 @@ def write_bundle(
         facts: everything for `bundle.json` but `format`, the hashes and the checksum.
         int8: `model_int8.onnx`, the same network quantised; its facts are in `facts["int8"]`.
         lungs, fusion: `lungs.onnx` and `fusion.onnx`; their facts are in `facts` under these names.
+        trained: `trained.bin`, the images that the network knows (`bundle.trained`), in the same way.
 
     Raises:
         BadBundle: the facts say that lungs are cropped, and no lung network is given; nothing was written.
     """
     sealed = {**facts, "format": FORMAT, "model": identity_of(model, MODEL_FILE)}
     others = {"int8": (int8, INT8_FILE), "lungs": (lungs, LUNGS_FILE), "fusion": (fusion, FUSION_FILE)}
+    others["trained"] = (trained, TRAINED_FILE)
     for key, (data, file) in others.items():
         sealed.pop(key, None)
         if data is not None:
@@ -198,11 +202,13 @@ def write_bundle(
 
 
 def networks(folder: Path) -> dict[str, bytes]:
-    """Read and verify the ONNX files of a bundle as arguments of `write_bundle`, to write it anew with one changed."""
+    """Read and verify the other files of a bundle as arguments of `write_bundle`, to write it anew with one changed."""
     bundle = load_bundle(folder)
     found = {"model": bundle.model}
     found |= {"int8": load_bundle(folder, int8=True).model} if "int8" in bundle.facts else {}
     found |= {key: part.model for key in ("lungs", "fusion") if (part := getattr(bundle, key)) is not None}
+    trained = bundle.facts.get("trained")
+    found |= {"trained": read_verified(folder / TRAINED_FILE, trained)} if trained else {}
     return found
 
 
@@ -246,6 +252,15 @@ def _missing(folder: Path, *, shipped: bool) -> str:
 
 
 def _read_model(path: Path, identity: Mapping[str, Any], read: Callable[[Path], tuple[bytes, str]]) -> bytes:
+    model = read_verified(path, identity, read)
+    _check_whole(path, model)
+    return model
+
+
+def read_verified(
+    path: Path, identity: Mapping[str, Any], read: Callable[[Path], tuple[bytes, str]] = read_hashed
+) -> bytes:
+    """Read a file of a bundle; raise `BadBundle` where it is missing or not the one that bundle.json names."""
     if not path.is_file():
         raise BadBundle(f"No such file: {path}. Copy the bundle again.", code="no-bundle")
     try:
@@ -256,7 +271,6 @@ def _read_model(path: Path, identity: Mapping[str, Any], read: Callable[[Path], 
         raise BadBundle(
             f"{path} was altered: its SHA-256 is not that of {FACTS_FILE}. Copy the bundle again.", code="altered"
         )
-    _check_whole(path, model)
     return model
 
 

@@ -33,7 +33,7 @@ def check_facts(path: Path, facts: Mapping[str, Any]) -> None:
     _check_input(path, facts["input"])
     check_lungs(path, facts)
     _check_fusion(path, facts)
-    for key in ("model", "int8", "lungs", "fusion"):
+    for key in ("model", "int8", "lungs", "fusion", "trained"):
         identity = facts.get(key, {"sha256": ""})
         _expect(
             isinstance(identity, dict) and isinstance(identity.get("sha256"), str),

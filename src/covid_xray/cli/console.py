@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from covid_xray.cli.terminal import bar, err, messages, out, stages
+from covid_xray.cli.terminal import bar, err, messages, out, print_next, stages
 
 __all__ = [
     "BundleFolder",
@@ -21,6 +21,7 @@ __all__ = [
     "folder_option",
     "messages",
     "out",
+    "print_next",
     "resumable",
     "stages",
 ]

@@ -154,7 +154,7 @@ def _unlabelled(images: list[str], folder: Path) -> Path:
 def _print_summary(metrics: dict[str, Any], run: Path, output: Path, chosen: list[str]) -> None:
     from covid_xray.cli.evaluation.evaluate import show
 
-    out.line(f"\nmacro-F1 on phantoms: {show(metrics['figures']['macro_f1'])}")
+    out.line(f"\nmacro-F1 on phantoms: {show(metrics['figures']['macro_f1'], metrics)}")
     out.print(f"[red]{BANNER}[/]", highlight=False)
     out.line(f"report:     {(run / 'report.html').resolve()}")
     out.line(f"heat maps:  {(output / 'predict' / 'heatmaps').resolve()} ({len(chosen)} images)")

@@ -29,6 +29,9 @@ Where = Annotated[
 Duplicates = Annotated[
     Path | None, typer.Option("--duplicates", help="duplicates.csv: keep copies of a radiograph in one part.")
 ]
+WithTrained = Annotated[
+    bool, typer.Option("--with-trained", help="Keep images that made the network in the figures, marked in red.")
+]
 
 Columns = Annotated[
     str | None, typer.Option("--columns", help="Columns of the table, such as image=path,label=Diagnosis.")
@@ -92,6 +95,13 @@ def reads_table(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[*given, *added])  # type: ignore[attr-defined]
     run.__annotations__ = {**command.__annotations__, **both}
     return run
+
+
+def table_options() -> dict[str, str | None]:
+    """Return --columns and --rename-labels of the running command, to print them in the command to run next."""
+    words = table_words()
+    pairs = {"columns": words.columns, "rename_labels": words.rename}
+    return {name: ",".join(f"{a}={b}" for a, b in found.items()) or None for name, found in pairs.items()}
 
 
 def read(

@@ -5,6 +5,8 @@ Nothing here imports typer or rich before something is printed, so that `predict
 
 import contextlib
 import functools
+import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -38,9 +40,9 @@ class Terminal:
         """Print as `rich.console.Console.print` does."""
         self.console.print(*objects, **options)
 
-    def line(self, text: str) -> None:
-        """Print one text as it is: without markup, colours, emoji codes or line breaks of our own."""
-        self.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    def line(self, text: str, *, style: str | None = None) -> None:
+        """Print one text as it is, in one style: without markup, emoji codes or line breaks of our own."""
+        self.console.print(text, style=style, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 out = Terminal()
@@ -99,6 +101,26 @@ def _progress() -> "Progress":
 def readable(name: str) -> str:
     """Make a file name printable: control characters and bytes that are not UTF-8 become escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name)
+
+
+def command_line(*words: object, **options: object) -> str:
+    """Return a `covid-xray` command as one line quoted for the shell; options that are `None` or empty are left out.
+
+    `where=["a=1", "b=2"]` becomes `--where a=1 --where b=2`.
+    """
+    parts = ["covid-xray", *map(str, words)]
+    for name, value in options.items():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is not None:
+                parts += [f"--{name.replace('_', '-')}", str(one)]
+    return shlex.join(parts)
+
+
+def print_next(*words: object, stderr: bool = False, **options: object) -> None:
+    """Print the command to run next (see `command_line`) on one line, however long, in the bytes of its file names."""
+    import typer
+
+    typer.echo(os.fsencode(f"next: {command_line(*words, **options)}"), err=stderr)
 
 
 def print_failures(failures: "list[Failure]") -> None:

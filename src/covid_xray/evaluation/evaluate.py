@@ -21,6 +21,7 @@ from covid_xray.evaluation.report.pdf import report_pdf
 from covid_xray.evaluation.report.sections import RenderedChart
 from covid_xray.evaluation.schema import Metrics
 from covid_xray.evaluation.schema_base import require_schema
+from covid_xray.evaluation.trained_images import kept_sentence, left_out_sentence
 from covid_xray.files import replacing, write_json, write_text
 
 
@@ -32,6 +33,7 @@ def evaluate(
     history: Path | None = None,
     baselines: Mapping[str, Any] | None = None,
     banner: str | None = None,
+    trained: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
     part: str = "all",
     pdf: bool = False,
@@ -50,11 +52,11 @@ def evaluate(
         history: `history.csv` of the training run, for the training curves.
         baselines: content of the baselines.json that `covid-xray baselines` wrote for this data set.
         title, banner: of the report; the banner is a warning in red.
+        trained: what `trained_images.leave_out_trained` says of these images.
         run, part: the files beside the bundle (`run_facts.read_run`), and the name of these images' part.
         pdf: also write report.pdf.
         prevalence: class mix of a population to evaluate for, such as `covid=0.05,virus=0.1`.
-        rounds, seed: of the bootstrap.
-        progress: called with (images done, images in all).
+        rounds, seed, progress: of the bootstrap; called with (images done, images in all).
 
     Returns:
         The content of metrics.json (`schema.Metrics`).
@@ -66,12 +68,20 @@ def evaluate(
     yardstick = check_baselines(baselines, predictor.classes)
     predictions = _predict_and_write(predictor, manifest, out / "predictions.csv", progress=progress)
     found = measure(predictions, manifest, predictor.bundle, rounds=rounds, seed=seed, prevalence=prevalence)
-    facts = {"title": title, "banner": banner, "part": part}
-    metrics = {**facts, **found, "baselines": yardstick, "run": dict(run) if run else None}
+    facts = {"title": title, "part": part, "baselines": yardstick, "run": dict(run) if run else None}
+    metrics = {**facts, **_describe_trained(trained, banner), **found}
+    metrics["warnings"] = [*filter(None, [left_out_sentence(trained) if trained else ""]), *metrics["warnings"]]
     drawings = [*charts(predictions, metrics, read_history(history)), *decision_charts(metrics)]
     cases = render_cases(predictor, predictions, manifest, limits=Limits())
     _write(out, metrics, drawings, cases, predictions=predictions, facts=predictor.bundle.facts, pdf=pdf)
     return metrics
+
+
+def _describe_trained(trained: Mapping[str, Any] | None, banner: str | None) -> dict[str, Any]:
+    """Return the banner and the facts of images that made the network."""
+    known = kept_sentence(trained) if trained else ""
+    said = " ".join(text for text in (banner, known) if text) or None
+    return {"banner": said, "trained_images": dict(trained) if trained else None}
 
 
 def _predict_and_write(

@@ -12,6 +12,7 @@ from covid_xray.evaluation.metrics.abstention import measure_abstention
 from covid_xray.evaluation.metrics.calibration import compare_calibration
 from covid_xray.evaluation.metrics.conformal import measure_coverage
 from covid_xray.evaluation.metrics.decisions import evaluate_decisions
+from covid_xray.evaluation.metrics.guessing import compare_with_guessing
 from covid_xray.evaluation.metrics.intervals import bootstrap
 from covid_xray.evaluation.metrics.metrics import ECE_BINS, confusion
 from covid_xray.evaluation.metrics.subgroup_gaps import measure_subgroups
@@ -66,6 +67,7 @@ def measure(
         "labels": _labels(predictions, groups),
         "trained_sources": _trained_sources(model),
         "figures": {name: interval.as_dict() for name, interval in found.items()},
+        "guessing": compare_with_guessing(list(table["label"]), found["accuracy"].as_dict()),
         "calibration": compare_calibration(predictions, temperature=float(model.facts.get("temperature", 1.0))),
         "conformal": _conformal(predictions, model, sources),
         **evaluate_decisions(

@@ -12,14 +12,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from covid_xray.bundle.trained import PARTS, read_trained
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.split.groups import JOINING
 from covid_xray.errors import InputRefused
+from covid_xray.evaluation.metrics.guessing import guessing_of
 from covid_xray.evaluation.metrics.intervals import MIN_DEFINED, group_codes, resample_weights
 from covid_xray.evaluation.metrics.metrics import Floats, prepare, weighted
 from covid_xray.evaluation.metrics.paired_tests import delong, holm, mcnemar
 from covid_xray.evaluation.metrics.subgroups import SMALLEST, patient_groups
 from covid_xray.evaluation.predictions import Predictions, read_predictions
+from covid_xray.evaluation.trained_images import BY_NAME, COLUMN, contents_of, leave_out_trained, look_up
 
 FILE = "predictions.csv"
 
@@ -45,6 +48,31 @@ def read_run(path: Path) -> Predictions:
     if not file.is_file():
         raise InputRefused(f"No such file: {file}. covid-xray evaluate writes it.", code="no-predictions")
     return read_predictions(file)
+
+
+def read_unseen(path: Path, *, with_trained: bool = False) -> tuple[Predictions, dict[str, Any]]:
+    """Read the predictions of a run without those of images that its network was made from.
+
+    They are recognised by the bundle of the run, and by the mark that `evaluate --with-trained` left.
+
+    Returns:
+        The predictions, and the facts of `trained_images.leave_out_trained`.
+
+    Raises:
+        InputRefused: as `read_run`, or no image is left (code `all-trained`).
+    """
+    predictions = read_run(path)
+    table = predictions.table
+    bundle = path / "bundle"
+    found = look_up(read_trained(bundle) if bundle.is_dir() else None, contents_of(table))
+    marked = table[COLUMN] if COLUMN in table else [""] * len(table)
+    part = tuple(one or other for one, other in zip(found.part, marked, strict=True))
+    how = tuple(one or (BY_NAME if other else "") for one, other in zip(found.how, part, strict=True))
+    nothing = pd.DataFrame(columns=["image", "code", "reason"], dtype=str)
+    kept, facts = leave_out_trained(
+        Manifest(table, path, nothing), replace(found, part=part, how=how), keep=PARTS if with_trained else ()
+    )
+    return replace(predictions, table=kept.table), facts
 
 
 def pair(first: Predictions, second: Predictions) -> Pair:
@@ -87,7 +115,7 @@ def compare(pair: Pair, *, rounds: int = 1000, seed: int = 0, level: float = 0.9
 
     Returns:
         Counts, `figures` (paired differences with intervals), `delong` (class to AUROCs, difference, interval, `p` and
-        `p_holm`, corrected for the number of classes), `mcnemar`, `settings` and `notes`.
+        `p_holm`, corrected for the number of classes), `mcnemar`, `guessing` (of each network), `settings` and `notes`.
     """
     codes = group_codes(pair.groups, count=len(pair.first.table))
     drawn = int(codes.max()) + 1
@@ -101,6 +129,10 @@ def compare(pair: Pair, *, rounds: int = 1000, seed: int = 0, level: float = 0.9
         "mcnemar": asdict(
             mcnemar(pair.first.predicted == pair.first.labels, pair.second.predicted == pair.first.labels)
         ),
+        "guessing": [
+            guessing_of(list(p.table["label"]), p.predicted == p.labels, groups=pair.groups)
+            for p in (pair.first, pair.second)
+        ],
         "settings": {"rounds": rounds, "seed": seed, "level": level},
         "notes": _notes(pair, drawn),
     }

@@ -2,7 +2,17 @@
 
 from typing import Any, Literal
 
-from covid_xray.evaluation.schema_base import Baselines, Counts, Facts, Figure, Figures, Model, Shares, WorstSource
+from covid_xray.evaluation.schema_base import (
+    Baselines,
+    Counts,
+    Facts,
+    Figure,
+    Figures,
+    Model,
+    Shares,
+    TrainedImages,
+    WorstSource,
+)
 
 AUDIT_FORMAT = 1
 
@@ -189,6 +199,7 @@ class Audit(Facts):
     sources_left_out: SourcesLeftOut | None
     heatmaps: Heatmaps | None
     settings: AuditSettings
+    trained_images: TrainedImages | None = None
     notes: list[str]
 
 

@@ -4,7 +4,17 @@
 """
 
 from covid_xray.evaluation.run_schema import Audit, Run
-from covid_xray.evaluation.schema_base import Baselines, Counts, Facts, Figure, Figures, Model, Shares, WorstSource
+from covid_xray.evaluation.schema_base import (
+    Baselines,
+    Counts,
+    Facts,
+    Figure,
+    Figures,
+    Model,
+    Shares,
+    TrainedImages,
+    WorstSource,
+)
 
 
 class LabelCount(Facts):
@@ -12,6 +22,15 @@ class LabelCount(Facts):
 
     images: int
     patients: int | None
+
+
+class Guessing(Facts):
+    """The most frequent class, its share of the images, and a sentence where the accuracy is no better than that."""
+
+    label: str
+    rate: float
+    better: bool
+    says: str
 
 
 class CalibrationMeasures(Facts):
@@ -254,6 +273,7 @@ class Metrics(Facts):
     labels: dict[str, LabelCount]
     trained_sources: list[str]
     figures: Figures
+    guessing: Guessing | None = None
     calibration: Calibration
     conformal: Conformal | None
     operating_points: dict[str, OperatingPoints]
@@ -272,6 +292,7 @@ class Metrics(Facts):
     confounded: str
     warnings: list[str]
     baselines: Baselines | None
+    trained_images: TrainedImages | None = None
     run: Run | None
 
 

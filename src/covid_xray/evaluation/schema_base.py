@@ -48,6 +48,15 @@ class WorstSource(Figure):
     groups: int
 
 
+class TrainedImages(Facts):
+    """Images that made the network, recognised by content among those to be scored; counts by part."""
+
+    listed: Counts | None  # images that the bundle lists; null where it has no list, so that nothing can be recognised
+    recognised: Counts
+    by: Counts  # file, pixels, near (resized or saved again), or name (by split.csv alone)
+    kept: Counts  # of the recognised ones those that are still in the figures
+
+
 class Baseline(Facts):
     """A plain model, mostly without lungs."""
 

@@ -11,11 +11,15 @@ from typing import Any
 import keras
 import pandas as pd
 
+from covid_xray.bundle.trained import Trained, join, read_trained
+from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.evaluation.calibrate import fit_or_explain
 from covid_xray.evaluation.gate.fit import describe_gate, store_gate
+from covid_xray.evaluation.trained_images import list_split
 from covid_xray.files import write_json
 from covid_xray.training import precision
+from covid_xray.training.warm_start import open_initial
 
 PACKAGES = (
     "covid-xray",
@@ -42,6 +46,14 @@ def describe_data(manifest: Manifest, split: pd.Series) -> dict[str, Any]:
         if column in trained:
             facts[column] = {str(k): int(v) for k, v in trained[column].fillna("not stated").value_counts().items()}
     return facts
+
+
+def list_trained(manifest: Manifest, split: pd.Series, settings: Training) -> Trained:
+    """List the images that the network will know: of this run, and of the networks that it begins from."""
+    before = [run / "bundle" for run in settings.average_of if (run / "bundle").is_dir()]
+    before += [] if settings.init is None else [open_initial(settings.init).folder]
+    known = [found for found in map(read_trained, before) if found]
+    return join(list_split(manifest, split), known)
 
 
 def calibrate_bundle(

@@ -29,7 +29,7 @@ from covid_xray.training import checkpoint, precision, schedule
 from covid_xray.training.batches import some_of_each
 from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.epochs import Progress, Run, begin_checkpoint, part_of, run_epochs
-from covid_xray.training.finish_run import calibrate_bundle, describe_data, write_run_manifest
+from covid_xray.training.finish_run import calibrate_bundle, describe_data, list_trained, write_run_manifest
 from covid_xray.training.lung_crop import FOLDER, kept_network, network_of
 from covid_xray.training.onnx.export import export
 from covid_xray.training.schedule import Schedule
@@ -181,7 +181,10 @@ def _finish(
         "training_data": describe_data(manifest, split),
         "training": {"settings": stored, **dataclasses.asdict(last), **({"init": run.initial} if run.initial else {})},
     }
-    parity = export(model, run.out / "bundle", facts=facts, images=some_of_each(run.val), lungs=run.lungs)
+    trained = list_trained(manifest, split, run.settings)
+    parity = export(
+        model, run.out / "bundle", facts=facts, images=some_of_each(run.val), lungs=run.lungs, trained=trained
+    )
     run.progress("export", 1, 1, f"parity with Keras: {max(parity.values()):.1e}")
     reason = schedule.finished(last, run.settings) or ""
     answered = manifest.take(manifest.table["label"].isin(classes).to_numpy())

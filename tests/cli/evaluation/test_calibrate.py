@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from covid_xray.bundle.bundle import load_bundle
+from covid_xray.bundle.bundle import load_bundle, networks, read_facts, record, write_bundle
+from covid_xray.bundle.trained import Trained
 from covid_xray.cli import app
+from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.errors import InputRefused, UsageError
+from covid_xray.evaluation.trained_images import list_split
 from covid_xray.inference.finding import CANNOT_SAY
 from covid_xray.inference.predictor import Predictor
 from support.bundles import CLASSES, grey, make_bundle, network
@@ -184,3 +188,31 @@ def test_the_study_tells_what_the_points_achieve_and_what_holds_elsewhere(run, t
     assert metrics["operating_points"]["covid"]["chosen_on"]["part"] == "calibration"
     assert metrics["decision_curve"]["covid"]["stated"]["prevalence"] == 0.05
     assert (tmp_path / "study" / "figures" / "decision_curve_stated.png").stat().st_size > 1000
+
+
+def test_where_figures_are_stored_the_command_that_renews_them_is_printed_whole(run):
+    record(run / "bundle", metrics={"part": "test"})
+    images = run.parent / "data"
+    table = run.parent / "its table.csv"
+    pd.read_csv(run / "split.csv")[["image", "label"]].to_csv(table, index=False)
+    result = CliRunner().invoke(
+        app, ["calibrate", str(run), "--data", str(table), "--images", str(images), "--gate-rate", "0"]
+    )
+    assert result.exit_code == 0, result.output
+    command = shlex.split(result.stderr.splitlines()[-1].removeprefix("next: covid-xray "))
+    assert command == ["evaluate", str(run), "--data", str(table), "--images", str(images), "--part", "test"]
+
+
+def test_copies_of_training_images_do_not_calibrate(run):
+    manifest = read_manifest(run.parent / "data")
+    names = manifest.table["image"]
+    parts = np.where(names.str.contains("/00[0-8]"), "train", "val")
+    listed = Trained((list_split(manifest, pd.Series(parts, index=names)),))
+    facts = {**read_facts(run / "bundle"), "trained": listed.about}
+    write_bundle(run / "bundle", **{**networks(run / "bundle"), "trained": listed.to_bytes()}, facts=facts)
+    result = call(run, "--gate-rate", "0")
+    assert "9 of 45 images are copies of training images, left out" in result.stderr
+    assert load_bundle(run / "bundle").facts["calibration"]["images"] == 36
+    result = call(run, "--gate-rate", "0", "--with-trained")
+    assert "too sure" in result.stderr
+    assert load_bundle(run / "bundle").facts["calibration"]["images"] == 45

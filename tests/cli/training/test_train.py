@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,37 @@ def test_train_on_the_kaggle_layout(tmp_path: Path) -> None:
     rows = list(csv.DictReader((out / "split.csv").read_text().splitlines()))
     assert len(rows) == 24
     assert all(Path(row["image"]).name.startswith(row["label"]) for row in rows)
+
+
+def test_the_printed_next_command_scores_the_test_part_only(tmp_path: Path) -> None:
+    """A name of a CSV means something in its --images only: without it all images were scored."""
+    root = draw_folders(tmp_path / "a set" / "train", each=20)
+    names = [(path.name, path.parent.name) for path in sorted(root.rglob("*.png"))]
+    table = tmp_path / "a set" / "train.csv"
+    table.write_text("Image,Label\n" + "".join(f"{name},{label}\n" for name, label in names))
+    settings = ["--epochs", 1, "--label", "covid", "--label", "normal", *SETTINGS]
+    trained = call("train", "--data", table, "--images", root, "-o", tmp_path / "run", *settings)
+    assert trained.exit_code == 0, (trained.output, trained.exception)
+    last = trained.stdout.splitlines()[-1]
+    command = shlex.split(last.removeprefix("next: covid-xray "))
+    assert command == ["evaluate", str(tmp_path / "run"), "--data", str(table), "--images", str(root),
+                       "--label", "covid", "--label", "normal"]  # fmt: skip
+    scored = call(*command, "--rounds", 20)
+    assert scored.exit_code == 0, (scored.output, scored.exception)
+    parts = {
+        row["image"]: row["split"] for row in csv.DictReader((tmp_path / "run" / "split.csv").read_text().splitlines())
+    }
+    answers = csv.DictReader((tmp_path / "run" / "predictions.csv").read_text().splitlines())
+    assert {parts[row["image"]] for row in answers} == {"test"}
+    # Without --images the names are others, and what was trained on is known by content all the same.
+    two = ["--label", "covid", "--label", "normal"]
+    report = call("evaluate", tmp_path / "run", "--data", table, *two, "--rounds", 20,
+                  "-o", tmp_path / "other")  # fmt: skip
+    assert report.exit_code == 0, (report.output, report.exception)
+    known = json.loads((tmp_path / "other" / "metrics.json").read_text())
+    assert known["n_images"] == list(parts.values()).count("test")
+    assert sum(known["trained_images"]["recognised"].values()) == len(parts) - known["n_images"]
+    assert known["trained_images"]["by"] == {"file": len(parts) - known["n_images"]}
 
 
 def test_given_parts_are_kept(tmp_path: Path) -> None:

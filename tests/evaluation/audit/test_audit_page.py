@@ -53,3 +53,11 @@ def test_sources_left_out_and_baselines_stand_beside_it():
     assert "without lungs (the frame): macro-F1 0.812" in text
     assert "| a | 9 | too few |" in text
     assert "macro-F1 over all 60 images 0.812" in text
+
+
+def test_an_audit_on_trained_images_says_so_first_and_names_what_was_drawn():
+    known = {"listed": {"train": 9}, "recognised": {"train": 9}, "by": {"file": 9}, "kept": {"train": 9}}
+    lines = [line for line in audit_page(facts(trained_images=known)).splitlines() if line]
+    assert lines[1].startswith("**9 images of those scored made this network")
+    assert "bootstrap over patients" in audit_page(facts(patients=12))
+    assert "bootstrap over images" in audit_page(facts(patients=None))

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from support.copies import copies, draw_classes, knowing
 from support.datasets import CLASSES, picture
 
 pytest.importorskip("tensorflow")
@@ -17,9 +18,9 @@ from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.errors import Busy, InputRefused, UsageError
 from covid_xray.evaluation.metrics.metrics import compute
-from covid_xray.evaluation.predictions import read_predictions
+from covid_xray.evaluation.predictions import Predictions, read_predictions
 from covid_xray.files import folder_lock
-from covid_xray.training.crossval.crossval import crossval
+from covid_xray.training.crossval.crossval import _seen_before, crossval
 from covid_xray.training.crossval.folds import Protocol
 
 SETTINGS = Training(
@@ -235,3 +236,17 @@ def test_each_source_is_held_out_and_classes_it_has_alone_are_named(tmp_path: Pa
     assert found.classes == CLASSES
     assert len(found.table) + len(found.failures) == 96
     assert isinstance(found.table, pd.DataFrame)
+
+
+def test_folds_that_begin_from_a_network_know_which_images_it_knew(tmp_path: Path) -> None:
+    run = knowing(tmp_path / "run", draw_classes(tmp_path / "data", each=4))
+    table = read_manifest(copies(tmp_path / "data", draw_classes(tmp_path / "mixed", each=4, first=40))).table
+    pooled = Predictions(table, ("covid", "normal", "virus"), table.head(0))
+    seen = _seen_before(pooled, Training(init=str(run)), with_trained=False)
+    assert seen is not None
+    assert table["image"][seen.counted].str.contains("copy").sum() == 0
+    assert seen.facts["recognised"] == {"train": 12}
+    kept = _seen_before(pooled, Training(init=str(run)), with_trained=True)
+    assert kept is not None
+    assert kept.counted.all()
+    assert _seen_before(pooled, Training(), with_trained=False) is None

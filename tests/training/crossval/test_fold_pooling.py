@@ -9,7 +9,7 @@ import pytest
 from covid_xray.config import Training
 from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.evaluation.predictions import Predictions
-from covid_xray.training.crossval.fold_pooling import over_folds, pool, write_study
+from covid_xray.training.crossval.fold_pooling import Seen, over_folds, pool, write_study
 from covid_xray.training.crossval.folds import Protocol, plan_folds
 from support.folds import answers, manifest, records, study
 
@@ -61,3 +61,19 @@ def test_nothing_scored_is_an_error_and_leaves_no_figures(tmp_path: Path) -> Non
         write_study(found, records(folds), whole, folds=folds, protocol=Protocol(folds=2), settings=Training(),
                     out=tmp_path, rounds=50)  # fmt: skip
     assert not (tmp_path / "crossval.json").exists()
+
+
+def test_images_that_the_first_network_knew_are_in_no_figure_unless_wished(tmp_path: Path) -> None:
+    whole = manifest()
+    folds = plan_folds(whole, Protocol(folds=4))
+    found = pool([answers(fold, right=1.0) for fold in folds], folds, whole)
+    known = {"listed": {"train": 10}, "recognised": {"train": 10}, "by": {"file": 10}, "kept": {}}
+    how = {"folds": folds, "protocol": Protocol(folds=4), "settings": Training(), "out": tmp_path, "rounds": 50}
+    facts = write_study(found, records(folds), whole, seen=Seen(np.arange(40) >= 10, known), **how)
+    assert (facts["n_images"], facts["trained_images"], facts["banner"]) == (30, known, None)
+    assert sum("10 images left out" in text for text in facts["warnings"]) == 1
+    kept = {**known, "kept": {"train": 10}}
+    facts = write_study(found, records(folds), whole, seen=Seen(np.ones(40, dtype=bool), kept), **how)
+    assert facts["n_images"] == 40
+    assert "10 images of those scored made this network" in facts["banner"]
+    assert facts["banner"] in (tmp_path / "crossval.md").read_text()

@@ -7,7 +7,7 @@ import typer
 
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, out, stages
-from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where
+from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where, WithTrained
 from covid_xray.errors import UsageError
 
 Masks = Annotated[
@@ -48,10 +48,11 @@ def audit(
     others: Others = None,
     rounds: Annotated[int, typer.Option("--rounds", min=10, help="Bootstrap rounds of the intervals.")] = 1000,
     seed: Annotated[int, typer.Option("--seed", help="Of sampling, bootstrap and random weights.")] = 0,
+    with_trained: WithTrained = False,
 ) -> None:
     """Hide the lungs, or all but the lungs, and measure what is left of the score; then test the heat maps."""
     from covid_xray.bundle.bundle import load_bundle
-    from covid_xray.cli.evaluation.evaluate import choose, read_result
+    from covid_xray.cli.evaluation.evaluate import choose, read_result, without_trained
     from covid_xray.evaluation.audit.audit import Plan, write_audit
     from covid_xray.evaluation.audit.audit import audit as audited
     from covid_xray.inference.predictor import Predictor
@@ -62,10 +63,11 @@ def audit(
     predictor = Predictor(bundle)
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates, show=False)
     chosen, name = choose(manifest, run / "split.csv", part=part)
+    chosen, trained = without_trained(run, chosen, part=part, taken=name, with_trained=with_trained)
     plan = Plan(
         part=name, masks=masks, lungs=lungs, images=sample, rounds=rounds, seed=seed,
         baselines=read_result(baselines, command="baselines"), crossval=read_result(crossval, command="crossval"),
-        heatmaps=heatmaps, others=tuple(load_bundle(_bundle(other)) for other in others or ()),
+        heatmaps=heatmaps, trained=trained, others=tuple(load_bundle(_bundle(other)) for other in others or ()),
     )  # fmt: skip
     with stages() as progress:
         result = audited(predictor, chosen, plan, progress=progress)

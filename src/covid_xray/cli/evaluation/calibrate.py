@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, bar, err, out
+from covid_xray.cli.console import Data, Images, bar, err, out, print_next
 from covid_xray.errors import InputRefused
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def calibrate(
         typer.Option("--gate-rate", min=0.0, max=0.5, help="Share of good images the gate may refuse; 0 makes none."),
     ] = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="Print the stored facts as JSON.")] = False,
+    with_trained: selection.WithTrained = False,
 ) -> None:
     """Fit temperature, sets, operating points and the input gate on a run's own images; store them in its bundle."""
     from covid_xray.bundle.bundle import read_facts
@@ -53,7 +54,7 @@ def calibrate(
 
     chosen = _choose_part(run, part)
     before = read_facts(run / "bundle")
-    manifest = _images(run, data, images=images, part=chosen)
+    manifest = _untrained(run, _images(run, data, images=images, part=chosen), with_trained=with_trained)
     wishes = CalibrationSettings(coverage=coverage, method=method, positive=tuple(positive or ()))
     with bar("calibrate") as progress:
         facts = fit(run / "bundle", manifest, part=chosen, wishes=wishes, progress=progress)
@@ -69,7 +70,9 @@ def calibrate(
             out.line(describe_gate(gate))
         out.line(site)
     if before.get("metrics"):
-        err.line(f"the stored figures are from before the calibration; next: covid-xray evaluate {run} --data {data}")
+        err.line("the stored figures are from before the calibration")
+        chosen_by = {"data": data, "images": images, "part": _tested(run), **selection.table_options()}
+        print_next("evaluate", run, stderr=True, **chosen_by)
 
 
 def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manifest":
@@ -83,6 +86,21 @@ def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manife
     chosen, _ = choose(everything, split, part=part)
     table = read_table(split, required=("image", "split"))
     return selection.check_rows(with_duplicates(chosen, table) if "group" in table else chosen)
+
+
+def _untrained(run: Path, manifest: "Manifest", *, with_trained: bool) -> "Manifest":
+    """Leave out copies of training images, on which a network is too sure, and report their number."""
+    from covid_xray.bundle.trained import PARTS as KNOWN
+    from covid_xray.evaluation.trained_images import find_trained, leave_out_trained
+
+    found = find_trained(run / "bundle", manifest)
+    kept, _ = leave_out_trained(manifest, found, keep=KNOWN if with_trained else KNOWN[1:])
+    count = found.counts.get("train", 0)
+    if count:
+        done = "kept: the probabilities will be too sure" if with_trained else "left out"
+        text = f"{count:,} of {len(found.part):,} images are copies of training images, {done}"
+        err.line(text, style="bold red" if with_trained else None)
+    return kept
 
 
 def _choose_part(run: Path, part: str | None) -> str:
@@ -101,6 +119,13 @@ def _choose_part(run: Path, part: str | None) -> str:
             code="no-split",
         )
     return part or known[0]
+
+
+def _tested(run: Path) -> str:
+    """The part that `evaluate` scores by itself; named, since the data may hold images that the split does not know."""
+    from covid_xray.data.split.split import read_split
+
+    return "test" if (read_split(run / "split.csv") == "test").any() else "val"
 
 
 def _print(facts: dict[str, Any]) -> None:

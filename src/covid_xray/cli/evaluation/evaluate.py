@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covid_xray.bundle.bundle import record
+from covid_xray.bundle.trained import PARTS
 from covid_xray.cli.console import bar, err, out
+from covid_xray.data.manifest.tables import read_table
 from covid_xray.data.split.split import read_split
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.evaluate import evaluate
 from covid_xray.evaluation.metrics.calibration import parse_prevalence
 from covid_xray.evaluation.predictions import suggest_labels
 from covid_xray.evaluation.run_facts import read_run
+from covid_xray.evaluation.trained_images import find_trained, kept_sentence, leave_out_trained, left_out_sentence
 from covid_xray.inference.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ class Study:
     pdf: bool = False
     banner: str | None = None
     prevalence: str | None = None
+    with_trained: bool = False
 
 
 def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
@@ -43,6 +47,8 @@ def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
     if part != "all" and study.part is None:
         err.line(f"the {part} part: {len(chosen.table):,} of {len(manifest.table):,} images")
     _check_labels(chosen, predictor)
+    whole = is_run and part == "test" and _is_whole_test_part(study.run, chosen, predictor)
+    chosen, trained = without_trained(study.run, chosen, part=study.part, taken=part, with_trained=study.with_trained)
     if study.prevalence is not None:  # a typing error is reported before the long part
         parse_prevalence(study.prevalence, predictor.classes, old=dict.fromkeys(predictor.classes, 1.0))
     target = study.output or study.run
@@ -54,6 +60,7 @@ def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
             history=study.run / "history.csv" if (study.run / "history.csv").is_file() else None,
             baselines=read_result(study.baselines, command="baselines"),
             banner=study.banner,
+            trained=trained,
             run=read_run(study.run, manifest, split_of(study.run)) if is_run else None,
             part=part,
             pdf=study.pdf,
@@ -62,8 +69,10 @@ def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
             rounds=study.rounds,
             progress=progress,
         )
-    if is_run and part == "test":
+    if whole and target.resolve() == study.run.resolve() and not trained["kept"]:
         record(study.run / "bundle", metrics={"part": part, **metrics["figures"]})
+    elif is_run:
+        err.print("the figures in the bundle stay as they are: they are of its whole test part")
     _print(metrics, target, pdf=study.pdf)
     return metrics
 
@@ -98,6 +107,40 @@ def choose(manifest: "Manifest", split_file: Path, *, part: str | None) -> tuple
     return manifest.take(rows.to_numpy()), part
 
 
+def without_trained(
+    run: Path, chosen: "Manifest", *, part: str | None, taken: str, with_trained: bool
+) -> tuple["Manifest", dict[str, Any]]:
+    """Leave out the images that made the network, and say so; see `trained_images.leave_out_trained`.
+
+    A part of the run that was asked for, or taken since there is no test part, stays in and is marked in red.
+
+    Args:
+        run: a run folder or a bundle.
+        chosen: the images to score.
+        part, taken: the part that was asked for, and the one that they are.
+        with_trained: keep all.
+    """
+    bundle = run / "bundle" if (run / "bundle").is_dir() else run
+    split = split_of(run)
+    everything = with_trained or (part == "all" and split is not None)
+    kept, facts = leave_out_trained(
+        chosen, find_trained(bundle, chosen, split=split), keep=PARTS if everything else {taken} & set(PARTS)
+    )
+    if left_out_sentence(facts):
+        err.line(left_out_sentence(facts))
+    if kept_sentence(facts):
+        err.line(kept_sentence(facts), style="bold red")
+    return kept, facts
+
+
+def _is_whole_test_part(run: Path, chosen: "Manifest", predictor: Predictor) -> bool:
+    """Whether `chosen` holds every test image of a class that the network answers."""
+    table = read_table(run / "split.csv", required=("image", "split"))
+    tested = table[table["split"] == "test"]
+    tested = tested[tested["label"].isin(predictor.classes)] if "label" in tested else tested
+    return set(tested["image"]) <= set(chosen.table["image"])
+
+
 def split_of(run: Path) -> "pd.Series | None":
     """Read the split.csv of a run; `None` where it has none."""
     return read_split(run / "split.csv") if (run / "split.csv").is_file() else None
@@ -116,11 +159,13 @@ def read_result(path: Path | None, *, command: str) -> dict[str, Any] | None:
     return content
 
 
-def show(figure: dict[str, Any]) -> str:
-    """Format a figure with its interval, or with the reason why it has none."""
-    if figure["ci_low"] is None:
-        return f"{figure['value']:.3f} (too few for an interval), n={figure['n']}"
-    return f"{figure['value']:.3f} ({figure['ci_low']:.3f} to {figure['ci_high']:.3f}), n={figure['n']}"
+def show(figure: dict[str, Any], metrics: dict[str, Any]) -> str:
+    """Format a figure with its interval, if it has one, and the images and patients behind it."""
+    span = "too few for an interval"
+    if figure["ci_low"] is not None:
+        span = f"{figure['ci_low']:.3f} to {figure['ci_high']:.3f}"
+    people = "" if metrics["n_patients"] is None else f", {metrics['n_patients']:,} patients"
+    return f"{figure['value']:.3f} ({span}), n={metrics['n_images']:,} images{people}"
 
 
 def _check_labels(manifest: "Manifest", predictor: Predictor) -> None:
@@ -136,6 +181,8 @@ def _print(metrics: dict[str, Any], target: Path, *, pdf: bool) -> None:
     for name in ("accuracy", "macro_f1", "auroc_macro", "ece"):
         figure = metrics["figures"].get(name)
         if figure:
-            out.line(f"{name:12} {show(figure)}")
+            out.line(f"{name:12} {show(figure, metrics)}")
+    if metrics["guessing"] and metrics["guessing"]["says"]:
+        out.line(metrics["guessing"]["says"], style="bold red")
     for name in ("report.html", *(["report.pdf"] if pdf else [])):
         out.line(f"report: {target / name}")

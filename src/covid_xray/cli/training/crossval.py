@@ -8,7 +8,7 @@ import typer
 
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Engine, Images, err, folder_option, out, resumable, stages
-from covid_xray.cli.selection import Duplicates, Labels, Where
+from covid_xray.cli.selection import Duplicates, Labels, Where, WithTrained
 from covid_xray.cli.training.train import LungRun, quiet_tensorflow, settings_of, with_lungs
 from covid_xray.errors import UsageError
 
@@ -57,6 +57,7 @@ def crossval(
     address: Annotated[
         str | None, typer.Option("--address", help="Of the cluster: auto or HOST:PORT; OUTPUT must be there too.")
     ] = None,
+    with_trained: WithTrained = False,
 ) -> None:
     """Train and evaluate in folds by patient (or image, or source), and pool the predictions of all folds."""
     run_folds = _runner(engine, address)
@@ -70,6 +71,7 @@ def crossval(
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)
     how = {"out": output, "resume": resume, "keep_models": keep_models, "rounds": rounds, "run_folds": run_folds}
+    how |= {"with_trained": with_trained}
     _print(_run(manifest, settings=chosen, protocol=protocol, **how), output)
 
 
@@ -96,9 +98,9 @@ def _runner(engine: str, address: str | None) -> "Callable[..., None] | None":
 def _print(facts: dict[str, Any], output: Path) -> None:
     from rich.table import Table
 
-    for text in (facts["banner"], facts["confounded"]):
+    for text in (facts["banner"], (facts["guessing"] or {}).get("says"), facts["confounded"]):
         if text:
-            err.print(text, style="bold red", highlight=False, markup=False)
+            err.line(text, style="bold red")
     for text in facts["warnings"]:
         err.line(text)
     table = Table(box=None, pad_edge=False)

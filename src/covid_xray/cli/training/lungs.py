@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, folder_option, out, stages
+from covid_xray.cli.console import Data, Images, folder_option, out, print_next, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.cli.terminal import bar, finish, list_items
 from covid_xray.errors import BadManifest
@@ -72,7 +72,7 @@ def train_lungs(
         f"Dice on {facts['images']['test']} images of other patients: mean {test['dice_mean']:.3f}, "
         f"least {test['dice_least']:.3f}; {test['implausible']} not plausible; {facts['bytes']:,} bytes"
     )
-    out.line(f"next: covid-xray lungs {output} IMAGES -o FOLDER, and look")
+    print_next("lungs", output, images or (data if data.is_dir() else data.parent), output=output / "pictures")
 
 
 def show_lungs(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, err, folder_option, out, resumable, stages
-from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where
+from covid_xray.cli.console import Data, Images, err, folder_option, out, print_next, resumable, stages
+from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where, WithTrained
 from covid_xray.errors import BadSplit, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from covid_xray.config import Training
     from covid_xray.data.manifest.manifest import Manifest
 
+FEW = 30  # images of a part below which what is chosen on it is little certain
 
 LungRun = Annotated[
     Path | None,
@@ -91,7 +92,9 @@ def train(
         how: dict[str, Any] = {"out": output, "resume": resume, "progress": progress, "elsewhere": elsewhere}
         bundle = run(manifest, parts, settings=chosen, **how)
     out.line(f"bundle: {bundle}")
-    out.line(f"next: covid-xray evaluate {output} --data {data}")
+    _warn_of_guessing(output, manifest, parts)
+    chosen_by = {"data": data, "images": images, "label": label, "where": where, **selection.table_options()}
+    print_next("evaluate", output, **chosen_by)
 
 
 def _parallel_trainer(settings: "Training", processes: int, address: str | None) -> "Callable[[Any], None] | None":
@@ -120,12 +123,14 @@ def evaluate(
         str | None, typer.Option("--prevalence", help="Also report figures for this population: covid=0.05,virus=0.1.")
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf, the report for print.")] = False,
+    with_trained: WithTrained = False,
 ) -> None:
     """Score a bundle on labelled images: metrics with intervals, figures and report.html."""
     from covid_xray.cli.evaluation.evaluate import Study, run_study
 
     manifest = selection.read(data, images=images, labels=label, where=where, show=False)
-    study = Study(run, output, part=part, baselines=baselines, rounds=rounds, prevalence=prevalence, pdf=pdf)
+    study = Study(run, output, part=part, baselines=baselines, rounds=rounds, prevalence=prevalence, pdf=pdf,
+                  with_trained=with_trained)  # fmt: skip
     run_study(study, manifest)
 
 
@@ -235,6 +240,27 @@ def print_parts(manifest: "Manifest", split: "pd.Series") -> None:
     counts = pd.crosstab(table, split.reindex(table.index), rownames=[""], colnames=["split"])
     order = [part for part in ("train", "val", "calibration", "test") if part in counts]
     err.line("\n" + counts[order].to_string() + "\n")
+    for part in ("val", "calibration", "test"):
+        images = int((split == part).sum())
+        if 0 < images < FEW:
+            err.line(f"the {part} part has only {images} images: what is chosen or measured on it is little certain")
+
+
+def _warn_of_guessing(output: Path, manifest: "Manifest", split: "pd.Series") -> None:
+    """Print where the accuracy of the chosen epoch, on the validation part, is no better than answering one class."""
+    import numpy as np
+    import pandas as pd
+
+    from covid_xray.evaluation.metrics.guessing import guessing_of
+
+    rows = pd.read_csv(output / "history.csv") if (output / "history.csv").is_file() else pd.DataFrame()
+    labels = list(manifest.table["label"][manifest.table["image"].map(split).eq("val").to_numpy()])
+    if not {"val_loss", "val_accuracy"} <= set(rows) or rows.empty or not labels:
+        return
+    accuracy = float(rows["val_accuracy"][rows["val_loss"].idxmin()])
+    found = guessing_of(labels, np.arange(len(labels)) < round(accuracy * len(labels)))
+    if found and found["says"]:
+        err.line(f"validation part, {len(labels):,} images: {found['says']}", style="bold red")
 
 
 def quiet_tensorflow() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, folder_option, out, resumable, stages
+from covid_xray.cli.console import Data, Images, folder_option, out, print_next, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.cli.training.train import quiet_tensorflow, settings_of, split_for
 
@@ -61,6 +61,10 @@ def tune(
     with resumable(), stages() as progress:
         rows = search(manifest, parts, settings=chosen, out=output, progress=progress, **how)
     _print(rows, output)
+    print_next(
+        "train", data=data, images=images, label=label, where=where, duplicates=duplicates, split=output / "split.csv",
+        config=output / "best.yaml", output=output / "best", **selection.table_options(),
+    )  # fmt: skip
 
 
 def _print(rows: list[dict[str, object]], output: Path) -> None:
@@ -74,4 +78,3 @@ def _print(rows: list[dict[str, object]], output: Path) -> None:
         table.add_row(*(f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names))
     out.print(table)
     out.line(f"best settings: {output / 'best.yaml'}; table and picture: {output / 'tune.md'}")
-    out.line(f"next: covid-xray train --config {output / 'best.yaml'} ...")

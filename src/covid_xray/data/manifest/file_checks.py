@@ -11,10 +11,12 @@ from covid_xray.config import Limits
 from covid_xray.data.manifest.readers import Refusal
 from covid_xray.errors import BadManifest, CovidXrayError
 from covid_xray.files import read_bounded, sha256_bytes
+from covid_xray.images.fingerprint import fingerprint
 from covid_xray.images.radiograph import Radiograph
 
 FACTS = ("file_format", "file_mode", "file_bits", "file_width", "file_height", "file_bytes", "file_view")
-CHECKED = ("sha256", "pixels_sha256", *FACTS)
+CONTENT = ("sha256", "pixels_sha256", "fingerprint")  # what the image is, whatever it is called
+CHECKED = (*CONTENT, *FACTS)
 
 
 def check_files(
@@ -66,7 +68,8 @@ def check_file(path: Path, *, image: str, limits: Limits) -> dict[str, str] | Re
     except OSError:
         return Refusal(image, "unreadable-file", "The file cannot be opened.")
     facts = _facts(radiograph, size=len(data))
-    return {"sha256": sha256_bytes(data), "pixels_sha256": pixels_sha256(radiograph), **facts}
+    content = (sha256_bytes(data), pixels_sha256(radiograph), fingerprint(radiograph))
+    return {**dict(zip(CONTENT, content, strict=True)), **facts}
 
 
 def pixels_sha256(radiograph: Radiograph) -> str:

@@ -27,7 +27,7 @@ class Manifest:
     Args:
         table: one row per image; text columns `image` (relative posix path, unique) and `label`, then where known
             patient_id, source, view, age, sex, license, split (train, val, calibration, test or ""), sha256,
-            pixels_sha256, file_* (facts of the file), group, and further columns as they were.
+            pixels_sha256, fingerprint, file_* (facts of the file), group, and further columns as they were.
         root: the file of an image is `root / image`.
         quarantine: columns image, code, reason.
         notes: remarks for people: repeated rows, unknown columns.
@@ -87,7 +87,7 @@ def read_manifest(
         columns: manifest column to column of the table, such as `{"image": "path", "label": "Diagnosis"}`.
         rename: old label to new label, such as `{"Viral Pneumonia": "virus"}`; others stay.
         needed: labels that must have a usable image; default: every label found.
-        check: decode every file once, quarantine what fails, and fill sha256, pixels_sha256 and file_*.
+        check: decode every file once, quarantine what fails, and fill sha256, pixels_sha256, fingerprint, file_*.
         limits: limits for one file.
         classes: quarantine every other label.
         progress: called with (files done, number of files) while checking.

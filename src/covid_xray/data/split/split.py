@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from covid_xray.data.manifest.file_checks import CONTENT
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.manifest.tables import read_table
 from covid_xray.data.split.groups import groups
@@ -128,13 +129,14 @@ def read_split(path: Path) -> pd.Series:
 
 
 def write_split(path: Path, split: pd.Series, manifest: Manifest) -> None:
-    """Write image, label, patient_id, group (of `groups`) and split as CSV, atomically."""
+    """Write image, label, patient_id, group (of `groups`), split and what the images are (`CONTENT`), atomically."""
     table = manifest.table.set_index("image").loc[split.index]
     columns = {
         "label": table["label"],
         "patient_id": table.get("patient_id", ""),
         "group": groups(manifest).loc[split.index],
         "split": split,
+        **{name: table[name] for name in CONTENT if name in table},
     }
     with replacing(path) as temporary:
         pd.DataFrame(columns, index=split.index).rename_axis("image").to_csv(temporary)

@@ -39,6 +39,7 @@ from covid_xray.evaluation.evaluate import write_bytes
 from covid_xray.evaluation.report.figures import LIGHT, render
 from covid_xray.evaluation.run_schema import AUDIT_FORMAT, Audit
 from covid_xray.evaluation.schema_base import require_schema
+from covid_xray.evaluation.trained_images import left_out_sentence
 from covid_xray.files import write_json, write_text
 from covid_xray.inference.predictor import Predictor
 
@@ -60,6 +61,7 @@ class Plan:
     baselines: Mapping[str, Any] | None = None  # content of baselines.json
     crossval: Mapping[str, Any] | None = None  # content of crossval.json
     heatmaps: int = 24  # how many images the heat maps are tested on; 0 for none
+    trained: Mapping[str, Any] | None = None  # facts of `trained_images.leave_out_trained`
     others: tuple[Bundle, ...] = ()  # bundles whose heat maps are held against these, such as other seeds
 
 
@@ -117,6 +119,7 @@ def audit(
         **beside,
         "heatmaps": _heatmaps(predictor, scenes, plan, patients, _stage(progress, "heat maps")),
         "settings": _settings(plan, settings),
+        "trained_images": dict(plan.trained) if plan.trained else None,
     }
     return Audited({**found, "notes": _notes(found, chosen)}, scenes)
 
@@ -225,7 +228,8 @@ def _left_out(chosen: Manifest, scenes: MaskedImages) -> dict[str, Any]:
 
 
 def _notes(found: Mapping[str, Any], chosen: Manifest) -> list[str]:
-    notes = []
+    trained = found["trained_images"]
+    notes = [left_out_sentence(trained)] if trained and left_out_sentence(trained) else []
     count, of = len(chosen.table), found["sampled_from"]
     if count < of:
         notes.append(

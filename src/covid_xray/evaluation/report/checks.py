@@ -130,11 +130,10 @@ def disjoint(k: Known) -> Verdict:
 def assigned(k: Known) -> Verdict:
     """Check that the assignment of images to parts is recorded."""
     s = k.settings
-    how = (
-        f"by patient and copy, stratified by class, seed {s.get('seed')}: {s.get('val_fraction')} validation, "
-        f"{s.get('test_fraction')} test (split.csv)"
-    )
-    return either("seed" in s and k.parts, how, "no settings of the training or no split.csv")
+    total = sum(p["images"] for p in k.parts.values())
+    shares = ", ".join(f"{name} {p['images'] / total:.0%}" for name, p in k.parts.items())
+    apart = "; no patient and no copy in two parts" if disjoint(k)[0] == PASS else ""
+    return either(k.parts, f"split.csv: {shares}{apart}; seed {s.get('seed', 'not recorded')}", NO_SPLIT)
 
 
 def sample_size(k: Known) -> Verdict:
@@ -174,6 +173,14 @@ def chosen(k: Known) -> Verdict:
     """Check that the choice of the final weights is recorded."""
     best = (k.facts.get("training") or {}).get("best_epoch")
     return either(best, f"lowest validation loss, epoch {best}", "the bundle does not state its epoch")
+
+
+def ensembles(k: Known) -> Verdict:
+    """Check that it is stated whether several networks answer together."""
+    runs = ((k.facts.get("training") or {}).get("init") or {}).get("runs") or ()
+    if runs:
+        return PASS, f"one network, whose weights are the mean of those of {len(runs)} runs"
+    return PASS, "one network, no ensemble"
 
 
 def imbalance(k: Known) -> Verdict:
@@ -217,4 +224,6 @@ def shared_data(k: Known) -> Verdict:
 def specification(k: Known) -> Verdict:
     """Check that the network can be run by others."""
     digest = k.m["model"]["sha256"][:12]
-    return PASS, f"bundle: model.onnx (SHA-256 {digest}...) and bundle.json run anywhere ONNX Runtime does"
+    others = [f"{key}.onnx" for key in ("lungs", "fusion") if k.facts.get(key)]
+    files = ", ".join(["bundle.json", *others])
+    return PASS, f"bundle: model.onnx (SHA-256 {digest}...) with {files} runs anywhere ONNX Runtime does"

@@ -5,6 +5,7 @@ A section without data says which command produces them, or is left out.
 
 from collections.abc import Mapping
 
+from covid_xray.evaluation.report.claims import tested_beside
 from covid_xray.evaluation.report.sections import (
     NONE,
     Block,
@@ -38,7 +39,7 @@ def operating_points(m: Facts) -> Section:
     found = m.get("operating_points")
     title = "Operating points"
     if not found:
-        text = "The bundle has none: covid-xray calibrate chooses them on validation images."
+        text = "The bundle has none: covid-xray calibrate chooses them."
         return Section("points", title, (Text(text),))
     blocks: list[Block] = []
     for name, facts in found.items():
@@ -46,8 +47,9 @@ def operating_points(m: Facts) -> Section:
         blocks.append(
             Text(
                 f"{name} against the rest. The thresholds on its probability were chosen on "
-                f"{thousands(chosen['images'])} images of the {chosen['part']} part, not on those tested here "
-                f"({thousands(facts['positives'])} {name}, {thousands(facts['negatives'])} others)."
+                f"{thousands(chosen['images'])} images of the {chosen['part']} part, "
+                f"{tested_beside(m, chosen['part'])}. Tested: {thousands(facts['positives'])} {name}, "
+                f"{thousands(facts['negatives'])} others."
             )
         )
         blocks.append(_points(name, facts))
@@ -67,8 +69,9 @@ def baselines(m: Facts) -> Section | None:
         lungs = "hidden" if row["without_lungs"] else "seen"
         rows.append((Cell(row["name"], row["sees"]), Cell(lungs), cell(row["figures"]["macro_f1"])))
     note = (
-        f"Plain models (extra-trees, grouped cross-validation) on {thousands(found['images'])} images of the data set; "
-        "the network on its test images. A network can reach the score of the models without lungs by shortcuts alone."
+        f"Plain models (extra-trees, grouped cross-validation) on {thousands(found['images'])} images; the network on "
+        f"the {thousands(m['n_images'])} scored here. A network can reach the score of the models without lungs by "
+        "shortcuts alone."
     )
     table = Table("Scores with and without the lungs", ("what was seen", "lungs", "macro-F1"), tuple(rows))
     return Section("baselines", "Without the lungs", (table, Text(note, "soft")))
@@ -216,7 +219,7 @@ def _left_out(found: Facts) -> list[Block]:
         for row in held["rows"]
     ]
     pooled = held["figures"].get("macro_f1")
-    text = f"The same recipe, trained without a source and tested on it: macro-F1 {with_span(pooled)} over all sources."
+    text = f"Networks trained without a source (--crossval), on that source: macro-F1 {with_span(pooled)} over all."
     return [Text(text), Table("Sources left out of training", ("source left out", "images", "accuracy"), tuple(rows))]
 
 
@@ -261,7 +264,7 @@ def decision(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section | None:
         )
     note = (
         "Net benefit (Vickers and Elkin 2006): acting at a probability of 0.1 accepts nine needless actions to catch "
-        "one case. At the prevalence of the test images, which differs from that of a clinic."
+        "one case. At the prevalence of the images tested, which may differ from that of a clinic."
     )
     blocks = flatten(Text("Compared with treating everybody and treating nobody as the class:"), Bullets(tuple(text)),
                     Charts(drawn) if drawn else None, Text(note, "soft"))  # fmt: skip

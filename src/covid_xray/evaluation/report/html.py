@@ -49,7 +49,7 @@ def sections(
         model_sections.clinical_input(facts),
         evidence_sections.audit(metrics),
         evidence_sections.saliency(metrics),
-        results_sections.calibration(metrics, charts("reliability")),
+        results_sections.calibration(metrics, charts("reliability"), fitted=facts.get("calibration")),
         evidence_sections.operating_points(metrics),
         evidence_sections.decision(metrics, charts_like("decision_curve", stated=False)),
         evidence_sections.prevalence(metrics, charts_like("decision_curve", stated=True)),

@@ -8,6 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from covid_xray.evaluation.measure import images
+from covid_xray.evaluation.report.claims import parts_apart, tested_beside
 from covid_xray.evaluation.report.sections import (
     TEMPLATES,
     Facts,
@@ -21,7 +22,7 @@ from covid_xray.evaluation.report.sections import (
     with_span,
 )
 from covid_xray.evaluation.report.subgroup_section import figure_name
-from covid_xray.evaluation.report.summary_section import RESEARCH, limitations
+from covid_xray.evaluation.report.summary_section import RESEARCH, guessing, limitations
 from covid_xray.files import shown
 
 
@@ -38,7 +39,10 @@ def report_markdown(metrics: Facts, *, parts: Sequence[Section], figures: str = 
 
 def model_card(metrics: Facts, *, facts: Facts) -> str:
     """Return the model card (Mitchell and others 2019) as Markdown."""
-    return render_markdown("model_card.md", m=metrics, facts=facts, cannot=limitations(metrics))
+    return render_markdown(
+        "model_card.md", m=metrics, facts=facts, cannot=limitations(metrics), guessing=guessing(metrics),
+        parts_apart=parts_apart, tested_beside=tested_beside,
+    )  # fmt: skip
 
 
 def render_markdown(template: str, **facts: Any) -> str:

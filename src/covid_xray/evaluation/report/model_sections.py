@@ -26,8 +26,8 @@ LIMITS = (
     "Research use, not for diagnosis. No regulator has reviewed this network.",
     "A heat map is not a localisation.",
     "These figures hold for images like those tested. On images from another hospital they may fall to chance.",
-    "The labels are those of the data set; some are wrong.",
-    "The probabilities hold for the mix of classes of this data set, not for a waiting room.",
+    "The labels are those of the data set; some may be wrong.",
+    "The probabilities hold for the mix of classes that they were fitted on, not for a waiting room.",
 )
 ORDER = ("image", "clinical", "joint", "joint-permuted", "missingness", "joint-usual", "joint-missingness")
 
@@ -79,7 +79,7 @@ def _network(facts: Facts) -> list[tuple[str, Any]]:
     if "temperature" in facts:
         value = facts["temperature"]
         text = f"{value:.4g}" if isinstance(value, int | float) else value  # of a bundle that others wrote: as it is
-        rows.append(("Temperature", f"{text}{' (not fitted)' if value == 1 else ''}"))
+        rows.append(("Temperature", f"{text}{'' if facts.get('calibration') or value != 1 else ' (not fitted)'}"))
     return rows
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
+from covid_xray.evaluation.report.claims import parts_apart, tested_beside
 from covid_xray.evaluation.report.sections import (
     NONE,
     Block,
@@ -56,8 +57,8 @@ def confusion(m: Facts, text: str, drawn: tuple[RenderedChart, ...]) -> Section:
     return Section("confusion", "Right and wrong", blocks)
 
 
-def calibration(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section:
-    """Show the calibration measures, before and after the temperature."""
+def calibration(m: Facts, drawn: tuple[RenderedChart, ...], *, fitted: Facts | None = None) -> Section:
+    """Show the calibration measures, before and after the temperature; `fitted` is what bundle.json says of it."""
     f = m["figures"]
     c: Any = m.get("calibration")
     scaled = bool(c) and c["temperature"] != 1
@@ -72,11 +73,7 @@ def calibration(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section:
         now = cell(f.get(key)) if key in f else Cell(decimal(c["after"][key] if c else None))
         rows.append((Cell(title), now, *([Cell(decimal(c["before"][key]))] if c and scaled else [])))
     head = ("measure", "in use", *(["without the temperature"] if scaled else []))
-    text = (
-        f"A temperature of {c['temperature']:.3f}, fitted on other images, is in use."
-        if c and scaled
-        else "No temperature is in use; covid-xray calibrate fits one on validation images."
-    )
+    text = _temperature(m, fitted) if scaled else "No temperature is in use; covid-xray calibrate fits one."
     note = (
         f"ECE: mean distance between confidence and accuracy, {m['settings']['ece_bins']} bins (chance raises it, so "
         "its interval is biased upwards). Brier is summed over the classes, 0 to 2; NLL in natural logarithm. Lower is "
@@ -85,6 +82,16 @@ def calibration(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section:
     blocks = flatten(Text(text), Table("Calibration", head, tuple(rows)), Text(note, "soft"),
                     Charts(drawn) if drawn else None)  # fmt: skip
     return Section("calibration", "Can the probabilities be believed?", blocks)
+
+
+def _temperature(m: Facts, fitted: Facts | None) -> str:
+    value = f"A temperature of {m['calibration']['temperature']:.3f} is in use"
+    if not fitted:
+        return f"{value}; on which images it was fitted is not recorded."
+    return (
+        f"{value}, fitted on {thousands(fitted['images'])} images of the {fitted['part']} part, "
+        f"{tested_beside(m, fitted['part'])}."
+    )
 
 
 def sources(m: Facts, drawn: tuple[RenderedChart, ...]) -> Section:
@@ -108,11 +115,12 @@ def prediction_sets(m: Facts) -> Section | None:
     """Show the coverage of the prediction sets, where the bundle has them."""
     found = m.get("conformal")
     if not found:
-        text = "The bundle has none: covid-xray calibrate fits them on validation images."
+        text = "The bundle has none: covid-xray calibrate fits them."
         return Section("sets", "Sets of classes", (Text(text),))
     head = ("method, promised", "images", "held the truth", "expected", "classes in a set", "one class only")
     note = (
-        f"Conformal prediction, fitted on {thousands(found['images'])} images of the {found['part']} part. A set of "
+        f"Conformal prediction, fitted on {thousands(found['images'])} images of the {found['part']} part, "
+        f"{tested_beside(m, found['part'])}. A set of "
         'more than one class is answered "cannot say". Expected: the range of 95 of 100 such tests if the images are '
         "like those it was fitted on; * lies outside. The guarantee is for all images together, not for each class or "
         f"source; those under {SMALLEST} images are not shown."
@@ -165,7 +173,7 @@ def files(m: Facts, *, listed: int) -> Section:
         )
         blocks += _listed("Files without a score", m["failures"], "message", listed)
     else:
-        blocks.append(Text("Every image of the table got a score."))
+        blocks.append(Text(f"Each of the {thousands(m['n_images'])} images that were to be scored got a score."))
     if m["quarantined"]:
         count = len(m["quarantined"])
         title = f"Refused before the test: {thousands(count)} image{'' if count == 1 else 's'} of the data set"
@@ -184,8 +192,7 @@ def people(m: Facts) -> Section | None:
               _named(p["labels"]), _named(p["sources"]), _named(p["sex"]), _age(p["age"]))
         for name, p in parts.items()
     ]  # fmt: skip
-    shared = m["run"]["overlaps"]
-    text = "" if shared is None else " ".join(shared) if shared else "No patient and no radiograph is in two parts."
+    text = parts_apart(m["run"])
     note = (
         "An image of an unknown patient counts as a patient. Sex and age of those of whom the table states them; age: "
         f"median (quartiles). Counts under {SMALLEST} are hidden."

@@ -3,6 +3,7 @@
 from typing import Any
 
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
+from covid_xray.evaluation.report.claims import answers_of
 from covid_xray.evaluation.report.sections import (
     Bullets,
     Card,
@@ -25,7 +26,7 @@ RESEARCH = "Research use, not for diagnosis."
 
 def summary(m: Facts) -> Section:
     """Summarise what was tested, the results, the warnings, and the limits."""
-    alerts = [Text(text, "alert") for text in (m["banner"], m["confounded"]) if text]
+    alerts = [Text(text, "alert") for text in (m["banner"], guessing(m), m["confounded"]) if text]
     beware = Bullets(tuple(m["warnings"]), "Before believing these figures", beware=True) if m["warnings"] else None
     sentence = sentences(m)
     blocks = flatten(
@@ -37,6 +38,11 @@ def summary(m: Facts) -> Section:
         Bullets(tuple(limitations(m)), "What it cannot do"),
     )
     return Section("summary", "Summary", blocks)
+
+
+def guessing(m: Facts) -> str:
+    """Return the sentence that the network is no better than always answering one class; "" where it is better."""
+    return str((m.get("guessing") or {}).get("says", ""))
 
 
 def describe_test(m: Facts) -> str:
@@ -72,7 +78,7 @@ def limitations(m: Facts) -> list[str]:
     """List what the figures do not show, as far as the run can tell."""
     found = [
         "It cannot diagnose, and no decision about a person may rest on it. No regulator has reviewed it.",
-        f"It knows {len(m['classes'])} answers ({', '.join(m['classes'])}) and gives one of them to any disease.",
+        answers_of(m),
         "It does not show where a disease is: a heat map is not a localisation.",
     ]
     found += [

@@ -18,19 +18,21 @@ import keras
 import pandas as pd
 
 from covid_xray import partial
+from covid_xray.bundle.trained import PARTS, read_trained
 from covid_xray.config import Training, to_yaml
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.predictions import FAILED, Predictions, predict_manifest, read_predictions, write_predictions
+from covid_xray.evaluation.trained_images import contents_of, leave_out_trained, look_up
 from covid_xray.files import folder_lock, replacing, sha256_file, write_json, write_text
 from covid_xray.inference.predictor import Predictor
 from covid_xray.training.cache import PixelCache, build_cache
-from covid_xray.training.crossval.fold_pooling import pool, write_study
+from covid_xray.training.crossval.fold_pooling import Seen, pool, write_study
 from covid_xray.training.crossval.folds import Fold, Protocol, plan_folds, write_folds
 from covid_xray.training.epochs import Progress
 from covid_xray.training.lung_crop import network_of
 from covid_xray.training.train import train
-from covid_xray.training.warm_start import resolved
+from covid_xray.training.warm_start import open_initial, resolved
 
 # As `run_folds_here`.
 FoldRunner = Callable[..., None]
@@ -45,6 +47,7 @@ def crossval(
     resume: bool = False,
     keep_models: bool = False,
     rounds: int = 1000,
+    with_trained: bool = False,
     progress: Progress | None = None,
     run_folds: FoldRunner | None = None,
 ) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def crossval(
         out: a new folder, or with `resume` one that holds an unfinished cross-validation of the same kind.
         resume: keep the finished folds and continue inside the unfinished one.
         keep_models: keep model.keras and bundle/ of every fold; they are removed once the fold is scored.
-        rounds: of the bootstrap over patients.
+        rounds, with_trained: of the bootstrap over patients; keep images that made the network of `init`.
         progress: called as (stage, done, total, note); the notes of epochs say how long it may still take.
         run_folds: trains and scores the folds that are left; default: one after the other in this process.
 
@@ -77,14 +80,25 @@ def crossval(
         _claim(out, folds, manifest, settings=settings, protocol=protocol, resume=resume)
         run = run_folds or run_folds_here
         run(out, folds, manifest, settings, keep_models=keep_models, progress=progress or (lambda *_: None))
-        records = [_record(fold_folder(out, k)) for k in range(len(folds))]
-        answers = [read_predictions(fold_folder(out, k) / "predictions.csv") for k in range(len(folds))]
-        predictions = pool(answers, folds, manifest)
-        facts = write_study(
-            predictions, records, manifest, folds=folds, protocol=protocol, settings=settings, out=out, rounds=rounds
-        )
+        folders = [fold_folder(out, number) for number in range(len(folds))]
+        records = [_record(folder) for folder in folders]
+        predictions = pool([read_predictions(folder / "predictions.csv") for folder in folders], folds, manifest)
+        how: dict[str, Any] = {"protocol": protocol, "settings": settings, "out": out, "rounds": rounds}
+        how["seen"] = _seen_before(predictions, settings, with_trained=with_trained)
+        facts = write_study(predictions, records, manifest, folds=folds, **how)
         shutil.rmtree(out / "cache", ignore_errors=True)
     return facts
+
+
+def _seen_before(predictions: Predictions, settings: Training, *, with_trained: bool) -> Seen | None:
+    """What the network that every fold begins from knows of the images; `None` where the folds begin from nothing."""
+    if settings.init is None:
+        return None
+    table = predictions.table
+    found = look_up(read_trained(open_initial(settings.init).folder), contents_of(table))
+    whole = Manifest(table, Path(), table.head(0))
+    kept, facts = leave_out_trained(whole, found, keep=PARTS if with_trained else ())
+    return Seen(table["image"].isin(kept.table["image"]).to_numpy(), facts)
 
 
 def _claim(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
@@ -20,6 +21,7 @@ from covid_xray.evaluation.metrics.metrics import compute
 from covid_xray.evaluation.predictions import Predictions, probability_columns, write_predictions
 from covid_xray.evaluation.report.charts import charts
 from covid_xray.evaluation.report.figures import LIGHT, Chart, render
+from covid_xray.evaluation.trained_images import kept_sentence, left_out_sentence
 from covid_xray.files import replacing, sha256_file, write_json, write_text
 from covid_xray.training.crossval.fold_report import fold_chart, page
 from covid_xray.training.crossval.folds import Fold, Protocol
@@ -36,6 +38,19 @@ class _Networks:
     version: str
     sha256: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the network that the folds began from knows of the pooled images.
+
+    Args:
+        counted: N booleans: the images whose scores count.
+        facts: of `trained_images.leave_out_trained`.
+    """
+
+    counted: NDArray[np.bool_]
+    facts: Mapping[str, Any]
 
 
 def pool(answers: Sequence[Predictions], folds: Sequence[Fold], manifest: Manifest) -> Predictions:
@@ -74,25 +89,28 @@ def write_study(
     settings: Training,
     out: Path,
     rounds: int,
+    seen: Seen | None = None,
 ) -> dict[str, Any]:
     """Write predictions.csv, figures/, crossval.md and, last, crossval.json to `out`; return the content of the last.
 
-    Raises:
-        InputRefused: not one image was scored.
+    Images that the networks knew before (`seen`) are in no figure. Raises `InputRefused` where no image was scored.
     """
     write_predictions(out / "predictions.csv", predictions)
     if predictions.table.empty:
         first = predictions.failures.iloc[0]
         raise InputRefused(f"None of the images could be scored. The first: {first['message']}")
+    predictions = predictions.take(seen.counted) if seen else predictions
     whole = replace(manifest, table=manifest.table.drop(columns="split", errors="ignore"))
     each = [_of_fold(predictions, record) for record in records]
     made = next((record for record in records if not record["problem"]), {})
-    version = fingerprint(manifest)[:12]
     facts = {
         "title": _title(protocol, settings, folds, predictions),
-        "banner": banner(protocol, folds),
+        "banner": banner(protocol, folds, seen),
+        "trained_images": seen.facts if seen else None,
         "protocol": asdict(protocol),
-        **measure(predictions, whole, _Networks(settings.model, version), rounds=rounds, seed=protocol.seed),
+        **measure(
+            predictions, whole, _Networks(settings.model, fingerprint(manifest)[:12]), rounds=rounds, seed=protocol.seed
+        ),
         "over_folds": over_folds([fold["figures"] for fold in each]),
         "folds": each,
         "leaking": sum(fold.leaking for fold in folds),
@@ -101,7 +119,7 @@ def write_study(
         "seconds": round(sum(record["seconds"] for record in records), 1),
         "predictions_sha256": sha256_file(out / "predictions.csv"),
     }
-    facts["warnings"] = [*facts["warnings"], *_remarks(folds, manifest)]
+    facts["warnings"] = [*facts["warnings"], *_remarks(folds, manifest, seen)]
     drawn = [Chart("folds", "Folds", "Accuracy and macro-F1 of each fold", lambda theme: fold_chart(facts, theme))]
     for chart in [*drawn, *charts(predictions, facts, None)]:
         with replacing(out / "figures" / f"{chart.name}.png") as temporary:
@@ -122,8 +140,14 @@ def over_folds(figures: Sequence[Mapping[str, float]]) -> dict[str, dict[str, fl
     }
 
 
-def banner(protocol: Protocol, folds: Sequence[Fold]) -> str | None:
-    """Write the warning above the figures of folds that leak; `None` for folds by patient."""
+def banner(protocol: Protocol, folds: Sequence[Fold], seen: Seen | None = None) -> str | None:
+    """Write the warnings above the figures of folds that leak or that began from a network that knows the images."""
+    known = kept_sentence(seen.facts) if seen else ""
+    return " ".join(text for text in (_leak(protocol, folds), known) if text) or None
+
+
+def _leak(protocol: Protocol, folds: Sequence[Fold]) -> str | None:
+    """Write the warning of folds that leak; `None` for folds by patient."""
     leaking, held = sum(fold.leaking for fold in folds), sum(len(fold.held.table) for fold in folds)
     if protocol.group == "patient":
         return None
@@ -158,7 +182,7 @@ def _title(protocol: Protocol, settings: Training, folds: Sequence[Fold], predic
     return f"{settings.model}, {how}, by {by}, {len(predictions.table):,} images"
 
 
-def _remarks(folds: Sequence[Fold], manifest: Manifest) -> list[str]:
+def _remarks(folds: Sequence[Fold], manifest: Manifest, seen: Seen | None) -> list[str]:
     found = [f"Nothing could be trained without {fold.name}: {fold.problem}" for fold in folds if fold.problem]
     for fold in folds:
         missing = sorted(set(manifest.classes) - set(fold.held.table["label"]))
@@ -172,4 +196,5 @@ def _remarks(folds: Sequence[Fold], manifest: Manifest) -> list[str]:
         found.append(f"{len(manifest.table) - held:,} images name no source; they were trained on and never scored.")
     if "split" in manifest.table and (manifest.table["split"] != "").any():
         found.append("The parts that the data set brings (split) were not used: every image is in a fold.")
+    found += [left_out_sentence(seen.facts)] if seen and left_out_sentence(seen.facts) else []
     return found

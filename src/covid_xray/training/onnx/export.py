@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from covid_xray.bundle.bundle import MODEL_FILE, OUTPUTS, identity_of, load_bundle, unsealed, write_bundle
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lung_network_folder import read_network
+from covid_xray.bundle.trained import Trained, read_trained
 from covid_xray.errors import BadBundle, InputRefused
 from covid_xray.files import sha256_bytes
 from covid_xray.images.pixels import PIXELS_VERSION
@@ -44,6 +45,7 @@ def export(
     lungs: LungNetwork | None = None,
     before: Mapping[str, Any] | None = None,
     fusion: bytes | None = None,
+    trained: Trained | None = None,
 ) -> dict[str, float]:
     """Write the bundle of `model` to `folder` and return the parity: the largest difference of each output.
 
@@ -57,6 +59,7 @@ def export(
         before: `bundle.json` of an earlier export. When it is of the same network and input (same SHA-256 of the ONNX
             files, same crop), what was fitted and measured on it is kept: `FITTED`.
         fusion: the `fusion.onnx` of that export, kept in the same case.
+        trained: the images that the network knows.
 
     Raises:
         ExportFailed: no parity, external data, or a graph without the three outputs.
@@ -75,7 +78,11 @@ def export(
     kept = _kept(before or {}, known["input"], data, lung_model)
     known |= {name: value for name, value in kept.items() if name != "fusion" or fusion}
     known["reference"] = _references(known, data, lung_model)
-    write_bundle(folder, model=data, facts=known, lungs=lung_model, fusion=fusion if "fusion" in known else None)
+    known |= {"trained": trained.about} if trained else {}
+    write_bundle(
+        folder, model=data, facts=known, lungs=lung_model, fusion=fusion if "fusion" in known else None,
+        trained=trained.to_bytes() if trained else None,
+    )  # fmt: skip
     return parity
 
 
@@ -101,7 +108,8 @@ def export_run(run: Path, folder: Path) -> dict[str, float]:
     height, width = model.input.shape[1:3]
     lungs = read_network(run / FOLDER) if (run / FOLDER).is_dir() else None
     images, (before, fusion) = probe_images(height, width), _before(run / "bundle")
-    return export(model, folder, facts=facts, images=images, lungs=lungs, before=before, fusion=fusion)
+    trained = read_trained(run / "bundle") if before else None
+    return export(model, folder, facts=facts, images=images, lungs=lungs, before=before, fusion=fusion, trained=trained)
 
 
 def probe_images(height: int, width: int, *, count: int = 8, seed: int = 0) -> NDArray[np.uint8]:

@@ -1,0 +1,182 @@
+"""Measure how surely `trained.bin` recognises copies of the images that a network was trained on.
+
+Every image of the tables is listed as if it had been trained on. Copies: some of them saved again, resized or
+converted, each looked up by its content. Different radiographs: every image is looked up among all the others; a match
+is a copy where the table of duplicates or a registration of the two pictures (`data.duplicates`) proves it.
+
+    python -m experiments.trained_images --data FOLDER/cxr --data FOLDER/more [--copies 400]
+
+Writes docs/results/trained_images.{json,md}.
+"""
+
+import argparse
+import io
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks._support.results import RESULTS, markdown_table, write_results
+from covid_xray.bundle.trained import KINDS, Content, Trained, list_images
+from covid_xray.data.duplicates.fingerprints import fingerprint as descriptors
+from covid_xray.data.duplicates.registration import register
+from covid_xray.data.manifest.file_checks import pixels_sha256
+from covid_xray.data.manifest.manifest import read_manifest
+from covid_xray.data.manifest.tables import read_table
+from covid_xray.files import sha256_bytes
+from covid_xray.images.decode import decode
+from covid_xray.images.fingerprint import fingerprint, variants
+
+KNOWN = RESULTS / "cxr-duplicates.csv"
+MOST_PROVEN = 400  # registrations at most; a second each
+
+
+def main() -> None:
+    """Measure copies, matches of different images and costs, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, action="append", required=True)
+    parser.add_argument("--copies", type=int, default=400, help="images that are changed in every way")
+    args = parser.parse_args()
+    paths = [path for folder in args.data for path in _files(folder)]
+    contents, milliseconds = _contents(paths)
+    trained = Trained((list_images({"train": contents}, salt=b"experiment"),))
+    chosen = np.random.default_rng(0).choice(len(paths), min(args.copies, len(paths)), replace=False)
+    recall = {way: _found(trained, [paths[i] for i in chosen], change) for way, change in WAYS.items()}
+    matches = _matches(contents)
+    result = {
+        "images": len(paths), "bytes": len(trained.to_bytes()), "milliseconds": milliseconds, "copies": len(chosen),
+        "recall": recall, "matches": _judged(matches, paths),
+    }  # fmt: skip
+    command = "python -m experiments.trained_images --data FOLDER/cxr --data FOLDER/more"
+    write_results("trained_images", result, _page(result), title="Recognising trained images by content",
+                  command=command)  # fmt: skip
+
+
+def _files(folder: Path) -> list[Path]:
+    manifest = read_manifest(folder, check=False)
+    return [manifest.path(image) for image in manifest.table["image"]]
+
+
+def _contents(paths: list[Path]) -> tuple[list[Content], float]:
+    """Return what identifies each file, and the milliseconds that one fingerprint takes."""
+    found, seconds = [], 0.0
+    for path in paths:
+        data = path.read_bytes()
+        radiograph = decode(data)
+        begun = time.perf_counter()
+        words = fingerprint(radiograph)
+        seconds += time.perf_counter() - begun
+        found.append(Content(sha256_bytes(data), pixels_sha256(radiograph), words))
+    return found, 1000 * seconds / len(paths)
+
+
+def _found(trained: Trained, paths: list[Path], change: Callable[[Image.Image], bytes]) -> dict[str, int]:
+    """Count the changed copies that are recognised, by how."""
+    counts = dict.fromkeys([*dict.fromkeys(KINDS), "not found"], 0)
+    for path in paths:
+        data = change(_grey(path))
+        radiograph = decode(data)
+        content = Content(sha256_bytes(data), pixels_sha256(radiograph), fingerprint(radiograph))
+        found = trained.find([content])[0]
+        counts[found[1] if found else "not found"] += 1
+    return counts
+
+
+def _matches(contents: list[Content]) -> set[tuple[int, int]]:
+    """Return the pairs of images with other pixels, one of which would be taken for the other."""
+    words: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for number, content in enumerate(contents):
+        for place, found in enumerate(variants(content.fingerprint)):
+            words[place, found[0]].append(number)
+    pairs = set()
+    for number, content in enumerate(contents):
+        for place, found in enumerate(variants(content.fingerprint)):
+            for other in (other for word in found for other in words.get((place, word), ())):
+                if contents[other].pixels_sha256 != content.pixels_sha256:
+                    pairs.add((min(number, other), max(number, other)))
+    return pairs
+
+
+def _judged(pairs: set[tuple[int, int]], paths: list[Path]) -> dict[str, int]:
+    """Count the pairs that are copies by the table of duplicates, by registration, and those that are neither."""
+    group = {Path(row.image): row.group for row in read_table(KNOWN).itertuples()}
+    of = [group.get(Path(*path.parts[-3:]), "") for path in paths]
+    unknown = sorted(pair for pair in pairs if not of[pair[0]] or of[pair[0]] != of[pair[1]])
+    tried = [unknown[i] for i in np.random.default_rng(0).permutation(len(unknown))[:MOST_PROVEN]]
+    proven = [register(*(descriptors(decode(paths[i].read_bytes())) for i in pair), mirror=False) for pair in tried]
+    neither = [[str(Path(*paths[i].parts[-2:])) for i in pair] for pair, one in zip(tried, proven, strict=True)
+               if not one.is_copy]  # fmt: skip
+    print("neither:", *neither, sep="\n")
+    return {
+        "pairs": len(pairs), "in the table of duplicates": len(pairs) - len(unknown), "registered": len(tried),
+        "proven by registration": len(tried) - len(neither), "not proven": len(neither),
+    }  # fmt: skip
+
+
+def _page(result: dict) -> str:
+    rows = [(way, sum(n.values()), n["near"] + n["pixels"] + n["file"], f"{1 - n['not found'] / sum(n.values()):.1%}",
+             n["pixels"]) for way, n in result["recall"].items()]  # fmt: skip
+    found = result["matches"]
+    return "\n\n".join(
+        (
+            f"{result['images']:,} radiographs are listed: {result['bytes']:,} bytes, five keys of 8 bytes each. A "
+            f"fingerprint takes {result['milliseconds']:.1f} ms beside decoding the file.",
+            "## Copies\n\n"
+            + markdown_table(
+                ("the same radiograph", "copies", "recognised", "share", "of these by equal pixels"), rows
+            ),
+            "## Different files among each other\n\n"
+            + markdown_table(("pairs that would be taken for the same image", "number"), found.items())
+            + "\n\n"
+            f"Of {result['images'] * (result['images'] - 1) // 2:,} pairs. Registration is the proof that "
+            "`covid-xray duplicates` asks for: the fine detail of the two pictures agrees after alignment.",
+        )
+    )
+
+
+def _grey(path: Path) -> Image.Image:
+    radiograph = decode(path.read_bytes())
+    return Image.fromarray((radiograph.pixels >> (radiograph.bits - 8)).astype(np.uint8))
+
+
+def _saved(picture: Image.Image, kind: str, **options: int) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _scaled(picture: Image.Image, *, longest: int) -> Image.Image:
+    scale = longest / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.BICUBIC)
+
+
+def _cropped(picture: Image.Image, share: float) -> Image.Image:
+    w, h = picture.size
+    return picture.crop((round(w * share), round(h * share), round(w * (1 - share)), round(h * (1 - share))))
+
+
+def _half(picture: Image.Image) -> Image.Image:
+    return _scaled(picture, longest=max(picture.size) // 2)
+
+
+WAYS: dict[str, Callable[[Image.Image], bytes]] = {
+    "saved as PNG": lambda p: _saved(p, "PNG"),
+    "saved again, JPEG quality 90": lambda p: _saved(p, "JPEG", quality=90),
+    "saved again, JPEG quality 75": lambda p: _saved(p, "JPEG", quality=75),
+    "half size, PNG": lambda p: _saved(_half(p), "PNG"),
+    "half size, JPEG quality 75": lambda p: _saved(_half(p), "JPEG", quality=75),
+    "longest side 512 pixels, JPEG quality 90": lambda p: _saved(_scaled(p, longest=512), "JPEG", quality=90),
+    "224 x 224 pixels, JPEG quality 90": lambda p: _saved(p.resize((224, 224)), "JPEG", quality=90),
+    "brightened, gamma 0.8": lambda p: _saved(p.point(lambda v: int(255 * (v / 255) ** 0.8)), "PNG"),
+    "cropped by 1 % of each side": lambda p: _saved(_cropped(p, 0.01), "PNG"),
+    "cropped by 5 % of each side": lambda p: _saved(_cropped(p, 0.05), "PNG"),
+    "mirrored": lambda p: _saved(p.transpose(Image.Transpose.FLIP_LEFT_RIGHT), "PNG"),
+}
+
+
+if __name__ == "__main__":
+    main()
