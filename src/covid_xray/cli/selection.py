@@ -97,7 +97,7 @@ def reads_table(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def table_options() -> dict[str, str | None]:
+def table_options() -> dict[str, Any]:
     """Return --columns and --rename-labels of the running command, to print them in the command to run next."""
     words = table_words()
     pairs = {"columns": words.columns, "rename_labels": words.rename}

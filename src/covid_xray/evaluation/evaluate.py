@@ -68,7 +68,7 @@ def evaluate(
     yardstick = check_baselines(baselines, predictor.classes)
     predictions = _predict_and_write(predictor, manifest, out / "predictions.csv", progress=progress)
     found = measure(predictions, manifest, predictor.bundle, rounds=rounds, seed=seed, prevalence=prevalence)
-    facts = {"title": title, "part": part, "baselines": yardstick, "run": dict(run) if run else None}
+    facts: dict[str, Any] = {"title": title, "part": part, "baselines": yardstick, "run": dict(run) if run else None}
     metrics = {**facts, **_describe_trained(trained, banner), **found}
     metrics["warnings"] = [*filter(None, [left_out_sentence(trained) if trained else ""]), *metrics["warnings"]]
     drawings = [*charts(predictions, metrics, read_history(history)), *decision_charts(metrics)]

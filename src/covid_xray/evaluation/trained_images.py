@@ -60,7 +60,7 @@ def find_trained(bundle: str | Path | None, manifest: Manifest, *, split: "pd.Se
 
 def look_up(trained: Trained | None, images: list[Content]) -> TrainedImages:
     """Look images up in a list; with `None` nothing is recognised."""
-    found = trained.find(images) if trained else [None] * len(images)
+    found: list[tuple[str, str] | None] = trained.find(images) if trained else [None] * len(images)
     listed = trained.blocks[0].images if trained else None
     return TrainedImages(
         listed, tuple(one[0] if one else "" for one in found), tuple(one[1] if one else "" for one in found)

@@ -71,7 +71,7 @@ def calibrate(
         out.line(site)
     if before.get("metrics"):
         err.line("the stored figures are from before the calibration")
-        chosen_by = {"data": data, "images": images, "part": _tested(run), **selection.table_options()}
+        chosen_by: dict[str, Any] = {"data": data, "images": images, "part": _tested(run), **selection.table_options()}
         print_next("evaluate", run, stderr=True, **chosen_by)
 
 

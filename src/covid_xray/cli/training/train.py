@@ -93,7 +93,13 @@ def train(
         bundle = run(manifest, parts, settings=chosen, **how)
     out.line(f"bundle: {bundle}")
     _warn_of_guessing(output, manifest, parts)
-    chosen_by = {"data": data, "images": images, "label": label, "where": where, **selection.table_options()}
+    chosen_by: dict[str, Any] = {
+        "data": data,
+        "images": images,
+        "label": label,
+        "where": where,
+        **selection.table_options(),
+    }
     print_next("evaluate", output, **chosen_by)
 
 
