@@ -97,11 +97,12 @@ def reads_table(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def table_options() -> dict[str, Any]:
-    """Return --columns and --rename-labels of the running command, to print them in the command to run next."""
+def data_options(**options: Any) -> dict[str, Any]:
+    """Return options that chose the data, with --columns and --rename-labels of the running command."""
     words = table_words()
     pairs = {"columns": words.columns, "rename_labels": words.rename}
-    return {name: ",".join(f"{a}={b}" for a, b in found.items()) or None for name, found in pairs.items()}
+    words_of = {name: ",".join(f"{a}={b}" for a, b in found.items()) or None for name, found in pairs.items()}
+    return {**options, **words_of}
 
 
 def read(

@@ -71,8 +71,7 @@ def calibrate(
         out.line(site)
     if before.get("metrics"):
         err.line("the stored figures are from before the calibration")
-        chosen_by: dict[str, Any] = {"data": data, "images": images, "part": _tested(run), **selection.table_options()}
-        print_next("evaluate", run, stderr=True, **chosen_by)
+        print_next("evaluate", run, stderr=True, **selection.data_options(data=data, images=images, part=_tested(run)))
 
 
 def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manifest":

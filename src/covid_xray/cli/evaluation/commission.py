@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covid_xray.cli.console import BundleFolder, Images, bar, err, out
-from covid_xray.cli.selection import Where
+from covid_xray.cli.selection import Where, WithTrained
 from covid_xray.errors import PartlyDone, UsageError
 
 if TYPE_CHECKING:
@@ -41,8 +41,10 @@ def commission(
     ] = None,
     require_fit: Annotated[bool, typer.Option("--require-fit", help="Exit 4 unless the verdict is fit.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the images that would be used.")] = False,
+    with_trained: WithTrained = False,
 ) -> None:
     """Check the bundle on a hospital's own images: fit, fit with its own threshold, or not fit there."""
+    from covid_xray.cli.evaluation.evaluate import without_trained
     from covid_xray.config import load
     from covid_xray.evaluation.site.commission import commission as check
     from covid_xray.evaluation.site.commission import require_enough, require_healthy_class
@@ -55,6 +57,7 @@ def commission(
     predictor = Predictor(bundle)
     well = require_healthy_class(predictor)
     manifest = _images(data, images, where, (healthy, well) if healthy else None)
+    manifest, _ = without_trained(predictor.bundle.folder, manifest, part=None, taken="all", with_trained=with_trained)
     _list(manifest, names=dry_run)
     require_enough(manifest, rule)
     if dry_run:

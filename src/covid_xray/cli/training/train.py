@@ -93,14 +93,7 @@ def train(
         bundle = run(manifest, parts, settings=chosen, **how)
     out.line(f"bundle: {bundle}")
     _warn_of_guessing(output, manifest, parts)
-    chosen_by: dict[str, Any] = {
-        "data": data,
-        "images": images,
-        "label": label,
-        "where": where,
-        **selection.table_options(),
-    }
-    print_next("evaluate", output, **chosen_by)
+    print_next("evaluate", output, **selection.data_options(data=data, images=images, label=label, where=where))
 
 
 def _parallel_trainer(settings: "Training", processes: int, address: str | None) -> "Callable[[Any], None] | None":

@@ -63,7 +63,7 @@ def tune(
     _print(rows, output)
     print_next(
         "train", data=data, images=images, label=label, where=where, duplicates=duplicates, split=output / "split.csv",
-        config=output / "best.yaml", output=output / "best", **selection.table_options(),
+        config=output / "best.yaml", output=output / "best", **selection.data_options(),
     )  # fmt: skip
 
 
