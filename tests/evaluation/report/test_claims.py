@@ -3,7 +3,7 @@
 import pytest
 
 from covid_xray.evaluation.report.checks import Known, assigned, ensembles, specification
-from covid_xray.evaluation.report.claims import answers_of, parts_apart, tested_beside
+from covid_xray.evaluation.report.claims import answers_of, describe_overlap, parts_apart
 from covid_xray.evaluation.report.evidence_sections import operating_points
 from covid_xray.evaluation.report.markdown import model_card
 from covid_xray.evaluation.report.results_sections import calibration, files, people, prediction_sets
@@ -47,7 +47,7 @@ def test_what_was_fitted_on_images_tested_here_is_said(results, run, told):
     metrics["calibration"] = {**metrics["calibration"], "temperature": 1.5}
     metrics["conformal"] = {"method": "lac", "coverage": 0.9, "images": 5, "part": "calibration", "rows": []}
     fitted = {"part": "calibration", "images": 5}
-    assert tested_beside(metrics, "calibration").endswith(told)
+    assert describe_overlap(metrics, "calibration").endswith(told)
     for section in (operating_points(metrics), calibration(metrics, (), fitted=fitted), prediction_sets(metrics)):
         text = words(section)
         assert told in text

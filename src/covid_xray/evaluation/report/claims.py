@@ -6,7 +6,7 @@ Each sentence is computed; where the files do not tell, it says that nothing is 
 from covid_xray.evaluation.report.sections import Facts
 
 
-def tested_beside(m: Facts, part: str) -> str:
+def describe_overlap(m: Facts, part: str) -> str:
     """Tell whether images of `part`, on which something was fitted, are among those tested, as the end of a sentence.
 
     Args:

@@ -5,7 +5,7 @@ A section without data says which command produces them, or is left out.
 
 from collections.abc import Mapping
 
-from covid_xray.evaluation.report.claims import tested_beside
+from covid_xray.evaluation.report.claims import describe_overlap
 from covid_xray.evaluation.report.sections import (
     NONE,
     Block,
@@ -48,7 +48,7 @@ def operating_points(m: Facts) -> Section:
             Text(
                 f"{name} against the rest. The thresholds on its probability were chosen on "
                 f"{thousands(chosen['images'])} images of the {chosen['part']} part, "
-                f"{tested_beside(m, chosen['part'])}. Tested: {thousands(facts['positives'])} {name}, "
+                f"{describe_overlap(m, chosen['part'])}. Tested: {thousands(facts['positives'])} {name}, "
                 f"{thousands(facts['negatives'])} others."
             )
         )

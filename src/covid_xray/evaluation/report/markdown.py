@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from covid_xray.evaluation.measure import images
-from covid_xray.evaluation.report.claims import parts_apart, tested_beside
+from covid_xray.evaluation.report.claims import describe_overlap, parts_apart
 from covid_xray.evaluation.report.sections import (
     TEMPLATES,
     Facts,
@@ -41,7 +41,7 @@ def model_card(metrics: Facts, *, facts: Facts) -> str:
     """Return the model card (Mitchell and others 2019) as Markdown."""
     return render_markdown(
         "model_card.md", m=metrics, facts=facts, cannot=limitations(metrics), guessing=guessing(metrics),
-        parts_apart=parts_apart, tested_beside=tested_beside,
+        parts_apart=parts_apart, describe_overlap=describe_overlap,
     )  # fmt: skip
 
 

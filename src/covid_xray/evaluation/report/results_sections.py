@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
-from covid_xray.evaluation.report.claims import parts_apart, tested_beside
+from covid_xray.evaluation.report.claims import describe_overlap, parts_apart
 from covid_xray.evaluation.report.sections import (
     NONE,
     Block,
@@ -90,7 +90,7 @@ def _temperature(m: Facts, fitted: Facts | None) -> str:
         return f"{value}; on which images it was fitted is not recorded."
     return (
         f"{value}, fitted on {thousands(fitted['images'])} images of the {fitted['part']} part, "
-        f"{tested_beside(m, fitted['part'])}."
+        f"{describe_overlap(m, fitted['part'])}."
     )
 
 
@@ -120,7 +120,7 @@ def prediction_sets(m: Facts) -> Section | None:
     head = ("method, promised", "images", "held the truth", "expected", "classes in a set", "one class only")
     note = (
         f"Conformal prediction, fitted on {thousands(found['images'])} images of the {found['part']} part, "
-        f"{tested_beside(m, found['part'])}. A set of "
+        f"{describe_overlap(m, found['part'])}. A set of "
         'more than one class is answered "cannot say". Expected: the range of 95 of 100 such tests if the images are '
         "like those it was fitted on; * lies outside. The guarantee is for all images together, not for each class or "
         f"source; those under {SMALLEST} images are not shown."
