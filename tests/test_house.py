@@ -19,6 +19,7 @@ TESTED_ELSEWHERE = {
     "serving/pages/worklist_pages.py": "browser/test_worklist_pages.py",
     "store/migrations/versions/v0001_first.py": "store/test_database.py",
     "store/migrations/versions/v0002_pacs.py": "store/test_database.py",
+    "store/migrations/versions/v0003_drift.py": "store/test_tables.py",
 }
 
 

@@ -163,6 +163,7 @@ class Serving(Settings):
     logins_per_minute: int = pydantic.Field(10, ge=1)  # failed ones, of one name or address
     shutdown_seconds: int = pydantic.Field(20, ge=0)  # for requests under way when the server is stopped
     require_site: bool = False  # answer "cannot say" where the bundle was not checked at this hospital (`--site`)
+    drift_reference: Path | None = None  # drift.json of the commissioning or its folder; None: the first images
 
 
 class LungTraining(Settings):

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from covid_xray.serving.prometheus import Metrics
-from support.servers import client, file, upload
+from support.servers import client, file, service_of, upload
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +55,10 @@ def test_metrics_count_routes_and_codes(api: TestClient) -> None:
     assert 'covid_xray_refusals_total{code="not-an-image"}' in text
     assert study["id"] not in text
     assert "CANARY" not in text
+
+
+def test_drift_is_a_gauge_for_each_kind_and_test(api: TestClient) -> None:
+    text = service_of(api).metrics.text().decode()
+    assert 'covid_xray_drift_alarm{kind="appearance"} 0.0' in text
+    assert 'covid_xray_drift_severity{test="positives"} 0.0' in text
+    assert "covid_xray_drift_images 0.0" in text

@@ -13,6 +13,7 @@ from covid_xray.errors import BadImage, Busy, StoreFull
 from covid_xray.inference.predictor import Predictor
 from covid_xray.serving import service as module
 from covid_xray.serving.service import Service, running
+from covid_xray.store.drift import rows
 from covid_xray.store.records import Study, Upload, thresholds
 from support.bundles import make_bundle
 from support.servers import COVID, NORMAL
@@ -125,3 +126,19 @@ def test_thresholds_are_those_of_the_bundle() -> None:
     points = {"balanced": {"threshold": 0.4}, "rule-in": {"threshold": None, "reason": "too few images"}}
     assert thresholds({"covid": {"sha256": "x", "points": points}}) == {"covid": {"balanced": 0.4}}
     assert thresholds(None) is None
+
+
+def test_answers_and_refused_files_are_kept_for_drift_monitoring(tmp_path: Path, predictor: Predictor) -> None:
+    async def scene(service: Service) -> None:
+        await service.answer(CHEST, uploader="doe")
+        with pytest.raises(BadImage):
+            await service.answer(Upload("doe.png", lambda: b"no image"), uploader="doe")
+
+    within(tmp_path, predictor, scene)  # what was noted is stored when the server stops
+    counts = within(tmp_path, predictor, _drift_counts)
+    assert [sum(day.values()) for day in counts["answer"].values()] == [2]
+    assert [*counts["refused"].values()] == [{"not-an-image": 1}]
+
+
+async def _drift_counts(service: Service) -> Any:
+    return rows.counts(service.store.database)

@@ -18,6 +18,7 @@ from covid_xray.cluster.storage_backends import Storage, missing_file, open_stor
 from covid_xray.cluster.tar_shards import Member, read_members, source_lost
 from covid_xray.errors import BadImage
 from covid_xray.files import sha256_bytes
+from covid_xray.inference.drift.reference import Reference, observe
 from covid_xray.inference.finding import Failure, Finding
 from covid_xray.inference.heatmap_files import write_heatmap
 from covid_xray.inference.io.inputs import Item, open_source
@@ -28,6 +29,7 @@ from covid_xray.limits import Limits
 
 READERS = 8  # files read at the same time
 RETRY_FACTOR = 12  # times the time limit of decoding, for the second try of a slow file
+WATCHED = 32  # inputs of a partition that are kept for drift monitoring
 LOST_CODES = ("missing-file", "unreadable-file")
 T = TypeVar("T")
 
@@ -48,7 +50,7 @@ class ScoredPartition:
     """The files of one partition."""
 
     number: int
-    files: dict[str, bytes]  # kind (answers, seconds, quarantine) -> Parquet
+    files: dict[str, bytes]  # kind (answers, seconds, quarantine) -> Parquet; drift -> JSON
     pictures: dict[str, bytes]  # file name -> PNG
     entries: int  # inputs in the plan
     size: int  # bytes of these inputs
@@ -93,6 +95,9 @@ class PartitionScorer:
             pictures |= batch.pictures
         predictor = self.predictor
         files = encode_partition(rows, partition=part.number, identity=predictor.identity, classes=predictor.classes)
+        kept = [observe(row.answer) for row in rows]
+        drawn = Reference.draw(kept, model_sha256=predictor.identity.sha256, seed=part.number, most=WATCHED)
+        files["drift"] = drawn.encode()
         return ScoredPartition(
             part.number, files, pictures, len(part.entries), sum(entry.size for entry in part.entries)
         )

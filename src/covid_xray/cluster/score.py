@@ -1,12 +1,13 @@
 """Score a source into a results folder with exactly one row per input.
 
-    results/ plan.parquet plan.json answers/part-000000.parquet ... seconds/ quarantine/ heatmaps/ run.json
+    results/ plan.parquet plan.json answers/part-000000.parquet ... seconds/ quarantine/ heatmaps/ drift.json run.json
 
 The driver is the only writer. A partition is done when its file in `answers` exists, which is written last and renamed
 in one step; `run.json` is written when all partitions are done.
 """
 
 import dataclasses
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,10 +26,11 @@ from covid_xray.cluster.source_listing import list_source
 from covid_xray.cluster.storage_backends import redact_address
 from covid_xray.errors import CovidXrayError, InputRefused, UsageError
 from covid_xray.files import folder_lock, fsync_folder, replacing, write_json
+from covid_xray.inference.drift.reference import DRIFT_FILE, Reference
 from covid_xray.inference.finding import ModelIdentity
 from covid_xray.inference.site.site_file import read_site
 
-KINDS = ("heatmaps", "quarantine", "seconds", "answers")  # in the order of writing
+KINDS = ("heatmaps", "quarantine", "seconds", "drift", "answers")  # in the order of writing
 PACKAGES = ("numpy", "onnxruntime", "pillow", "pyarrow", "pydicom")  # whose versions `run.json` names
 Engine = Callable[[Iterator[Partition], ScoringSetup], Iterator[ScoredPartition | CovidXrayError]]
 Watch = Callable[["RunState"], None]
@@ -150,7 +152,7 @@ def _without_secrets(source: str) -> str:
 
 def _require_results_folder(out: Path) -> None:
     """Raise `UsageError` for a folder that holds other files."""
-    ours = {"plan.json", "plan.parquet", "run.json", ".lock", *KINDS}
+    ours = {"plan.json", "plan.parquet", "run.json", DRIFT_FILE, ".lock", *KINDS}
     names = {path.name for path in out.iterdir() if not path.name.startswith(".partial-")} if out.is_dir() else set()
     if names - ours:
         raise UsageError(f"{out} holds other files. Name a new folder, or one that this command made.")
@@ -221,7 +223,7 @@ def commit(out: Path, part: ScoredPartition) -> None:
 
 def part_path(out: Path, kind: str, number: int) -> Path:
     """Return the path of a partition's file."""
-    return out / kind / f"part-{number:06d}.parquet"
+    return out / kind / f"part-{number:06d}.{'json' if kind == 'drift' else 'parquet'}"
 
 
 def _finish(out: Path, state: RunState, done: dict[int, PartitionSummary], *, about: dict[str, Any]) -> None:
@@ -233,6 +235,7 @@ def _finish(out: Path, state: RunState, done: dict[int, PartitionSummary], *, ab
             "Run the same command with --resume."
         )
     fsync_folder(out / "answers")
+    _merge_drift(out)
     write_json(
         out / "run.json",
         {
@@ -253,3 +256,11 @@ def _finish(out: Path, state: RunState, done: dict[int, PartitionSummary], *, ab
             "packages": {name: metadata.version(name) for name in PACKAGES},
         },
     )
+
+
+def _merge_drift(out: Path) -> None:
+    """Draw the sample for drift monitoring from those of the partitions, which are deleted."""
+    parts = sorted((out / "drift").glob("part-*.json"))
+    if parts:  # none are left when a run died between this and `run.json`
+        Reference.merge([Reference.read(path) for path in parts]).write(out / DRIFT_FILE)
+    shutil.rmtree(out / "drift", ignore_errors=True)

@@ -5,6 +5,7 @@ the compressed stream is checked against the limits.
 """
 
 import io
+import re
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,8 +61,14 @@ _TAGS = [
     *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
     *(f"{colour}PaletteColorLookupTable{part}" for colour in greyscale.COLOURS for part in ("Descriptor", "Data")),
     # for ImageSource
-    *("Modality", "ViewPosition", "PixelSpacing", "ImagerPixelSpacing"),
+    *("Modality", "ViewPosition", "PixelSpacing", "ImagerPixelSpacing", "Manufacturer"),
 ]
+_VENDORS = frozenset(  # free text may hold anything, so only these first words leave the file
+    {
+        *("AGFA", "CANON", "CARESTREAM", "FUJI", "FUJIFILM", "GE", "GEMS", "HOLOGIC", "KODAK", "KONICA", "PHILIPS"),
+        *("SAMSUNG", "SHIMADZU", "SIEMENS", "TOSHIBA", "VIEWORKS"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,8 @@ class _Layout:
 def read_dicom(data: bytes, *, limits: Limits) -> Radiograph:
     """Decode the bytes of a DICOM file: rescaled, windowed, MONOCHROME1 inverted, colour converted to grey.
 
-    Returns `uint8` when the grey levels fit 8 bits, else `uint16` with `bits` 9..16. Modality, view position and
-    spacing go into `source`; no other tag leaves this function.
+    Returns `uint8` when the grey levels fit 8 bits, else `uint16` with `bits` 9..16. Modality, view position,
+    spacing and vendor go into `source`; no other tag leaves this function.
 
     Raises:
         BadImage: codes as in `decode.decode`. pydicom's own exceptions also come out, for `decode` to contain.
@@ -263,7 +270,14 @@ def _source(dataset: "Dataset", layout: _Layout) -> ImageSource:
         view=view if view in _VIEWS else None,
         spacing=_spacing(dataset),
         modality=modality if modality in _MODALITIES else None,
+        vendor=_vendor(str(dataset.get("Manufacturer") or "").upper()),
     )
+
+
+def _vendor(text: str) -> str | None:
+    """Return the first word where it is a known vendor, `OTHER` for any other text, `None` for none."""
+    words = re.findall(r"[A-Z]+", text)
+    return (words[0] if words[0] in _VENDORS else "OTHER") if words else None
 
 
 def _spacing(dataset: "Dataset") -> tuple[float, float] | None:

@@ -17,6 +17,7 @@ class ImageSource:
         view: DICOM view position, upper case (`"PA"`, `"AP"`, `"LL"`, ...).
         spacing: distance of pixel centres in mm, (row, column).
         modality: DICOM modality (`"CR"`, `"DX"`, `"CT"`, ...).
+        vendor: manufacturer of the device, one of a short list (`"SIEMENS"`, `"GE"`, ...) or `"OTHER"`.
     """
 
     format: str = "array"
@@ -24,6 +25,7 @@ class ImageSource:
     view: str | None = None
     spacing: tuple[float, float] | None = None
     modality: str | None = None
+    vendor: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from covid_xray.images.appearance import Appearance
 from covid_xray.inference.lungs import WHOLE, Box
 
 CANNOT_SAY = "cannot say"
@@ -129,6 +130,7 @@ class Finding:
         ill: probability that the lungs are ill at all, 0..1, for a network that decides in two steps; else `None`.
         known: share of `ill` for the illnesses that the network knows, 0..1; `None` without such an output.
         site: the hospital at which the network was checked; `None` where it was not checked.
+        appearance: figures of the picture as it came, for drift monitoring; `None` for bare network inputs.
     """
 
     image: str
@@ -147,6 +149,7 @@ class Finding:
     ill: float | None = None
     known: float | None = None
     site: SiteCheck | None = None
+    appearance: Appearance | None = None
 
     @property
     def remarks(self) -> tuple[str, ...]:

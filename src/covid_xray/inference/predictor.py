@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from covid_xray.bundle.bundle import Bundle, load_bundle
 from covid_xray.errors import BadImage, UsageError
+from covid_xray.images.appearance import appearance
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.engines import open_engine
 from covid_xray.inference.finding import Failure, Finding, ModelIdentity, SiteCheck
@@ -114,13 +115,10 @@ class Predictor:
         return self.viewer.view(open_source(source, limits=self.limits, untrusted=self.untrusted)).pixels
 
     def view(self, source: Source) -> View:
-        """Read one image for its prediction: the network's input and its region, lungs, and the gate's features.
-
-        For callers that read and predict in different places; see `answers`. Raises `BadImage`.
-        """
+        """Read one image for `answers`: the network's input, its region, lungs, gate features. Raises `BadImage`."""
         radiograph = open_source(source, limits=self.limits, untrusted=self.untrusted)
-        view = self.viewer.view(radiograph)
-        return dataclasses.replace(view, look=look(radiograph)) if self.gate else view
+        shown = look(radiograph) if self.gate else None
+        return dataclasses.replace(self.viewer.view(radiograph), appearance=appearance(radiograph), look=shown)
 
     def run(self, pixels: NDArray[np.uint8], *, class_maps: bool = False) -> dict[str, NDArray[np.float32]]:
         """Compute the network's outputs for N x height x width grey values in 0..255.
@@ -260,6 +258,7 @@ class Predictor:
             lungs=lung_facts(view, None if maps is None else maps[int(np.argmax(output["probabilities"]))]),
             known=known,
             site=site,
+            appearance=view.appearance,
             **decide(probabilities, self.bundle.facts, gate=verdicts, known=known, lungs=view.lungs, site=reasons),
         )
 

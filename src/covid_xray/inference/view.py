@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.bundle.lung_network import LUNGS_VERSION, LungNetwork
+from covid_xray.images.appearance import Appearance
 from covid_xray.images.pixels import PIXELS_VERSION, to_input
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference import lung_picture
@@ -29,6 +30,7 @@ class View:
         lungs: where the lungs are; `None` when the bundle has no lung network.
         look: the features of the gate; `None` when the bundle has no gate.
         raw: `pixels` before their histogram was equalised, which training augments; `None` where nothing is equalised.
+        appearance: figures of the whole picture, for drift monitoring.
     """
 
     pixels: NDArray[np.uint8]
@@ -36,6 +38,7 @@ class View:
     lungs: Lungs | None = None
     look: Look | None = None
     raw: NDArray[np.uint8] | None = None
+    appearance: Appearance | None = None
 
 
 class Viewer:

@@ -23,6 +23,7 @@ from covid_xray.pacs.spool import Spool
 from covid_xray.pacs.store_scp import StoreScp, require_packages
 from covid_xray.pacs.work_queue import WorkQueue
 from covid_xray.pacs.worker import InferenceWorker
+from covid_xray.store.drift.monitor import DriftMonitor
 from covid_xray.store.image_files import ImageFiles
 from covid_xray.store.records import thresholds
 from covid_xray.store.store import Store, open_database
@@ -42,6 +43,7 @@ class NodeServices:
     spool: Spool
     receiver: Receiver
     worker: InferenceWorker
+    drift: DriftMonitor
     forwarders: tuple[Forwarder, ...]
 
     def classify_all(self) -> int:
@@ -58,11 +60,12 @@ class NodeServices:
                 pass
 
     def clean_up(self) -> None:
-        """Delete files, rows and studies that are no longer needed or older than the retention time."""
+        """Delete files, rows and studies that are no longer needed or too old, and check the answers for drift."""
         _clean_spool(self.spool, self.queue)
         self.queue.delete_finished(hours=self.settings.retention_hours)
         self.store.expire(hours=self.settings.retention_hours)
         self.store.images.rescan()
+        self.drift.flush()
 
 
 @contextlib.contextmanager
@@ -95,9 +98,15 @@ def open_services(settings: Pacs, predictor: Predictor) -> Iterator[NodeServices
         _clean_spool(spool, queue)
         with contextlib.suppress(Busy), folder_lock(settings.store.expanduser()):  # a running server does it itself
             store.clear_orphans()
-        worker = InferenceWorker(settings, queue, spool, store, builder, thresholds=points)
+        reference = settings.drift_reference
+        drift = DriftMonitor(queue.database, model_sha256=predictor.identity.sha256, reference=reference)
+        worker = InferenceWorker(settings, queue, spool, store, builder, drift, thresholds=points)
         forwarders = tuple(Forwarder(name, settings, queue, spool) for name in settings.send_to)
-        yield NodeServices(settings, store, queue, spool, receiver, worker, forwarders)
+        try:
+            yield NodeServices(settings, store, queue, spool, receiver, worker, drift, forwarders)
+        finally:
+            with contextlib.suppress(CovidXrayError):
+                drift.flush()
 
 
 def serve(settings: Pacs, predictor: Predictor, *, ready: Callable[[int], None], stopping: threading.Event) -> None:

@@ -72,6 +72,7 @@ class Pacs(Settings):
     retry_longest: float = pydantic.Field(900.0, gt=0)  # seconds between two tries
     give_up_hours: float = pydantic.Field(168.0, gt=0)
     require_site: bool = False  # answer "cannot say" where the bundle was not checked at this hospital (`--site`)
+    drift_reference: Path | None = None  # as for `covid-xray serve`
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Pacs":

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from covid_xray.errors import Busy, CovidXrayError, InputRefused, StoreFull
-from covid_xray.inference.finding import Finding
+from covid_xray.inference.finding import Failure, Finding
 from covid_xray.pacs.results.result_objects import LoadedImage, ResultBuilder
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import NoResult
 from covid_xray.pacs.spool import Spool
 from covid_xray.pacs.work_queue import ANSWERED, FAILED, NO_RESULT, Arrival, Outcome, WorkQueue
+from covid_xray.store.drift.monitor import DriftMonitor
 from covid_xray.store.records import NewStudy
 from covid_xray.store.store import Store
 
@@ -30,7 +31,10 @@ class _Classified:
 
 
 class InferenceWorker:
-    """Classify the objects of a work queue; `thresholds` are those of the bundle's operating points."""
+    """Classify the objects of a work queue.
+
+    `drift` watches the answers; `thresholds` are those of the bundle's operating points.
+    """
 
     def __init__(
         self,
@@ -39,11 +43,12 @@ class InferenceWorker:
         spool: Spool,
         store: Store,
         builder: ResultBuilder,
+        drift: DriftMonitor,
         *,
         thresholds: dict[str, dict[str, float]] | None = None,
     ) -> None:
         self._settings, self._queue, self._spool, self._store = settings, queue, spool, store
-        self._builder, self._thresholds = builder, thresholds
+        self._builder, self._drift, self._thresholds = builder, drift, thresholds
 
     def process_batch(self) -> int:
         """Classify up to `batch` waiting objects; return how many.
@@ -80,6 +85,7 @@ class InferenceWorker:
                 found.append((one, self._builder.load(self._spool.original_path(one.id))))
             except InputRefused as error:
                 outcomes.append(_outcome_of(one, error))
+                self._drift.note(Failure("", error.code, ""))
         return found
 
     def _classify(self, images: Sequence[tuple[Arrival, LoadedImage]]) -> list[_Classified]:
@@ -104,10 +110,12 @@ class InferenceWorker:
         """Add each object to the worklist once."""
         known = self._store.studies([one.arrival.id for one in classified])
         with self._store.images.write_lock():
-            new = [self._new_study(one) for one in classified if one.arrival.id not in known]
-            for stored in self._store.add_many(new) if new else ():
+            new = [one for one in classified if one.arrival.id not in known]
+            for stored in self._store.add_many([self._new_study(one) for one in new]) if new else ():
                 if isinstance(stored, CovidXrayError):
                     raise stored
+        for one in new:
+            self._drift.note(one.finding)
 
     def _new_study(self, one: _Classified) -> NewStudy:
         arrival, radiograph, tags = one.arrival, one.image.original.radiograph, one.image.original.tags

@@ -1,5 +1,6 @@
 """Count requests, answers and refusals for Prometheus, by route and code: never by name, id or address."""
 
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -7,6 +8,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from covid_xray.inference.drift.checks import TESTS
+from covid_xray.store.drift.monitor import DriftMonitor
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -35,6 +39,17 @@ class Metrics:
     def watch(self, name: str, about: str, function: Callable[[], float]) -> None:
         """Add a gauge that is read when Prometheus asks."""
         Gauge(name, about, registry=self.registry).set_function(function)
+
+    def watch_drift(self, drift: DriftMonitor) -> None:
+        """Add gauges of the newest check for drift: whether each kind of change raises an alarm, and each test."""
+        kept: Any = {"registry": self.registry}
+        alarm = Gauge("covid_xray_drift_alarm", "1 while the newest check has an alarm.", ["kind"], **kept)
+        severity = Gauge("covid_xray_drift_severity", "Result of a test; above 1 is an alarm.", ["test"], **kept)
+        for kind in sorted(set(TESTS.values())):
+            alarm.labels(kind).set_function(functools.partial(drift.alarms, kind))
+        for test in TESTS:
+            severity.labels(test).set_function(functools.partial(drift.severity, test))
+        self.watch("covid_xray_drift_images", "Images watched for drift.", lambda: drift.images)
 
     def text(self) -> bytes:
         """Format all metrics for Prometheus."""

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from covid_xray.config import Serving
-from covid_xray.errors import CovidXrayError, InputRefused
+from covid_xray.errors import BadImage, CovidXrayError, InputRefused
 from covid_xray.files import folder_lock, replacing, sha256_bytes
 from covid_xray.images.sandbox import MAX_WORKERS
-from covid_xray.inference.finding import Finding
+from covid_xray.inference.finding import Failure, Finding
 from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.io.joint_rows import joint_as_dict
 from covid_xray.inference.predictor import Predictor
@@ -29,6 +29,7 @@ from covid_xray.serving.prometheus import Metrics
 from covid_xray.serving.rates import RateLimit
 from covid_xray.store.accounts import Accounts
 from covid_xray.store.audit_log import AuditLog
+from covid_xray.store.drift.monitor import DriftMonitor
 from covid_xray.store.image_files import ImageFiles
 from covid_xray.store.records import Key, NewStudy, Study, Upload, new_id, thresholds
 from covid_xray.store.store import Store, open_database
@@ -62,6 +63,9 @@ class Service:
             self._classify, largest=settings.batch, name="network", on_batch=self.metrics.batches.observe
         )
         self._writer: Batcher[NewStudy, Study] = Batcher(store.add_many, largest=64, name="writer")
+        self.drift = DriftMonitor(
+            store.database, model_sha256=predictor.identity.sha256, reference=settings.drift_reference
+        )
         self._watch()
 
     async def answer(
@@ -81,7 +85,11 @@ class Service:
             Busy, StoreFull: the store cannot take it.
         """
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._readers, self._decode, upload, uploader, key, job_item)
+        try:
+            found = await loop.run_in_executor(self._readers, self._decode, upload, uploader, key, job_item)
+        except BadImage as error:
+            self.drift.note(Failure("", error.code, ""))
+            raise
         if isinstance(found, Study):
             return found
         try:
@@ -93,6 +101,7 @@ class Service:
             await loop.run_in_executor(self._readers, self.store.images.remove, found.id)
             raise
         self.metrics.answers.labels(study.label).inc()
+        self.drift.note(finding)
         return study
 
     async def join(self, study: Study, known: Mapping[str, float]) -> Study:
@@ -155,6 +164,7 @@ class Service:
         self.metrics.watch("covid_xray_uploads_working", "Uploads in progress.", lambda: self.admission.working)
         self.metrics.watch("covid_xray_uploads_waiting", "Uploads that wait.", lambda: self.admission.waiting)
         self.metrics.watch("covid_xray_store_bytes", "Bytes of stored images.", lambda: self.store.images.used)
+        self.metrics.watch_drift(self.drift)
 
     @contextlib.asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -169,12 +179,15 @@ class Service:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await asyncio.to_thread(self._readers.shutdown)
+                with contextlib.suppress(CovidXrayError):
+                    await asyncio.to_thread(self.drift.flush)
 
     async def _sweep(self) -> None:
         while True:
             with contextlib.suppress(CovidXrayError):  # tried again in a minute
                 await asyncio.to_thread(self.store.expire, hours=self.settings.retention_hours)
                 await asyncio.to_thread(self.store.images.rescan)  # a DICOM node adds and removes images too
+                await asyncio.to_thread(self.drift.flush)
             await asyncio.sleep(_SWEEP_SECONDS)
 
 

@@ -161,3 +161,41 @@ deliveries = sa.Table(  # results to send
     sa.Column("due", UtcTime, nullable=False, index=True),
     sa.Column("code", sa.String(64)),  # of the last failure
 )
+
+drift_images = sa.Table(  # a bounded sample without picture, name, identifier or time of day; rows of `store/drift/`
+    "drift_images",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("model_sha256", sa.String(64), nullable=False, index=True),
+    sa.Column("chance", sa.Float, nullable=False),  # 0..1: the lowest of a month are kept
+    sa.Column("answer", sa.String(64), nullable=False),  # label, `cannot say` or `refused`
+    sa.Column("ill", sa.Float),  # probability
+    sa.Column("view", sa.String(16)),
+    sa.Column("vendor", sa.String(16)),
+    sa.Column("objections", sa.JSON, nullable=False),  # names of checks of the gate
+    sa.Column("embedding", sa.LargeBinary),  # float16
+    sa.Column("figures", sa.LargeBinary),  # float32, of images/appearance.py
+)
+
+drift_counts = sa.Table(
+    "drift_counts",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),  # answer, objection, view, vendor, refused
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("images", sa.Integer, nullable=False),
+)
+
+drift_checks = sa.Table(
+    "drift_checks",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # of the newest image it looked at
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("model_sha256", sa.String(64), nullable=False, index=True),
+    sa.Column("images", sa.Integer, nullable=False),  # of this network until then, without those of the reference
+    sa.Column("up", sa.Float, nullable=False),  # the sums of the CUSUM
+    sa.Column("down", sa.Float, nullable=False),
+    sa.Column("kind", sa.String(16)),  # of the change; none without an alarm
+    sa.Column("results", sa.JSON, nullable=False),  # inference/drift/checks.py
+)

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from covid_xray.cli import app
 from covid_xray.errors import InputRefused, PartlyDone, UsageError
+from covid_xray.inference.drift.reference import Reference, reference_of
 from support.bundles import grey, make_bundle
 from support.drawing import png
 
@@ -32,7 +33,11 @@ def test_it_writes_the_site_file_and_its_pages_and_says_the_verdict(hospital):
     result = call(hospital, "--signed-by", "A. Physicist")
     assert result.exit_code == 0, result.output
     assert "St. Elsewhere: Fit" in result.output
-    assert {path.name for path in (hospital / "site").iterdir()} == {"site.json", "report.html", "report.pdf"}
+    assert {path.name for path in (hospital / "site").iterdir()} == {
+        *("site.json", "report.html", "report.pdf", "drift.json"),
+    }
+    assert reference_of(hospital / "site") == hospital / "site" / "drift.json"
+    assert Reference.read(hospital / "site").images == 80
     facts = json.loads((hospital / "site" / "site.json").read_text())
     assert (facts["verdict"], facts["signed_by"]) == ("fit", "A. Physicist")
 

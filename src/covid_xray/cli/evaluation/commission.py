@@ -47,9 +47,10 @@ def commission(
     from covid_xray.cli.evaluation.evaluate import without_trained
     from covid_xray.config import load
     from covid_xray.evaluation.site.commission import commission as check
-    from covid_xray.evaluation.site.commission import require_enough, require_healthy_class
+    from covid_xray.evaluation.site.commission import drift_reference, require_enough, require_healthy_class
     from covid_xray.evaluation.site.page import write_site_folder
     from covid_xray.evaluation.site.rule import Rule
+    from covid_xray.inference.drift.reference import DRIFT_FILE
     from covid_xray.inference.predictor import Predictor
 
     rule = load(Rule, file=config, overrides=settings or ())
@@ -64,6 +65,7 @@ def commission(
         return
     with bar("commission") as progress:
         found = check(predictor, manifest, name=name, rule=rule, previous=_previous(output), progress=progress)
+    drift_reference(found, model_sha256=predictor.identity.sha256).write(output / DRIFT_FILE)
     site = write_site_folder(found, predictor, output, signed_by=signed_by)
     _print(found, site, output)
     if require_fit and site.verdict == "not-fit":

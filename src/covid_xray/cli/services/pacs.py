@@ -41,6 +41,7 @@ def serve(
 ) -> None:
     """Receive radiographs by C-STORE, classify them, and send results to the peers of the settings."""
     resolved = _settings(config, store, settings)
+    from covid_xray.inference.drift.reference import reference_of
     from covid_xray.inference.finding import site_in_words
     from covid_xray.inference.predictor import Predictor
     from covid_xray.pacs import service
@@ -51,6 +52,8 @@ def serve(
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
+    if not resolved.drift_reference:
+        resolved = resolved.model_copy(update={"drift_reference": reference_of(site)})
     predictor = Predictor(bundle, threads=threads, untrusted=True, site=site, require_site=resolved.require_site)
 
     def ready(port: int) -> None:

@@ -47,11 +47,14 @@ def serve(
 ) -> None:
     """Serve the page and the API, by default on this machine only. Nothing leaves the machine."""
     resolved = _settings(store, config, [*_given(host=host, port=port), *(settings or ())])
+    from covid_xray.inference.drift.reference import reference_of
     from covid_xray.inference.finding import site_in_words
     from covid_xray.inference.predictor import Predictor
     from covid_xray.serving import server
     from covid_xray.serving.http.access import is_loopback
 
+    if not resolved.drift_reference:
+        resolved = resolved.model_copy(update={"drift_reference": reference_of(site)})
     server.set_up_logging(log_level)
     server.check_settings(resolved)
     predictor = Predictor(

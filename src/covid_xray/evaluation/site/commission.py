@@ -24,8 +24,10 @@ from covid_xray.evaluation.site.answers import Answers, Share, answer_images
 from covid_xray.evaluation.site.reference import Reference, open_reference
 from covid_xray.evaluation.site.rule import Rule
 from covid_xray.evaluation.site.verdict import Candidate, candidate, choose
+from covid_xray.inference.drift import reference as drift
 from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.site.correction import Correction, healthy_class
+from covid_xray.inference.site.decision import at_site
 from covid_xray.inference.site.site_file import Site, correction_facts
 
 SURE = 0.95  # probability above which an answer against the label is worth a human look
@@ -278,3 +280,10 @@ def _threshold(one: Candidate, reference: Reference | None) -> dict[str, Any]:
         "false_positives": one.rates.false_positives.as_dict(),
         "sensitivity_elsewhere": None if elsewhere is None else round(elsewhere, 4),
     }
+
+
+def drift_reference(found: Commissioning, *, model_sha256: str) -> drift.Reference:
+    """Draw the sample that drift monitoring compares with: the answers as this hospital will get them."""
+    answers, used = found.answers, found.used.correction
+    findings = [at_site(one, used, answers.facts, well=answers.well) for one in answers.findings]
+    return drift.Reference.from_findings(findings, model_sha256=model_sha256)

@@ -1,4 +1,4 @@
-"""Serve the pages for admins: users and audit log."""
+"""Serve the pages for admins: users, audit log and drift."""
 
 from typing import Annotated
 
@@ -6,12 +6,16 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from covid_xray.errors import CovidXrayError, InputRefused
+from covid_xray.inference.drift.checks import EVERY, WINDOW
 from covid_xray.serving.http.access import Admin, Server
 from covid_xray.serving.service import Service
+from covid_xray.serving.views import drift_charts
 from covid_xray.serving.views.rendering import page
 from covid_xray.store.accounts import SHORTEST_PASSWORD, Principal, as_role
+from covid_xray.store.drift import rows
 
 PER_PAGE = 100
+CHECKS_SHOWN = 400
 
 
 def router() -> APIRouter:
@@ -29,6 +33,14 @@ def router() -> APIRouter:
         entries = service.store.audit(limit=PER_PAGE + 1, offset=(page_number - 1) * PER_PAGE)
         facts = {"entries": entries[:PER_PAGE], "more": len(entries) > PER_PAGE, "number": page_number}
         return page(request, "audit.html", facts, who=who)
+
+    @pages.get("/monitor")
+    def monitor(service: Server, request: Request, who: Admin) -> Response:
+        """Show the tests for drift over time."""
+        status = service.drift.status(limit=CHECKS_SHOWN)
+        answers = rows.counts(service.store.database).get("answer", {})
+        facts = {"status": status, "charts": drift_charts.charts(status.checks), "days": drift_charts.days(answers)}
+        return page(request, "monitor.html", {**facts, "every": EVERY, "window": WINDOW}, who=who)
 
     return pages
 

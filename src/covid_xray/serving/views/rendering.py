@@ -37,8 +37,10 @@ def page(
         status: HTTP status.
     """
     token, fresh = access.page_token(request)
-    model = access.service_of(request).predictor.identity
-    shared = {"who": who, "csrf_token": token, "model": model, "partial": is_partial(request)}
+    service = access.service_of(request)
+    shared = {"who": who, "csrf_token": token, "model": service.predictor.identity, "partial": is_partial(request)}
+    alarm = service.drift.alarm if who and who.role == "admin" else None
+    shared["drift_alarm"] = alarm.kind if alarm else None
     response = _TEMPLATES.TemplateResponse(request, template, {**shared, **facts}, status_code=status)
     if fresh:
         access.set_cookie(request, response, fresh)
@@ -47,7 +49,8 @@ def page(
 
 def render_bare(template: str, facts: Mapping[str, Any]) -> str:
     """Render a template that needs neither a request nor a running service."""
-    return _TEMPLATES.get_template(template).render({"who": None, "csrf_token": "", "partial": False, **facts})
+    shared = {"who": None, "csrf_token": "", "partial": False, "drift_alarm": None}
+    return _TEMPLATES.get_template(template).render({**shared, **facts})
 
 
 def is_partial(request: Request) -> bool:
