@@ -53,7 +53,7 @@ def calibrate(
     from covid_xray.evaluation.gate.fit import describe_gate
 
     chosen = _choose_part(run, part)
-    before = read_facts(run / "bundle")
+    before = read_facts(run / "bundle").get("metrics")
     manifest = _untrained(run, _images(run, data, images=images, part=chosen), with_trained=with_trained)
     wishes = CalibrationSettings(coverage=coverage, method=method, positive=tuple(positive or ()))
     with bar("calibrate") as progress:
@@ -62,15 +62,14 @@ def calibrate(
     site = fit_site(run, data, images=images, part=chosen)
     if as_json:
         shown = {**facts["calibration"], "conformal": facts["conformal"], "operating_points": facts["operating_points"]}
-        shown["gate"] = gate
-        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps({**shown, "gate": gate}, indent=2, ensure_ascii=False))
     else:
         _print(facts)
         if gate:
             out.line(describe_gate(gate))
         out.line(site)
-    if before.get("metrics"):
-        err.line("the stored figures are from before the calibration")
+    if before:
+        err.line("The stored figures are from before the calibration.")
         print_next("evaluate", run, stderr=True, **selection.data_options(data=data, images=images, part=_tested(run)))
 
 
