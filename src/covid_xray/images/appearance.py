@@ -68,12 +68,12 @@ def _centre(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]
     return pixels[top : top + _CENTRE, left : left + _CENTRE]
 
 
-def _mean_step(pixels: NDArray[np.float32], lag: int) -> float:
+def _mean_step(pixels: NDArray[np.floating], lag: int) -> float:
     steps = [np.abs(pixels[lag:] - pixels[:-lag]), np.abs(pixels[:, lag:] - pixels[:, :-lag])]
     return float(np.mean([found.mean() for found in steps if found.size] or [0.0]))
 
 
-def _edge(pixels: NDArray[np.float32]) -> float:
+def _edge(pixels: NDArray[np.floating]) -> float:
     rows, columns = (max(1, round(_EDGE * side)) for side in pixels.shape)
     sides = (pixels[:rows], pixels[-rows:], pixels[:, :columns], pixels[:, -columns:])
     return float(np.mean([side.mean() for side in sides]))

@@ -201,7 +201,7 @@ def _raster_kind(data: bytes) -> str | None:
     """Return Pillow's name of the picture format that the bytes begin with."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    magics = {
+    magics: dict[str, bytes | tuple[bytes, ...]] = {
         "PNG": headers.PNG_MAGIC,
         "JPEG": headers.JPEG_MAGIC,
         "TIFF": headers.TIFF_MAGICS,

@@ -256,7 +256,7 @@ def _warn_of_guessing(output: Path, manifest: "Manifest", split: "pd.Series") ->
     labels = list(manifest.table["label"][manifest.table["image"].map(split).eq("val").to_numpy()])
     if not {"val_loss", "val_accuracy"} <= set(rows) or rows.empty or not labels:
         return
-    accuracy = float(rows["val_accuracy"][rows["val_loss"].idxmin()])
+    accuracy = float(rows["val_accuracy"].to_numpy()[rows["val_loss"].to_numpy().argmin()])
     found = guessing_of(labels, np.arange(len(labels)) < round(accuracy * len(labels)))
     if found and found["says"]:
         err.line(f"validation part, {len(labels):,} images: {found['says']}", style="bold red")

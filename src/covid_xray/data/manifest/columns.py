@@ -107,7 +107,7 @@ def _by_mapping(table: pd.DataFrame, name: str, columns: Mapping[str, str]) -> p
 
 def _from_one_hot(table: pd.DataFrame, name: str) -> pd.DataFrame:
     """Read the label from columns of 0 and 1, where each row has exactly one 1."""
-    others = [column for column in table if column not in COLUMNS]
+    others = [str(column) for column in table if column not in COLUMNS]
     flags = [column for column in others if set(table[column].str.lower()) <= _ON | _OFF]
     if len(flags) < 2:
         return table

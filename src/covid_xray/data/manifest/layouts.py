@@ -41,7 +41,7 @@ def guess_layout(files: list[str]) -> Layout:
         tops = {parts[0] for parts in below if len(parts) > 1}
         if {top.lower() for top in tops} & set(SPLIT_FOLDERS) and any(len(parts) > 2 for parts in below):
             return Layout(prefix, parts=True)
-        wrapped = len(tops) == 1 and all(len(parts) > 2 for parts in below) and not _CLASS.search(*tops)
+        wrapped = len(tops) == 1 and all(len(parts) > 2 for parts in below) and not _CLASS.search(next(iter(tops)))
         if not wrapped or {_plain(parts[1]) for parts in below} <= _IMAGES | _MASKS:
             return Layout(prefix)
         prefix += f"{below[0][0]}/"

@@ -99,7 +99,7 @@ def folder_rows(root: Path) -> Rows:
             "Arrange them as root/class/name.png or root/train/class/name.png."
         )
     table = pd.DataFrame(rows, columns=["image", "label", "split"], dtype=str)
-    notes = (f"read as {layout.words}",) if layout.prefix else ()
+    notes: tuple[str, ...] = (f"read as {layout.words}",) if layout.prefix else ()
     notes += (f"the files in {', '.join(sorted(masks)[:3])} are taken for masks, not images",) if masks else ()
     return Rows(
         table if layout.parts else table.drop(columns="split"), root / layout.prefix, tuple(refused), notes, lost

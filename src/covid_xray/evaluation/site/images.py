@@ -7,10 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from covid_xray.data.manifest.manifest import Manifest, manifest_of, quarantine_table, select
-from covid_xray.data.manifest.readers import Refusal, Rows, files_below, is_image_name, read_rows
+from covid_xray.data.manifest.readers import Refusal, Rows, read_rows
 from covid_xray.data.manifest.tables import read_table
 from covid_xray.errors import BadManifest, InputRefused
 from covid_xray.evaluation.predictions import Progress
+from covid_xray.files import files_below
+from covid_xray.images.decode import is_image_name
 
 UNLABELLED = ""
 COPY, TRAINED, PATIENT = "copy", "trained", "same-patient"

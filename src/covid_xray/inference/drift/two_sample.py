@@ -28,7 +28,8 @@ def stratify(values: NDArray[np.float64], second: NDArray[np.bool_], *, strata: 
     Where they hardly overlap one stratum is left. Values that are not finite are taken as the lowest.
     """
     known = np.where(np.isfinite(values), values, -np.inf)
-    edges = np.quantile(known[np.isfinite(known)], np.arange(1, strata) / strata) if np.isfinite(known).any() else []
+    finite = known[np.isfinite(known)]
+    edges = np.quantile(finite, np.arange(1, strata) / strata) if len(finite) else np.empty(0)
     codes = np.searchsorted(edges, known, side="right")
     merged, number, counts = np.zeros(strata, np.intp), 0, np.zeros(2, int)
     for code in range(strata):
