@@ -206,7 +206,12 @@ def _reduced(features: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _share(found: Sequence[bool]) -> dict[str, float]:
     interval = binomtest(int(sum(found)), len(found)).proportion_ci()
-    return {"value": float(np.mean(found)), "ci_low": float(interval.low), "ci_high": float(interval.high)}
+    return {
+        "value": float(np.mean(found)),
+        "ci_low": float(interval.low),
+        "ci_high": float(interval.high),
+        "n": len(found),
+    }
 
 
 def page(facts: Mapping[str, Any], command: str) -> str:

@@ -68,7 +68,7 @@ class Trained:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What bundle.json says of them: number of images by part, and blocks of networks that it began from."""
+        """Describe them for bundle.json: number of images by part, and blocks of networks that it began from."""
         return {"images": self.blocks[0].images, "began_from": [block.images for block in self.blocks[1:]]}
 
     def find(self, contents: Sequence[Content]) -> list[tuple[str, str] | None]:

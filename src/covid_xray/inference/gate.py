@@ -25,7 +25,7 @@ FRONTAL = frozenset({"PA", "AP"})
 BLANK = 0.02  # share of white; printed film against a white page has more
 MEASURED = ("contrast", "extremes", "aspect", "polarity", "orientation", "layout", "likeness")
 PART = "part"  # a check that older bundles have no statistics for
-GENERAL = ("layout", "likeness")  # checks whose words are left out where another check names the problem
+GENERAL = ("layout", "likeness")  # their words are left out where another check names the problem
 
 Array = NDArray[np.float64]
 Verdict = dict[str, Any]
@@ -173,8 +173,7 @@ def open_gate(facts: Mapping[str, Any] | None) -> Gate | None:
         return None
     if facts.get("version") != VERSION:
         raise BadBundle(
-            f"The gate of the bundle has version {facts.get('version')}; this program reads version {VERSION}. Fit it "
-            "again with covid-xray calibrate.",
+            f"The gate of the bundle has version {facts.get('version')}, not {VERSION}: run covid-xray calibrate.",
             code="gate",
         )
     try:
@@ -193,9 +192,7 @@ def open_gate(facts: Mapping[str, Any] | None) -> Gate | None:
             part=unpacked(facts[PART]) if PART in facts else None,
         )
     except (KeyError, TypeError, ValueError, IndexError):
-        raise BadBundle(
-            "The gate of the bundle is incomplete. Fit it again with covid-xray calibrate.", code="gate"
-        ) from None
+        raise BadBundle("The gate of the bundle is incomplete. Fit it again.", code="gate") from None
 
 
 def reasons(verdicts: Mapping[str, Verdict] | None) -> tuple[str, ...]:

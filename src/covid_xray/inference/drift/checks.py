@@ -150,7 +150,7 @@ class _Statistics:
     codes: NDArray[np.intp] | None = None
     pairwise: NDArray[np.float64] | None = None
 
-    def of(self, groups: Groups) -> NDArray[np.float64]:
+    def measure(self, groups: Groups) -> NDArray[np.float64]:
         if self.codes is not None:
             return stability_index(self.codes, groups)
         assert self.pairwise is not None
@@ -159,7 +159,7 @@ class _Statistics:
 
 def _tested(name: str, against: str, data: _Statistics, rng: np.random.Generator) -> Result:
     for count in (_FIRST, _MORE):
-        values = data.of(permute(data.second, data.strata, count=count, rng=rng))
+        values = data.measure(permute(data.second, data.strata, count=count, rng=rng))
         p = p_value(values)
         if p > _DOUBT:
             break

@@ -1,6 +1,6 @@
 """Keep of each image what drift monitoring needs, and a bounded sample of such images to compare others with.
 
-No picture, no name, no identifier and no time is kept. The embeddings are derived from patients all the same: a
+No picture, no name, no identifier and no time is kept. The embeddings are still derived from patients: a
 reference is written with mode 0600 and belongs inside the store or the folder of the site.
 """
 

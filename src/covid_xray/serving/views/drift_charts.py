@@ -66,7 +66,7 @@ class Days:
 
 def charts(checks: Sequence[Check]) -> list[Chart]:
     """Lay out one chart for each test that has run."""
-    return [_chart(test, checks) for test in TESTS if any(_of(check, test) for check in checks)]
+    return [_chart(test, checks) for test in TESTS if any(_values_of(check, test) for check in checks)]
 
 
 def days(answers: Mapping[date, Mapping[str, int]]) -> Days | None:
@@ -87,7 +87,7 @@ def days(answers: Mapping[date, Mapping[str, int]]) -> Days | None:
 
 
 def _chart(test: str, checks: Sequence[Check]) -> Chart:
-    found = {check.images: _of(check, test) for check in checks}
+    found = {check.images: _values_of(check, test) for check in checks}
     known = [severity for values in found.values() for severity in values.values()]
     top = max(_TOP, 1.1 * max(known))
     first, last = checks[0].images, checks[-1].images
@@ -103,9 +103,9 @@ def _chart(test: str, checks: Sequence[Check]) -> Chart:
         drawn = [(*place(images, severity), severity) for images, severity in values]
         points = " ".join(f"{x},{y}" for x, y, _ in drawn)
         series.append(Series(against, points, tuple((x, y) for x, y, severity in drawn if severity > 1)))
-    newest = max(_of(checks[-1], test).values(), default=0.0)
+    newest = max(_values_of(checks[-1], test).values(), default=0.0)
     return Chart(title, about, TESTS[test], place(first, 1.0)[1], tuple(series), newest, first, last)
 
 
-def _of(check: Check, test: str) -> dict[str, float]:
+def _values_of(check: Check, test: str) -> dict[str, float]:
     return {result.against: result.severity for result in check.results if result.test == test}

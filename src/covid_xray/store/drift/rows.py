@@ -83,18 +83,18 @@ def add(database: Database, new: Sequence[Observation], *, model_sha256: str, re
 
 def first_images(database: Database, model_sha256: str) -> list[tuple[int, date, Observation]]:
     """Read the first images of a network, at most `MOST`, which are kept for ever."""
-    return _read(database, _of(model_sha256).order_by(_IMAGES.c.id).limit(MOST))
+    return _read(database, _rows_of(model_sha256).order_by(_IMAGES.c.id).limit(MOST))
 
 
 def images_after(database: Database, model_sha256: str, *, after: int) -> list[tuple[int, date, Observation]]:
     """Read the next `EVERY` images of a network after an id, oldest first."""
-    return _read(database, _of(model_sha256).where(_IMAGES.c.id > after).order_by(_IMAGES.c.id).limit(EVERY))
+    return _read(database, _rows_of(model_sha256).where(_IMAGES.c.id > after).order_by(_IMAGES.c.id).limit(EVERY))
 
 
 def window(database: Database, model_sha256: str, *, after: int, last: int) -> list[tuple[int, date, Observation]]:
     """Read the newest `WINDOW` images of a network with ids above `after` up to `last`."""
     where = (_IMAGES.c.id > after) & (_IMAGES.c.id <= last)
-    return _read(database, _of(model_sha256).where(where).order_by(_IMAGES.c.id.desc()).limit(WINDOW))[::-1]
+    return _read(database, _rows_of(model_sha256).where(where).order_by(_IMAGES.c.id.desc()).limit(WINDOW))[::-1]
 
 
 def month_before(
@@ -104,7 +104,7 @@ def month_before(
     last = day.replace(day=1) - timedelta(days=1)
     where = (_IMAGES.c.day >= last.replace(day=1)) & (_IMAGES.c.day <= last)
     where &= (_IMAGES.c.id > after) & (_IMAGES.c.id < before)
-    return _read(database, _of(model_sha256).where(where).order_by(_IMAGES.c.chance).limit(MOST))
+    return _read(database, _rows_of(model_sha256).where(where).order_by(_IMAGES.c.chance).limit(MOST))
 
 
 def add_check(database: Database, check: Check, *, model_sha256: str) -> bool:
@@ -171,7 +171,7 @@ def trim(database: Database, model_sha256: str, *, seen: int) -> None:
             connection.execute(delete, [{"gone": identity} for identity in gone])
 
 
-def _of(model_sha256: str) -> sa.Select[Any]:
+def _rows_of(model_sha256: str) -> sa.Select[Any]:
     return sa.select(_IMAGES).where(_IMAGES.c.model_sha256 == model_sha256)
 
 
