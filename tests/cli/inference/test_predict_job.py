@@ -32,6 +32,7 @@ KEYS = [
     "lungs",
     "reasons",
     "model",
+    "site",
     "error",
 ]
 

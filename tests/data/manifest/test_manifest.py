@@ -70,6 +70,7 @@ def test_classes_do_not_depend_on_the_order_of_the_file_system(tmp_path, monkeyp
 
 def test_every_file_found_is_indexed_or_quarantined(tmp_path):
     draw(tmp_path / "covid" / "good.png")
+    draw(tmp_path / "normal" / "good.png")
     whole = draw(tmp_path / "normal" / "cut.jpg").read_bytes()
     (tmp_path / "normal" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     table(tmp_path / "covid" / "page.png", "<html><body>404</body></html>")
@@ -78,8 +79,8 @@ def test_every_file_found_is_indexed_or_quarantined(tmp_path):
     draw(tmp_path / "loose.png")
     table(tmp_path / ".hidden", "not counted")
     manifest = read_manifest(tmp_path)
-    assert manifest.found == 6
-    assert manifest.table["image"].tolist() == ["covid/good.png"]
+    assert manifest.found == 7
+    assert manifest.table["image"].tolist() == ["covid/good.png", "normal/good.png"]
     codes = dict(zip(manifest.quarantine["image"], manifest.quarantine["code"], strict=True))
     assert set(codes) == {"covid/empty.png", "covid/notes.txt", "covid/page.png", "loose.png", "normal/cut.jpg"}
     assert codes["covid/notes.txt"] == "not-an-image"
@@ -87,7 +88,7 @@ def test_every_file_found_is_indexed_or_quarantined(tmp_path):
     assert codes["loose.png"] == "no-label"
     assert all(manifest.quarantine["reason"].str.endswith("."))
     text = summary(manifest)
-    assert "found 6 = 1 indexed + 5 quarantined" in text
+    assert "found 7 = 2 indexed + 5 quarantined" in text
     assert "covid/empty.png" in text
 
 

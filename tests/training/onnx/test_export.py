@@ -56,7 +56,7 @@ def test_no_parity_no_bundle(model: keras.Model, tmp_path: Path, monkeypatch: py
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
-    with pytest.raises(InputRefused, match="not a finished run"):
+    with pytest.raises(InputRefused, match="Not a finished run"):
         export_run(tmp_path, tmp_path / "bundle")
 
 

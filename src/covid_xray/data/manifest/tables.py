@@ -39,6 +39,8 @@ def read_table(
         raise BadManifest(f"{path.name} has no header: it is empty, or begins with an empty line.")
     delimiter = delimiter or max(",;\t", key=first.count)
     lines = _lines(text, path, delimiter)
+    if not lines:
+        raise BadManifest(f"{path.name} has no header: no line of it holds a field.")
     header = _name_unnamed([name.strip() for name in lines[0][1]])
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
