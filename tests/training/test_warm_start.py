@@ -158,7 +158,7 @@ def test_bundles_that_cannot_be_begun_from(run: Path, tmp_path: Path) -> None:
     with pytest.raises(BadBundle, match="cannot begin from small.*vgg or efficientnet_lite0"):
         resolved(Training(init=str(foreign)))
     for name, told, said in (
-        ("deeper", {"convolutions": 2}, "layers instead of"),
+        ("deeper", {"convolutions": 2}, r"block1_conv2 has weights of another shape, \(3, 3, 8, 16\)"),
         ("wider", {"blocks": [8, 12]}, r"block2_conv1 has weights of another shape, \(3, 3, 8, 16\)"),
     ):
         liar = _told_otherwise(run, tmp_path / name, **told)
