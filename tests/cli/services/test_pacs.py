@@ -127,8 +127,10 @@ def test_studies_are_pulled_by_uid_and_by_date(
         assert ran.code == 0, ran.err
         return ran.out.decode()
 
-    assert pull("--since", "2026-01-01").startswith("1 radiographs taken, 0 known before, 1 answered, 0 results still")
+    assert pull("--since", "2026-01-01").startswith(
+        "1 radiographs fetched, 0 known before, 1 classified, 0 results still"
+    )
     assert archive.by_class() == {"DX": 2, "OT": 2, "SR": 1, "SEG": 1}
-    assert pull("--study", "1.2.826.0.1.3680043.10.1.1").startswith("1 radiographs taken")
-    assert pull("--since", "2020-01-01").startswith("0 radiographs taken, 2 known before")
+    assert pull("--study", "1.2.826.0.1.3680043.10.1.1").startswith("1 radiographs fetched")
+    assert pull("--since", "2020-01-01").startswith("0 radiographs fetched, 2 known before")
     assert archive.by_class() == {"DX": 2, "OT": 3, "SR": 2, "SEG": 2}
