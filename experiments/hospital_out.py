@@ -240,9 +240,9 @@ def page(measured: list[dict[str, Any]]) -> str:
         *(f"| {one['run']} | {name} | {show(f['answered covid or virus'])} | {show(f['answered covid'])} | "
           f"{show(f['cannot say'])} | {show(f['P(ill) at or above .5'])} | {f['cannot say']['n']} |"
           for one in measured for name, f in one["point"].items()),
-        "", "`default` is the network that ships: the mean of the weights of the three runs without Pakistan. NIH, RSNA and "
-        "rsna-lungs are one hospital. The outline of the lungs alone is a picture with one grey inside the lungs and "
-        "black outside: what the network makes of their shape.",
+        "", "`default` is the network that ships: the mean of the weights of the three runs without Pakistan. "
+        "NIH, RSNA and rsna-lungs are one hospital. The outline of the lungs alone is a picture with one grey inside "
+        "the lungs and black outside: what the network makes of their shape.",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
