@@ -31,6 +31,9 @@ covid-xray train --data "$run.csv" --images "$data" -o "$run" --config runs/defa
 python -m experiments.hospital_out --data "$data" --table "$run.csv" \
   "$run"-without-pakistan-hannover "$run"-without-pakistan-cxnet "$run"-without-pakistan-ieee8023 \
   "$run"-without-nih-ieee8023 "$run"
+# What `covid-xray commission` compares a hospital with.
+python scripts/record_site_reference.py "$run" --data "$run.csv" --images "$data" \
+  --left-out "$run"-without-pakistan-{hannover,cxnet,ieee8023}/hospital_out.csv
 
 selected=(--data "$run.csv" --images "$data" --where 'source!=pakistan' --label covid --label normal --label virus)
 covid-xray audit "$run" "${selected[@]}" --sample 400

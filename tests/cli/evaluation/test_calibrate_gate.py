@@ -20,20 +20,27 @@ from support.bundles import CLASSES, make_bundle
 from support.gate_samples import chest
 
 TRAIN, VAL = range(105), range(300, 324)
+UNANSWERED = range(400, 403)  # one in val, two in train
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on drawn chests; its gate is made."""
+    """A run on drawn chests, some with an illness that the network does not answer; its gate is made."""
     root = tmp_path_factory.mktemp("gating")
     rows = []
-    for seed in (*TRAIN, *VAL):
-        label = CLASSES[seed % 3]
+    for seed in (*TRAIN, *VAL, *UNANSWERED):
+        label = "other" if seed in UNANSWERED else CLASSES[seed % 3]
         path = root / "data" / label / f"{seed:03}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(drawing.png(chest(seed).pixels))
-        rows.append({"image": f"{label}/{path.name}", "label": label, "split": "train" if seed in TRAIN else "val"})
-    make_bundle(root / "run" / "bundle")
+        rows.append(
+            {
+                "image": f"{label}/{path.name}",
+                "label": label,
+                "split": "val" if seed in VAL or seed == UNANSWERED[0] else "train",
+            }
+        )
+    make_bundle(root / "run" / "bundle", unanswered=["other"])
     pd.DataFrame(rows).to_csv(root / "run" / "split.csv", index=False)
     assert calibrate(root / "run", "--gate-rate", "0").exit_code == 0
     assert "gate" not in load_bundle(root / "run" / "bundle").facts
@@ -106,7 +113,7 @@ def test_one_by_one_in_a_stream_and_split_in_two_steps_the_verdicts_are_the_same
 
 def test_a_part_with_too_few_training_images_gets_none_and_says_so(run, told, tmp_path):
     other = tmp_path / "run"
-    make_bundle(other / "bundle")
+    make_bundle(other / "bundle", unanswered=["other"])
     split = pd.read_csv(run / "split.csv")
     split[split["split"].eq("val") | (split.index < 40)].to_csv(other / "split.csv", index=False)
     result = CliRunner().invoke(app, ["calibrate", str(other), "--data", str(run.parent / "data")])

@@ -75,12 +75,13 @@ def calibrate(
 
 def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manifest":
     """Read the images of the part with the groups of the split. No other file is opened."""
+    from covid_xray.cli.evaluation.calibrate_gate import answered
     from covid_xray.cli.evaluation.evaluate import choose
     from covid_xray.data.manifest.tables import read_table
     from covid_xray.data.split.groups import with_duplicates
 
     split = run / "split.csv"
-    everything = selection.read(data, images=images, show=False, check=False)
+    everything = answered(run, selection.read(data, images=images, show=False, check=False))
     chosen, _ = choose(everything, split, part=part)
     table = read_table(split, required=("image", "split"))
     return selection.check_rows(with_duplicates(chosen, table) if "group" in table else chosen)
