@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Debian packages that only tests need: a PostgreSQL to run the store on, a browser to use the pages with, programs that
-# judge DICOM objects and an archive to send them to. Installs what is missing.
+# judge DICOM objects, an archive to send them to, and Chinese letters. Installs what is missing.
 set -euo pipefail
 missing=()
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql)
@@ -9,6 +9,7 @@ command -v storescu >/dev/null || missing+=(dcmtk)
 command -v dciodvfy >/dev/null || missing+=(dicom3tools)
 command -v Orthanc >/dev/null || missing+=(orthanc)
 ls /usr/share/orthanc/plugins/libOrthancDicomWeb.so >/dev/null 2>&1 || missing+=(orthanc-dicomweb)
+ls /usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf >/dev/null 2>&1 || missing+=(fonts-droid-fallback)
 if ((${#missing[@]})); then
   sudo=$([ "$(id -u)" = 0 ] || echo sudo)
   $sudo apt-get update -qq
