@@ -9,6 +9,7 @@ from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs import forwarder
 from covid_xray.pacs.service import NodeServices
 from covid_xray.pacs.store_scu import SendResult
+from covid_xray.pacs.work_queue import LIVE, PULLED
 from support import services, studies
 from support.chests import chest
 
@@ -126,3 +127,47 @@ def test_one_peer_that_is_down_keeps_no_other_waiting(parts: NodeServices, monke
         thread.stop()
         thread.join(10)
     assert parts.queue.count_states() == {"arrivals answered": 1, "deliveries sent": 3, "deliveries waiting": 3}
+
+
+def test_what_a_peer_never_takes_is_skipped_with_one_line(
+    parts: NodeServices, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers(monkeypatch, *["", "not-accepted", "not-accepted"] * 3)
+    one = parts.forwarders[0]
+    for number in range(3):
+        data = studies.film(PIXELS, number=number + 2)
+        parts.receiver.receive(services.incoming(parts, data), origin="A")
+        parts.classify_all()
+        while one.forward_due():
+            pass
+    assert parts.queue.due_deliveries("one", limit=99) == []
+    states = parts.queue.count_states()
+    assert states["deliveries sent"] + states["deliveries skipped"] == 12
+    lines = [line.message for line in caplog.records if "takes no" in line.message]
+    assert len(lines) == len(set(lines)) <= 3
+
+
+def test_a_peer_that_is_down_gets_no_try_and_no_line_for_each_batch(
+    parts: NodeServices, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers(monkeypatch, *["no-association"] * 9)
+    one = parts.forwarders[0]
+    monkeypatch.setattr(one, "_settings", parts.settings.model_copy(update={"retry_seconds": 1e-9}))
+    pauses = []
+    for _ in range(5):
+        one.forward_due()
+        pauses.append(one._pause)
+    assert pauses == [1, 2, 4, 8, 16]
+    assert caplog.text.count("no-association") == 1
+
+
+def test_results_of_live_images_go_before_those_of_a_pull(parts: NodeServices) -> None:
+    receive = parts.receiver.receive
+    receive(services.incoming(parts, studies.film(PIXELS, number=2)), origin="web", priority=PULLED)
+    parts.classify_all()
+    receive(services.incoming(parts, studies.film(PIXELS, number=3)), origin="A", priority=LIVE)
+    parts.classify_all()
+    due = parts.queue.due_deliveries("one", limit=99)
+    assert len(due) == 9
+    assert len({one.arrival_id for one in due[:6]}) == 2  # the two that were sent
+    assert due[6].created < due[5].created or due[6].arrival_id not in {one.arrival_id for one in due[:6]}

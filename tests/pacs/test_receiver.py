@@ -11,6 +11,7 @@ from covid_xray.images.decode import decode
 from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.receiver import AnnouncedObject, Mismatch, Receiver
 from covid_xray.pacs.service import NodeServices
+from covid_xray.pacs.work_queue import LIVE, PULLED, URGENT
 from support import services, studies
 from support.chests import chest
 
@@ -126,3 +127,23 @@ def test_all_that_was_begun_is_committed_at_the_end(tmp_path: Path, predictor: P
         assert parts.queue.count_waiting() == 3
         assert decode(parts.spool.folder / files(parts)[0]).pixels.shape == (64, 64)
         assert isinstance(parts.receiver, Receiver)
+
+
+def test_a_pull_leaves_room_for_what_is_sent(tmp_path: Path, predictor: Predictor) -> None:
+    with services.opened(tmp_path, predictor, waiting=2) as parts:
+        for number, priority in ((1, PULLED), (2, LIVE)):
+            data = studies.film(PIXELS, number=number)
+            assert parts.receiver.receive(services.incoming(parts, data), origin="A", priority=priority)
+    with services.opened(tmp_path, predictor, waiting=4) as parts:
+        with pytest.raises(Busy):
+            parts.receiver.receive(
+                services.incoming(parts, studies.film(PIXELS, number=3)), origin="A", priority=PULLED
+            )
+        assert parts.receiver.receive(services.incoming(parts, studies.film(PIXELS, number=3)), origin="A")
+
+
+def test_an_urgent_procedure_is_urgent_when_it_was_sent(parts: NodeServices) -> None:
+    for number, priority in ((1, LIVE), (2, PULLED)):
+        data = studies.film(PIXELS, number=number, RequestedProcedurePriority="STAT")
+        parts.receiver.receive(services.incoming(parts, data), origin="A", priority=priority)
+    assert [one.priority for one in parts.queue.claim(limit=2)] == [URGENT, PULLED]

@@ -1,13 +1,17 @@
 """The parts together: what was interrupted goes on, two nodes do not meet, what is done with is swept."""
 
+import os
+import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from covid_xray.errors import Busy, UsageError
+from covid_xray.errors import Busy, StoreFull, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.inference.predictor import Predictor
+from covid_xray.pacs import service
 from covid_xray.pacs.service import open_receiver, serve
 from covid_xray.pacs.settings import Pacs
 from covid_xray.store import worklist
@@ -77,3 +81,39 @@ def test_images_without_a_study_are_cleared_unless_a_server_runs(tmp_path: Path,
         assert orphan.exists()
     with services.opened(tmp_path, predictor):
         assert not orphan.exists()
+
+
+def test_the_folders_are_for_their_owner_only(tmp_path: Path, predictor: Predictor) -> None:
+    before = os.umask(0o022)
+    try:
+        with services.opened(tmp_path, predictor):
+            folders = [tmp_path / "store", *(path for path in (tmp_path / "store").rglob("*") if path.is_dir())]
+    finally:
+        os.umask(before)
+    assert {path.name for path in folders} >= {"store", "pacs", "incoming", "images"}
+    assert {path: oct(stat.S_IMODE(path.stat().st_mode)) for path in folders} == dict.fromkeys(folders, "0o700")
+
+
+def test_a_full_disk_is_said_once_and_the_answers_go_on_when_there_is_room(
+    tmp_path: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="covid_xray.pacs")
+    stopping, tries = threading.Event(), []
+    monkeypatch.setattr("covid_xray.pacs.outage._FIRST_SECONDS", 0.01)
+    monkeypatch.setattr("covid_xray.pacs.outage._LONGEST_SECONDS", 0.01)
+    with services.opened(tmp_path, predictor) as parts:
+        parts.receiver.receive(services.incoming(parts, studies.film(PIXELS)), origin="A")
+        put = parts.store.images.put
+
+        def full_for_a_while(*given: Any) -> int:
+            tries.append(1)
+            if len(tries) <= 20:
+                raise StoreFull("no room")
+            stopping.set()
+            return put(*given)
+
+        monkeypatch.setattr(parts.store.images, "put", full_for_a_while)
+        service._process_until(stopping, parts)
+        assert parts.queue.count_states() == {"arrivals answered": 1}
+    assert len(tries) == 21
+    assert caplog.text.count("store-full") == 2  # when it began, and that it is over

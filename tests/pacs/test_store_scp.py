@@ -17,8 +17,10 @@ from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8B
 from covid_xray.errors import CovidXrayError, UsageError
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
+from covid_xray.pacs.refusals import read_refusals
 from covid_xray.pacs.service import NodeServices
 from covid_xray.pacs.store_scp import StoreScp
+from covid_xray.pacs.work_queue import LIVE, PULLED, URGENT
 from support import drawing, services, studies
 from support.chests import chest
 
@@ -77,10 +79,45 @@ def test_success_is_said_when_it_is_stored_and_echo_is_answered(tmp_path: Path, 
     assert list(parts.spool.incoming.iterdir()) == []
 
 
-@pytest.mark.parametrize(("caller", "called"), [("STRANGER", "COVIDXRAY"), ("MODALITY", "SOMEBODY")])
-def test_strangers_are_rejected(caller: str, called: str, tmp_path: Path, predictor: Predictor) -> None:
-    with listening(tmp_path, predictor) as (_, port), associated(port, caller=caller, called=called) as association:
-        assert association.is_rejected
+def refused(parts: NodeServices) -> dict[str, tuple[str, str, int]]:
+    """AE title, address and count of the refusals by code."""
+    parts.receiver.refusals.flush(force=True)
+    found = read_refusals(parts.queue.database)
+    return {one.code: (one.ae_title, one.address, one.count) for one in found}
+
+
+@pytest.mark.parametrize(
+    ("caller", "called", "code", "diagnostic"),
+    [("STRANGER", "COVIDXRAY", "unknown-caller", 3), ("MODALITY", "SOMEBODY", "wrong-called-title", 7)],
+)
+def test_strangers_are_rejected_with_the_reason_and_counted(
+    caller: str, called: str, code: str, diagnostic: int, tmp_path: Path, predictor: Predictor
+) -> None:
+    with listening(tmp_path, predictor) as (parts, port):
+        for _ in range(2):
+            with associated(port, caller=caller, called=called) as association:
+                assert association.is_rejected
+                assert association.acceptor.primitive.diagnostic == diagnostic
+        assert refused(parts) == {code: (caller, "127.0.0.1", 2)}
+
+
+def test_an_object_that_is_refused_is_counted_with_its_reason_and_sender(tmp_path: Path, predictor: Predictor) -> None:
+    with listening(tmp_path, predictor) as (parts, port), associated(port) as association:
+        damaged = opened(studies.film(PIXELS))
+        damaged.PixelData = damaged.PixelData[:100]
+        for _ in range(3):
+            association.send_c_store(damaged)
+        ((title, address, count),) = refused(parts).values()
+        assert (title, address, count) == ("MODALITY", "127.0.0.1", 3)
+
+
+def test_a_high_priority_of_the_request_makes_it_urgent(tmp_path: Path, predictor: Predictor) -> None:
+    with listening(tmp_path, predictor) as (parts, port), associated(port) as association:
+        for number, options in enumerate(({"priority": 1}, {"priority": 2}, {"originator_aet": "COVIDXRAY"})):
+            with pydicom.config.disable_value_validation():
+                one = opened(studies.film(PIXELS, number=number + 1))
+                assert association.send_c_store(one, **options).Status == 0
+        assert [one.priority for one in parts.queue.claim(limit=3)] == [URGENT, LIVE, PULLED]
 
 
 def test_failures_have_their_statuses_and_store_nothing(tmp_path: Path, predictor: Predictor) -> None:
@@ -108,6 +145,7 @@ def test_the_unforeseen_is_a_processing_failure_and_tells_nothing(
         monkeypatch.setattr(parts.receiver, "receive", breaks)
         assert stored(association, studies.film(PIXELS, PatientName="CANARY")) == 0x0110
     assert "unexpectedly (RuntimeError)" in caplog.text
+    assert "refused from MODALITY at 127.0.0.1" in caplog.text
     assert "CANARY" not in caplog.text
 
 

@@ -2,20 +2,26 @@
 
 import contextlib
 import gc
+import io
 import json
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import pydicom
 import pynetdicom
 import pytest
+from pydicom.uid import JPEGLSLossless
 from pynetdicom import evt
 
 from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.results.result_objects import ResultBuilder
 from covid_xray.pacs.settings import Pacs, Peer
-from covid_xray.pacs.store_scu import send, web_client
+from covid_xray.pacs.store_scu import NATIVE, send, web_client
 from support import studies
 from support.chests import chest
 from support.orthanc import free_port
@@ -31,12 +37,23 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def provider(*statuses: int, classes: tuple[str, ...] = tuple(studies.RESULT_CLASSES)) -> Iterator[Peer]:
+def provider(
+    *statuses: int,
+    classes: tuple[str, ...] = tuple(studies.RESULT_CLASSES),
+    syntaxes: tuple[str, ...] = NATIVE,
+    received: list[Any] | None = None,
+) -> Iterator[Peer]:
     """A C-STORE provider that answers with these statuses in turn, then with the last one."""
     entity, left = pynetdicom.AE(ae_title="ARCHIVE"), [*statuses]
     for uid in classes:
-        entity.add_supported_context(uid)
-    handlers = [(evt.EVT_C_STORE, lambda _: left.pop(0) if len(left) > 1 else left[0])]
+        entity.add_supported_context(uid, [*syntaxes])
+
+    def store(event: Any) -> int:
+        if received is not None:
+            received.append((event.context.transfer_syntax, event.dataset, event.file_meta))
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    handlers = [(evt.EVT_C_STORE, store)]
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     try:
         yield Peer(host="127.0.0.1", port=server.socket.getsockname()[1], ae_title="ARCHIVE")
@@ -48,6 +65,10 @@ def provider(*statuses: int, classes: tuple[str, ...] = tuple(studies.RESULT_CLA
 def _sockets() -> Iterator[None]:
     yield
     gc.collect()  # those that pynetdicom left open go now, where nobody minds
+
+
+def opened(data: bytes) -> pydicom.Dataset:
+    return pydicom.dcmread(io.BytesIO(data))
 
 
 def codes(peer: Peer, objects: list[bytes]) -> list[str]:
@@ -63,6 +84,69 @@ def test_a_peer_that_takes_no_segmentations_says_so_for_those_only(objects: list
     without = tuple(uid for uid, kind in studies.RESULT_CLASSES.items() if kind != "seg")
     with provider(0x0000, classes=without) as peer:
         assert codes(peer, objects) == ["", "", "not-accepted"]
+
+
+def test_an_archive_that_knows_implicit_vr_only_gets_all_in_it(objects: list[bytes]) -> None:
+    received: list[Any] = []
+    with provider(0, syntaxes=(NATIVE[1],), received=received) as peer:
+        assert codes(peer, objects) == ["", "", ""]
+    assert [syntax for syntax, _, _ in received] == [NATIVE[1]] * 3
+    assert [one.SOPInstanceUID for _, one, _ in received] == [opened(one).SOPInstanceUID for one in objects]
+
+
+@pytest.mark.parametrize("syntax", ["+xi", "+xe", "+xt"])
+def test_dcmtk_takes_all_in_the_encoding_that_it_prefers(syntax: str, objects: list[bytes], tmp_path: Path) -> None:
+    studies.require("storescp")
+    port = free_port()
+    with subprocess.Popen(["storescp", syntax, "-od", str(tmp_path), str(port)]) as archive:
+        try:
+            peer = Peer(host="127.0.0.1", port=port, ae_title="ARCHIVE")
+            for _ in range(200):
+                if (found := codes(peer, objects)) != ["no-association"] * 3:
+                    break
+                time.sleep(0.1)
+        finally:
+            archive.terminate()
+    assert found == ["", "", ""]
+    stored = {str(one.SOPInstanceUID): one for one in map(pydicom.dcmread, tmp_path.iterdir())}
+    assert {*stored} == {str(opened(one).SOPInstanceUID) for one in objects}
+    used = {str(one.file_meta.TransferSyntaxUID) for one in stored.values()}
+    assert used == {"+xi": {NATIVE[1]}, "+xe": {NATIVE[0]}, "+xt": {JPEGLSLossless, NATIVE[0]}}[syntax]
+
+
+def test_what_the_archive_has_already_counts_as_sent(objects: list[bytes]) -> None:
+    with provider(0x0111) as peer:
+        assert codes(peer, objects) == ["", "", ""]
+
+
+def test_a_secondary_capture_is_compressed_where_the_archive_takes_that(objects: list[bytes]) -> None:
+    received: list[Any] = []
+    with provider(0, syntaxes=(*NATIVE, JPEGLSLossless), received=received) as peer:
+        assert codes(peer, objects) == ["", "", ""]
+    assert [syntax for syntax, _, _ in received] == [JPEGLSLossless, NATIVE[0], NATIVE[0]]
+    _, capture, meta = received[0]
+    capture.file_meta = meta
+    original = opened(objects[0])
+    assert (capture.pixel_array == original.pixel_array).all()
+    assert capture.SOPInstanceUID == original.SOPInstanceUID  # lossless: it is the same image
+
+
+def test_an_archive_that_takes_none_of_it_is_not_asked_again(objects: list[bytes]) -> None:
+    with provider(0, classes=("1.2.840.10008.1.1",)) as peer:
+        assert codes(peer, objects) == ["not-accepted"] * 3
+
+
+def test_a_rejected_association_is_told_from_no_answer(objects: list[bytes]) -> None:
+    with provider(0) as peer:
+        entity = pynetdicom.AE(ae_title="STRICT")
+        entity.require_calling_aet = ["SOMEBODY"]
+        entity.add_supported_context(studies.DX)
+        server = entity.start_server(("127.0.0.1", 0), block=False)
+        strict = peer.model_copy(update={"port": server.socket.getsockname()[1]})
+        try:
+            assert codes(strict, objects) == ["rejected"] * 3
+        finally:
+            server.shutdown()
 
 
 def test_nobody_there_is_no_association_for_all(objects: list[bytes]) -> None:

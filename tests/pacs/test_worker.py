@@ -126,3 +126,20 @@ def test_no_value_of_a_tag_is_logged(parts: NodeServices, caplog: pytest.LogCapt
     assert "answered" in caplog.text
     assert "CANARY" not in caplog.text
     assert "1.2.826" not in caplog.text
+
+
+@pytest.mark.parametrize("peers", [ARCHIVE, {}])
+def test_in_test_mode_all_is_made_and_nothing_is_sent(
+    peers: dict[str, object], tmp_path: Path, predictor: Predictor
+) -> None:
+    with services.opened(tmp_path, predictor, test_mode=True, **peers) as parts:
+        take(parts, studies.film(PIXELS))
+        parts.classify_all()
+        assert parts.forwarders == ()
+        assert parts.queue.count_states() == {"arrivals answered": 1, "deliveries test": 3}
+        parts.clean_up()
+        assert results(parts) == {"sc", "sr", "seg"}
+        assert {one.kind for one in parts.queue.list_unsent()} == {"sc", "sr", "seg"}
+    with services.opened(tmp_path, predictor, **peers) as parts:  # the test is over: they stay unsent
+        assert parts.queue.due_deliveries("archive", limit=9) == []
+        assert parts.queue.send_again() == 0

@@ -26,6 +26,7 @@ from covid_xray.pacs.service import open_receiver, open_services
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import RADIOGRAPHS
 from covid_xray.pacs.store_scu import PeerFailed, web_client
+from covid_xray.pacs.work_queue import PULLED
 
 if TYPE_CHECKING:
     from dicomweb_client import DICOMwebClient
@@ -88,7 +89,7 @@ def pull(settings: Pacs, predictor: Callable[[], Predictor], name: str, selectio
         _fetch(client, services.receiver, name, selection, report)
         report.answered = services.classify_all()
         services.send_all()
-        report.left = len(services.queue.unsent_results())
+        report.left = services.queue.count_states().get("deliveries waiting", 0)
     return report
 
 
@@ -98,7 +99,7 @@ def _fetch(
     for number, (study, series, sop) in enumerate(_list_instances(client, selection), start=1):
         try:
             with _retrieve(client, receiver.spool.incoming, study, series, sop) as received:
-                new = receiver.receive(received, origin=name)
+                new = receiver.receive(received, origin=name, priority=PULLED)
             report.taken += new
             report.known += not new
         except CovidXrayError as error:

@@ -1,4 +1,7 @@
-"""Send result objects to one peer, retrying with growing delays; each peer has a thread and delays no other."""
+"""Send result objects to one peer, retrying with growing delays; each peer has a thread and delays no other.
+
+What the peer never takes is skipped, with one line in the log for each kind.
+"""
 
 import logging
 import threading
@@ -7,9 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from covid_xray.errors import CovidXrayError
+from covid_xray.pacs.outage import Outage
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
-from covid_xray.pacs.store_scu import SendResult, send
+from covid_xray.pacs.store_scu import NOT_ACCEPTED, SendResult, send
 from covid_xray.pacs.work_queue import Delivery, WorkQueue
 from covid_xray.store.records import now
 
@@ -25,6 +29,8 @@ class Forwarder(threading.Thread):
         super().__init__(name=f"to {name}", daemon=True)
         self._peer, self._settings, self._queue, self._spool = name, settings, queue, spool
         self._stopping, self.wake = threading.Event(), threading.Event()
+        self._outage, self._pause = Outage(f"peer {name}"), 0.0
+        self._skipped: set[str] = set()  # kinds
 
     def run(self) -> None:
         """Send what is due, again and again."""
@@ -32,10 +38,13 @@ class Forwarder(threading.Thread):
             try:
                 sent = self.forward_due()
             except Exception as error:  # the database, the disk, a library: try again later
-                code = error.code if isinstance(error, CovidXrayError) else type(error).__name__
-                _LOG.warning("peer %s: %s", self._peer, code)
+                self._pause = self._outage.failed(
+                    error.code if isinstance(error, CovidXrayError) else type(error).__name__
+                )
                 sent = 0
-            if not sent:
+            if self._pause:
+                self._stopping.wait(self._pause)
+            elif not sent:
                 self.wake.wait(_POLL_SECONDS)
                 self.wake.clear()
 
@@ -46,6 +55,7 @@ class Forwarder(threading.Thread):
 
     def forward_due(self) -> int:
         """Send one batch of what is due; return how many objects the peer accepted."""
+        self._pause = 0.0
         due = self._queue.due_deliveries(self._peer, limit=_BATCH)
         found = [(one, path.read_bytes()) for one in due if (path := self._path(one)).is_file()]
         lost = [one for one in due if one not in [kept for kept, _ in found]]
@@ -58,17 +68,38 @@ class Forwarder(threading.Thread):
 
     def _record(self, tried: Sequence[tuple[Delivery, SendResult]]) -> int:
         sent = [one for one, result in tried if not result.code]
-        failed = [(one, result.code, self._delay(one)) for one, result in tried if result.code]
+        skipped = [one for one, result in tried if result.code == NOT_ACCEPTED]
+        failed = [
+            (one, result.code, self._delay(one)) for one, result in tried if result.code not in ("", NOT_ACCEPTED)
+        ]
         if sent:
             self._queue.mark_sent(sent)
-            self._delete_files(sent)
             _LOG.info("peer %s: %d objects sent", self._peer, len(sent))
+        if skipped:
+            self._skip(skipped)
+        self._delete_files([*sent, *skipped])
+        self._note_failures(failed, all_failed=len(failed) == len(tried))
+        return len(sent)
+
+    def _skip(self, skipped: Sequence[Delivery]) -> None:
+        """Never send these again, and say so once for each kind."""
+        self._queue.skip(skipped, NOT_ACCEPTED)
+        for kind in sorted({one.kind for one in skipped} - self._skipped):
+            self._skipped.add(kind)
+            _LOG.warning("peer %s takes no %s: those are skipped", self._peer, kind)
+
+    def _note_failures(self, failed: Sequence[tuple[Delivery, str, float | None]], *, all_failed: bool) -> None:
+        """Schedule the next tries; when nothing was accepted, pause before the next batch."""
         if failed:
             self._queue.reschedule(failed)
-        for code in sorted({code for _, code, _ in failed}):
+        codes = sorted({code for _, code, _ in failed})
+        if all_failed:
+            self._pause = self._outage.failed(", ".join(codes))
+            return
+        self._outage.over()
+        for code in codes:
             count = sum(code == other for _, other, _ in failed)
             _LOG.warning("peer %s: %d objects not sent (%s)", self._peer, count, code)
-        return len(sent)
 
     def _delay(self, one: Delivery) -> float | None:
         """Return the seconds until the next try, doubled each time; `None` when it is too old for another."""
@@ -78,6 +109,8 @@ class Forwarder(threading.Thread):
 
     def _delete_files(self, sent: Sequence[Delivery]) -> None:
         """Delete the files that no other peer waits for."""
+        if not sent:
+            return
         unsent = self._queue.unsent_results([one.arrival_id for one in sent])
         self._spool.remove(*(self._path(one) for one in sent if (one.arrival_id, one.kind) not in unsent))
 

@@ -14,13 +14,15 @@ from covid_xray.errors import BadImage, Busy, InputRefused, StoreFull
 from covid_xray.files import read_bounded
 from covid_xray.images.sandbox import decode_limited
 from covid_xray.limits import Limits
+from covid_xray.pacs.refusals import RefusalLog
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import NoResult, Tags, read_tags, require_frontal_chest
 from covid_xray.pacs.spool import Spool
-from covid_xray.pacs.work_queue import NO_RESULT, Arrival, WorkQueue
+from covid_xray.pacs.work_queue import LIVE, NO_RESULT, PULLED, URGENT, Arrival, WorkQueue
 from covid_xray.store.records import new_id
 
 _MAX_COMMIT = 64  # arrivals per commit
+_URGENT = ("STAT", "HIGH")  # values of RequestedProcedurePriority
 _MAX_BYTES = 256 << 20  # of an object of another kind, whose tags alone are read
 
 
@@ -44,7 +46,7 @@ class Receiver:
 
     def __init__(self, settings: Pacs, queue: WorkQueue, spool: Spool, *, limits: Limits) -> None:
         self.queue, self.spool = queue, spool
-        self._settings, self._limits = settings, limits
+        self._settings, self._limits, self.refusals = settings, limits, RefusalLog(queue.database)
         self._uncommitted: queues.SimpleQueue[tuple[Arrival, Future[bool]] | None] = queues.SimpleQueue()
         self._writer = threading.Thread(target=self._commit_until_closed, name="arrivals", daemon=True)
         self.wake = threading.Event()  # set when something waits to be classified
@@ -56,9 +58,14 @@ class Receiver:
     def __exit__(self, *_: object) -> None:
         self._uncommitted.put(None)
         self._writer.join()
+        self.refusals.flush(force=True)
 
-    def receive(self, received: Path, *, origin: str, announced: AnnouncedObject | None = None) -> bool:
+    def receive(
+        self, received: Path, *, origin: str, announced: AnnouncedObject | None = None, priority: int = LIVE
+    ) -> bool:
         """Store a file of the spool's `incoming` and commit its arrival; return whether it is new.
+
+        An object that was sent (`LIVE`) and says that its procedure is urgent becomes `URGENT`.
 
         Raises:
             BadImage: it cannot be read.
@@ -69,12 +76,13 @@ class Receiver:
         tags = _read_announced(received, announced or AnnouncedObject())
         if self.queue.contains(tags.sop_uid, tags.sha256):
             return False
-        arrival = Arrival(new_id(), origin, tags.study_uid, tags.sop_uid, tags.sha256)
+        priority = URGENT if priority == LIVE and tags.text("RequestedProcedurePriority") in _URGENT else priority
+        arrival = Arrival(new_id(), origin, tags.study_uid, tags.sop_uid, tags.sha256, priority=priority)
         try:
             require_frontal_chest(tags)
         except NoResult as reason:
             return self._commit(replace(arrival, state=NO_RESULT, code=reason.code))
-        self._check(received)
+        self._check(received, waiting=self._settings.waiting // (2 if priority == PULLED else 1))
         self.spool.store_original(received, arrival.id)
         new = False
         try:
@@ -84,10 +92,10 @@ class Receiver:
                 self.spool.remove(self.spool.original_path(arrival.id))
         return new
 
-    def _check(self, received: Path) -> None:
-        """Raise unless its pixels can be decoded and the queue has room."""
-        if self.queue.count_waiting() >= self._settings.waiting:
-            raise Busy(f"Too many objects wait: the limit is {self._settings.waiting:,}. Send it again later.")
+    def _check(self, received: Path, *, waiting: int) -> None:
+        """Raise unless its pixels can be decoded and fewer objects are `waiting`."""
+        if self.queue.count_waiting() >= waiting:
+            raise Busy(f"Too many objects wait: the limit is {waiting:,}. Send it again later.")
         try:
             decode_limited(received, limits=self._limits)
         except BadImage as error:

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,8 @@ from covid_xray.images.sandbox import decode_limited
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.pacs.forwarder import Forwarder
+from covid_xray.pacs.metrics import exposed
+from covid_xray.pacs.outage import Outage
 from covid_xray.pacs.receiver import Receiver
 from covid_xray.pacs.results.result_objects import ResultBuilder
 from covid_xray.pacs.settings import Pacs
@@ -24,13 +25,12 @@ from covid_xray.pacs.store_scp import StoreScp, require_packages
 from covid_xray.pacs.work_queue import WorkQueue
 from covid_xray.pacs.worker import InferenceWorker
 from covid_xray.store.drift.monitor import DriftMonitor
-from covid_xray.store.image_files import ImageFiles
+from covid_xray.store.image_files import ImageFiles, private_folder
 from covid_xray.store.records import thresholds
 from covid_xray.store.store import Store, open_database
 
 _POLL_SECONDS = 1.0  # between looks for objects that another process received
 _CLEANUP_SECONDS = 60.0
-_LOG = logging.getLogger("covid_xray.pacs")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ def open_receiver(settings: Pacs, *, limits: Limits) -> Iterator[Receiver]:
 
     Raises `Busy`, `UsageError`, `MissingPackage` of the database.
     """
-    settings.store.expanduser().mkdir(parents=True, exist_ok=True, mode=0o700)
+    _make_folders(settings)
     spool = Spool(settings.folder, reserve=settings.reserve_bytes)
     with (
         contextlib.closing(open_database(settings.serving())) as database,
@@ -91,6 +91,7 @@ def open_services(settings: Pacs, predictor: Predictor) -> Iterator[NodeServices
     """
     builder = ResultBuilder(predictor, kinds=settings.results, share=settings.share)
     points = thresholds(predictor.bundle.facts.get("operating_points"))
+    _make_folders(settings)
     with folder_lock(settings.folder), open_receiver(settings, limits=predictor.limits) as receiver:
         queue, spool = receiver.queue, receiver.spool
         images = ImageFiles(settings.store.expanduser() / "images", quota=settings.quota_bytes)
@@ -101,7 +102,8 @@ def open_services(settings: Pacs, predictor: Predictor) -> Iterator[NodeServices
         reference = settings.drift_reference
         drift = DriftMonitor(queue.database, model_sha256=predictor.identity.sha256, reference=reference)
         worker = InferenceWorker(settings, queue, spool, store, builder, drift, thresholds=points)
-        forwarders = tuple(Forwarder(name, settings, queue, spool) for name in settings.send_to)
+        peers = () if settings.test_mode else settings.send_to
+        forwarders = tuple(Forwarder(name, settings, queue, spool) for name in peers)
         try:
             yield NodeServices(settings, store, queue, spool, receiver, worker, drift, forwarders)
         finally:
@@ -125,7 +127,7 @@ def serve(settings: Pacs, predictor: Predictor, *, ready: Callable[[int], None],
         for forwarder in services.forwarders:
             forwarder.start()
         try:
-            with server.listening() as port:
+            with exposed(settings, services.queue), server.listening() as port:
                 ready(port)
                 _process_until(stopping, services)
         finally:
@@ -144,22 +146,32 @@ def _warm_up(limits: Limits) -> None:
 
 
 def _process_until(stopping: threading.Event, services: NodeServices) -> None:
-    cleaned = time.monotonic()
+    cleaned, outage = time.monotonic(), Outage("answers wait")
     while not stopping.is_set():
+        services.receiver.refusals.flush()
         try:
             done = services.worker.process_batch()
             if time.monotonic() - cleaned > _CLEANUP_SECONDS:
                 services.clean_up()
                 cleaned = time.monotonic()
         except (CovidXrayError, OSError) as error:  # the store or the disk: try again later
-            _LOG.warning("answers wait (%s)", error.code if isinstance(error, CovidXrayError) else "disk")
-            stopping.wait(_POLL_SECONDS)
+            seconds = outage.failed(error.code if isinstance(error, CovidXrayError) else "disk")
+            with contextlib.suppress(CovidXrayError, OSError):  # what frees the disk is done all the same
+                services.clean_up()
+            stopping.wait(seconds)
             continue
+        outage.over()
         for forwarder in services.forwarders if done else ():
             forwarder.wake.set()
         if not done:
             services.receiver.wake.wait(_POLL_SECONDS)
             services.receiver.wake.clear()
+
+
+def _make_folders(settings: Pacs) -> None:
+    """Make the folders of the node for its owner only. A store that exists keeps its mode, those in it do not."""
+    settings.store.expanduser().mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(settings.folder)
 
 
 def _clean_spool(spool: Spool, queue: WorkQueue) -> None:

@@ -11,7 +11,7 @@ from covid_xray.config import NamedPath, Serving, Settings
 from covid_xray.errors import UsageError
 
 Kind = Literal["sc", "sr", "seg", "gsps"]
-_AE_TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 6.2 AE: 16 characters, no backslash
+AE_TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 6.2 AE: 16 characters, no backslash
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
@@ -31,7 +31,7 @@ class Peer(Settings):
     def _check(self) -> "Peer":
         if not self.dicomweb and not (self.host and self.ae_title):
             raise ValueError("a peer needs dicomweb, or host and ae_title")
-        if self.ae_title is not None and not _AE_TITLE.fullmatch(self.ae_title):
+        if self.ae_title is not None and not AE_TITLE.fullmatch(self.ae_title):
             raise ValueError("an AE title has 1 to 16 characters")
         if self.dicomweb and not self.dicomweb.startswith(("https://", "http://")):
             raise ValueError("dicomweb begins with https:// or http://")
@@ -60,6 +60,8 @@ class Pacs(Settings):
     port: int = pydantic.Field(11112, ge=0, le=65535)  # 0: any free one
     callers: tuple[str, ...] = ()  # AE titles that may send to the node
     associations: int = pydantic.Field(10, ge=1, le=100)  # at the same time
+    connections_per_address: int = pydantic.Field(16, ge=1, le=1000)  # with those that requested no association yet
+    artim_seconds: float = pydantic.Field(10.0, gt=0)  # for a new connection to request its association
     idle_seconds: float = pydantic.Field(60.0, gt=0)  # after which a silent association is closed
     waiting: int = pydantic.Field(20_000, ge=1)  # unprocessed objects; more are refused with 0xA700
     reserve_bytes: int = pydantic.Field(256 << 20, ge=0)  # free disk space below which objects are refused with 0xA700
@@ -71,13 +73,16 @@ class Pacs(Settings):
     retry_seconds: float = pydantic.Field(5.0, gt=0)  # before the second try, doubled each time
     retry_longest: float = pydantic.Field(900.0, gt=0)  # seconds between two tries
     give_up_hours: float = pydantic.Field(168.0, gt=0)
+    test_mode: bool = False  # make all results, send none: they stay in the spool until `retention_hours`
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = pydantic.Field(None, ge=0, le=65535)  # for Prometheus; 0: any free one
     require_site: bool = False  # answer "cannot say" where the bundle was not checked at this hospital (`--site`)
     drift_reference: Path | None = None  # as for `covid-xray serve`
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Pacs":
         for title in (self.ae_title, *self.callers):
-            if not _AE_TITLE.fullmatch(title):
+            if not AE_TITLE.fullmatch(title):
                 raise ValueError("an AE title has 1 to 16 characters")
         for name in self.peers:
             if not _NAME.fullmatch(name):

@@ -96,7 +96,7 @@ def read_tags(data: bytes) -> Tags:
         problem = "Unsupported transfer syntax. Use uncompressed little-endian, RLE, JPEG, JPEG-LS or JPEG 2000."
         raise BadImage(problem, code="unsupported-transfer-syntax")
     with suppress_phi("The DICOM tags cannot be parsed"):
-        keywords = [*_IDENTITY, *_STUDY, *_DATES, *_IMAGE]
+        keywords = [*_IDENTITY, *_STUDY, *_DATES, *_IMAGE, "RequestedProcedurePriority"]
         found = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=keywords)
         for element in found.iterall():
             _ = element.value  # converts it here, where exceptions are replaced

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from covid_xray.errors import StoreFull
 from covid_xray.files import fsync_folder
-from covid_xray.store.image_files import private_file, room_on_disk
+from covid_xray.store.image_files import private_file, private_folder, room_on_disk
 
-_NAME = re.compile(r"(?P<id>[0-9a-f]{32})(?:-(?P<kind>sc|sr|seg|gsps))?\.dcm")
+_NAME = re.compile(r"(?P<id>[0-9a-f]{32})(?:-(?P<kind>[a-z0-9]{2,8}))?\.dcm")
 _STALE_SECONDS = 300.0  # after which an unfinished file has no owner any more
 
 
@@ -21,7 +21,7 @@ class Spool:
     def __init__(self, folder: Path, *, reserve: int) -> None:
         self.folder, self.incoming, self.reserve = folder, folder / "incoming", reserve
         for path in (folder, self.incoming):
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(path)
 
     def check_room(self) -> None:
         """Raise `StoreFull` when less than the reserve is free."""

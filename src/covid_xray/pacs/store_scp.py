@@ -1,27 +1,37 @@
-"""Answer C-STORE and C-ECHO: success means that the object is on disk and committed, anything else that it is not."""
+"""Answer C-STORE and C-ECHO: success means that the object is on disk and committed, anything else that it is not.
+
+Every refusal, of an association or an object, is counted with its reason and its sender.
+"""
 
 import contextlib
-import logging
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from covid_xray.errors import CovidXrayError, MissingPackage, UsageError
+from covid_xray.errors import CovidXrayError, MissingPackage
 from covid_xray.images.dicom import TRANSFER_SYNTAXES
 from covid_xray.limits import Limits
 from covid_xray.pacs.phi_safe_logging import silence_libraries
 from covid_xray.pacs.receiver import AnnouncedObject, Receiver
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
+from covid_xray.pacs.work_queue import LIVE, PULLED, URGENT
 from covid_xray.store.image_files import room_on_disk
 
 _MAX_PDU = 256 << 10  # bytes
 _MAX_TAGS = 1 << 20  # bytes of an object beside its pixels
 _PROCESSING_FAILURE = 0x0110
 _VERIFICATION = "1.2.840.10008.1.1"
-_LOG = logging.getLogger("covid_xray.pacs")
+_HIGH = 0x0001  # priority of a C-STORE
+_NO_LIMIT = 10_000  # associations by pynetdicom's count, which counts silent connections too
+# Why an association is rejected, with result, source and diagnostic of A-ASSOCIATE-RJ (PS3.8 9.3.4).
+_REJECTIONS = {
+    "unknown-caller": ((1, 1, 3), "The calling AE title is not one of `callers`."),
+    "wrong-called-title": ((1, 1, 7), "The called AE title is not that of this node."),
+    "too-many-associations": ((2, 3, 2), "The node has as many associations as `associations` allows."),
+}
 
 
 class StoreScp:
@@ -31,48 +41,78 @@ class StoreScp:
         self._settings, self._receiver = settings, receiver
         self._max_bytes = limits.upload_bytes * 2
         self._received: dict[int, int] = {}  # bytes of the current object by association
+        self._admitted: set[Any] = set()  # associations
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[int]:
         """Listen while the block runs; yield the port. Raises `UsageError` when the address is in use."""
         from pynetdicom import _config, evt
 
+        from covid_xray.pacs.association_server import serving
+
         silence_libraries()
         _config.STORE_RECV_CHUNKED_DATASET = True  # write to disk as it comes, never hold it in memory
         _config.LOG_HANDLER_LEVEL = "none"
         handlers = [
+            (evt.EVT_REQUESTED, self._admit),
+            (evt.EVT_ACCEPTED, self._note_contexts),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_ECHO, lambda _: 0),
             (evt.EVT_DATA_RECV, self._count_bytes),
             (evt.EVT_CONN_CLOSE, self._discard_unfinished),
-            (evt.EVT_REJECTED, self._log_rejection),
         ]
-        host, port = self._settings.host, self._settings.port
-        with _temporary_files_in(self._receiver.spool):
-            try:
-                server = self._entity().start_server((host, port), block=False, evt_handlers=handlers)
-            except OSError:
-                raise UsageError(
-                    f"Cannot listen at {host} port {port}: in use, or no address of this machine. Set another."
-                ) from None
-            try:
-                yield int(server.socket.getsockname()[1])
-            finally:
-                server.shutdown()
+        refusals = self._receiver.refusals
+        with (
+            _temporary_files_in(self._receiver.spool),
+            serving(self._entity(), self._settings, refusals, tls=None, handlers=handlers) as server,
+        ):
+            yield int(server.socket.getsockname()[1])
 
     def _entity(self) -> Any:
         from pynetdicom import AE, AllStoragePresentationContexts
 
         entity = AE(ae_title=self._settings.ae_title)
-        entity.require_called_aet = True
-        entity.require_calling_aet = list(self._settings.callers)
-        entity.maximum_associations = self._settings.associations
+        entity.maximum_associations = _NO_LIMIT
         entity.maximum_pdu_size = _MAX_PDU
-        entity.network_timeout = entity.dimse_timeout = entity.acse_timeout = self._settings.idle_seconds
+        entity.network_timeout = entity.dimse_timeout = self._settings.idle_seconds
+        entity.acse_timeout = self._settings.artim_seconds
         for context in AllStoragePresentationContexts:
             entity.add_supported_context(context.abstract_syntax, sorted(TRANSFER_SYNTAXES))
         entity.add_supported_context(_VERIFICATION)
         return entity
+
+    def _admit(self, event: Any) -> None:
+        """Reject an association that may not be, and count it with its reason."""
+        code = self._refusal_of(event.assoc)
+        if code:
+            answer, reason = _REJECTIONS[code]
+            event.assoc.acse.send_reject(*answer)
+            self._refuse(code, reason, event)
+            event.assoc.kill()  # when the answer is sent
+
+    def _refusal_of(self, association: Any) -> str:
+        request = association.requestor.primitive
+        if request.calling_ae_title not in self._settings.callers:
+            return "unknown-caller"
+        if request.called_ae_title != self._settings.ae_title:
+            return "wrong-called-title"
+        with self._lock:
+            self._admitted = {one for one in self._admitted if one.is_alive()}
+            if len(self._admitted) >= self._settings.associations:
+                return "too-many-associations"
+            self._admitted.add(association)
+        return ""
+
+    def _note_contexts(self, event: Any) -> None:
+        """Count an association in which a kind of object or an encoding is not accepted."""
+        if event.assoc.rejected_contexts:
+            self._refuse("presentation-context", "A SOP class or all its transfer syntaxes are not supported.", event)
+
+    def _refuse(self, code: str, reason: str, event: Any) -> None:
+        peer = event.assoc.requestor
+        title = str(peer.primitive.calling_ae_title) if peer.primitive else ""
+        self._receiver.refusals.note(code, reason, ae_title=title, address=peer.address_info.address)
 
     def _store(self, event: Any) -> int:
         """Receive one object; return the status of the C-STORE."""
@@ -80,15 +120,22 @@ class StoreScp:
         request, caller = event.request, event.assoc.requestor.ae_title
         try:
             announced = AnnouncedObject(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+            path, priority = event.dataset_path, self._priority_of(request)
             with room_on_disk():
-                self._receiver.receive(event.dataset_path, origin=caller, announced=announced)
+                self._receiver.receive(path, origin=caller, announced=announced, priority=priority)
         except CovidXrayError as error:
-            _LOG.warning("object from %s refused (%s)", caller, error.code)
+            self._refuse(error.code, error.message, event)
             return error.dicom_status
         except Exception as error:
-            _LOG.error("object from %s failed unexpectedly (%s)", caller, type(error).__name__)
+            self._refuse("unexpected", f"It failed unexpectedly ({type(error).__name__}).", event)
             return _PROCESSING_FAILURE
         return 0x0000
+
+    def _priority_of(self, request: Any) -> int:
+        """Return the priority of an object: low where it comes because this node asked an archive for it by C-MOVE."""
+        if request.MoveOriginatorApplicationEntityTitle == self._settings.ae_title:
+            return PULLED
+        return URGENT if request.Priority == _HIGH else LIVE
 
     def _count_bytes(self, event: Any) -> None:
         """Abort the association of an object that is too large."""
@@ -96,7 +143,7 @@ class StoreScp:
         self._received[key] = self._received.get(key, 0) + len(event.data)
         if self._received[key] > self._max_bytes + _MAX_TAGS:
             self._received[key] = 0
-            _LOG.warning("object of more than %d bytes: association aborted", self._max_bytes)
+            self._refuse("too-large", f"An object of more than {self._max_bytes:,} bytes: association aborted.", event)
             threading.Thread(target=event.assoc.abort, daemon=True).start()
 
     def _discard_unfinished(self, event: Any) -> None:
@@ -106,9 +153,7 @@ class StoreScp:
         if file is not None:  # pynetdicom leaves it open; one that is missed here is deleted by the clean-up
             file.close()
             self._receiver.spool.remove(Path(file.name))
-
-    def _log_rejection(self, event: Any) -> None:
-        _LOG.warning("association rejected: unknown caller, wrong called AE title, or too many associations")
+            self._refuse("incomplete", "The association ended within an object.", event)
 
 
 @contextlib.contextmanager

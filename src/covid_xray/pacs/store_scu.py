@@ -4,7 +4,7 @@ Addresses come from the settings only; no redirect is followed and no address in
 """
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from dicomweb_client import DICOMwebClient
 
 TIMEOUT = 30.0  # seconds, of a peer's response
-_SYNTAX = "1.2.840.10008.1.2.1"  # explicit VR little endian, of all results
+NOT_ACCEPTED = "not-accepted"  # the peer never takes this SOP class: sending it again is no use
+NATIVE = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # explicit and implicit VR little endian
+_COMPRESSED = "1.2.840.10008.1.2.4.80"  # JPEG-LS lossless
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+_DUPLICATE = 0x0111  # the peer has an object with this SOP Instance UID
 _WARNINGS = range(0xB000, 0xC000)  # statuses of objects that were stored with a remark
 
 
@@ -71,9 +75,10 @@ def web_client(peer: Peer) -> "DICOMwebClient":
 
 def _send_dicom(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterator[SendResult]:
     datasets = [_read(data) for data in objects]
-    association = associate(settings, peer, {str(one.SOPClassUID) for one in datasets})
-    if association is None:
-        yield from (SendResult("no-association") for _ in objects)
+    try:
+        association = associate(settings, peer, {str(one.SOPClassUID) for one in datasets})
+    except PeerFailed as error:
+        yield from (SendResult(error.code) for _ in objects)
         return
     try:
         for one in datasets:
@@ -83,8 +88,14 @@ def _send_dicom(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterato
             association.release()
 
 
-def associate(settings: Pacs, peer: Peer, classes: set[str], *, role: Mapping[str, Any] | None = None) -> Any:
-    """Open an association with a peer for these SOP classes; `None` when the peer refuses or does not answer."""
+def associate(settings: Pacs, peer: Peer, classes: set[str], **options: Any) -> Any:
+    """Open an association with a peer for these SOP classes; `options` are those of pynetdicom's `AE.associate`.
+
+    Each class is proposed with explicit and with implicit VR little endian, the one of them that every program knows.
+
+    Raises:
+        PeerFailed: `no-association` (no connection, or no answer), `rejected`, `not-accepted` (none of the classes).
+    """
     from pynetdicom import AE
 
     silence_libraries()
@@ -92,20 +103,48 @@ def associate(settings: Pacs, peer: Peer, classes: set[str], *, role: Mapping[st
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = TIMEOUT
     entity.maximum_pdu_size = 0
     for uid in sorted(classes):
-        entity.add_requested_context(uid, _SYNTAX)
-    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title or "", **(role or {}))
-    return association if association.is_established else None
+        entity.add_requested_context(uid, [*NATIVE])
+    if _SECONDARY_CAPTURE in classes and _can_compress():
+        entity.add_requested_context(_SECONDARY_CAPTURE, _COMPRESSED)
+    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title or "", **options)
+    if association.is_established:
+        return association
+    if association.is_rejected:
+        raise PeerFailed("The peer rejected the association. Check the AE titles on both sides.", code="rejected")
+    if association.rejected_contexts:
+        raise PeerFailed("The peer takes none of these SOP classes.", code=NOT_ACCEPTED)
+    raise PeerFailed("No association: nobody listens there, or the peer does not answer.", code="no-association")
 
 
 def _store(association: Any, one: Dataset) -> SendResult:
+    if not association.is_established:
+        return SendResult("no-answer")
+    syntaxes = accepted_syntaxes(association, str(one.SOPClassUID))
+    if not syntaxes:
+        return SendResult(NOT_ACCEPTED)
     try:
         with suppress_phi("The association failed"):
-            status = association.send_c_store(one).get("Status") if association.is_established else None
+            if _COMPRESSED in syntaxes:
+                one.compress(_COMPRESSED, generate_instance_uid=False)
+            status = association.send_c_store(one).get("Status")
     except CovidXrayError:
-        return SendResult("not-accepted")  # the peer does not take this SOP class
+        return SendResult("no-answer")
     if status is None:
         return SendResult("no-answer")
-    return SendResult() if status == 0 or status in _WARNINGS else SendResult(f"status-{status:04X}")
+    stored = status in (0, _DUPLICATE) or status in _WARNINGS
+    return SendResult() if stored else SendResult(f"status-{status:04X}")
+
+
+def accepted_syntaxes(association: Any, sop_class: str) -> set[str]:
+    """Return the transfer syntaxes in which the peer takes a SOP class; none where it does not take it."""
+    contexts = (one for one in association.accepted_contexts if one.abstract_syntax == sop_class)
+    return {str(one.transfer_syntax[0]) for one in contexts}
+
+
+def _can_compress() -> bool:
+    from pydicom.pixels.encoders.base import get_encoder
+
+    return bool(get_encoder(_COMPRESSED).is_available)
 
 
 def _send_web(peer: Peer, objects: Sequence[bytes]) -> Iterator[SendResult]:

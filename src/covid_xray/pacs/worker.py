@@ -14,7 +14,7 @@ from covid_xray.pacs.results.result_objects import LoadedImage, ResultBuilder
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import NoResult
 from covid_xray.pacs.spool import Spool
-from covid_xray.pacs.work_queue import ANSWERED, FAILED, NO_RESULT, Arrival, Outcome, WorkQueue
+from covid_xray.pacs.work_queue import ANSWERED, FAILED, NO_RESULT, TEST, WAITING, Arrival, Outcome, WorkQueue
 from covid_xray.store.drift.monitor import DriftMonitor
 from covid_xray.store.records import NewStudy
 from covid_xray.store.store import Store
@@ -49,6 +49,7 @@ class InferenceWorker:
     ) -> None:
         self._settings, self._queue, self._spool, self._store = settings, queue, spool, store
         self._builder, self._drift, self._thresholds = builder, drift, thresholds
+        self._peers = settings.send_to or (("none",) if settings.test_mode else ())
 
     def process_batch(self) -> int:
         """Classify up to `batch` waiting objects; return how many.
@@ -73,7 +74,7 @@ class InferenceWorker:
         self._store_studies(classified)
         outcomes += [self._build_results(one) for one in classified]
         self._spool.sync()
-        self._queue.record(outcomes, peers=self._settings.send_to)
+        self._queue.record(outcomes, peers=self._peers, state=TEST if self._settings.test_mode else WAITING)
         self._spool.remove(*(self._spool.original_path(one.id) for one in waiting))
         for outcome in outcomes:
             _LOG.info("arrival %s: %s%s", outcome.id, outcome.state, f" ({outcome.code})" if outcome.code else "")
@@ -100,7 +101,7 @@ class InferenceWorker:
             made = self._builder.build_objects(one.image, one.finding)
         except (NoResult, InputRefused) as error:
             return _outcome_of(one.arrival, error)
-        if not self._settings.send_to:
+        if not self._peers:
             return Outcome(one.arrival.id, ANSWERED)
         for kind, data in made.objects.items():
             self._spool.store_result(one.arrival.id, kind, data)

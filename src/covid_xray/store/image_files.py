@@ -42,6 +42,13 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
         os.fsync(handle)
 
 
+def private_folder(folder: Path) -> None:
+    """Create a folder for its owner only (mode 0700); one that exists becomes so where it belongs to this user."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(PermissionError):
+        folder.chmod(0o700)
+
+
 class ImageFiles:
     """The image folder of a store. Thread-safe; processes that share it add images inside `write_lock`.
 
@@ -52,7 +59,7 @@ class ImageFiles:
 
     def __init__(self, folder: Path, *, quota: int) -> None:
         self.folder, self.quota = folder, quota
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(folder)
         self._lock = threading.Lock()
         self._sizes: dict[str, int] = {}
         self._used = 0

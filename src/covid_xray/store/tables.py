@@ -147,6 +147,7 @@ arrivals = sa.Table(  # DICOM objects received
     sa.Column("state", sa.String(16), nullable=False, index=True),  # waiting, answered, no result, failed
     sa.Column("tries", sa.Integer, nullable=False),  # how often processing began
     sa.Column("code", sa.String(64)),  # why there is no result
+    sa.Column("priority", sa.Integer, nullable=False, server_default="1"),  # 0 fetched, 1 sent by C-STORE, 2 urgent
     sa.UniqueConstraint("sop_uid", "sha256", name="uq_arrivals_object"),
 )
 
@@ -154,12 +155,24 @@ deliveries = sa.Table(  # results to send
     "deliveries",
     metadata,
     sa.Column("arrival_id", sa.ForeignKey("arrivals.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("kind", sa.String(8), primary_key=True),  # sc, sr, seg, gsps
+    sa.Column("kind", sa.String(8), primary_key=True),  # sc, sr, seg, gsps, fhir, hl7
     sa.Column("peer", sa.String(64), primary_key=True),
-    sa.Column("state", sa.String(16), nullable=False),  # waiting, sent, given up
+    sa.Column("state", sa.String(16), nullable=False),  # waiting, uncommitted, sent, given up, skipped, test
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("due", UtcTime, nullable=False, index=True),
     sa.Column("code", sa.String(64)),  # of the last failure
+    sa.Column("since", UtcTime),  # when it was put back into the queue by hand; else the time of its arrival counts
+    sa.Column("transaction_uid", sa.String(64)),  # of the request for storage commitment
+)
+
+refusals = sa.Table(  # what the node refused, and from whom; a bounded number of rows
+    "refusals",
+    metadata,
+    sa.Column("code", sa.String(64), primary_key=True),
+    sa.Column("ae_title", sa.String(64), primary_key=True),  # empty before an association was requested
+    sa.Column("address", sa.String(64), primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("last", UtcTime, nullable=False),
 )
 
 drift_images = sa.Table(  # a bounded sample without picture, name, identifier or time of day; rows of `store/drift/`

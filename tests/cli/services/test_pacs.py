@@ -9,7 +9,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from support import nodes, orthanc, studies
+from covid_xray.inference.predictor import Predictor
+from support import nodes, orthanc, services, studies
 from support.chests import chest
 from support.commands import run
 
@@ -134,3 +135,36 @@ def test_studies_are_pulled_by_uid_and_by_date(
     assert pull("--study", "1.2.826.0.1.3680043.10.1.1").startswith("1 radiographs fetched")
     assert pull("--since", "2020-01-01").startswith("0 radiographs fetched, 2 known before")
     assert archive.by_class() == {"DX": 2, "OT": 3, "SR": 2, "SEG": 2}
+
+
+def test_what_was_not_sent_is_listed_and_queued_again(
+    tmp_path: Path, bundle: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    web = {"dicomweb": f"http://127.0.0.1:{orthanc.free_port()}/x"}
+    peers = {"peers": {"web": web}, "send_to": ["web"], "give_up_hours": 1e-9}
+    with services.opened(tmp_path, Predictor(bundle), **peers) as parts:
+        parts.receiver.receive(services.incoming(parts, studies.film(PIXELS)), origin="MODALITY")
+        parts.receiver.refusals.note("busy", "x", ae_title="MODALITY", address="10.0.0.7")
+        parts.classify_all()
+        parts.send_all()
+    config = tmp_path / "node.json"
+    config.write_text(json.dumps({"store": str(tmp_path / "store"), **peers}))
+
+    def ask(*arguments: str) -> str:
+        ran = run(capfdbinary, "pacs", *arguments, "--config", config)
+        assert ran.code == 0, ran.err
+        return ran.out.decode()
+
+    status = json.loads(ask("status"))
+    assert status["deliveries given up"] == 3
+    (refusal,) = status["refusals"]
+    assert (refusal["code"], refusal["ae_title"], refusal["address"]) == ("busy", "MODALITY", "10.0.0.7")
+    listed = json.loads(ask("unsent"))
+    assert {(one["kind"], one["peer"], one["code"]) for one in listed} == {
+        (kind, "web", "no-answer") for kind in ("sc", "sr", "seg")
+    }
+    assert all(Path(one["file"]).is_file() for one in listed)
+    assert json.loads(ask("unsent", "--peer", "other")) == []
+    assert ask("resend", "0" * 32) == "0 results are queued again\n"
+    assert ask("resend", listed[0]["arrival_id"], "--peer", "web") == "3 results are queued again\n"
+    assert json.loads(ask("status"))["deliveries waiting"] == 3

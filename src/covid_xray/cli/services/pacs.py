@@ -1,5 +1,6 @@
-"""Define the commands of the DICOM node: pacs serve, pacs pull, pacs status."""
+"""Define the commands of the DICOM node: pacs serve, pacs pull, pacs status, pacs unsent, pacs resend."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,10 @@ from covid_xray.cli.terminal import out
 from covid_xray.errors import MissingPackage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from covid_xray.pacs.settings import Pacs
+    from covid_xray.pacs.work_queue import WorkQueue
 
 Config = Annotated[Path | None, typer.Option("--config", help="YAML or TOML with the settings of the node.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")]
@@ -104,15 +108,51 @@ def pull(
 
 @commands.command("status")
 def status(config: Config = None, store: Store = None, settings: Set = None) -> None:
-    """Print how many objects and results are in which state, as JSON."""
-    resolved = _settings(config, store, settings)
-    import contextlib
+    """Print how many objects and results are in which state, and what was refused from whom, as JSON."""
+    from covid_xray.pacs.refusals import read_refusals
 
+    with _queue(_settings(config, store, settings)) as queue:
+        facts = {**queue.count_states(), "refusals": [vars(one) for one in read_refusals(queue.database)]}
+    typer.echo(json.dumps(facts, indent=2, sort_keys=True, default=str))
+
+
+@commands.command("unsent")
+def unsent(
+    peer: Annotated[str | None, typer.Option("--peer", help="Only those of this peer.")] = None,
+    config: Config = None,
+    store: Store = None,
+    settings: Set = None,
+) -> None:
+    """List the results that were given up, skipped because the peer does not take them, or made in test mode."""
+    resolved = _settings(config, store, settings)
+    with _queue(resolved) as queue:
+        found = [vars(one) for one in queue.list_unsent(peer)]
+    for one in found:
+        one["file"] = str(resolved.folder / f"{one['arrival_id']}-{one['kind']}.dcm")
+    typer.echo(json.dumps(found, indent=2, default=str))
+
+
+@commands.command("resend")
+def resend(
+    study: Annotated[list[str] | None, typer.Argument(help="Ids of studies, as `pacs unsent` lists them.")] = None,
+    peer: Annotated[str | None, typer.Option("--peer", help="Only those of this peer.")] = None,
+    config: Config = None,
+    store: Store = None,
+    settings: Set = None,
+) -> None:
+    """Queue results that were given up once more; the running node sends them."""
+    with _queue(_settings(config, store, settings)) as queue:
+        count = queue.send_again(peer, ids=study or ())
+    out.line(f"{count} results are queued again")
+
+
+@contextlib.contextmanager
+def _queue(settings: "Pacs") -> "Iterator[WorkQueue]":
     from covid_xray.pacs.work_queue import WorkQueue
     from covid_xray.store.store import open_database
 
-    with contextlib.closing(open_database(resolved.serving())) as database:
-        typer.echo(json.dumps(WorkQueue(database).count_states(), indent=2, sort_keys=True))
+    with contextlib.closing(open_database(settings.serving())) as database:
+        yield WorkQueue(database)
 
 
 def _settings(config: Path | None, store: Path | None, overrides: list[str] | None) -> "Pacs":
