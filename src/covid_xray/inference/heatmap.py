@@ -33,7 +33,7 @@ class Caption:
     """The words in the margin: class shown, its probability (0..1), the model, notes of a line each, the lungs."""
 
     shown: str
-    probability: float | None  # None shows no number and no remark about evidence
+    probability: float | str | None  # as words if rounded; None shows no number and no remark about evidence
     model: str
     note: str = ""
     lungs: str = ""
@@ -138,7 +138,10 @@ def annotate(picture: NDArray[np.uint8], caption: Caption, *, evidence: bool = T
 
 
 def _lines(caption: Caption, *, evidence: bool) -> list[str]:
-    head = caption.shown if caption.probability is None else f"{caption.shown}: {caption.probability:.1%}"
+    value = caption.probability
+    head = (
+        f"{caption.shown}: {value:.1%}" if isinstance(value, float) else ": ".join(filter(None, (caption.shown, value)))
+    )
     if not evidence and caption.probability is not None:
         head += " (no evidence for this class in the image)"
     return [line for line in (head, *caption.note.splitlines(), caption.lungs, caption.model, DISCLAIMER) if line]

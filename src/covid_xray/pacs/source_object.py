@@ -26,6 +26,9 @@ _DICM_AT = 128
 _IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID", "ReferringPhysicianName")
 _STUDY = ("StudyDescription", "PatientComments", "AdmissionID")
 _DATES = {"PatientBirthDate": "DA", "StudyDate": "DA", "StudyTime": "TM"}
+_MOMENTS = ("Study", "Acquisition", "Content", "Series")  # pairs of a date and a time, the first usable one is taken
+_NO_MOMENT = ("19000101", "000000")
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing")
 _IMAGE = (
     *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
     *(
@@ -96,7 +99,8 @@ def read_tags(data: bytes) -> Tags:
         problem = "Unsupported transfer syntax. Use uncompressed little-endian, RLE, JPEG, JPEG-LS or JPEG 2000."
         raise BadImage(problem, code="unsupported-transfer-syntax")
     with suppress_phi("The DICOM tags cannot be parsed"):
-        keywords = [*_IDENTITY, *_STUDY, *_DATES, *_IMAGE, "RequestedProcedurePriority"]
+        moments = [f"{name}{part}" for name in _MOMENTS for part in ("Date", "Time")]
+        keywords = [*_IDENTITY, *_STUDY, *_DATES, *_IMAGE, *moments, "RequestedProcedurePriority"]
         found = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=keywords)
         for element in found.iterall():
             _ = element.value  # converts it here, where exceptions are replaced
@@ -122,7 +126,7 @@ def require_frontal_chest(tags: Tags) -> None:
 
 
 def reference_dataset(tags: Tags) -> Dataset:
-    """Return the tags as highdicom needs them: identifying ones present, dates and sex valid or empty.
+    """Return the tags as highdicom needs them: identifying ones present, dates and sex valid or empty, spacings > 0.
 
     Identifiers are never changed, even if too long: a result must have the patient and study of its original.
     """
@@ -140,7 +144,30 @@ def reference_dataset(tags: Tags) -> Dataset:
             setattr(made, keyword, tags.dataset.get(keyword))
     if not _valid_or_empty(tags.text("PatientAge"), "AS"):
         made.pop("PatientAge", None)
+    for keyword in _SPACINGS:
+        if keyword in made and not is_spacing(made[keyword].value):
+            del made[keyword]
     return made
+
+
+def is_spacing(value: Any) -> bool:
+    """Return whether a value is two finite numbers above zero."""
+    try:
+        numbers = [float(number) for number in value]
+    except (TypeError, ValueError):
+        return False
+    return len(numbers) == 2 and all(0 < number < float("inf") for number in numbers)
+
+
+def study_moment(tags: Tags) -> tuple[str, str]:
+    """Return the date and time of the study as DICOM writes them, or of the image where the study has no usable date.
+
+    1 January 1900 where the object has no date at all: some modules need one.
+    """
+    for name in _MOMENTS:
+        if date := _valid_or_empty(tags.text(f"{name}Date"), "DA"):
+            return date, _valid_or_empty(tags.text(f"{name}Time"), "TM") or _NO_MOMENT[1]
+    return _NO_MOMENT
 
 
 def character_set(dataset: Dataset) -> str | None:

@@ -101,11 +101,12 @@ class InferenceWorker:
             made = self._builder.build_objects(one.image, one.finding)
         except (NoResult, InputRefused) as error:
             return _outcome_of(one.arrival, error)
+        state, code = (NO_RESULT, made.refusal.code) if made.refusal else (ANSWERED, None)
         if not self._peers:
-            return Outcome(one.arrival.id, ANSWERED)
+            return Outcome(one.arrival.id, state, code)
         for kind, data in made.objects.items():
             self._spool.store_result(one.arrival.id, kind, data)
-        return Outcome(one.arrival.id, ANSWERED, kinds=tuple(made.objects))
+        return Outcome(one.arrival.id, state, code, kinds=tuple(made.objects))
 
     def _store_studies(self, classified: Sequence[_Classified]) -> None:
         """Add each object to the worklist once."""

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -119,7 +120,18 @@ def test_cannot_say_is_the_plain_radiograph_with_the_reason(
     assert np.array_equal(radiograph[..., 0], radiograph[..., 2])  # grey: no heat map over it
 
 
+def test_a_probability_has_no_more_digits_than_the_calibration_supports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = captions(monkeypatch)
+    bundle = make_bundle(tmp_path / "bundle", metrics={"part": "test", "ece": {"value": 0.078}})
+    ResultBuilder(Predictor(bundle), kinds=["sc"]).build(studies.film(marked()))
+    assert (written[0].shown, written[0].probability) == ("COVID-19", "over 95%")
+
+
 def test_normal_is_no_sign_of_what_is_looked_for(builder: ResultBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
     written = captions(monkeypatch)
-    builder.build(studies.film(np.zeros((300, 200), np.uint8) + 20))
-    assert written[0].shown == "No sign of COVID-19 or viral pneumonia found"
+    made = builder.build(studies.film(np.zeros((300, 200), np.uint8) + 20)).objects
+    assert written[0].shown.startswith("No sign of COVID-19 or viral pneumonia found: about ")
+    picture = pydicom.dcmread(io.BytesIO(made["sc"])).pixel_array
+    assert np.array_equal(picture[:300, :200, 0], picture[:300, :200, 2])  # no heat map, which would look like a sign

@@ -3,13 +3,14 @@
 import io
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
 
 from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.results.result_objects import ResultBuilder
-from support import studies
+from support import segmentations, studies
 from support.chests import chest
 
 PIXELS = chest(height=160, width=140, body=255, lung=85)
@@ -50,8 +51,36 @@ def test_no_evidence_inside_the_lungs_is_no_region(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tags", [{}, {"FrameOfReferenceUID": "1.2.3.4"}])
-def test_a_frame_of_reference_is_kept_and_not_needed(tags: dict[str, str], tmp_path: Path) -> None:
+def test_a_frame_of_reference_is_kept_else_made(tags: dict[str, str], tmp_path: Path) -> None:
     builder = ResultBuilder(Predictor(studies.make_lung_bundle(tmp_path / "bundle")), share=0.25)
     made = pydicom.dcmread(io.BytesIO(builder.build(studies.film(PIXELS, **tags)).objects["seg"]))
-    assert made.get("FrameOfReferenceUID") in (None, tags.get("FrameOfReferenceUID"))
+    uid = made.FrameOfReferenceUID
+    assert uid == tags["FrameOfReferenceUID"] if tags else uid.startswith("2.25.")
     assert np.any(made.pixel_array)
+
+
+SPACINGS = {
+    "none": {},
+    "at the patient": {"PixelSpacing": [0.2, 0.25]},
+    "at the detector": {"ImagerPixelSpacing": [0.14, 0.14]},
+    "zero": {"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0, 0.1]},
+    "with a frame of reference": {"PixelSpacing": [0.2, 0.2], "FrameOfReferenceUID": "1.2.3.4"},
+}
+
+
+@pytest.mark.parametrize("name", SPACINGS)
+def test_other_readers_open_it_whatever_the_original_says_about_spacing(name: str, tmp_path: Path) -> None:
+    studies.require("dciodvfy")
+    builder = ResultBuilder(Predictor(studies.make_lung_bundle(tmp_path / "bundle")), share=0.25)
+    original = studies.film(PIXELS, **SPACINGS[name])
+    data = builder.build(original).objects["seg"]
+    mask = pydicom.dcmread(io.BytesIO(data)).pixel_array > 0
+    opened = highdicom.seg.segread(io.BytesIO(data))
+    assert np.array_equal(opened.get_total_pixel_matrix() if opened.is_tiled else opened.pixel_array > 0, mask)
+    spacing = opened.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing
+    expected = {"at the patient": [0.2, 0.25], "at the detector": [0.14, 0.14], "with a frame of reference": [0.2, 0.2]}
+    assert [float(side) for side in spacing] == expected.get(name, [1.0, 1.0])
+    assert studies.errors_of(data, tmp_path) == []
+    assert np.array_equal(segmentations.read_with_dcmqi(data, tmp_path), mask)
+    if name in ("none", "at the patient"):  # a second each
+        assert np.array_equal(segmentations.read_with_cornerstone(data, original, tmp_path), mask)

@@ -12,7 +12,7 @@ import pytest
 from covid_xray.errors import BadImage, UsageError
 from covid_xray.images.phantoms import phantom
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.results.result_objects import KINDS, ResultBuilder, check_gate, write_results
+from covid_xray.pacs.results.result_objects import KINDS, ResultBuilder, write_results
 from covid_xray.pacs.source_object import NoResult
 from support import studies
 from support.bundles import grey, make_bundle
@@ -107,6 +107,34 @@ def test_uids_depend_on_original_and_network(builder: ResultBuilder, tmp_path: P
     assert not uids(builder, studies.film(altered)) & first
 
 
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    """And the UIDs change with the settings, the bundle's calibration and what is said."""
+    folder = studies.make_lung_bundle(tmp_path / "bundle")
+    first = ResultBuilder(Predictor(folder), kinds=KINDS, share=0.3).build(ORIGINALS["DX"]).objects
+    again = ResultBuilder(Predictor(folder), kinds=KINDS[::-1], share=0.3).build(ORIGINALS["DX"]).objects
+    assert dict(first) == dict(again)
+    made = opened(first)
+    assert {(one.InstanceCreationDate, one.InstanceCreationTime) for one in made.values()} == {("20261126", "101500")}
+    studies.make_lung_bundle(tmp_path / "warmer", temperature=1.5)
+    others = (
+        ResultBuilder(Predictor(folder), kinds=KINDS, share=0.31),
+        ResultBuilder(Predictor(folder), kinds=["sr"], share=0.3),
+        ResultBuilder(Predictor(tmp_path / "warmer"), kinds=KINDS, share=0.3),
+    )
+    uids = [made["sr"].SOPInstanceUID]
+    uids += [opened(other.build(ORIGINALS["DX"]).objects)["sr"].SOPInstanceUID for other in others]
+    assert len(set(uids)) == 4
+
+
+def test_dates_come_from_the_image_where_the_study_has_none(builder: ResultBuilder) -> None:
+    tags = {"StudyDate": "", "StudyTime": None, "AcquisitionDate": "20261125", "AcquisitionTime": "080910"}
+    made = opened(builder.build(studies.film(PIXELS, **tags)).objects)
+    assert (made["sr"].ContentDate, made["sr"].ContentTime) == ("20261125", "080910")
+    assert made["gsps"].PresentationCreationDate == "20261125"
+    none = opened(builder.build(studies.film(PIXELS, StudyDate="", StudyTime="")).objects)
+    assert none["sr"].ContentDate == "19000101"
+
+
 REFUSED = {
     "not-a-radiograph": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7", "Modality": "OT"},
     "for-processing": {"PresentationIntentType": "FOR PROCESSING"},
@@ -122,13 +150,30 @@ def test_what_is_no_frontal_chest_radiograph_gets_a_reason(code: str, builder: R
     assert refusal.value.code == code
 
 
-def test_what_the_gate_objects_to_as_a_picture_gets_a_reason(builder: ResultBuilder) -> None:
-    finding = builder.predictor.predict(ORIGINALS["DX"])
+def test_what_the_gate_objects_to_gets_objects_that_say_why(builder: ResultBuilder, tmp_path: Path) -> None:
+    studies.require("dciodvfy", "dsrdump")
+    image = builder.load(ORIGINALS["DX"])
+    finding = builder.predictor.answers([""], [image.view], class_maps=True)[0]
     no_chest = {"layout": {"ok": False, "words": "does not look like a frontal chest X-ray"}}
-    with pytest.raises(NoResult, match="does not look like"):
-        check_gate(replace(finding, gate=no_chest))
+    made = builder.build_objects(image, replace(finding, gate=no_chest))
+    assert made.refusal is not None
+    assert made.refusal.code == "not-a-chest-picture"
+    said = "Not a frontal chest radiograph: the picture does not look like a frontal chest X-ray."
+    assert list(made.objects) == ["sc", "sr"]
+    for data in made.objects.values():
+        assert studies.errors_of(data, tmp_path) == []
+        assert studies.broken_rules(data) == {}
+    capture, report = opened(made.objects).values()
+    for result in (capture, report):
+        assert result.SeriesDescription.startswith("covid-xray not analysed: ")
+    assert "Heat map" not in capture.DerivationDescription
+    text = studies.dumped(made.objects["sr"], tmp_path)
+    assert '"Finding")=(not-analysed,99COVIDXRAY,"Not analysed")' in text
+    assert f'"Reason why nothing can be said")="{said}"' in text
+    assert "NUM:" not in text
     # A chest of which nothing can be said gets a result that says so.
-    check_gate(replace(finding, gate={"likeness": {"ok": False, "words": "unlike the training images"}}))
+    unlike = replace(finding, gate={"likeness": {"ok": False, "words": "unlike the training images"}})
+    assert builder.build_objects(image, unlike).refusal is None
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,8 @@ def _process(
             source = item.read(builder.predictor.limits)
             made = builder.build(source)
             row |= _describe(made, write_results(made, output))
+            if made.refusal:
+                raise made.refusal
             row |= _write_copy(deidentifier, source, output / "deidentified") if deidentifier else {}
         except InputRefused as error:
             yield row | {"code": error.code, "message": error.message}, Failure(item.name, error.code, error.message)
@@ -98,6 +100,8 @@ def _process(
 
 def _describe(made: "ResultObjects", paths: dict[str, Path]) -> dict[str, str]:
     files = {kind: path.name for kind, path in paths.items()}
+    if made.refusal:
+        return files
     return {"label": made.finding.label, "reasons": "; ".join(made.finding.reasons), **files}
 
 

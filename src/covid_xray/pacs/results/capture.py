@@ -41,13 +41,14 @@ def render(result: ResultContext, *, max_side: int = MAX_SIDE) -> Image.Image:
     finding = result.finding
     grey = display(result.original.radiograph, longest=max_side)
     note = f"{result.scope}\n{result.site}"
-    if not result.has_answer:
+    if not result.may_have_region:  # a heat map of "normal" would look like a sign of something
         lungs = finding.lungs.words if finding.lungs else ""
-        caption = Caption(result.statement, None, result.model, note, lungs)
+        model = f"{result.model}, calibrated probability" if result.has_answer else result.model
+        caption = Caption(result.statement, None, model, note, lungs)
         return annotate(np.repeat(grey[..., None], 3, axis=2), caption, evidence=False)
     caption = Caption(
         shown=result.label,
-        probability=finding.probabilities[result.shown],
+        probability=result.probability,
         model=f"{result.model}, calibrated probability",
         note=note,
         lungs=in_words(finding.lungs, cropped=finding.region != WHOLE),
@@ -79,7 +80,7 @@ def _describe(made: Dataset, result: ResultContext) -> None:
     made.BurnedInAnnotation = "YES"
     made.PatientOrientation = reference.get("PatientOrientation", [])
     made.BodyPartExamined = "CHEST"
-    content = f"Heat map of {result.shown} over the radiograph" if result.has_answer else "Radiograph without an answer"
+    content = f"Heat map of {result.shown} over the radiograph" if result.may_have_region else "Radiograph and finding"
     made.DerivationDescription = f"{content}, by {MANUFACTURER}; {DISCLAIMER}"
     source = Dataset()
     source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = reference.SOPClassUID, reference.SOPInstanceUID

@@ -8,7 +8,7 @@ from pydicom.sr.coding import Code
 from covid_xray.inference.finding import CANNOT_SAY
 
 SCHEME = "99COVIDXRAY"
-NORMAL = "normal"
+NORMAL, NOT_ANALYSED = "normal", "not analysed"
 PROCEDURE = Code("399208008", "SCT", "Plain chest X-ray")
 RATIO = Code("1", "UCUM", "no units")
 _SH_LENGTH, _LO_LENGTH = 16, 64  # characters
@@ -20,13 +20,15 @@ _SNOMED = {
 
 
 def finding_code(label: str, *, classes: Iterable[str]) -> Code:
-    """Return the concept of one of the `classes` of a network, or of `cannot say`.
+    """Return the concept of one of the `classes` of a network, of `cannot say` or of `not analysed`.
 
     "normal" means only that no sign of the other classes was found: less than SNOMED CT's Normal (17621005).
     """
     if label == NORMAL:
         others = sorted(set(classes) - {NORMAL})
         return private_code(f"no-{'-'.join(others)}", meaning=f"No sign of {_join(others, 'or')} found")
+    if label == NOT_ANALYSED:
+        return private_code("not-analysed", meaning="Not analysed")
     if label in _SNOMED:
         value, meaning = _SNOMED[label]
         return Code(value, "SCT", meaning)

@@ -1,15 +1,16 @@
-"""Make a grayscale softcopy presentation state that outlines a region over the original image."""
+"""Make a grayscale softcopy presentation state: the original as the network saw it, with the outline of the region."""
 
 from collections import defaultdict
 
 import numpy as np
-from highdicom import PresentationLUTShapeValues, PresentationLUTTransformation, pr
+from highdicom import pr
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from covid_xray.inference.heatmap import DISCLAIMER
+from covid_xray.pacs.results.grey_scale import set_grey_scale, without_grey_scale
 from covid_xray.pacs.results.region import region_label
 from covid_xray.pacs.results.result_context import ResultContext
 
@@ -30,19 +31,17 @@ def presentation_state(result: ResultContext, mask: NDArray[np.bool_] | None) ->
     text = "\n".join((result.statement, result.scope, result.site, region, result.model, DISCLAIMER))
     legend = pr.TextObject(text, units=pr.AnnotationUnitsValues.DISPLAY, bounding_box=(0.02, 0.86, 0.6, 0.99))
     annotation = pr.GraphicAnnotation([reference], layer, graphic_objects=lines or None, text_objects=[legend])
-    inverted = result.original.radiograph.source.photometric == "MONOCHROME1"
-    shape = PresentationLUTShapeValues.INVERSE if inverted else PresentationLUTShapeValues.IDENTITY
     made = pr.GrayscaleSoftcopyPresentationState(
-        referenced_images=[reference],
+        referenced_images=[without_grey_scale(reference)],
         content_label=_LAYER,
         content_description="Finding, and outline of where the heat map is strong",
         graphic_annotations=[annotation],
         graphic_layers=[layer],
-        presentation_lut_transformation=PresentationLUTTransformation(presentation_lut_shape=shape),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         content_creator_name="covid-xray^software",
         **result.common("gsps"),
     )
+    set_grey_scale(made, result.original)
     made.BodyPartExamined = "CHEST"
     return made
 

@@ -3,6 +3,8 @@
 A heat map shows what changed the score. Its region is no outline of disease, and is never named so.
 """
 
+import copy
+
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence, seg
 from highdicom.color import CIELabColor
@@ -15,6 +17,12 @@ from covid_xray.inference.heatmap import normalise
 from covid_xray.pacs.results.result_context import LO_LENGTH, MANUFACTURER, ResultContext, algorithm_parameters
 
 _COLOUR = (255, 140, 0)
+_PLANE = {  # a projection has no place in the patient; without one dcmqi and Cornerstone read no segmentation
+    "ImagePositionPatient": [0.0, 0.0, 0.0],
+    "ImageOrientationPatient": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+    "SliceThickness": 1.0,
+}
+_NOMINAL_SPACING = [1.0, 1.0]  # mm, where the original states none
 
 
 def region_mask(result: ResultContext) -> NDArray[np.bool_] | None:
@@ -26,7 +34,7 @@ def region_mask(result: ResultContext) -> NDArray[np.bool_] | None:
     strength = normalise(result.class_map, height=height, width=width)
     if strength is None:
         return None
-    mask = strength >= result.share
+    mask = strength >= result.settings.share
     if is_limited_to_lungs(result):
         assert result.lungs is not None
         mask &= result.lungs.at_size(height, width)
@@ -41,7 +49,7 @@ def is_limited_to_lungs(result: ResultContext) -> bool:
 def region_label(result: ResultContext) -> str:
     """Describe the region in at most 64 characters."""
     where = "in lungs" if is_limited_to_lungs(result) else "lungs not found"
-    return f"Heat map of {result.shown} >= {result.share:.0%} of max, {where}"[:LO_LENGTH]
+    return f"Heat map of {result.shown} >= {result.settings.share:.0%} of max, {where}"[:LO_LENGTH]
 
 
 def segmentation(result: ResultContext, mask: NDArray[np.bool_]) -> Dataset:
@@ -61,13 +69,13 @@ def segmentation(result: ResultContext, mask: NDArray[np.bool_]) -> Dataset:
         segmented_property_type=codes.DCM.SelectedRegion,
         algorithm_type=seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
-        tracking_uid=result.uid("region"),
+        tracking_uid=result.tracking_uid("region"),
         tracking_id="covid-xray region 1",
         anatomic_regions=[codes.SCT.Chest],
         display_color=CIELabColor.from_rgb(*_COLOUR),
     )
     made = seg.Segmentation(
-        source_images=[result.reference],
+        source_images=[_place(result)],
         pixel_array=mask,
         segmentation_type=seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[segment],
@@ -80,3 +88,15 @@ def segmentation(result: ResultContext, mask: NDArray[np.bool_]) -> Dataset:
     made.PatientOrientation = result.reference.get("PatientOrientation", [])
     made.BodyPartExamined = "CHEST"
     return made
+
+
+def _place(result: ResultContext) -> Dataset:
+    """Return the tags of the original with a nominal plane, in a frame of reference of its own where it has none."""
+    placed = copy.copy(result.reference)
+    if "FrameOfReferenceUID" not in placed:
+        placed.FrameOfReferenceUID = result.tracking_uid("frame of reference")
+    if "PixelSpacing" not in placed:
+        placed.PixelSpacing = placed.get("ImagerPixelSpacing", _NOMINAL_SPACING)
+    for keyword, value in _PLANE.items():
+        setattr(placed, keyword, value)
+    return placed

@@ -18,7 +18,8 @@ from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.view import View
 from covid_xray.pacs.phi_safe_logging import suppress_phi
-from covid_xray.pacs.results.result_context import DEFAULT_SHARE, ResultContext
+from covid_xray.pacs.results.probability import supported_step
+from covid_xray.pacs.results.result_context import DEFAULT_SHARE, ResultContext, ResultSettings
 from covid_xray.pacs.source_object import NoResult, Original, read_tags, require_frontal_chest
 
 KINDS = ("sc", "sr", "seg", "gsps")
@@ -37,11 +38,15 @@ class LoadedImage:
 
 @dataclass(frozen=True, eq=False)
 class ResultObjects:
-    """The finding of one radiograph, and its objects by kind as the bytes of DICOM files."""
+    """The finding of one radiograph, and its objects by kind as the bytes of DICOM files.
+
+    `refusal` says why the picture was not analysed; its objects then say so too.
+    """
 
     original: Original
     finding: Finding
     objects: Mapping[str, bytes]
+    refusal: NoResult | None = None
 
 
 class ResultBuilder:
@@ -60,14 +65,16 @@ class ResultBuilder:
         if not 0 < share < 1:
             raise UsageError(f"The share is {share:g}. Give a number between 0 and 1.")
         require_packages()
-        self.predictor, self.kinds, self.share = predictor, tuple(kinds), share
+        bundle = predictor.bundle
+        self.predictor, self.kinds = predictor, tuple(kind for kind in KINDS if kind in kinds)
+        self._settings = ResultSettings(share, self.kinds, bundle.answers_sha256, supported_step(bundle.facts))
 
     def build(self, source: Path | bytes) -> ResultObjects:
         """Make the results of one DICOM file.
 
         Raises:
             BadImage: it cannot be read.
-            NoResult: it is no frontal chest radiograph.
+            NoResult: its tags say that it is no frontal chest radiograph.
         """
         image = self.load(source)
         finding = self.predictor.answers([""], [image.view], class_maps=True)[0]
@@ -82,12 +89,16 @@ class ResultBuilder:
         return LoadedImage(Original(tags, radiograph), self.predictor.view(radiograph))
 
     def build_objects(self, image: LoadedImage, finding: Finding) -> ResultObjects:
-        """Make the objects of an image and its finding with class maps. Raises `NoResult`, `BadImage`."""
-        check_gate(finding)
+        """Make the objects of an image and its finding with class maps. Raises `BadImage`.
+
+        A picture that the gate refuses has a Secondary Capture and a report that say why, and a `refusal`.
+        """
+        refusal = gate_refusal(finding)
         shown = max(finding.probabilities, key=lambda name: finding.probabilities[name])
-        result = ResultContext(image.original, finding, image.view.lungs, self.share, shown)
+        words = refusal.message if refusal else ""
+        result = ResultContext(image.original, finding, image.view.lungs, self._settings, shown, words)
         with suppress_phi("No result can be made with the tags of this object"):
-            return ResultObjects(image.original, finding, self._objects(result))
+            return ResultObjects(image.original, finding, self._objects(result), refusal)
 
     def _objects(self, result: ResultContext) -> dict[str, bytes]:
         from covid_xray.pacs.results import capture, presentation, region, structured_report
@@ -102,17 +113,20 @@ class ResultBuilder:
         if segments is not None:
             made["seg"] = segments
         grey = result.original.tags.text("SamplesPerPixel") == "1"  # a grayscale presentation state needs one channel
-        if grey and "gsps" in self.kinds:
+        if grey and "gsps" in self.kinds and not result.refusal:
             made["gsps"] = presentation.presentation_state(result, mask)
+        for dataset in made.values():
+            result.stamp(dataset)
         return {kind: to_bytes(dataset) for kind, dataset in made.items()}
 
 
-def check_gate(finding: Finding) -> None:
-    """Raise `NoResult` when the input gate says that the picture is no frontal chest radiograph."""
+def gate_refusal(finding: Finding) -> NoResult | None:
+    """Return why the picture is no frontal chest radiograph by the input gate; `None` when it may be one."""
     verdicts = finding.gate or {}
     words = [str(verdicts[name]["words"]) for name in _WRONG_PICTURE if name in verdicts and not verdicts[name]["ok"]]
-    if words:
-        raise NoResult(f"Not a frontal chest radiograph: the picture {words[0]}.", code="not-a-chest-picture")
+    if not words:
+        return None
+    return NoResult(f"Not a frontal chest radiograph: the picture {words[0]}.", code="not-a-chest-picture")
 
 
 def to_bytes(dataset: Dataset) -> bytes:

@@ -10,9 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.pacs.results import codes as concepts
 from covid_xray.pacs.results.region import region_label
-from covid_xray.pacs.results.result_context import MANUFACTURER, ResultContext, algorithm_parameters, derived_uid
-
-_DIGITS = 6  # of a probability
+from covid_xray.pacs.results.result_context import MANUFACTURER, ResultContext, algorithm_parameters, device_uid
 
 
 def report(result: ResultContext, region: Dataset | None) -> Dataset:
@@ -37,7 +35,7 @@ def report(result: ResultContext, region: Dataset | None) -> Dataset:
 
 def _observer(result: ResultContext) -> sr.ObservationContext:
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=derived_uid("device", result.finding.model.sha256),
+        uid=device_uid(result.finding.model.sha256),
         name=MANUFACTURER,
         manufacturer_name=MANUFACTURER,
         model_name=result.model,
@@ -48,18 +46,15 @@ def _observer(result: ResultContext) -> sr.ObservationContext:
 
 def _finding_group(result: ResultContext) -> Any:
     """Make the measurement group of the whole image: TID 1501."""
-    finding, reference = result.finding, result.reference
+    reference = result.reference
     member = concepts.private_code("prediction-set", meaning="Member of the prediction set")
     group = sr.MeasurementsAndQualitativeEvaluations(
-        finding_type=result.code(finding.label),
+        finding_type=result.code(result.finding.label if result.has_answer else result.label),
         measurements=[
-            sr.Measurement(concepts.probability_code(name), value=round(value, _DIGITS), unit=concepts.RATIO)
-            for name, value in (finding.probabilities.items() if result.has_answer else ())
+            sr.Measurement(concepts.probability_code(name), value=value, unit=concepts.RATIO)
+            for name, value in result.probabilities.items()
         ],
-        qualitative_evaluations=[
-            sr.QualitativeEvaluation(member, result.code(name))
-            for name in (finding.prediction_set if result.has_answer else ()) or ()
-        ],
+        qualitative_evaluations=[sr.QualitativeEvaluation(member, result.code(name)) for name in result.prediction_set],
         source_images=[sr.SourceImageForMeasurementGroup(reference.SOPClassUID, reference.SOPInstanceUID)],
         **_common(result, "finding"),
     )
@@ -72,7 +67,7 @@ def _append_texts(group: Any, result: ResultContext) -> None:
     reason = concepts.private_code("reason", meaning="Reason why nothing can be said")
     lungs = result.finding.lungs
     remarks = [lungs.words] if lungs and lungs.words else []
-    texts = [(reason, text) for text in result.finding.reasons]
+    texts = [(reason, text) for text in result.reasons]
     texts += [(codes.DCM.Comment, text) for text in (*remarks, result.scope, result.site, DISCLAIMER)]
     for name, text in texts:
         item = sr.TextContentItem(name=name, value=text, relationship_type=sr.RelationshipTypeValues.CONTAINS)
@@ -99,7 +94,7 @@ def _region_group(result: ResultContext, region: Dataset) -> Any:
 def _common(result: ResultContext, name: str) -> dict[str, Any]:
     model = result.finding.model
     return {
-        "tracking_identifier": sr.TrackingIdentifier(uid=result.uid(name), identifier=f"covid-xray {name} 1"),
+        "tracking_identifier": sr.TrackingIdentifier(uid=result.tracking_uid(name), identifier=f"covid-xray {name} 1"),
         "algorithm_id": sr.AlgorithmIdentification(
             name=model.name, version=model.version, parameters=algorithm_parameters(result), manufacturer=MANUFACTURER
         ),
