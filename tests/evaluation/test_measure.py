@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -110,7 +111,7 @@ def test_the_coverage_of_the_sets_is_told_where_the_bundle_has_them(tmp_path):
     data = manifest(tmp_path, [{**row, "source": "site"} for row in rows(30)])
     predictions = predict_manifest(Brightness(), data)
     assert measure(predictions, data, Described(), rounds=10, seed=0)["conformal"] is None
-    stored = {"part": "val", **fit_conformal(predictions)}
+    stored = asdict(fit_conformal(predictions, part="val"))
     found = measure(predictions, data, Described(facts={"conformal": stored}), rounds=10, seed=0)["conformal"]
     assert (found["method"], found["coverage"], found["images"], found["part"]) == ("lac", 0.9, 30, "val")
     row = next(row for row in found["rows"] if (row["method"], row["coverage"]) == ("lac", 0.9))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from covid_xray import clinical
+from covid_xray.bundle.contents import FusionFacts, read_as
 from covid_xray.bundle.fusion_network import FusionNetwork
 from covid_xray.data.manifest.clinical_table import NAMES
 from covid_xray.errors import BadBundle, UsageError
@@ -22,6 +23,10 @@ def telling():
     return fitted(rows(seed=1)), rows(seed=2)
 
 
+def described(fields: list[dict]) -> FusionFacts:
+    return read_as(FusionFacts, {"version": 1, "model_sha256": "ab", "fields": fields}, "fusion")
+
+
 @pytest.fixture(scope="module")
 def opened(telling) -> Fusion:
     from covid_xray.training.clinical.fuse import field_facts
@@ -30,8 +35,7 @@ def opened(telling) -> Fusion:
     model, data = telling
     onnx, parity = to_fusion_onnx(model, data)
     assert max(parity.values()) < 1e-5
-    facts = {"fields": field_facts(data, CLASSES), "conformal": None}
-    return Fusion(FusionNetwork(onnx, facts), classes=CLASSES)
+    return Fusion(FusionNetwork(onnx, described(field_facts(data, CLASSES))), classes=CLASSES)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -103,9 +107,8 @@ def test_a_graph_of_other_fields_is_refused(opened: Fusion, telling) -> None:
 
     onnx, _ = to_fusion_onnx(*telling)
     fields = field_facts(telling[1], CLASSES)
-    for facts in ({"fields": fields[:3]}, {"fields": fields}):
-        data = onnx if len(facts["fields"]) == 3 else b"no graph"
+    for chosen, data in ((fields[:3], onnx), (fields, b"no graph")):
         with pytest.raises(BadBundle, match=r"fusion\.onnx"):
-            Fusion(FusionNetwork(data, facts), classes=CLASSES)
+            Fusion(FusionNetwork(data, described(chosen)), classes=CLASSES)
     assert opened.fields == NAMES
     assert SEX == 1

@@ -1,7 +1,10 @@
 """Sets of classes from stored quantiles, by hand."""
 
+from dataclasses import replace
+
 import pytest
 
+from covid_xray.bundle.contents import Conformal
 from covid_xray.inference.prediction_sets import nonconformity, prediction_set, prediction_sets
 
 P = [[0.2, 0.7, 0.1], [0.45, 0.05, 0.5]]
@@ -22,8 +25,8 @@ def test_sets_by_hand_and_the_top_class_is_always_kept():
 
 
 def test_one_image_by_what_the_bundle_has_in_use():
-    facts = {"method": "aps", "coverage": 0.95, "quantiles": {"aps": {"0.9": 0.1, "0.95": 0.91}, "lac": {"0.95": 1.0}}}
+    facts = Conformal("aps", 0.95, {"aps": {"0.9": 0.1, "0.95": 0.91}, "lac": {"0.95": 1.0}})
     probabilities = dict(zip(("covid", "normal", "virus"), P[0], strict=True))
     assert prediction_set(probabilities, facts) == ("covid", "normal")
-    assert prediction_set(probabilities, {**facts, "coverage": 0.9}) == ("normal",)
+    assert prediction_set(probabilities, replace(facts, coverage=0.9)) == ("normal",)
     assert prediction_set(probabilities, None) is None

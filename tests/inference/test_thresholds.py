@@ -1,13 +1,10 @@
 """Which operating points a probability passes, and that points of another network do not count."""
 
+from covid_xray.bundle.contents import OperatingPoints, Point
 from covid_xray.inference.thresholds import passed
 
-STORED = {
-    "covid": {
-        "sha256": "ab",
-        "points": {"rule-out": {"threshold": 0.1}, "balanced": {"threshold": 0.4}, "rule-in": {"threshold": None}},
-    }
-}
+POINTS = {"rule-out": Point(0.1), "balanced": Point(0.4), "rule-in": Point(None)}
+STORED = {"covid": OperatingPoints("ab", POINTS)}
 
 
 def test_a_probability_passes_the_thresholds_that_it_reaches():

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from covid_xray.bundle.contents import OperatingPoints, Point
 from covid_xray.config import Serving
 from covid_xray.errors import BadImage, Busy, StoreFull
 from covid_xray.inference.predictor import Predictor
@@ -123,8 +124,8 @@ def test_one_store_has_one_server_and_a_secret_that_outlives_it(tmp_path: Path, 
 
 
 def test_thresholds_are_those_of_the_bundle() -> None:
-    points = {"balanced": {"threshold": 0.4}, "rule-in": {"threshold": None, "reason": "too few images"}}
-    assert thresholds({"covid": {"sha256": "x", "points": points}}) == {"covid": {"balanced": 0.4}}
+    points = {"balanced": Point(0.4), "rule-in": Point(None, reason="too few images")}
+    assert thresholds({"covid": OperatingPoints("x", points)}) == {"covid": {"balanced": 0.4}}
     assert thresholds(None) is None
 
 

@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from covid_xray.bundle.contents import Contents
 from covid_xray.config import Limits
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadImage
 from covid_xray.inference.finding import Failure, Finding, ModelIdentity
 from covid_xray.inference.io.inputs import open_source
+from support.contents import contents
 
 CLASSES = ("covid", "normal", "virus")
 
@@ -27,6 +29,10 @@ class Described:
     version: str = "1"
     sha256: str = "ab" * 32
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def contents(self) -> Contents:
+        return contents(**{"model": {"sha256": self.sha256}, **self.facts})
 
 
 @dataclass(frozen=True)

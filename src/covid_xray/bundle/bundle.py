@@ -10,9 +10,11 @@ for clinical values, `fusion.onnx`, each with its own hash, and `trained.bin`, w
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from covid_xray.bundle.contents import Contents, FusionFacts, read_as, read_contents
 from covid_xray.bundle.fusion_network import FUSION_FILE, FusionNetwork
 from covid_xray.bundle.lung_network import LUNGS_FILE, LungNetwork
 from covid_xray.bundle.onnx_file import has_external_data
@@ -44,7 +46,7 @@ class Bundle:
         height, width: of the network's input.
         temperature: divides the logits before the softmax; 1 where it was not fitted.
         sha256: of the ONNX file that was loaded; it identifies the network.
-        facts: all of `bundle.json`.
+        facts: the document `bundle.json` as it is, to be shown or written again; `contents` has it typed.
         model: the bytes of the ONNX file, those that were hashed.
         int8: whether that is the quantised form of the network.
         lungs, fusion: the lung network, and the one for clinical values; `None` where the bundle has none.
@@ -64,11 +66,15 @@ class Bundle:
     lungs: LungNetwork | None = None
     fusion: FusionNetwork | None = None
 
+    @cached_property
+    def contents(self) -> Contents:
+        """The content of `bundle.json`, typed. Raises `BadBundle` where a value has another type."""
+        return read_contents(self.facts)
+
     @property
     def crop(self) -> Literal["none", "lungs", "lungs-only"]:
         """Return the part that the network sees: the whole picture, the lungs with a margin, or the lungs alone."""
-        crop: Literal["none", "lungs", "lungs-only"] = self.facts["input"].get("crop", "none")
-        return crop
+        return self.contents.input.crop
 
     @property
     def answers_sha256(self) -> str:
@@ -137,7 +143,7 @@ def unsealed(
         model=model,
         int8=int8,
         lungs=LungNetwork(lungs, facts["lungs"]) if lungs is not None else None,
-        fusion=FusionNetwork(fusion, facts["fusion"]) if fusion is not None else None,
+        fusion=FusionNetwork(fusion, read_as(FusionFacts, facts["fusion"], "fusion")) if fusion is not None else None,
     )
 
 

@@ -3,9 +3,9 @@
 Apart from `inference.fusion`, so that a bundle is loaded without the code for joint predictions.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from covid_xray.bundle.contents import FusionFacts
 
 FUSION_FILE = "fusion.onnx"
 FUSION_VERSION = 1  # of the way from a record to the graph's input; raise it when a number changes
@@ -21,4 +21,4 @@ class FusionNetwork:
     """
 
     model: bytes
-    facts: Mapping[str, Any]
+    facts: FusionFacts

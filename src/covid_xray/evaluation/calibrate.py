@@ -1,7 +1,6 @@
 """Fit temperature, conformal sets and operating points of a bundle and store them in it."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ def fit(
     if wishes.method not in METHODS:
         raise UsageError(f"Unknown method: {wishes.method}. Give --method {', '.join(METHODS)}.")
     positive_classes(bundle.classes, wishes.positive)
-    raw = Predictor(dataclasses.replace(bundle, temperature=1.0))
+    raw = Predictor(replace(bundle, temperature=1.0))
     predictions = predict_manifest(raw, manifest, progress=progress)
     facts = fit_predictions(predictions, manifest, sha256=bundle.sha256, part=part, wishes=wishes)
     record(folder, **facts)
@@ -78,19 +77,20 @@ def fit_predictions(
     calibration = {"part": part, "failed": len(predictions.failures), **fit_calibration(predictions)}
     temperature = calibration["temperature"]
     tempered = calibrate_predictions(predictions, temperature=temperature)
-    conformal = {"part": part, **fit_conformal(tempered, coverage=wishes.coverage, method=wishes.method)}
+    conformal = fit_conformal(tempered, coverage=wishes.coverage, method=wishes.method, part=part)
     table, groups = tempered.table, patient_groups(tempered, manifest)
     sources = list(table["source"]) if "source" in table and (table["source"] != "").any() else None
     draws: Facts = {"rounds": wishes.rounds, "seed": wishes.seed}
     points = {
-        name: fit_operating_points(
+        name: asdict(fit_operating_points(
             one_vs_rest(tempered, name, groups=groups, sources=sources),
             sha256=sha256, temperature=temperature, part=part, **draws,
-        )
+        ))
         for name in positive_classes(tempered.classes, wishes.positive)
     }  # fmt: skip
     return {
-        "temperature": temperature, "calibration": calibration, "conformal": conformal, "operating_points": points,
+        "temperature": temperature, "calibration": calibration, "conformal": asdict(conformal),
+        "operating_points": points,
     }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def measure(
         "trained_sources": _trained_sources(model),
         "figures": {name: interval.as_dict() for name, interval in found.items()},
         "guessing": compare_with_guessing(list(table["label"]), found["accuracy"].as_dict()),
-        "calibration": compare_calibration(predictions, temperature=float(model.facts.get("temperature", 1.0))),
+        "calibration": compare_calibration(predictions, temperature=model.contents.temperature),
         "conformal": _conformal(predictions, model, sources),
         **evaluate_decisions(
             predictions, model, groups=groups, sources=sources, stated=prevalence, rounds=rounds, seed=seed
@@ -93,8 +93,8 @@ def images(count: int) -> str:
 
 
 def _trained_sources(model: ModelIdentity) -> list[str]:
-    facts = (model.facts.get("training_data") or {}).get("source") or {}
-    return sorted(name for name in facts if name and name != NOT_STATED)
+    data = model.contents.training_data
+    return sorted(name for name in (data.source if data else ()) if name and name != NOT_STATED)
 
 
 def _cramers_v(table: pd.DataFrame) -> float | None:
@@ -119,10 +119,10 @@ def _confusion(predictions: Predictions) -> Facts:
 
 
 def _conformal(predictions: Predictions, model: ModelIdentity, sources: list[str] | None) -> Facts | None:
-    stored = model.facts.get("conformal")
+    stored = model.contents.conformal
     if not stored:
         return None
-    used = {key: stored[key] for key in ("method", "coverage", "images", "part")}
+    used = {key: getattr(stored, key) for key in ("method", "coverage", "images", "part")}
     return {**used, "rows": measure_coverage(predictions, stored, sources=sources)}
 
 

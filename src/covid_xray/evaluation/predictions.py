@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from covid_xray.bundle.contents import Contents
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import BadManifest, CovidXrayError, closest
 from covid_xray.files import replacing
@@ -37,6 +38,9 @@ class ModelIdentity(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+    @property
+    def contents(self) -> Contents: ...  # noqa: D102
 
 
 class ImagePredictor(Protocol):

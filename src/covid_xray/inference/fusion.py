@@ -39,10 +39,10 @@ class Fusion:
         import onnxruntime
 
         self.classes = classes
-        self.fields = tuple(field["name"] for field in network.facts["fields"])
-        self.unused = {f["name"]: f["reason"] for f in network.facts["fields"] if not f["used"]}
-        self.influences = {f["name"]: tuple(f["classes"]) for f in network.facts["fields"] if f["used"]}
-        self.conformal = network.facts.get("conformal")
+        self.fields = tuple(field.name for field in network.facts.fields)
+        self.unused = {f.name: f.reason for f in network.facts.fields if not f.used}
+        self.influences = {f.name: f.classes for f in network.facts.fields if f.used}
+        self.conformal = network.facts.conformal
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 4  # a few thousand multiplications
         try:

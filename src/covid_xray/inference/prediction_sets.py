@@ -4,10 +4,11 @@ The quantiles are fitted by `evaluation.metrics.conformal` and stored in `bundle
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from covid_xray.bundle.contents import Conformal
 
 METHODS = ("lac", "aps", "raps")
 FREE_RANKS, PENALTY = 1, 0.05  # RAPS: a penalty of 0.05 for each class after the first
@@ -48,7 +49,7 @@ def prediction_sets(probabilities: ArrayLike, *, quantile: float, method: str = 
     return kept
 
 
-def prediction_set(probabilities: Mapping[str, float], conformal: Mapping[str, Any] | None) -> tuple[str, ...] | None:
+def prediction_set(probabilities: Mapping[str, float], conformal: Conformal | None) -> tuple[str, ...] | None:
     """Choose the kept classes of one image by the method and coverage of the bundle.
 
     Args:
@@ -60,8 +61,8 @@ def prediction_set(probabilities: Mapping[str, float], conformal: Mapping[str, A
     """
     if not conformal:
         return None
-    quantile = conformal["quantiles"][conformal["method"]][f"{conformal['coverage']:g}"]
-    kept = prediction_sets([list(probabilities.values())], quantile=quantile, method=conformal["method"])[0]
+    values = [list(probabilities.values())]
+    kept = prediction_sets(values, quantile=conformal.quantile, method=conformal.method)[0]
     return tuple(name for name, keep in zip(probabilities, kept, strict=True) if keep)
 
 

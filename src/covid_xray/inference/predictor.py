@@ -144,7 +144,7 @@ class Predictor:
             shape = " x ".join(map(str, pixels.shape))
             raise ValueError(f"The input is {shape} {pixels.dtype}. It must be N x {height} x {width} uint8.")
         outputs = ["probabilities", "embedding"] + (["class_maps"] if class_maps else [])
-        outputs += ["known"] if "known" in self.bundle.facts["outputs"] else []
+        outputs += ["known"] if "known" in self.bundle.contents.outputs else []
         return self._engine.run(pixels[..., None].astype(np.float32), outputs)
 
     def predict(
@@ -259,7 +259,7 @@ class Predictor:
             known=known,
             site=site,
             appearance=view.appearance,
-            **decide(probabilities, self.bundle.facts, gate=verdicts, known=known, lungs=view.lungs, site=reasons),
+            **decide(probabilities, self.bundle.contents, gate=verdicts, known=known, lungs=view.lungs, site=reasons),
         )
 
 

@@ -5,13 +5,14 @@ class -> `sha256` of the network, and `points` (name to facts with a `threshold`
 """
 
 from collections.abc import Mapping
-from typing import Any
+
+from covid_xray.bundle.contents import OperatingPoints
 
 POINTS = ("rule-out", "balanced", "rule-in")
 
 
 def passed(
-    probabilities: Mapping[str, float], stored: Mapping[str, Any] | None, *, sha256: str
+    probabilities: Mapping[str, float], stored: Mapping[str, OperatingPoints] | None, *, sha256: str
 ) -> dict[str, dict[str, bool]] | None:
     """Decide for each class with operating points whether its probability reaches the threshold of each point.
 
@@ -25,9 +26,9 @@ def passed(
         bundle has none at all. Below `rule-out` speaks against the class, reaching `rule-in` for it.
     """
     found = {
-        name: {point: probabilities[name] >= facts["threshold"] for point, facts in about["points"].items()
-               if facts["threshold"] is not None}
+        name: {point: probabilities[name] >= it.threshold for point, it in about.points.items()
+               if it.threshold is not None}
         for name, about in (stored or {}).items()
-        if about["sha256"] == sha256 and name in probabilities
+        if about.sha256 == sha256 and name in probabilities
     }  # fmt: skip
     return found or None

@@ -1,8 +1,8 @@
 """Read the output of a network that decides in two steps: is this lung ill, and with which illness."""
 
 from collections.abc import Mapping
-from typing import Any
 
+from covid_xray.bundle.contents import Contents
 from covid_xray.inference.finding import LungFacts
 from covid_xray.inference.lungs import Lungs
 
@@ -10,21 +10,21 @@ LUNGS_NOT_FOUND = "the lungs were not found, and this network looks at nothing e
 LEAST_KNOWN = 0.5  # least share of P(ill) for the illnesses that the network knows, where the bundle has none
 
 
-def probability_ill(probabilities: Mapping[str, float], facts: Mapping[str, Any]) -> float | None:
+def probability_ill(probabilities: Mapping[str, float], contents: Contents) -> float | None:
     """Compute the probability that the lungs are ill at all, 0..1; `None` for a network that decides in one step.
 
     Args:
         probabilities: class to calibrated probability.
-        facts: of `bundle.json`: `well` is the healthy class of a two-step network.
+        contents: of `bundle.json`: `well` is the healthy class of a two-step network.
     """
-    well = facts.get("well")
+    well = contents.well
     return None if well is None else 1.0 - probabilities[well]
 
 
 def two_step_reasons(
     probabilities: Mapping[str, float],
     known: float | None,
-    facts: Mapping[str, Any],
+    contents: Contents,
     *,
     lungs: Lungs | LungFacts | None,
 ) -> tuple[str, ...]:
@@ -33,16 +33,16 @@ def two_step_reasons(
     Args:
         probabilities: class to calibrated probability.
         known: share of P(ill) for the illnesses that the network knows, 0..1; `None` where it has no such output.
-        facts: of `bundle.json`: `well`, and `least_known` where it was fitted.
+        contents: of the bundle: `well`, and `least_known` where it was fitted.
         lungs: the lungs, if the bundle finds them.
     """
-    if facts["input"].get("crop") == "lungs-only" and (lungs is None or not lungs.plausible):
+    if contents.input.crop == "lungs-only" and (lungs is None or not lungs.plausible):
         return (LUNGS_NOT_FOUND,)
-    well = facts.get("well")
+    well = contents.well
     if well is None or known is None:
         return ()
     ill = max(probabilities, key=probabilities.__getitem__) != well
-    if ill and known < float(facts.get("least_known", LEAST_KNOWN)):
+    if ill and known < (LEAST_KNOWN if contents.least_known is None else contents.least_known):
         names = " or ".join(name for name in probabilities if name != well)
         return (f"the lungs look ill, but not with {names}, the illnesses that this network knows",)
     return ()

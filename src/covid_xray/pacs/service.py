@@ -90,7 +90,7 @@ def open_services(settings: Pacs, predictor: Predictor) -> Iterator[NodeServices
     Raises `Busy` when another node uses this store or the database does not answer, `UsageError`, `MissingPackage`.
     """
     builder = ResultBuilder(predictor, kinds=settings.results, share=settings.share)
-    points = thresholds(predictor.bundle.facts.get("operating_points"))
+    points = thresholds(predictor.bundle.contents.operating_points)
     _make_folders(settings)
     with folder_lock(settings.folder), open_receiver(settings, limits=predictor.limits) as receiver:
         queue, spool = receiver.queue, receiver.spool

@@ -150,7 +150,7 @@ class Service:
             shape=(height, width),
             bits=radiograph.bits,
             source=radiograph.source,
-            thresholds=thresholds(self.predictor.bundle.facts.get("operating_points")),
+            thresholds=thresholds(self.predictor.bundle.contents.operating_points),
             key=bound,
             job_item=job_item,
         )

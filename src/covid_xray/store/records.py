@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from covid_xray.bundle.contents import OperatingPoints
 from covid_xray.images.radiograph import ImageSource
 from covid_xray.inference.finding import Finding, ModelIdentity
 from covid_xray.inference.io.results import as_dict
@@ -149,10 +150,10 @@ def suspicion(probabilities: Mapping[str, float | None]) -> float:
     return 1.0 - values[list(probabilities).index(NORMAL)] if NORMAL in probabilities else max(values)
 
 
-def thresholds(stored: Mapping[str, Any] | None) -> dict[str, dict[str, float]] | None:
+def thresholds(stored: Mapping[str, OperatingPoints] | None) -> dict[str, dict[str, float]] | None:
     """Extract class to operating point to threshold from `operating_points` of `bundle.json`; `None` without any."""
     return {
-        name: {point: facts["threshold"] for point, facts in about["points"].items() if facts["threshold"] is not None}
+        name: {point: it.threshold for point, it in about.points.items() if it.threshold is not None}
         for name, about in (stored or {}).items()
     } or None
 

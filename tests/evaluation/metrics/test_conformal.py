@@ -75,7 +75,7 @@ def test_facts_count_each_class_and_source():
     right = np.random.default_rng(0).random(90) < 0.8
     calibration, tested = answers(labels, right), answers(labels, right, seed=4)
     facts = fit_conformal(calibration, coverage=0.8)
-    assert set(facts["quantiles"]["lac"]) == {"0.8", "0.9", "0.95"}
+    assert set(facts.quantiles["lac"]) == {"0.8", "0.9", "0.95"}
     rows = measure_coverage(tested, facts, sources=["a", "b"] * 45)
     assert len(rows) == 9
     for row in rows:

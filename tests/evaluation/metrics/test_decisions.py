@@ -1,6 +1,7 @@
 """The three parts of metrics.json that say what acting on the answers is worth."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def model(**facts):
     points = fit_operating_points(
         one_vs_rest(some(0), "covid"), sha256="ab" * 32, temperature=1.0, part="val", rounds=20
     )
-    return Described(facts={"calibration": CALIBRATION, "operating_points": {"covid": points}, **facts})
+    return Described(facts={"calibration": CALIBRATION, "operating_points": {"covid": asdict(points)}, **facts})
 
 
 def test_everything_is_there_and_plain_data():

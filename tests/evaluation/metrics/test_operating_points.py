@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_what_only_calling_everything_reaches_has_no_threshold_and_a_reason():
     flat = fit_operating_points(
         OneVsRest(np.full(100, 0.3), positive), sha256="a", temperature=1.0, part="val", rounds=20
     )
-    assert [point["threshold"] for point in flat["points"].values()] == [None] * 3
+    assert [point.threshold for point in flat.points.values()] == [None] * 3
 
 
 def two_hospitals() -> OneVsRest:
@@ -126,9 +127,9 @@ def test_facts_of_the_bundle_are_json_and_say_on_what():
     labels = np.arange(240) % 3
     predictions = answers(labels, np.random.default_rng(0).random(240) < 0.85)
     groups = np.arange(240) // 2
-    facts = fit_operating_points(
+    facts = asdict(fit_operating_points(
         one_vs_rest(predictions, "covid", groups=groups), sha256="ab", temperature=1.5, part="calibration", rounds=50
-    )
+    ))  # fmt: skip
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
     told = {key: facts[key] for key in ("part", "images", "positives", "negatives", "patients", "sha256")}
     assert told == {
@@ -143,7 +144,7 @@ def test_facts_of_the_bundle_are_json_and_say_on_what():
 def test_under_20_images_of_the_class_give_no_points():
     about = OneVsRest(np.linspace(0, 1, 100), np.arange(100) >= 81)
     facts = fit_operating_points(about, sha256="ab", temperature=1.0, part="val", rounds=20)
-    assert {point["reason"] for point in facts["points"].values()} == {
+    assert {point.reason for point in facts.points.values()} == {
         "19 images of the class and 81 of the rest are too few; it takes 20 of each"
     }
 
@@ -166,7 +167,7 @@ def test_on_test_images_each_source_is_told_where_20_images_stand_behind_it():
     found = measure_points(OneVsRest(about.scores, about.positive, names), stored, rounds=20)
     point = found["points"]["rule-out"]
     assert point["called"] == int((about.scores >= point["threshold"]).sum())
-    assert point["sensitivity"]["value"] == stored["points"]["rule-out"]["sensitivity"]["value"]
+    assert point["sensitivity"]["value"] == stored.points["rule-out"].sensitivity.value
     assert set(point["by_source"]) == {"a", "b", "small"}
     assert point["by_source"]["small"] == {"positives": 15, "negatives": 0}
     assert sum(source["positives"] for source in point["by_source"].values()) == found["positives"]

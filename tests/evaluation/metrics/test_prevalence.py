@@ -5,6 +5,7 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, log_loss, precision_score
 
+from covid_xray.bundle.contents import Calibration
 from covid_xray.errors import UsageError
 from covid_xray.evaluation.metrics.operating_points import OneVsRest, achieved_rates
 from covid_xray.evaluation.metrics.prevalence import (
@@ -87,7 +88,7 @@ def test_figures_of_a_stated_mix_are_those_of_a_population_with_that_mix():
     stated = evaluate_at_prevalence(
         predictions_of(*shifted(60_000, [1 / 3] * 3, seed=1)),
         np.array(mix),
-        facts={"calibration": {"labels": dict.fromkeys(CLASSES, 100)}},
+        calibration=Calibration(labels=dict.fromkeys(CLASSES, 100)),
         rounds=2,
     )
     labels, even = shifted(60_000, mix, seed=2)
@@ -103,7 +104,7 @@ def test_figures_of_a_stated_mix_are_those_of_a_population_with_that_mix():
 
 def test_without_a_calibration_the_tested_mix_stands_for_it():
     predictions = answers(np.repeat([0, 1, 2], [10, 20, 30]), np.ones(60, dtype=bool))
-    shares, words = calibrated_prevalences({}, predictions)
+    shares, words = calibrated_prevalences(None, predictions)
     assert shares == pytest.approx([1 / 6, 1 / 3, 1 / 2])
     assert "no calibration is stored" in words
     assert image_weights(predictions, np.array([0.5, 0.25, 0.25])).mean() == pytest.approx(1)
@@ -112,7 +113,7 @@ def test_without_a_calibration_the_tested_mix_stands_for_it():
 def test_a_class_that_was_never_seen_cannot_be_weighted():
     predictions = answers(np.arange(40) % 2, np.ones(40, dtype=bool))
     with pytest.raises(UsageError, match="No image of virus among"):
-        calibrated_prevalences({}, predictions)
+        calibrated_prevalences(None, predictions)
     with pytest.raises(UsageError, match="No image of virus was tested"):
         image_weights(predictions, np.array([0.5, 0.25, 0.25]))
     assert image_weights(predictions, np.array([0.2, 0.8, 0.0])).sum() == pytest.approx(40)

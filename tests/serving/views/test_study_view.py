@@ -13,6 +13,7 @@ from covid_xray.inference.finding import ModelIdentity
 from covid_xray.inference.gate import CHECKS as GATE_CHECKS
 from covid_xray.serving.views.study_view import ADVICE, CHECKS, bars, checks, warnings
 from covid_xray.store.records import Study
+from support.contents import contents
 
 MODEL = ModelIdentity("small", "1", "a" * 64)
 FINDING: dict[str, Any] = {
@@ -52,7 +53,7 @@ def study(*, label: str = "covid", view: str | None = None, **finding: Any) -> S
 
 
 def titles(about: Study, **facts: Any) -> list[str]:
-    return [warning.title for warning in warnings(about, facts=facts, now=MODEL)]
+    return [warning.title for warning in warnings(about, contents=contents(**facts), now=MODEL)]
 
 
 def test_bars_carry_their_points_in_order() -> None:

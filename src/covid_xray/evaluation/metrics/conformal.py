@@ -4,13 +4,14 @@ Split conformal prediction (Papadopoulos and others 2002): if test and calibrati
 contains the true class with the stated probability, whatever the quality of the network.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import betabinom
 
+from covid_xray.bundle.contents import Conformal
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.predictions import Predictions
 from covid_xray.inference.prediction_sets import METHODS, nonconformity, prediction_sets
@@ -56,12 +57,13 @@ def conformal_quantile(labels: ArrayLike, probabilities: ArrayLike, *, coverage:
     return float(np.sort(scores)[k - 1])
 
 
-def fit_conformal(predictions: Predictions, *, coverage: float = 0.9, method: str = "lac") -> dict[str, Any]:
+def fit_conformal(predictions: Predictions, *, coverage: float = 0.9, method: str = "lac", part: str = "") -> Conformal:
     """Return what the bundle stores under `conformal`: quantiles of every method at 0.9, 0.95 and `coverage`.
 
     Args:
         predictions: calibrated, on calibration images.
         coverage, method: those that the predictor uses.
+        part: name of the images' part.
 
     Raises:
         InputRefused: too few images for one of the coverages (code `too-few`).
@@ -72,11 +74,11 @@ def fit_conformal(predictions: Predictions, *, coverage: float = 0.9, method: st
         name: {f"{level:g}": conformal_quantile(labels, p, coverage=level, method=name) for level in levels}
         for name in METHODS
     }
-    return {"method": method, "coverage": coverage, "images": len(labels), "quantiles": quantiles}
+    return Conformal(method, coverage, quantiles, images=len(labels), part=part)
 
 
 def measure_coverage(
-    predictions: Predictions, conformal: Mapping[str, Any], *, sources: Sequence[str] | None = None
+    predictions: Predictions, conformal: Conformal, *, sources: Sequence[str] | None = None
 ) -> list[dict[str, Any]]:
     """Measure coverage and size of the sets on test images, for each method and coverage.
 
@@ -91,11 +93,11 @@ def measure_coverage(
     names = np.asarray([classes[code] for code in labels], dtype=object)
     places = np.asarray(sources if sources is not None else [], dtype=object)
     rows = []
-    for method, levels in conformal["quantiles"].items():
+    for method, levels in conformal.quantiles.items():
         for level, quantile in levels.items():
             kept = prediction_sets(p, quantile=quantile, method=method)
             hit, size = kept[np.arange(len(labels)), labels], kept.sum(axis=1)
-            facts: dict[str, Any] = {"coverage": float(level), "calibration": int(conformal["images"])}
+            facts: dict[str, Any] = {"coverage": float(level), "calibration": conformal.images}
             rows.append(
                 {
                     "method": method,

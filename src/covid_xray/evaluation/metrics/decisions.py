@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from covid_xray.bundle.contents import OperatingPoints
 from covid_xray.evaluation.metrics.calibration import parse_prevalence
 from covid_xray.evaluation.metrics.decision_curve import decision_curve
 from covid_xray.evaluation.metrics.metrics import Floats
@@ -72,25 +73,27 @@ def evaluate_decisions(
             curves[name] = {**curve, "stated": _curve_in(population, name, groups, draws) if population else None}
     prevalence = None
     if population:
-        prevalence = evaluate_at_prevalence(predictions, population.shares, facts=model.facts, groups=groups, **draws)
+        prevalence = evaluate_at_prevalence(
+            predictions, population.shares, calibration=model.contents.calibration, groups=groups, **draws
+        )
     return {"operating_points": points, "prevalence": prevalence, "decision_curve": curves}
 
 
-def _stored(model: ModelIdentity) -> Facts:
+def _stored(model: ModelIdentity) -> dict[str, OperatingPoints]:
     """Return the operating points that were chosen on this very network."""
-    sha256 = (model.facts.get("model") or {}).get("sha256", model.sha256)
-    points = model.facts.get("operating_points") or {}
-    return {name: about for name, about in points.items() if about["sha256"] == sha256}
+    contents = model.contents
+    points = contents.operating_points or {}
+    return {name: about for name, about in points.items() if about.sha256 == contents.model.sha256}
 
 
 def _population(predictions: Predictions, model: ModelIdentity, stated: str) -> _Population:
-    old, _ = calibrated_prevalences(model.facts, predictions)
+    old, _ = calibrated_prevalences(model.contents.calibration, predictions)
     named = dict(zip(predictions.classes, map(float, old), strict=True))
     new = parse_prevalence(stated, predictions.classes, old=named)
     return _Population(new, reweight_predictions(predictions, old=old, new=new), image_weights(predictions, new))
 
 
-def _points(about: OneVsRest, stored: Facts, share: float | None, draws: Facts) -> Facts:
+def _points(about: OneVsRest, stored: OperatingPoints, share: float | None, draws: Facts) -> Facts:
     found = measure_points(about, stored, **draws)
     shares = sorted({*PREVALENCES, *([share] if share else [])})
     for point in found["points"].values():

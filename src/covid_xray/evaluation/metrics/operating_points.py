@@ -5,12 +5,13 @@ rule-in specificity, balanced maximises their sum (Youden 1950).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from covid_xray.bundle.contents import Figure, OperatingPoints, Point
 from covid_xray.errors import UsageError
 from covid_xray.evaluation.metrics.intervals import proportions
 from covid_xray.evaluation.metrics.metrics import Floats
@@ -21,6 +22,7 @@ from covid_xray.inference.thresholds import POINTS
 TARGET = 0.95
 DEFAULT = "covid"
 KEPT = {"rule-out": "sensitivity", "rule-in": "specificity"}  # what must reach the target
+CHOSEN = ("sensitivity", "specificity")  # rates that are stored with a point
 Masks = NDArray[np.bool_]
 Facts = dict[str, Any]
 
@@ -127,7 +129,7 @@ def achieved_rates(
 
 def fit_operating_points(
     about: OneVsRest, *, sha256: str, temperature: float, part: str, rounds: int = 1000, seed: int = 0
-) -> Facts:
+) -> OperatingPoints:
     """Choose the operating points of one class; return what the bundle stores under `operating_points`.
 
     The sensitivity and specificity stored are those of the calibration images and so slightly optimistic.
@@ -140,18 +142,18 @@ def fit_operating_points(
         rounds, seed: of the bootstrap.
     """
     count, n = len(about.scores), int(about.positive.sum())
-    points: Facts = {}
+    points = {}
     for name in POINTS:
-        points[name] = choose_point(about, name) if min(n, count - n) >= SMALLEST else _too_few(name, n, count - n)
-        found = points[name]["threshold"]
-        facts = {} if found is None else achieved_rates(about, found, rounds=rounds, seed=seed)
-        points[name] |= {side: facts.get(side) for side in ("sensitivity", "specificity")}
+        chosen = choose_point(about, name) if min(n, count - n) >= SMALLEST else _too_few(name, n, count - n)
+        found = chosen["threshold"]
+        rates = {} if found is None else achieved_rates(about, found, rounds=rounds, seed=seed)
+        points[name] = Point(**(chosen | {side: Figure(**rates[side]) for side in CHOSEN if side in rates}))
     patients = None if about.groups is None else len(set(about.groups))
     counts = {"images": count, "positives": n, "negatives": count - n, "patients": patients}
-    return {"sha256": sha256, "temperature": temperature, "part": part, **counts, "points": points}
+    return OperatingPoints(sha256, points, temperature=temperature, part=part, **counts)  # type: ignore[arg-type]
 
 
-def measure_points(about: OneVsRest, stored: Mapping[str, Any], *, rounds: int = 1000, seed: int = 0) -> Facts:
+def measure_points(about: OneVsRest, stored: OperatingPoints, *, rounds: int = 1000, seed: int = 0) -> Facts:
     """Measure the stored operating points of one class on test images; return `schema.OperatingPoints`.
 
     Args:
@@ -161,10 +163,10 @@ def measure_points(about: OneVsRest, stored: Mapping[str, Any], *, rounds: int =
     """
     count, n = len(about.scores), int(about.positive.sum())
     points: Facts = {}
-    for name, facts in stored["points"].items():
-        cut = facts["threshold"]
-        result = {key: facts[key] for key in ("threshold", "target", "reason")}
-        result["chosen"] = {side: facts[side] for side in ("sensitivity", "specificity")}
+    for name, point in stored.points.items():
+        cut, rates = point.threshold, {side: getattr(point, side) for side in CHOSEN}
+        result: Facts = {key: getattr(point, key) for key in ("threshold", "target", "reason")}
+        result["chosen"] = {side: rate and asdict(rate) for side, rate in rates.items()}
         if cut is not None:
             result |= {
                 "called": int((about.scores >= cut).sum()),
@@ -172,7 +174,7 @@ def measure_points(about: OneVsRest, stored: Mapping[str, Any], *, rounds: int =
             }
             result["by_source"] = _by_source(about, cut, rounds=rounds, seed=seed)
         points[name] = result
-    chosen_on = {key: stored[key] for key in ("part", "images", "positives", "negatives")}
+    chosen_on = {key: getattr(stored, key) for key in ("part", "images", "positives", "negatives")}
     return {"images": count, "positives": n, "negatives": count - n, "chosen_on": chosen_on, "points": points}
 
 

@@ -3,13 +3,14 @@
 Assumes label shift: only the prevalences differ, each class looks the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from covid_xray.bundle.contents import Calibration
 from covid_xray.errors import UsageError
 from covid_xray.evaluation.metrics.calibration import reweight_to_prevalence
 from covid_xray.evaluation.metrics.intervals import Interval, bootstrap, group_codes, percentiles, resampled_sums
@@ -68,7 +69,7 @@ def predictive_values_at(
     return rows
 
 
-def calibrated_prevalences(facts: Mapping[str, Any], predictions: Predictions) -> tuple[Floats, str]:
+def calibrated_prevalences(calibration: Calibration | None, predictions: Predictions) -> tuple[Floats, str]:
     """Return the class shares that the probabilities are calibrated for, and their origin in words.
 
     They are those of the images that the temperature was fitted on, else those of the tested images.
@@ -76,7 +77,7 @@ def calibrated_prevalences(facts: Mapping[str, Any], predictions: Predictions) -
     Raises:
         UsageError: a class without images.
     """
-    labels = (facts.get("calibration") or {}).get("labels")
+    labels = calibration.labels if calibration else {}
     words = (
         "the images that the temperature was fitted on" if labels else "the images tested (no calibration is stored)"
     )
@@ -110,7 +111,7 @@ def evaluate_at_prevalence(
     predictions: Predictions,
     new: Floats,
     *,
-    facts: Mapping[str, Any],
+    calibration: Calibration | None,
     groups: NDArray[Any] | None = None,
     rounds: int = 1000,
     seed: int = 0,
@@ -120,13 +121,13 @@ def evaluate_at_prevalence(
     Args:
         predictions: test images, calibrated.
         new: C shares that sum to 1.
-        facts: of the bundle.
+        calibration: of the bundle.
         groups, rounds, seed: of the bootstrap.
 
     Returns:
         As `schema.StatedPopulation`: metrics of the adapted probabilities, and of the probabilities `as_they_are`.
     """
-    old, words = calibrated_prevalences(facts, predictions)
+    old, words = calibrated_prevalences(calibration, predictions)
     weights = image_weights(predictions, new)
     after = reweight_predictions(predictions, old=old, new=new)
     found = bootstrap(

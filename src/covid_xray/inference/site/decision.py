@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from covid_xray.bundle.contents import Contents
 from covid_xray.inference.finding import CANNOT_SAY, NOT_CHECKED, NOT_FIT, Finding, LungFacts, SiteCheck
 from covid_xray.inference.gate import Verdict
 from covid_xray.inference.gate import reasons as objections
@@ -18,7 +19,7 @@ from covid_xray.inference.two_step import probability_ill, two_step_reasons
 
 def decide(
     probabilities: Mapping[str, float],
-    facts: Mapping[str, Any],
+    contents: Contents,
     *,
     gate: Mapping[str, Verdict] | None,
     known: float | None,
@@ -29,24 +30,24 @@ def decide(
 
     Args:
         probabilities: class to calibrated probability.
-        facts: of `bundle.json`.
+        contents: of the bundle.
         gate: verdicts of the input checks.
         known: share of P(ill) that is an illness which is answered; `None` for a network of one step.
         lungs: what was found of them.
         site: reasons of `site_reasons`.
     """
     finite = all(np.isfinite(list(probabilities.values())))
-    kept = prediction_set(probabilities, facts.get("conformal")) if finite else None
-    own = two_step_reasons(probabilities, known, facts, lungs=lungs)
+    kept = prediction_set(probabilities, contents.conformal) if finite else None
+    own = two_step_reasons(probabilities, known, contents, lungs=lungs)
     reasons = (*site, *objections(gate), *own, *undecided(kept, finite=finite))
-    points = facts.get("operating_points")
+    points, sha256 = contents.operating_points, contents.model.sha256
     return {
         "label": CANNOT_SAY if reasons else max(probabilities, key=probabilities.__getitem__),
         "reasons": reasons,
         "prediction_set": kept,
         # Points are chosen on `model.onnx`; they serve its quantised form as temperature and sets do.
-        "operating_points": passed(probabilities, points, sha256=facts["model"]["sha256"]) if finite else None,
-        "ill": probability_ill(probabilities, facts) if finite else None,
+        "operating_points": passed(probabilities, points, sha256=sha256) if finite else None,
+        "ill": probability_ill(probabilities, contents) if finite else None,
     }
 
 
@@ -59,11 +60,11 @@ def site_reasons(site: SiteCheck | None, *, required: bool) -> tuple[str, ...]:
     return (f"the check at {site.name} ended on {site.ended}",) if required and site and site.ended else ()
 
 
-def at_site(finding: Finding, correction: Correction, facts: Mapping[str, Any], *, well: int) -> Finding:
+def at_site(finding: Finding, correction: Correction, contents: Contents, *, well: int) -> Finding:
     """The finding of a predictor without a site as it would be with `correction`; `well` as in `Correction.apply`."""
     row = np.array([list(finding.probabilities.values())], dtype=np.float32)
     assert finding.embedding is not None  # every predictor gives it
     moved = correction.apply(row, finding.embedding[None], well=well)[0]
     probabilities = dict(zip(finding.probabilities, map(float, moved), strict=True))
-    decided = decide(probabilities, facts, gate=finding.gate, known=finding.known, lungs=finding.lungs)
+    decided = decide(probabilities, contents, gate=finding.gate, known=finding.known, lungs=finding.lungs)
     return dataclasses.replace(finding, probabilities=probabilities, **decided)

@@ -113,7 +113,7 @@ def bundle_out(service: Service) -> BundleOut:
         input={"height": bundle.height, "width": bundle.width},
         engine=predictor.engine,
         precision=predictor.precision,
-        thresholds=thresholds(bundle.facts.get("operating_points")),
+        thresholds=thresholds(bundle.contents.operating_points),
         facts={key: value for key, value in bundle.facts.items() if key not in hidden},
     )
 

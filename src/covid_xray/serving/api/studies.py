@@ -108,8 +108,10 @@ def _add_study(api: APIRouter) -> None:
     def report(service: Server, who: Reader, id: StudyId) -> Response:
         """Return the printable report: radiograph, heat map and numbers."""
         found = _view(service, who, id)
-        facts, now = service.predictor.bundle.facts, service.predictor.identity
-        printed = report_pdf.report_pdf(service.store, found, warnings=study_view.warnings(found, facts=facts, now=now))
+        contents, now = service.predictor.bundle.contents, service.predictor.identity
+        printed = report_pdf.report_pdf(
+            service.store, found, warnings=study_view.warnings(found, contents=contents, now=now)
+        )
         headers = {"Content-Disposition": f'inline; filename="covid-xray-{found.id}.pdf"'}
         return Response(printed, media_type="application/pdf", headers=headers)
 

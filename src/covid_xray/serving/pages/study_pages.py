@@ -110,7 +110,7 @@ def _change(pages: APIRouter) -> None:
 
 def _facts(service: Service, study: Study) -> dict[str, Any]:
     """Collect the values of the viewer and the report."""
-    joint = study.finding.get("joint")
+    joint, contents = study.finding.get("joint"), service.predictor.bundle.contents
     maps = service.store.class_maps(study)
     with_evidence = [name for name, it in zip(study.probabilities, maps, strict=True) if drawings.has_evidence(it)]
     shown = drawings.most_probable(study)
@@ -119,8 +119,8 @@ def _facts(service: Service, study: Study) -> dict[str, Any]:
         "cannot_say": study.label == CANNOT_SAY,
         "bars": bars_of(study),
         "checks": study_view.checks(study),
-        "warnings": study_view.warnings(study, facts=service.predictor.bundle.facts, now=service.predictor.identity),
-        "conformal": service.predictor.bundle.facts.get("conformal"),
+        "warnings": study_view.warnings(study, contents=contents, now=service.predictor.identity),
+        "conformal": contents.conformal,
         "feedback": service.store.feedback(study.id),
         "saved": False,
         "with_evidence": with_evidence,

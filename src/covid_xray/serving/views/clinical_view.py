@@ -87,7 +87,7 @@ def form_fields(predictor: Predictor) -> list[clinical.Field]:
     fusion = predictor.bundle.fusion
     if fusion is None:
         return []
-    return [clinical.BY_NAME[field["name"]] for field in fusion.facts["fields"] if field["used"]]
+    return [clinical.BY_NAME[field.name] for field in fusion.facts.fields if field.used]
 
 
 def parse_record(values: Mapping[str, Any], predictor: Predictor) -> clinical.Record:

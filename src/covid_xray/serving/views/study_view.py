@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from covid_xray.bundle.contents import Contents, TrainingData
 from covid_xray.inference.finding import NOT_CHECKED, ModelIdentity, site_in_words
 from covid_xray.inference.gate import FRONTAL
 from covid_xray.inference.thresholds import POINTS
@@ -127,7 +127,7 @@ def checks(study: Study) -> list[Check]:
     return sorted(found, key=lambda check: check.passed)
 
 
-def warnings(study: Study, *, facts: Mapping[str, Any], now: ModelIdentity) -> list[StudyWarning]:
+def warnings(study: Study, *, contents: Contents, now: ModelIdentity) -> list[StudyWarning]:
     """List the warnings to show with the answer.
 
     Args:
@@ -135,8 +135,8 @@ def warnings(study: Study, *, facts: Mapping[str, Any], now: ModelIdentity) -> l
         facts: facts of the loaded bundle.
         now: the loaded network.
     """
-    found = [_site(study), _lateral(study), _children(study, facts), _lungs(study), _unchecked(study)]
-    found.append(_uncalibrated(study))
+    found = [_site(study), _lateral(study), _children(study, contents.training_data), _lungs(study)]
+    found += [_unchecked(study), _uncalibrated(study)]
     if study.model.sha256 != now.sha256:
         text = f"The loaded network is {now.name} {now.version}. Send the image again for its answer."
         found.append(StudyWarning("Classified by another network", text))
@@ -171,9 +171,9 @@ def _lateral(study: Study) -> StudyWarning | None:
     )
 
 
-def _children(study: Study, facts: Mapping[str, Any]) -> StudyWarning | None:
+def _children(study: Study, data: TrainingData | None) -> StudyWarning | None:
     """Warn of "virus" for adults: in the public datasets nearly all such images are of small children."""
-    sources = set((facts.get("training_data") or {}).get("source") or {})
+    sources = set(data.source) if data else set()
     considered = {study.label, *(study.finding["prediction_set"] or ())}
     if "virus" not in considered or (sources and not sources & PUBLIC):
         return None

@@ -39,7 +39,7 @@ def write_study(
 
     facts: dict[str, Any] = {
         "version": VERSION,
-        "model": {"name": bundle.name, "version": bundle.version, "sha256": bundle.facts["model"]["sha256"]},
+        "model": {"name": bundle.name, "version": bundle.version, "sha256": bundle.contents.model.sha256},
         "classes": list(bundle.classes),
         "fusion": {key: bundle.facts["fusion"][key] for key in ("fields", "trained_on", "recipe", "parity")},
         "worth": study(data, bundle.classes, rounds=rounds, seed=seed, step=report),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from covid_xray import clinical
 from covid_xray.bundle.bundle import Bundle, load_bundle, networks, write_bundle
+from covid_xray.bundle.contents import FusionFacts, read_as
 from covid_xray.bundle.fusion_network import FUSION_VERSION, FusionNetwork
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.data.split.split import make_folds
@@ -57,11 +58,11 @@ def fuse(
     model = fit(trained.rows, recipe)
     onnx, parity = to_fusion_onnx(model, data.rows)
     facts: Facts = {
-        "version": FUSION_VERSION, "model_sha256": bundle.facts["model"]["sha256"], "temperature": bundle.temperature,
+        "version": FUSION_VERSION, "model_sha256": bundle.contents.model.sha256, "temperature": bundle.temperature,
         "fields": field_facts(trained.rows, bundle.classes), "parity": parity, "recipe": asdict(recipe),
         "trained_on": _trained_on(trained, parts), "conformal": _conformal(trained, bundle, recipe),
     }  # fmt: skip
-    _check_silent(Fusion(FusionNetwork(onnx, facts), classes=bundle.classes), data.rows)
+    _check_silent(Fusion(FusionNetwork(onnx, read_as(FusionFacts, facts, "fusion")), classes=bundle.classes), data.rows)
     target = out or folder
     write_bundle(target, **{**networks(folder), "fusion": onnx}, facts={**bundle.facts, "fusion": facts})
     load_bundle(target)
@@ -147,14 +148,14 @@ def _trained_on(data: ClinicalPredictions, parts: Sequence[str]) -> Facts:
 
 def _conformal(data: ClinicalPredictions, bundle: Bundle, recipe: Recipe) -> Facts | None:
     """Fit prediction sets of joint probabilities at the bundle's coverage; `None` where the bundle has no sets."""
-    wish = bundle.facts.get("conformal")
+    wish = bundle.contents.conformal
     if not wish:
         return None
     table = data.manifest.table[["image", "label"]].assign(predicted="", reasons="")
     joint = cross_fit(data, data.rows, recipe).joint(data.rows)
     columns = dict(zip(probability_columns(bundle.classes), joint.astype(np.float64).T, strict=True))
     predictions = Predictions(table.assign(**columns), bundle.classes, table.iloc[:0])
-    return fit_conformal(predictions, coverage=wish["coverage"], method=wish["method"])
+    return asdict(fit_conformal(predictions, coverage=wish.coverage, method=wish.method))
 
 
 def _check_silent(fusion: Fusion, rows: Rows) -> None:

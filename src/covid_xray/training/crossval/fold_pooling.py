@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from covid_xray.bundle.contents import Contents, Input, NetworkFile
 from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.errors import CovidXrayError, InputRefused
@@ -30,6 +31,10 @@ MACRO = ("balanced_accuracy", "macro_f1", "auroc_macro")  # of a fold only where
 ONCE = ("packages", "machine", "precision")  # the same in every fold
 
 
+def _no_bundle() -> Contents:
+    return Contents("", "", (), Input(0, 0, 0), (), NetworkFile(""), 1.0)
+
+
 @dataclass(frozen=True)
 class _Networks:
     """The identity of the networks of all folds, for `measure`."""
@@ -38,6 +43,7 @@ class _Networks:
     version: str
     sha256: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    contents: Contents = field(default_factory=_no_bundle)
 
 
 @dataclass(frozen=True, eq=False)
