@@ -1,20 +1,26 @@
-"""Write docs/reference/*.schema.json from the models of evaluation; with --check, fail when a file is out of date."""
+"""Write docs/reference/*.schema.json from the types of bundle.json, metrics.json, audit.json and manifest.json; with --check, fail when a file is out of date."""
 
 import json
 import sys
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from covid_xray.bundle.contents import Contents
 from covid_xray.evaluation.schema import SCHEMAS
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 
 
+TYPES = {**SCHEMAS, "bundle": Contents}
+
+
 def schema(name: str) -> str:
-    return json.dumps(SCHEMAS[name].model_json_schema(), indent=1) + "\n"
+    return json.dumps(TypeAdapter(TYPES[name]).json_schema(), indent=1) + "\n"
 
 
 def main() -> int:
-    pages = {FOLDER / f"{name}.schema.json": schema(name) for name in SCHEMAS}
+    pages = {FOLDER / f"{name}.schema.json": schema(name) for name in TYPES}
     if "--check" not in sys.argv:
         for path, text in pages.items():
             path.write_text(text, encoding="utf-8")

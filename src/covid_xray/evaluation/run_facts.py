@@ -15,10 +15,10 @@ from covid_xray.data.split.split import PARTS, overlaps
 from covid_xray.errors import CovidXrayError
 from covid_xray.evaluation.metrics.attributes import read_attributes
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
-from covid_xray.evaluation.run_schema import Audit
+from covid_xray.evaluation.run_schema import Audit, Made
+from covid_xray.evaluation.schema_base import Facts as Schema
 from covid_xray.evaluation.schema_base import require_schema
 
-KEPT = ("packages", "machine", "precision", "seconds", "ended", "parity", "python", "keras_backend")
 Facts = dict[str, Any]
 
 
@@ -36,8 +36,8 @@ def read_run(folder: Path, manifest: Manifest, split: pd.Series | None) -> Facts
     return {
         "parts": _parts(manifest, known) if known is not None and len(known) else None,
         "overlaps": overlaps(manifest, known) if known is not None and whole else None,
-        "made": {key: made[key] for key in KEPT if key in made} if made else None,
-        "audit": _audit(folder / "audit.json"),
+        "made": _fitting({key: made[key] for key in Made.model_fields if key in made}, Made) if made else None,
+        "audit": _fitting(read_json(folder / "audit.json"), Audit),
     }
 
 
@@ -50,11 +50,10 @@ def read_json(path: Path) -> Facts | None:
     return content if isinstance(content, dict) else None
 
 
-def _audit(path: Path) -> Facts | None:
-    """Read the audit; one of another format version counts as none."""
-    found = read_json(path)
+def _fitting(found: Facts | None, model: type[Schema]) -> Facts | None:
+    """Return what was read if it fits the model; content of another format version counts as none."""
     try:
-        return found and require_schema(found, Audit)
+        return found and require_schema(found, model)
     except CovidXrayError:
         return None
 

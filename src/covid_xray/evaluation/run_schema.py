@@ -1,6 +1,6 @@
 """Define the content of audit.json and the other facts of a run folder."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from covid_xray.evaluation.schema_base import (
     Baselines,
@@ -224,10 +224,47 @@ class Part(Facts):
     age: Ages | None
 
 
+class Machine(Facts):
+    """The machine that trained."""
+
+    system: str
+    processor: str
+    cores: int | None
+
+
+class Made(Facts):
+    """What metrics.json keeps of manifest.json; null where the manifest does not say it."""
+
+    packages: dict[str, str] | None = None
+    machine: Machine | None = None
+    precision: str | None = None
+    seconds: float | None = None
+    ended: str | None = None
+    parity: dict[str, float] | None = None
+    python: str | None = None
+    keras_backend: str | None = None
+
+
+class RunManifest(Facts):
+    """The content of manifest.json: how a training run came about."""
+
+    bundle: dict[str, object]  # bundle.json as it was exported, before anything was fitted
+    parity: dict[str, float]  # largest difference of each output between Keras and ONNX Runtime
+    ended: str
+    calibrated: str
+    seconds: float
+    precision: str
+    command: list[str]
+    packages: dict[str, str]
+    keras_backend: str
+    machine: Machine
+    python: str
+
+
 class Run(Facts):
     """The files of the run beside the bundle; null where unknown."""
 
     parts: dict[str, Part] | None
     overlaps: list[str] | None
-    made: dict[str, Any] | None
+    made: Made | None
     audit: Audit | None

@@ -3,7 +3,7 @@
 `docs/reference/*.schema.json` are made from these models by `scripts/write_schemas.py`.
 """
 
-from covid_xray.evaluation.run_schema import Audit, Run
+from covid_xray.evaluation.run_schema import Audit, Run, RunManifest
 from covid_xray.evaluation.schema_base import (
     Baselines,
     Counts,
@@ -296,4 +296,4 @@ class Metrics(Facts):
     run: Run | None
 
 
-SCHEMAS: dict[str, type[Facts]] = {"metrics": Metrics, "audit": Audit}
+SCHEMAS: dict[str, type[Facts]] = {"metrics": Metrics, "audit": Audit, "run": RunManifest}

@@ -16,6 +16,8 @@ from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
 from covid_xray.evaluation.calibrate import fit_or_explain
 from covid_xray.evaluation.gate.fit import describe_gate, store_gate
+from covid_xray.evaluation.run_schema import RunManifest
+from covid_xray.evaluation.schema_base import require_schema
 from covid_xray.evaluation.trained_images import list_split
 from covid_xray.files import write_json
 from covid_xray.training import precision
@@ -84,22 +86,20 @@ def write_run_manifest(
 ) -> None:
     """Write `manifest.json`: settings, data, versions and machine of this run."""
     settings = facts["training"]["settings"]
-    write_json(
-        out / "manifest.json",
-        {
-            "bundle": dict(facts),
-            "parity": dict(parity),
-            "ended": ended,
-            "calibrated": calibrated,
-            "seconds": round(seconds, 1),
-            "precision": precision.choose(settings["precision"], model=settings["model"]),
-            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-            "packages": _versions(),
-            "keras_backend": keras.backend.backend(),
-            "machine": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
-            "python": platform.python_version(),
-        },
-    )
+    manifest = {
+        "bundle": dict(facts),
+        "parity": dict(parity),
+        "ended": ended,
+        "calibrated": calibrated,
+        "seconds": round(seconds, 1),
+        "precision": precision.choose(settings["precision"], model=settings["model"]),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "packages": _versions(),
+        "keras_backend": keras.backend.backend(),
+        "machine": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
+        "python": platform.python_version(),
+    }
+    write_json(out / "manifest.json", require_schema(manifest, RunManifest))
 
 
 def _versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from covid_xray.cli import app
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.predictions import write_predictions
+from support.figures import without_n
 from support.scored import two
 
 
@@ -28,6 +29,7 @@ def test_the_table_and_the_file_say_the_same(runs):
     result = call(*runs)
     assert result.exit_code == 0, result.output
     facts = json.loads((runs[1] / "comparison.json").read_text(), parse_constant=pytest.fail)
+    assert without_n(facts) == []
     assert "300 images" in result.output
     assert f"{facts['figures']['macro_f1']['difference']:+.3f}" in result.output
     assert "p < 0.001" in result.output

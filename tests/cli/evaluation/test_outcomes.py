@@ -13,6 +13,7 @@ from covid_xray.evaluation.clinical import outcomes as module
 from support.bundles import grey, make_bundle
 from support.commands import refused
 from support.drawing import png
+from support.figures import without_n
 
 
 def test_the_command_writes_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +30,7 @@ def test_the_command_writes_both_files(tmp_path: Path, monkeypatch: pytest.Monke
     assert ran.exit_code == 0
     assert "intensive care: 25 of 50 patients, AUROC" in ran.output
     facts = json.loads((tmp_path / "o" / "outcomes.json").read_text(encoding="utf-8"))
+    assert without_n(facts) == []
     assert facts["outcomes"]["went_icu"]["models"]["clinical"]["auroc"]["value"] == 1.0
     assert "no published severity scores" in (tmp_path / "o" / "outcomes.md").read_text(encoding="utf-8")
 

@@ -13,6 +13,7 @@ from covid_xray.evaluation.run_schema import Audit
 from covid_xray.evaluation.schema_base import require_schema
 from covid_xray.inference.predictor import Predictor
 from support.brightness import baselines
+from support.figures import without_n
 from support.watching import CORNER, LUNGS, draw_chests, make_bundle
 
 
@@ -46,6 +47,7 @@ def test_everything_is_written_and_audit_json_is_plain(chests, tmp_path):
     result = run(chests, tmp_path, CORNER, baselines=baselines(("covid", "normal")), images=40)
     write_audit(result, tmp_path / "out")
     facts = json.loads((tmp_path / "out" / "audit.json").read_text(), parse_constant=pytest.fail)
+    assert without_n(facts) == []
     assert facts == require_schema(facts, Audit)
     assert facts["images"] == 40
     assert "40 of 60 images" in facts["notes"][0]

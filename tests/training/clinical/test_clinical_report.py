@@ -5,6 +5,7 @@ import json
 import pytest
 
 from covid_xray.inference.predictor import Predictor
+from support.figures import without_n
 
 
 @pytest.mark.slow
@@ -14,6 +15,7 @@ def test_an_age_that_tells_moves_the_joint_answer_and_the_study_says_so(drawn, f
     old, young = (predictor.predict(image, clinical={"age": years}).joint.probabilities for years in (75.0, 25.0))
     assert old["covid"] / old["normal"] > 3 * young["covid"] / young["normal"]
     study = json.loads((fused[1] / "clinical.json").read_text(encoding="utf-8"))
+    assert without_n(study) == []
     found = study["worth"]["stated"]["variants"]
     assert found["joint"]["minus_image"]["nll"]["ci_high"] < 0
     assert abs(found["joint-permuted"]["minus_image"]["macro_f1"]["difference"]) < 0.1

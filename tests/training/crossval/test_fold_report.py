@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from covid_xray.training.crossval.folds import Protocol
+from support.figures import without_n
 from support.folds import manifest, study
 
 
@@ -24,6 +25,7 @@ def test_the_page_cannot_be_broken_by_a_label(tmp_path: Path) -> None:
 
 def test_the_worst_source_and_the_sources_are_on_the_page(tmp_path: Path) -> None:
     facts = study(tmp_path, manifest(sources=2), Protocol(folds=2))
+    assert without_n(facts) == []
     page = (tmp_path / "crossval.md").read_text()
     assert f"Worst source by accuracy: {facts['worst_source']['name']}" in page
     assert "| s0 | 20 |" in page
