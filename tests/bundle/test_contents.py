@@ -1,4 +1,4 @@
-"""bundle.json is read into types: a wrong value is named, an unknown key is ignored, and the shipped bundle has none."""
+"""bundle.json is read into types: a wrong value is named, and the shipped bundle has no key that is not defined."""
 
 import dataclasses
 import json
@@ -27,7 +27,9 @@ def unknown_keys(kind: Any, value: Any, place: str = "") -> list[str]:
         return []
     hints = get_type_hints(kind)
     found = [f"{place}.{key}" for key in value if key not in hints]
-    return found + [it for key in value if key in hints for it in unknown_keys(hints[key], value[key], f"{place}.{key}")]
+    return found + [
+        it for key in value if key in hints for it in unknown_keys(hints[key], value[key], f"{place}.{key}")
+    ]
 
 
 def test_the_shipped_bundle_holds_nothing_that_is_not_defined() -> None:

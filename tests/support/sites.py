@@ -14,9 +14,10 @@ from covid_xray.evaluation.site.reference import LEVELS, Healthy, IllScores, Ref
 from covid_xray.inference.finding import Finding, ModelIdentity
 from covid_xray.inference.site.correction import Correction
 from covid_xray.inference.site.site_file import SITE_FILE, correction_facts, make_site, write_site
+from support.contents import contents
 
 CLASSES = ("covid", "normal")
-FACTS: dict[str, Any] = {"classes": list(CLASSES), "well": "normal", "model": {"sha256": "0"}, "input": {}}
+FACTS = contents(classes=list(CLASSES), well="normal", model={"sha256": "0"})
 MODEL = ModelIdentity("drawn", "1", "0")
 
 

@@ -193,6 +193,7 @@ class Contents:
     metrics: dict[str, Figure | str] | None = None  # of the test part
     parity: dict[str, float] = dataclasses.field(default_factory=dict)
     storage: dict[str, object] | None = None
+    site: dict[str, object] | None = None  # what `covid-xray commission` compares a hospital with
     well: str | None = None  # the healthy class of a network that answers in two steps
     unanswered: tuple[str, ...] = ()  # classes that it was trained on and does not answer
     least_known: float | None = None  # share of P(ill) that must be an illness which is answered

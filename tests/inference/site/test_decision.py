@@ -54,7 +54,7 @@ def test_what_commissioning_counts_is_what_the_predictor_answers_at_the_site(bun
     correction = Correction(threshold=score + 0.5)
     site = read_site(make_site_file(tmp_path / "site", bundle, correction=correction))
     there = Predictor(bundle, site=site).predict(image)
-    moved = at_site(plain, correction, Predictor(bundle).bundle.facts, well=1)
+    moved = at_site(plain, correction, Predictor(bundle).bundle.contents, well=1)
     assert there.label == moved.label == "normal" != plain.label
     assert list(there.probabilities.values()) == pytest.approx(list(moved.probabilities.values()), abs=1e-6)
     assert there.reasons == moved.reasons

@@ -1,14 +1,13 @@
 """Answer a hospital's images once, and count what any correction makes of the answers."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from covid_xray.bundle.contents import Contents
 from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.manifest.readers import Refusal
 from covid_xray.evaluation.predictions import Progress
@@ -55,7 +54,7 @@ class Answers:
         findings: N findings without a site.
         scores: N log odds of being ill.
         embeddings: N x D.
-        facts: of bundle.json.
+        contents: of the bundle.
         classes: of the bundle.
         well: place of the healthy class in them.
         failures: images that got no answer.
@@ -65,7 +64,7 @@ class Answers:
     findings: tuple[Finding, ...]
     scores: Array
     embeddings: Array
-    facts: Mapping[str, Any]
+    contents: Contents
     classes: tuple[str, ...]
     well: int
     failures: tuple[Refusal, ...] = ()
@@ -82,7 +81,7 @@ class Answers:
 
     def labels(self, correction: Correction) -> NDArray[np.str_]:
         """Return the N answers with `correction`."""
-        found = [at_site(one, correction, self.facts, well=self.well).label for one in self.findings]
+        found = [at_site(one, correction, self.contents, well=self.well).label for one in self.findings]
         return np.array(found, dtype=str)
 
     def rates(self, correction: Correction) -> "Rates":
@@ -140,7 +139,7 @@ def answer_images(predictor: Predictor, manifest: Manifest, *, well: str, progre
         findings=findings,
         scores=log_odds(p, well=place),
         embeddings=np.array([one.embedding for one in findings], dtype=np.float64),
-        facts=predictor.bundle.facts,
+        contents=predictor.bundle.contents,
         classes=predictor.classes,
         well=place,
         failures=tuple(_refusal(name, one) for name, one, keep in zip(names, found, good, strict=True) if not keep),
