@@ -285,5 +285,5 @@ def _threshold(one: Candidate, reference: Reference | None) -> dict[str, Any]:
 def drift_reference(found: Commissioning, *, model_sha256: str) -> drift.Reference:
     """Draw the sample that drift monitoring compares with: the answers as this hospital will get them."""
     answers, used = found.answers, found.used.correction
-    findings = [at_site(one, used, answers.facts, well=answers.well) for one in answers.findings]
+    findings = [at_site(one, used, answers.contents, well=answers.well) for one in answers.findings]
     return drift.Reference.from_findings(findings, model_sha256=model_sha256)
