@@ -30,8 +30,9 @@ ALLOWED = {
         DOCUMENTS,
     ),
     **dict.fromkeys(
-        ["bundle.trained.Trained", "bundle.bundle.Bundle", "bundle.bundle.identity_of", "bundle.bundle.read_facts", "bundle.bundle.unsealed",
-         "bundle.bundle.write_bundle", "bundle.lung_network.LungNetwork", "evaluation.gate.fit.describe_gate",
+        ["bundle.trained.Trained", "bundle.bundle.Bundle", "bundle.bundle.identity_of", "bundle.bundle.read_facts",
+         "bundle.bundle.unsealed", "bundle.bundle.write_bundle", "bundle.lung_network.LungNetwork",
+         "evaluation.gate.fit.describe_gate",
          "evaluation.gate.fit.store_gate", "inference.gate.Gate", "inference.gate.open_gate", "inference.gate.packed",
          "inference.gate.unpacked", "inference.selftest.references", "inference.view.Viewer", "training.epochs.Run",
          "evaluation.site.commission.Commissioning", "evaluation.site.reference.store_reference",

@@ -63,7 +63,7 @@ def test_a_table_that_leaves_its_folder_is_refused(tree: Path, name: str) -> Non
         list(list_source(str(tree / "t.csv")).entries)
 
 
-@pytest.mark.parametrize("text", [b"", b"label,view\na,b\n", b"\xff\xfe\x00", b"image\n\xff\n"])
+@pytest.mark.parametrize("text", [b"", b"label,view\na,b\n", b"\xff\xfe\x00", b"image\n\x81\n"])
 def test_a_table_that_names_no_images_is_refused(tree: Path, text: bytes) -> None:
     (tree / "t.csv").write_bytes(text)
     with pytest.raises(BadManifest):
@@ -77,3 +77,25 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     for source in (tmp_path / "gone", tmp_path / "gone.csv"):
         with pytest.raises(InputRefused, match=r"No such|missing|Cannot"):
             list(list_source(str(source)).entries)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("semicolon.csv", "Label;Image\nx;ä/1.png\ny;a/2.png\n".encode()),
+        ("tab.tsv", "Label\tImage\nx\tä/1.png\ny\ta/2.png\n".encode()),
+        ("utf16.csv", "Label,Image\nx,ä/1.png\ny,a/2.png\n".encode("utf-16")),
+        ("windows.csv", "Label,Image\r\nx,ä/1.png\r\ny,a/2.png\r\n".encode("cp1252")),
+        ("lines.jsonl", '{"label": "x", "image": "ä/1.png"}\n\n{"image": "a/2.png"}\n'.encode()),
+    ],
+)
+def test_tables_are_read_as_people_save_them(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert [entry.name for entry in list_source(str(tmp_path / name)).entries] == ["ä/1.png", "a/2.png"]
+
+
+@pytest.mark.parametrize("line", ["[1]", "{", '{"file_of": "a.png"}'])
+def test_a_line_that_is_no_object_with_an_image_is_named(tmp_path: Path, line: str) -> None:
+    (tmp_path / "t.jsonl").write_text('{"image": "a.png"}\n' + line)
+    with pytest.raises(BadManifest, match=r"Line 2 of t.jsonl|no column `image`"):
+        list(list_source(str(tmp_path / "t.jsonl")).entries)

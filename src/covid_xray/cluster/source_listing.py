@@ -1,10 +1,12 @@
-"""List the inputs of a source: a folder, a DICOM tree, a CSV or Parquet table, or tar shards.
+"""List the inputs of a source: a folder, a DICOM tree, a table (CSV, Parquet or JSON lines), or tar shards.
 
 The order depends on names alone. Only tables are opened.
 """
 
+import codecs
 import csv
 import io
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,7 +26,10 @@ from covid_xray.errors import BadManifest, InputRefused
 from covid_xray.images.decode import is_image_name
 
 SHARDS = (".tar", ".tar.gz", ".tgz")
-TABLES = (".csv", ".parquet")
+TEXT_TABLES = (".csv", ".tsv")
+JSON_TABLES = (".jsonl", ".ndjson")
+TABLES = (*TEXT_TABLES, *JSON_TABLES, ".parquet")
+CHUNK = 1 << 20
 COLUMN_NAMES = ("image", "filename", "file_name", "file", "path", "image_path", "image_name")
 
 
@@ -54,7 +59,8 @@ def list_source(source: str, *, images: str | None = None) -> Listing:
     """List a source.
 
     Args:
-        source: folder, .csv or .parquet table with a column `image`, or tar file; a path or an address.
+        source: folder, table with a column `image` (.csv, .tsv, .parquet, .jsonl, .ndjson), or tar file; a path or an
+            address.
         images: for a table, the folder that its names are below; default: the folder of the table.
 
     Raises:
@@ -121,22 +127,66 @@ def _check_name(name: str) -> None:
 
 def _read_column(storage: Storage, name: str) -> Iterator[str]:
     """Yield the cells of the image column."""
+    kind = PurePosixPath(name).suffix.lower()
+    encoding = "" if kind == ".parquet" else _encoding(storage, name)
+    with _open(storage, name) as stream:
+        if kind == ".parquet":
+            yield from _parquet_column(stream, name)
+            return
+        with io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
+            yield from _json_column(text, name) if kind in JSON_TABLES else _text_column(text, name)
+
+
+def _open(storage: Storage, name: str) -> Any:
     try:
-        stream = storage.stream(name)
+        return storage.stream(name)
     except (OSError, ValueError):
         raise InputRefused(f"Cannot read the table {name}.") from None
-    with stream:
-        yield from _parquet_column(stream, name) if name.lower().endswith(".parquet") else _csv_column(stream, name)
 
 
-def _csv_column(stream: Any, name: str) -> Iterator[str]:
+def _encoding(storage: Storage, name: str) -> str:
+    """Return UTF-16 where the table begins with its mark, UTF-8 where all of it fits, else Windows-1252.
+
+    The table is read twice for this, since a single name late in it may tell.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with _open(storage, name) as stream:
+        chunk = stream.read(CHUNK)
+        if chunk[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "utf-16"
+        try:
+            while chunk:
+                decoder.decode(chunk)
+                chunk = stream.read(CHUNK)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return "utf-8-sig"
+
+
+def _text_column(text: io.TextIOWrapper, name: str) -> Iterator[str]:
+    """Yield the column of a table whose delimiter is the comma, semicolon or tab, whichever its header has most of."""
     try:
-        with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-            rows = csv.reader(text)
-            number = _column_index(next(rows, []), name)
-            yield from (row[number] if number < len(row) else "" for row in rows if row)
-    except (csv.Error, UnicodeDecodeError):
-        raise BadManifest(f"The table {name} is not CSV in UTF-8.") from None
+        header = text.readline()
+        delimiter = max(",;\t", key=header.count)
+        number = _column_index(next(csv.reader([header], delimiter=delimiter), []), name)
+        rows = csv.reader(text, delimiter=delimiter)
+        yield from (row[number] if number < len(row) else "" for row in rows if row)
+    except (csv.Error, UnicodeError):
+        raise BadManifest(f"The table {name} is not delimited text.") from None
+
+
+def _json_column(text: io.TextIOWrapper, name: str) -> Iterator[str]:
+    """Yield the image of each line, which holds one JSON object."""
+    for number, line in enumerate(text, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            cells = list(row.values())
+        except (ValueError, AttributeError, RecursionError):
+            raise BadManifest(f"Line {number} of {name} is not a JSON object. Correct the line.") from None
+        yield str(cells[_column_index(list(row), name)] or "")
 
 
 def _parquet_column(stream: Any, name: str) -> Iterator[str]:

@@ -85,6 +85,15 @@ def search(
     return rows
 
 
+def check_folder(out: Path, *, resume: bool) -> None:
+    """Check that `out` is free, or with `resume` begun; reads no image. Raises `UsageError`."""
+    planned = (out / "plan.json").exists()
+    if resume and not planned:
+        raise UsageError(f"{out} holds no search to resume. Leave out --resume, or name the folder of one.")
+    if planned and not resume:
+        raise UsageError(f"{out} holds a search. Add --resume to continue it, or name another folder.")
+
+
 def _claim_folder(
     out: Path, manifest: "Manifest", split: "pd.Series", chosen: Sequence[Training], *, resume: bool
 ) -> None:
@@ -96,14 +105,11 @@ def _claim_folder(
     trials = [one.model_dump(mode="json", exclude={"decode_workers"}) for one in chosen]
     parts = sorted(f"{image} {part}" for image, part in split.items())
     plan = {"data": fingerprint(manifest), "split": parts, "trials": trials}
+    check_folder(out, resume=resume)
     if not path.exists():
-        if resume:
-            raise UsageError(f"{out} holds no search to resume. Leave out --resume, or name the folder of one.")
         write_split(out / "split.csv", split, manifest)
         write_json(path, plan)
         return
-    if not resume:
-        raise UsageError(f"{out} holds a search. Add --resume to continue it, or name another folder.")
     stored = json.loads(path.read_text(encoding="utf-8"))
     for name, value in plan.items():
         if stored.get(name) != value:

@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from covid_xray.bundle.bundle import record
 from covid_xray.cli import app
 from covid_xray.errors import InputRefused, UsageError
 from support.watching import CORNER, draw_chests, make_bundle
@@ -28,6 +29,17 @@ def test_a_run_folder_gets_the_audit(chests, tmp_path):
     assert facts["verdict"]["kind"] == "shortcut"
     assert facts["verdict"]["line"] in result.stdout.replace("\n", " ")
     assert (tmp_path / "run" / "audit.md").is_file()
+
+
+def test_labels_that_the_network_does_not_answer_are_left_out_and_counted(chests, tmp_path):
+    data, masks = chests
+    make_bundle(tmp_path / "run" / "bundle", CORNER)
+    record(tmp_path / "run" / "bundle", unanswered=["other"])
+    rows = (data / "manifest.csv").read_text().replace("normal-00.png,normal", "normal-00.png,other")
+    (data / "others.csv").write_text(rows)
+    result = call(tmp_path / "run", "--data", data / "others.csv", "--masks", masks)
+    assert result.exit_code == 0, result.output
+    assert "1 images left out: the network was trained on their labels" in result.stderr
 
 
 def test_heat_maps_are_tested_unless_told_otherwise(chests, tmp_path):

@@ -53,3 +53,14 @@ def test_what_does_not_exist_is_refused_before_anything_is_read(words: list[str]
     assert result.exit_code == 2
     assert said in result.output
     assert not (tmp_path / "cv").exists()
+
+
+@pytest.mark.parametrize(("there", "words"), [(True, []), (False, ["--resume"])])
+def test_a_folder_that_is_taken_or_not_begun_is_refused_before_an_image_is_read(
+    there: bool, words: list[str], tmp_path: Path
+) -> None:
+    if there:
+        (tmp_path / "plan.json").write_text("{}")
+    result = call("--data", tmp_path / "nowhere", "-o", tmp_path, *words)
+    assert isinstance(result.exception, UsageError)
+    assert "cross-validation" in str(result.exception)

@@ -67,3 +67,18 @@ def test_nothing_usable_is_refused(tmp_path):
     (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
     with pytest.raises(BadManifest, match="no column 'image'"):
         read_images(tmp_path / "notes.csv")
+
+
+def test_columns_and_labels_of_other_names_are_taken(folder):
+    rows = {"Datei": [f"{number}.png" for number in range(4)], "Befund": ["gesund", "gesund", "", "COVID"]}
+    pd.DataFrame(rows).to_csv(folder / "liste.csv", index=False, sep=";")
+    names = {"image": "Datei", "label": "Befund"}
+    found = read_images(folder / "liste.csv", columns=names, rename={"gesund": "normal", "COVID": "covid"})
+    assert found.table[["image", "label"]].to_numpy().tolist() == [
+        ["0.png", "normal"],
+        ["1.png", "normal"],
+        ["3.png", "covid"],
+    ]
+    assert left_out(found) == {"2.png": "copy"}
+    unlabelled = read_images(folder / "liste.csv", columns={"image": "Datei"})
+    assert set(unlabelled.table["label"]) == {""}

@@ -52,6 +52,7 @@ def audit(
 ) -> None:
     """Hide the lungs, or all but the lungs, and measure what is left of the score; then test the heat maps."""
     from covid_xray.bundle.bundle import load_bundle
+    from covid_xray.cli.evaluation.calibrate_gate import answered
     from covid_xray.cli.evaluation.evaluate import choose, read_result, without_trained
     from covid_xray.evaluation.audit.audit import Plan, write_audit
     from covid_xray.evaluation.audit.audit import audit as audited
@@ -62,7 +63,11 @@ def audit(
         raise UsageError(f"No folder for the audit: {run} is a bundle without a run folder. Give one with -o FOLDER.")
     predictor = Predictor(bundle)
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates, show=False)
-    chosen, name = choose(manifest, run / "split.csv", part=part)
+    known = answered(bundle, manifest)
+    if len(known.table) < len(manifest.table):
+        lost = len(manifest.table) - len(known.table)
+        err.line(f"{lost:,} images left out: the network was trained on their labels and does not answer them")
+    chosen, name = choose(known, run / "split.csv", part=part)
     chosen, trained = without_trained(run, chosen, part=part, taken=name, with_trained=with_trained)
     plan = Plan(
         part=name, masks=masks, lungs=lungs, images=sample, rounds=rounds, seed=seed,

@@ -81,7 +81,7 @@ def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manife
     from covid_xray.data.split.groups import with_duplicates
 
     split = run / "split.csv"
-    everything = answered(run, selection.read(data, images=images, show=False, check=False))
+    everything = answered(run / "bundle", selection.read(data, images=images, show=False, check=False))
     chosen, _ = choose(everything, split, part=part)
     table = read_table(split, required=("image", "split"))
     return selection.check_rows(with_duplicates(chosen, table) if "group" in table else chosen)

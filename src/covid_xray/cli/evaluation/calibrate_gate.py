@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from covid_xray.bundle.bundle import read_facts
+from covid_xray.bundle.contents import read_contents
 from covid_xray.cli import selection
 from covid_xray.cli.console import bar
 from covid_xray.data.manifest.manifest import Manifest
@@ -48,16 +49,18 @@ def fit_site(run: Path, data: Path, *, images: Path | None, part: str) -> str:
     return f"stored for hospitals: healthy of {', '.join(facts['healthy'])}; ill of {', '.join(facts['ill']) or 'none'}"
 
 
-def answered(run: Path, manifest: Manifest) -> Manifest:
+def answered(bundle: Path, manifest: Manifest) -> Manifest:
     """Leave out images of the illnesses that the network was trained on but does not answer (`unanswered`)."""
-    left_out = read_facts(run / "bundle").get("unanswered", ())
-    return manifest.take(~manifest.table["label"].isin(list(left_out)).to_numpy())
+    left_out = manifest.table["label"].isin(list(read_contents(read_facts(bundle)).unanswered)).to_numpy()
+    return manifest.take(~left_out)
 
 
 def _images(run: Path, data: Path, *, images: Path | None, part: str) -> tuple[Manifest, pd.Series]:
     """The training images and those of `part`, with the groups that the split kept together."""
     split = read_split(run / "split.csv")
     everything = selection.read(data, images=images, show=False, check=False)
-    manifest = answered(run, everything.take(everything.table["image"].map(split).isin(["train", part]).to_numpy()))
+    manifest = answered(
+        run / "bundle", everything.take(everything.table["image"].map(split).isin(["train", part]).to_numpy())
+    )
     table = read_table(run / "split.csv", required=("image", "split"))
     return (with_duplicates(manifest, table) if "group" in table else manifest), split

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from covid_xray.cli import selection
 from covid_xray.cli.console import BundleFolder, Images, bar, err, out
 from covid_xray.cli.selection import Where, WithTrained
 from covid_xray.errors import PartlyDone, UsageError
@@ -19,7 +20,7 @@ NAME_LENGTH = 64
 
 def register(app: typer.Typer) -> None:
     """Add the command of this file to `app`."""
-    app.command()(commission)
+    app.command()(selection.reads_table(commission))
 
 
 def commission(
@@ -80,8 +81,12 @@ def _check_name(name: str) -> None:
 def _images(data: Path, images: Path | None, where: list[str] | None, healthy: tuple[str, str] | None) -> "Manifest":
     from covid_xray.evaluation.site.images import read_images
 
+    words = selection.table_words()
     with bar("index") as progress:
-        return read_images(data, images=images, where=where, healthy=healthy, progress=progress)
+        return read_images(
+            data, images=images, columns=words.columns, rename=words.rename, where=where, healthy=healthy,
+            progress=progress,
+        )  # fmt: skip
 
 
 def _list(manifest: "Manifest", *, names: bool) -> None:

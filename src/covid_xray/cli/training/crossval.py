@@ -65,8 +65,10 @@ def crossval(
     chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
     quiet_tensorflow()
     from covid_xray.data.manifest.manifest import require_classes
+    from covid_xray.training.crossval.crossval import check_folder
     from covid_xray.training.crossval.folds import Protocol
 
+    check_folder(output, resume=resume)  # before an hour of decoding
     protocol = Protocol(folds=folds, group=group, leave_out=leave_out)
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)

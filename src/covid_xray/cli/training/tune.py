@@ -50,9 +50,10 @@ def tune(
     chosen = settings_of(output, config=config, overrides=settings, model=model, epochs=epochs, resume=False)
     require_module("ray.tune")
     quiet_tensorflow()
-    from covid_xray.cluster.tune import search
+    from covid_xray.cluster.tune import check_folder, search
     from covid_xray.data.manifest.manifest import require_classes
 
+    check_folder(output, resume=resume)  # before an hour of decoding
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)
     kept = output / "split.csv"

@@ -1,14 +1,15 @@
 """Choose the images of a hospital that can be used: readable, each once, one of a patient, none of the training."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from covid_xray.data.manifest.columns import SYNONYMS, name_columns, rename_labels
 from covid_xray.data.manifest.manifest import Manifest, manifest_of, quarantine_table, select
 from covid_xray.data.manifest.readers import Refusal, Rows, read_rows
-from covid_xray.data.manifest.tables import read_table
+from covid_xray.data.manifest.tables import read_any_table
 from covid_xray.errors import BadManifest, InputRefused
 from covid_xray.evaluation.predictions import Progress
 from covid_xray.files import files_below
@@ -22,6 +23,8 @@ def read_images(
     data: Path,
     *,
     images: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    rename: Mapping[str, str] | None = None,
     where: list[str] | None = None,
     healthy: tuple[str, str] | None = None,
     trained: Callable[[pd.DataFrame], "pd.Series[bool]"] | None = None,
@@ -32,6 +35,8 @@ def read_images(
     Args:
         data: folder of class folders, folder of images without labels, or CSV with image and, where known, label.
         images: folder of a CSV's images.
+        columns: manifest column to column of the table, as `manifest.read_manifest` takes them.
+        rename: old label to new label; others stay.
         where: filters of `manifest.select`.
         healthy: the label that means healthy in the data, and what the bundle calls it.
         trained: which rows of a checked table are images that the network was trained on.
@@ -41,7 +46,9 @@ def read_images(
         BadManifest: no usable image.
         InputRefused: the images come from several hospitals (code `mixed-sites`).
     """
-    manifest = manifest_of(_rows(data, images), name=str(data), check=True, progress=progress)
+    manifest = manifest_of(
+        _rows(data, images, columns=columns, rename=rename), name=str(data), check=True, progress=progress
+    )
     manifest = select(manifest, where=where) if where else manifest
     _require_one_source(manifest)
     table = manifest.table
@@ -81,30 +88,34 @@ def _require_one_source(manifest: Manifest) -> None:
         )
 
 
-def _rows(data: Path, images: Path | None) -> Rows:
+def _rows(
+    data: Path, images: Path | None, *, columns: Mapping[str, str] | None, rename: Mapping[str, str] | None
+) -> Rows:
     """Rows of `read_rows`, with the images that have no label."""
     try:
-        rows = read_rows(data, images=images)
+        rows = read_rows(data, images=images, columns=columns)
     except BadManifest:
-        bare = _without_labels(data, images)
+        bare = _without_labels(data, images, columns or {})
         if bare is None:
             raise
         return bare
     unknown = [one.image for one in rows.refused if one.code == "no-label" and (rows.root / one.image).is_file()]
+    labels = rename_labels(rows.table["label"], rename) if rename else rows.table["label"]
     more = pd.DataFrame({"image": unknown, "label": UNLABELLED}, dtype=str)
-    table = pd.concat([rows.table, more], ignore_index=True).fillna("")
+    table = pd.concat([rows.table.assign(label=labels), more], ignore_index=True).fillna("")
     refused = tuple(one for one in rows.refused if one.image not in set(unknown))
     return dataclasses.replace(rows, table=table, refused=refused)
 
 
-def _without_labels(data: Path, images: Path | None) -> Rows | None:
+def _without_labels(data: Path, images: Path | None, columns: Mapping[str, str]) -> Rows | None:
     """Rows of a folder without class folders, or of a CSV without a column of labels; `None` for anything else."""
     if data.is_dir():
         names = [name for name in files_below(data) if is_image_name(name)]
         return Rows(pd.DataFrame({"image": names, "label": UNLABELLED}, dtype=str), data) if names else None
     if not data.is_file():
         return None
-    table = read_table(data).rename(columns=str.lower)
-    if "image" not in table or "label" in table:
+    table = read_any_table(data)
+    if {"label", *SYNONYMS["label"]} & {*map(str.lower, table.columns), *columns}:
         return None
-    return Rows(table.assign(label=UNLABELLED), images or data.parent)
+    named = name_columns(table.assign(label="none"), data.name, columns=columns)
+    return Rows(named.assign(label=UNLABELLED), images or data.parent)

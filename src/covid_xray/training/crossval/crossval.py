@@ -101,15 +101,21 @@ def _seen_before(predictions: Predictions, settings: Training, *, with_trained: 
     return Seen(table["image"].isin(kept.table["image"]).to_numpy(), facts)
 
 
+def check_folder(out: Path, *, resume: bool) -> None:
+    """Check that `out` is free, or with `resume` begun; reads no image. Raises `UsageError`."""
+    planned = (out / "plan.json").exists()
+    if planned and not resume:
+        raise UsageError(f"{out} already holds a cross-validation. Name a new folder, or continue it with --resume.")
+    if resume and not planned and not (out / "folds.csv").exists():
+        raise UsageError(f"No unfinished cross-validation in {out}. Start one without --resume.")
+
+
 def _claim(
     out: Path, folds: list[Fold], manifest: Manifest, *, settings: Training, protocol: Protocol, resume: bool
 ) -> None:
     """Write the plan of a new cross-validation, or compare it with the stored one. Raises `UsageError`."""
-    plan, begun = out / "plan.json", (out / "folds.csv").exists()
-    if plan.exists() and not resume:
-        raise UsageError(f"{out} already holds a cross-validation. Name a new folder, or continue it with --resume.")
-    if resume and not plan.exists() and not begun:
-        raise UsageError(f"No unfinished cross-validation in {out}. Start one without --resume.")
+    plan = out / "plan.json"
+    check_folder(out, resume=resume)
     partial.clear(out)
     now = {
         "data": fingerprint(manifest),
