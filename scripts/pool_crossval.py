@@ -91,11 +91,13 @@ def pooled(
     for path in files:
         fold, found = read_answers(path, folds)
         if fold.name in answers:
-            raise BadManifest(f"expected one file for fold {fold.name}. Received: two; the second is {path.name}")
+            raise BadManifest(
+                f"Two files answer fold {fold.name}; the second is {path.name}. Give one file for each fold."
+            )
         answers[fold.name] = found
     missing = [fold.name for fold in folds if fold.name not in answers]
     if missing:
-        raise BadManifest(f"expected answers of every fold. Received: none of {', '.join(missing)}")
+        raise BadManifest(f"No file answers fold {', '.join(missing)}. Give one file for each fold.")
     write_folds(out / "folds.csv", folds, manifest)
     predictions = pool([answers[fold.name] for fold in folds], folds, manifest)
     records = [record(fold, answers[fold.name], made) for fold in folds]
@@ -112,20 +114,22 @@ def read_answers(path: Path, folds: list[Fold]) -> tuple[Fold, Predictions]:
         best = max(folds, key=lambda fold: len(set(fold.held.table["image"]) & set(table["image"])))
         shared = len(set(best.held.table["image"]) & set(table["image"]))
         raise BadManifest(
-            f"expected in {path.name} the images that one fold holds out. Received: {len(table)} images; the nearest is "
-            f"fold {best.name}, which holds {len(best.held.table)} of which {shared} are here"
+            f"{path.name} holds the images of no fold: {len(table)} images, {shared} of them in fold {best.name}, which "
+            f"holds out {len(best.held.table)}. Give the predictions of exactly the images that a fold holds out."
         )
     named = fold.held.table.set_index("image")["label"].loc[table["image"]].to_numpy()
     if table["image"].duplicated().any() or (named != table["label"].to_numpy()).any():
-        raise BadManifest(f"expected in {path.name} each image once, with its label of the table. Received: otherwise")
+        raise BadManifest(f"{path.name} has an image twice or with another label than the table. Give each image once.")
     columns = probability_columns(fold.classes)
     absent = [name for name in columns if name not in table]
     if absent:
-        raise BadManifest(f"expected the columns {', '.join(columns)} in {path.name}. Received: no {', '.join(absent)}")
+        raise BadManifest(f"{path.name} has no column {', '.join(absent)}. It needs {', '.join(columns)}.")
     p = table[columns].astype(float).to_numpy()
     sums = p.sum(axis=1)
     if not np.isfinite(p).all() or p.min() < 0 or np.abs(sums - 1).max() > SUM:
-        raise BadManifest(f"expected probabilities that sum to 1 in {path.name}. Received: other numbers")
+        raise BadManifest(
+            f"The probabilities of a row of {path.name} do not sum to 1. Give probabilities of all classes."
+        )
     p = p / sums[:, None]
     scored = pd.DataFrame({"image": table["image"], "label": table["label"]})
     scored["predicted"] = np.array(fold.classes, dtype=object)[p.argmax(axis=1)]

@@ -11,8 +11,6 @@ MOST_MODULES = 20  # in one folder, not counting __init__.py
 # Modules that a user meets through another one, whose test file is named here.
 TESTED_ELSEWHERE = {
     "cli/console.py": "cli/test_commands.py",
-    "evaluation/run_schema.py": "evaluation/test_schema.py",
-    "evaluation/schema_base.py": "evaluation/test_schema.py",
     "serving/pages/admin_pages.py": "browser/test_admin_pages.py",
     "serving/pages/pages.py": "browser/test_pages.py",
     "serving/pages/study_pages.py": "browser/test_study_pages.py",

@@ -7,9 +7,8 @@ import pytest
 
 from covid_xray.errors import CovidXrayError
 from covid_xray.evaluation.evaluate import evaluate
-from covid_xray.evaluation.run_schema import Audit
 from covid_xray.evaluation.schema import SCHEMAS, Metrics
-from covid_xray.evaluation.schema_base import Figure, require_schema
+from covid_xray.evaluation.schema_base import require_schema
 from support.brightness import CLASSES, Brightness, baselines, manifest
 from support.figures import without_n
 from support.reports import AUDIT
@@ -45,14 +44,6 @@ def test_a_wrong_key_or_value_is_an_error_that_names_the_place(written, change):
     with pytest.raises(CovidXrayError, match=next(iter(change))) as caught:
         require_schema({**written, **change}, Metrics)
     assert caught.value.code == "wrong-facts"
-
-
-def test_an_audit_without_n_does_not_fit():
-    assert require_schema(AUDIT, Audit) == AUDIT
-    figure = {"value": 0.5, "ci_low": None, "ci_high": None}
-    assert Figure(**figure, n=3).n == 3
-    with pytest.raises(CovidXrayError, match=r"conditions\.0\.figures\.macro_f1\.n: Field required"):
-        require_schema({**AUDIT, "conditions": [{**AUDIT["conditions"][0], "figures": {"macro_f1": figure}}]}, Audit)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -107,10 +107,10 @@ def test_answers_for_other_images_wrong_labels_and_no_probabilities_are_refused(
     folds = plan_folds(pool_crossval.chosen(data, None, [], None), Protocol(folds=3))
     table = pd.read_csv(files[0])
     cases = {
-        "images that one fold holds out": table.iloc[1:],
-        "with its label": table.assign(label=[*list(table["label"])[1:], table["label"][0]]),
-        "sum to 1": table.assign(p_covid=0.9),
-        "Received: no p_virus": table.drop(columns="p_virus"),
+        "images of no fold": table.iloc[1:],
+        "or with another label": table.assign(label=[*list(table["label"])[1:], table["label"][0]]),
+        "do not sum to 1": table.assign(p_covid=0.9),
+        "has no column p_virus": table.drop(columns="p_virus"),
     }
     for words, wrong in cases.items():
         wrong.to_csv(files[0], index=False)
@@ -119,7 +119,7 @@ def test_answers_for_other_images_wrong_labels_and_no_probabilities_are_refused(
     table.to_csv(files[0], index=False)
     some = {"protocol": Protocol(folds=3), "settings": Training(), "out": tmp_path, "rounds": 20}
     manifest = pool_crossval.chosen(data, None, [], None)
-    with pytest.raises(BadManifest, match="every fold"):
+    with pytest.raises(BadManifest, match="No file answers fold 3"):
         pool_crossval.pooled(manifest, folds, files[:2], {}, **some)
-    with pytest.raises(BadManifest, match="one file for fold"):
+    with pytest.raises(BadManifest, match="Two files answer fold 1"):
         pool_crossval.pooled(manifest, folds, [*files, files[0]], {}, **some)
