@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from covid_xray import clinical
-from covid_xray.bundle.contents import FusionFacts, read_as
+from covid_xray.bundle.contents import Conformal, FusionFacts, read_as
 from covid_xray.bundle.fusion_network import FusionNetwork
 from covid_xray.data.manifest.clinical_table import NAMES
 from covid_xray.errors import BadBundle, UsageError
@@ -77,7 +77,7 @@ def test_a_finding_keeps_its_own_answer_beside_the_joint_one(tmp_path, opened: F
 def test_what_the_gate_refuses_has_no_joint_label_either(tmp_path, opened: Fusion) -> None:
     predictor = Predictor(make_bundle(tmp_path / "b"))
     finding = replace(predictor.answers(["a"], np.full((1, 24, 24), 128, np.uint8))[0], embedding=rows().embedding[0])
-    opened.conformal = {"method": "lac", "coverage": 0.9, "quantiles": {"lac": {"0.9": 1.0}}}
+    opened.conformal = Conformal("lac", 0.9, {"lac": {"0.9": 1.0}})
     answer = opened.join(finding, {"age": 80.0}).joint
     opened.conformal = None
     assert answer.label == CANNOT_SAY

@@ -11,7 +11,7 @@ from support.brightness import CLASSES, Brightness, Described, manifest
 from support.reports import BARE
 
 FACTS = {
-    "input": {"height": 24, "width": 24, "resize": "bilinear"},
+    "input": {"height": 24, "width": 24, "resize": "bilinear", "pixels_version": 1},
     "temperature": 1.0,
     "training_data": {"source": {"elsewhere": 40}, "license": {"CC BY 4.0": 40}, "fingerprint": "ab" * 32},
     "training": {"settings": {"seed": 0, "batch_size": 8, "epochs": 3, "class_weights": True}, "best_epoch": 2},

@@ -195,6 +195,7 @@ class Contents:
     storage: dict[str, object] | None = None
     site: dict[str, object] | None = None  # what `covid-xray commission` compares a hospital with
     well: str | None = None  # the healthy class of a network that answers in two steps
+    trained: dict[str, object] | None = None  # identity of `trained.bin`, and number of images in it by part
     unanswered: tuple[str, ...] = ()  # classes that it was trained on and does not answer
     least_known: float | None = None  # share of P(ill) that must be an illness which is answered
 
