@@ -3,7 +3,7 @@
 import pytest
 
 from covid_xray.evaluation.report.checks import Known, assigned, ensembles, specification
-from covid_xray.evaluation.report.claims import answers_of, describe_overlap, parts_apart
+from covid_xray.evaluation.report.claims import answers_of, describe_overlap, parts_apart, worst_of_sources
 from covid_xray.evaluation.report.evidence_sections import operating_points
 from covid_xray.evaluation.report.markdown import model_card
 from covid_xray.evaluation.report.results_sections import calibration, files, people, prediction_sets
@@ -115,3 +115,15 @@ def test_a_mean_of_runs_is_not_called_one_training():
 def test_the_files_that_it_takes_to_run_are_those_of_the_bundle(results):
     assert "lungs.onnx" not in specification(Known(results[0], {}))[1]
     assert "lungs.onnx" in specification(Known(results[0], {"lungs": {"sha256": "x"}}))[1]
+
+
+def test_the_worst_source_is_not_called_the_lowest_where_a_smaller_one_was_not_compared():
+    figure = {"value": 0.875, "ci_low": 0.7, "ci_high": 1.0, "n": 24}
+    large, small = {"n_images": 24, "figures": {"accuracy": figure}}, {"n_images": 18, "figures": None}
+    worst = {"name": "north", **figure, "mean": 0.89, "groups": 2}
+    compared = {"worst_source": worst, "by_source": {"north": large, "valley": large}}
+    assert worst_of_sources(compared).startswith("The source with the lowest accuracy is north: 87.5")
+    said = worst_of_sources({**compared, "by_source": {**compared["by_source"], "harbour": small}})
+    assert said.startswith("Of 2 sources that can be compared the lowest accuracy is that of north")
+    assert "too small for figures: harbour (18 images)" in said
+    assert worst_of_sources({"worst_source": None, "by_source": {"harbour": small}}) == ""

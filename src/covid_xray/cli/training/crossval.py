@@ -100,6 +100,8 @@ def _runner(engine: str, address: str | None) -> "Callable[..., None] | None":
 def _print(facts: dict[str, Any], output: Path) -> None:
     from rich.table import Table
 
+    from covid_xray.evaluation.report.claims import without_figures
+
     for text in (facts["banner"], (facts["guessing"] or {}).get("says"), facts["confounded"]):
         if text:
             err.line(text, style="bold red")
@@ -113,9 +115,9 @@ def _print(facts: dict[str, Any], output: Path) -> None:
             table.add_row(name, *_cells(facts["figures"][name], facts["over_folds"].get(name)))
     out.line(f"{facts['title']}; research use, not for diagnosis")
     out.print(table)
-    worst = facts["worst_source"]
+    worst, small = facts["worst_source"], without_figures(facts["by_source"])
     if worst:
-        out.line(f"worst source: {worst['name']}, accuracy {worst['value']:.3f}")
+        out.line(f"worst source: {worst['name']}, accuracy {worst['value']:.3f}{small and f'; {small}'}")
     out.line(f"table: {output / 'crossval.md'}")
 
 

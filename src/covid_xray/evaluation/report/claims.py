@@ -3,7 +3,7 @@
 Each sentence is computed; where the files do not tell, it says that nothing is known.
 """
 
-from covid_xray.evaluation.report.sections import Facts
+from covid_xray.evaluation.report.sections import Facts, with_span
 
 
 def describe_overlap(m: Facts, part: str) -> str:
@@ -47,3 +47,20 @@ def answers_of(m: Facts) -> str:
     if m.get("conformal") or m.get("cannot_say"):
         return f'{names} or says "cannot say"; any other disease may get any of these.'
     return f"{names} and gives one of them to any disease."
+
+
+def without_figures(by_source: Facts) -> str:
+    """Name the sources that are too small for figures of their own; "" where there is none."""
+    small = [f"{name} ({row['n_images']:,} images)" for name, row in by_source.items() if not row["figures"]]
+    return f"too small for figures: {', '.join(small)}" if small else ""
+
+
+def worst_of_sources(m: Facts) -> str:
+    """Name the source with the lowest accuracy, and those that were too small to be compared; "" below two."""
+    worst, small = m["worst_source"], without_figures(m["by_source"])
+    if not worst:
+        return ""
+    figure = f"{worst['name']}: {with_span(worst, as_percent=True)}"
+    if not small:
+        return f"The source with the lowest accuracy is {figure}."
+    return f"Of {worst['groups']} sources that can be compared the lowest accuracy is that of {figure} ({small})."

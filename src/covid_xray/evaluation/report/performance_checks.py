@@ -2,6 +2,7 @@
 
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
 from covid_xray.evaluation.report.checks import FAIL, PASS, TODO, Known, Verdict, either
+from covid_xray.evaluation.report.claims import without_figures
 from covid_xray.evaluation.report.sections import audit_of, decimal, thousands, with_span
 from covid_xray.evaluation.report.subgroup_section import beyond_chance, figure_name
 from covid_xray.evaluation.report.summary_section import external_test
@@ -101,7 +102,9 @@ def fairness(k: Known) -> Verdict:
 def heterogeneity(k: Known) -> Verdict:
     """Check that performance is compared between sources."""
     w = k.m["worst_source"]
+    small = without_figures(k.m["by_source"])
     worst = f"worst source {w['name']}, accuracy {with_span(w)}; mean {decimal(w['mean'])}" if w else ""
+    worst += f"; {small}" if worst and small else ""
     return either(w, worst, f"fewer than two sources have {SMALLEST} images or more", otherwise=FAIL)
 
 

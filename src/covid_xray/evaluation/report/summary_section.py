@@ -1,9 +1,7 @@
 """Build the first section of the report: the study in plain words."""
 
-from typing import Any
-
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
-from covid_xray.evaluation.report.claims import answers_of
+from covid_xray.evaluation.report.claims import answers_of, without_figures, worst_of_sources
 from covid_xray.evaluation.report.sections import (
     Bullets,
     Card,
@@ -140,7 +138,9 @@ def _worst(m: Facts) -> Card:
         return Card(title, "not known", f"it takes two sources of {SMALLEST} images or more", word=True)
     ends = span(found, as_percent=True)
     about = f"{found['name']} ({ends})" if ends else found["name"]
-    return Card(title, percent(found["value"]), f"{about}; mean of {found['groups']} sources {percent(found['mean'])}")
+    rest = ["", *filter(None, [without_figures(m["by_source"])])]
+    text = f"{about}; mean of {found['groups']} sources {percent(found['mean'])}"
+    return Card(title, percent(found["value"]), text + "; ".join(rest))
 
 
 def _no_lung(m: Facts) -> Card:
@@ -162,9 +162,8 @@ def _main(m: Facts) -> str:
     """State the main figure with its context."""
     f = m["figures"]
     words = [f"The main figure is the macro-F1 (the mean over the classes), {with_span(f['macro_f1'])}."]
-    worst: Any = m["worst_source"]
-    if worst:
-        words.append(f"The source with the lowest accuracy is {worst['name']}: {with_span(worst, as_percent=True)}.")
+    if worst_of_sources(m):
+        words.append(worst_of_sources(m))
     audit = (m.get("run") or {}).get("audit")
     if audit:
         words.append(audit["verdict"]["line"])

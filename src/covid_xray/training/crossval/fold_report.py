@@ -6,6 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from covid_xray.evaluation.report.claims import without_figures
 from covid_xray.evaluation.report.figures import WIDTH, Theme, short
 from covid_xray.evaluation.report.markdown import render_markdown
 
@@ -16,7 +17,8 @@ SHOWN = (("accuracy", "accuracy", "o"), ("macro_f1", "macro-F1", "s"))
 def page(facts: Mapping[str, Any]) -> str:
     """Write the content of crossval.json as a page; `figures/` lies beside it."""
     names = [name for name in FIRST if name in facts["figures"]]
-    return render_markdown("crossval.md", f=facts, names=[*names, *(name for name in facts["figures"] if "/" in name)])
+    names += [name for name in facts["figures"] if "/" in name]
+    return render_markdown("crossval.md", f=facts, names=names, small=without_figures(facts["by_source"]))
 
 
 def fold_chart(facts: Mapping[str, Any], theme: Theme) -> Figure:
