@@ -12,7 +12,7 @@ Writes docs/results/trained_images.{json,md}.
 import argparse
 import io
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,10 +29,10 @@ from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.data.manifest.tables import read_table
 from covid_xray.files import sha256_bytes
 from covid_xray.images.decode import decode
-from covid_xray.images.fingerprint import fingerprint, variants
+from covid_xray.images.fingerprint import ENOUGH_WORDS, fingerprint, variants
 
 KNOWN = RESULTS / "cxr-duplicates.csv"
-MOST_PROVEN = 200  # registrations at most; a second each
+MOST_PROVEN = 60  # registrations at most for each number of words; a second each
 
 
 def main() -> None:
@@ -106,53 +106,59 @@ def _found(trained: Trained, paths: list[Path], change: Callable[[Image.Image], 
     return counts
 
 
-def _matches(contents: list[Content]) -> set[tuple[int, int]]:
-    """Return the pairs of images with other pixels, one of which would be taken for the other."""
+def _matches(contents: list[Content]) -> dict[tuple[int, int], int]:
+    """Return the pairs of images with other pixels that share words, and how many."""
     words: dict[tuple[int, int], list[int]] = defaultdict(list)
     for number, content in enumerate(contents):
         for place, found in enumerate(variants(content.fingerprint)):
             words[place, found[0]].append(number)
-    pairs = set()
+    pairs: dict[tuple[int, int], int] = {}
     for number, content in enumerate(contents):
-        for place, found in enumerate(variants(content.fingerprint)):
-            for other in (other for word in found for other in words.get((place, word), ())):
-                if contents[other].pixels_sha256 != content.pixels_sha256:
-                    pairs.add((min(number, other), max(number, other)))
+        shared = Counter(
+            other
+            for place, found in enumerate(variants(content.fingerprint))
+            for other in {other for word in found for other in words.get((place, word), ())}
+        )
+        for other, count in shared.items():
+            if contents[other].pixels_sha256 != content.pixels_sha256:
+                pair = (min(number, other), max(number, other))
+                pairs[pair] = max(count, pairs.get(pair, 0))
     return pairs
 
 
-def _judged(pairs: set[tuple[int, int]], paths: list[Path]) -> dict[str, int]:
-    """Count the pairs that are copies by the table of duplicates, by registration, and those that are neither."""
-    group = {Path(row.image): row.group for row in read_table(KNOWN).itertuples()}
-    of = [group.get(Path(*path.parts[-3:]), "") for path in paths]
-    unknown = sorted(pair for pair in pairs if not of[pair[0]] or of[pair[0]] != of[pair[1]])
-    tried = [unknown[i] for i in np.random.default_rng(0).permutation(len(unknown))[:MOST_PROVEN]]
-    proven = [register(*(descriptors(decode(paths[i].read_bytes())) for i in pair), mirror=False) for pair in tried]
-    neither = [[str(Path(*paths[i].parts[-2:])) for i in pair] for pair, one in zip(tried, proven, strict=True)
-               if not one.is_copy]  # fmt: skip
-    print("neither:", *neither, sep="\n")
-    return {
-        "pairs": len(pairs), "in the table of duplicates": len(pairs) - len(unknown), "registered": len(tried),
-        "proven by registration": len(tried) - len(neither), "not proven": len(neither),
-    }  # fmt: skip
+def _judged(pairs: dict[tuple[int, int], int], paths: list[Path]) -> dict[str, dict[str, int]]:
+    """Count the pairs by common words, and which of them are copies by the table of duplicates or by registration."""
+    group = {row.image: row.group for row in read_table(KNOWN).itertuples()}
+    of = [group.get(_name(path).partition("/")[2], "") for path in paths]
+    found = {}
+    for words in sorted(set(pairs.values())):
+        here = sorted(pair for pair, count in pairs.items() if count == words)
+        unknown = [pair for pair in here if not of[pair[0]] or of[pair[0]] != of[pair[1]]]
+        tried = [unknown[i] for i in np.random.default_rng(0).permutation(len(unknown))[:MOST_PROVEN]]
+        proven = [register(*(descriptors(decode(paths[i].read_bytes())) for i in pair), mirror=False) for pair in tried]
+        copies = sum(one.is_copy for one in proven)
+        found[str(words)] = {
+            "pairs": len(here), "in the table of duplicates": len(here) - len(unknown), "registered": len(tried),
+            "proven by registration": copies, "not proven": len(tried) - copies,
+        }  # fmt: skip
+    return found
 
 
 def _page(result: dict) -> str:
     rows = [(way, sum(n.values()), n["near"] + n["pixels"] + n["file"], f"{1 - n['not found'] / sum(n.values()):.1%}",
              n["pixels"]) for way, n in result["recall"].items()]  # fmt: skip
     found = result["matches"]
+    copies = markdown_table(("the same radiograph", "copies", "recognised", "share", "of these by equal pixels"), rows)
+    matches = [(words, *counts.values()) for words, counts in found.items()]
     return "\n\n".join(
         (
             f"{result['images']:,} radiographs are listed: {result['bytes']:,} bytes, five keys of 8 bytes each. A "
-            f"fingerprint takes {result['milliseconds']:.1f} ms beside decoding the file.",
-            "## Copies\n\n"
-            + markdown_table(
-                ("the same radiograph", "copies", "recognised", "share", "of these by equal pixels"), rows
-            ),
+            f"fingerprint takes {result['milliseconds']:.1f} ms of processor time beside decoding the file.",
+            f"## Copies\n\n{copies}",
             "## Different files among each other\n\n"
-            + markdown_table(("pairs that would be taken for the same image", "number"), found.items())
-            + "\n\n"
-            f"Of {result['images'] * (result['images'] - 1) // 2:,} pairs. Registration is the proof that "
+            f"{markdown_table(('common words', *next(iter(found.values()))), matches)}",
+            f"{ENOUGH_WORDS} common words make two files the same image. Of "
+            f"{result['images'] * (result['images'] - 1) // 2:,} pairs. Registration is the proof that "
             "`covid-xray duplicates` asks for: the fine detail of the two pictures agrees after alignment.",
         )
     )

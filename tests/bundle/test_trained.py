@@ -16,7 +16,10 @@ ONE, TWO, THREE = (
     )
     for letter, number in (("a", 0x1000), ("b", 0x2000), ("c", 0x3000))
 )
-NEAR = "00000000100f-00010203.00000000ffff-00010203.0000000eeee-00010203"  # the first word, four bits of it flipped
+# The first word of ONE with four bits flipped, with and without its third; and a word each of two pictures.
+NEAR = "0000000100f-00010203.0000000ffff-00010203.00000001002-00010203"
+ALIKE = "0000000100f-00010203.0000000ffff-00010203.0000000eeee-00010203"
+BOTH = "00000001000-00010203.00000002001-00010203.0000000eeee-00010203"
 
 
 def listed(**parts: list[Content]) -> Trained:
@@ -26,8 +29,9 @@ def listed(**parts: list[Content]) -> Trained:
 def test_file_pixels_and_picture_are_recognised_and_nothing_else() -> None:
     trained = parse_trained(listed(train=[ONE], val=[TWO], test=[THREE]).to_bytes())
     asked = [ONE, ONE._replace(sha256="x"), Content("", "", NEAR), TWO, THREE, Content("", "", "")]
+    asked += [Content("", "", ALIKE), Content("", "", BOTH)]
     assert trained.find(asked) == [
-        ("train", "file"), ("train", "pixels"), ("train", "near"), ("val", "file"), None, None,
+        ("train", "file"), ("train", "pixels"), ("train", "near"), ("val", "file"), None, None, None, None,
     ]  # fmt: skip
     assert trained.about == {"images": {"train": 1, "val": 1}, "began_from": []}
 

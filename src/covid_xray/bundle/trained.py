@@ -6,6 +6,7 @@ whether an image is among them and nothing else. Only commands that measure a ne
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from covid_xray.bundle.bundle import DEFAULT, TRAINED_FILE, read_facts, read_verified
 from covid_xray.errors import BadBundle
-from covid_xray.images.fingerprint import FINGERPRINT_VERSION, WORDS, variants
+from covid_xray.images.fingerprint import ENOUGH_WORDS, FINGERPRINT_VERSION, WORDS, variants
 
 TRAINED_FORMAT = 1
 PARTS = ("train", "val", "calibration")  # the strongest first; test images are not listed
@@ -46,17 +47,23 @@ class Block:
 
     def find(self, contents: Iterable[Content]) -> list[tuple[str, str] | None]:
         """Return for each image its part and how it was recognised (`file`, `pixels`, `near`), or `None`."""
-        known: list[dict[int, str]] = [{} for _ in KINDS]
-        for part in reversed(PARTS):
-            for number, column in enumerate(self.keys.get(part, np.zeros((0, len(KINDS)), np.uint64)).T):
-                known[number] |= dict.fromkeys(column[column != 0].tolist(), part)
-        return [self._find(content, known) for content in contents]
+        rows = np.concatenate([np.zeros((0, len(KINDS)), np.uint64), *self.keys.values()])
+        part_of = [part for part, keys in self.keys.items() for _ in keys]
+        known: list[dict[int, list[int]]] = [{} for _ in KINDS]
+        for place, column in zip(known, rows.T.tolist(), strict=True):
+            for row, key in enumerate(column):
+                if key:
+                    place.setdefault(key, []).append(row)
+        return [self._find(content, known, part_of) for content in contents]
 
-    def _find(self, content: Content, known: list[dict[int, str]]) -> tuple[str, str] | None:
-        for number, keys in enumerate(_keys(content, self.salt, doubtful=True)):
-            part = next((known[number][key] for key in keys if key in known[number]), None)
-            if part:
-                return part, KINDS[number]
+    def _find(self, content: Content, known: list[dict[int, list[int]]], part_of: list[str]) -> tuple[str, str] | None:
+        keys = list(_keys(content, self.salt, doubtful=True))
+        found = [[row for key in these for row in rows.get(key, ())] for these, rows in zip(keys, known, strict=True)]
+        words = Counter(row for rows in found[-WORDS:] for row in set(rows))
+        near = [row for row, count in words.items() if count >= ENOUGH_WORDS]
+        for kind, rows in zip(KINDS, (*found[:-WORDS], near), strict=False):
+            if rows:
+                return min((part_of[row] for row in rows), key=PARTS.index), kind
         return None
 
 

@@ -1,8 +1,8 @@
 """Compute a short fingerprint of a radiograph that survives resizing, another format and lossy recompression.
 
 The fingerprint holds the signs of 132 low frequencies of the picture (as in pHash, Zauner 2010), dealt into three words
-of 44 bits. One equal word is enough to recognise a picture, so a bit that changes costs one word. The bits of each word
-that lie nearest to zero are named: they may be of either sign in a copy, and `variants` gives all of these words.
+of 44 bits. The bits of each word that lie nearest to zero are named: they may be of either sign in a copy, and
+`variants` gives all of these words. A copy has two words in common with its original; different people may share one.
 """
 
 import itertools
@@ -16,7 +16,8 @@ from PIL import Image
 from covid_xray.images.radiograph import Radiograph
 
 FINGERPRINT_VERSION = 1  # stored in every bundle; increment it when any fingerprint changes
-WORDS, BITS, DOUBTFUL = 3, 44, 4
+WORDS, BITS, DOUBTFUL = 3, 44, 8
+ENOUGH_WORDS = 2  # equal words that make two pictures the same
 SIDE = 64  # the picture is resized to a square of this side first
 LOWEST, HIGHEST = 4, 12  # frequencies u, v below 12 with u + v of 4 or more: below that all chests look alike
 PLAIN = 1.0  # standard deviation in grey levels below which a picture shows nothing to recognise
