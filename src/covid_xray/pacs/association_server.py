@@ -74,7 +74,7 @@ class AssociationServer(ThreadedAssociationServer):
         self._first_seen = {one: self._first_seen.get(one, moment) for one in running}
         for one, since in self._first_seen.items():
             waits = one.requestor.primitive is None
-            if waits and not _socket_of(one):  # closed by the peer: its thread would wait all the same
+            if waits and not _socket_of(one):  # closed by the peer: its thread would wait anyway
                 one.dul.to_user_queue.put(None)
                 continue
             silent = waits and moment - since > self._settings.artim_seconds

@@ -156,7 +156,7 @@ def _process_until(stopping: threading.Event, services: NodeServices) -> None:
                 cleaned = time.monotonic()
         except (CovidXrayError, OSError) as error:  # the store or the disk: try again later
             seconds = outage.failed(error.code if isinstance(error, CovidXrayError) else "disk")
-            with contextlib.suppress(CovidXrayError, OSError):  # what frees the disk is done all the same
+            with contextlib.suppress(CovidXrayError, OSError):  # what frees the disk is still done
                 services.clean_up()
             stopping.wait(seconds)
             continue

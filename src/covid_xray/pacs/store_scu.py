@@ -113,7 +113,7 @@ def associate(settings: Pacs, peer: Peer, classes: set[str], **options: Any) -> 
         raise PeerFailed("The peer rejected the association. Check the AE titles on both sides.", code="rejected")
     if association.rejected_contexts:
         raise PeerFailed("The peer takes none of these SOP classes.", code=NOT_ACCEPTED)
-    raise PeerFailed("No association: nobody listens there, or the peer does not answer.", code="no-association")
+    raise PeerFailed("No association: no program listens there, or the peer does not answer.", code="no-association")
 
 
 def _store(association: Any, one: Dataset) -> SendResult:
