@@ -22,7 +22,7 @@ from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.results.result_objects import ResultBuilder
 from covid_xray.pacs.settings import Pacs, Peer
 from covid_xray.pacs.store_scu import NATIVE, send, web_client
-from support import studies
+from support import studies, token_server
 from support.chests import chest
 from support.orthanc import free_port
 
@@ -223,6 +223,33 @@ def test_credentials_go_to_the_peer_and_proxies_of_the_environment_are_not_used(
     with web("lies") as server:
         assert codes(Peer(dicomweb=root(server), token_env="PEER_TOKEN"), objects[:1]) == ["not-there"]
         assert server.seen[0] == ("POST", "/dicom-web/studies", "Bearer t-1")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("expires", "tokens"), [(3600, 1), (1, 4)])
+def test_a_token_is_fetched_with_client_credentials_and_again_before_it_expires(
+    expires: int, tokens: int, objects: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIENT_SECRET", token_server.SECRET)
+    with token_server.running(expires=expires) as given, web("lies") as server:
+        peer = Peer(
+            dicomweb=root(server), token_url=given.url, client_id=token_server.CLIENT,
+            client_secret_env="CLIENT_SECRET", scope=token_server.SCOPE,
+        )  # fmt: skip
+        assert codes(peer, objects[:2]) == ["not-there", "not-there"]
+        used = [authorization for method, _, authorization in server.seen if method == "POST"]  # type: ignore[attr-defined]
+    assert len(given.tokens) >= tokens
+    assert all(one.removeprefix("Bearer ") in given.tokens for one in used)
+    assert len(set(used)) == min(2, tokens)
+
+
+def test_without_a_token_nothing_is_sent(objects: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLIENT_SECRET", "wrong")
+    with token_server.running() as given, web("lies") as server:
+        known = {"dicomweb": root(server), "client_id": "node", "client_secret_env": "CLIENT_SECRET"}
+        assert codes(Peer(**known, token_url=given.url), objects) == ["no-token"] * 3
+        nobody = f"http://127.0.0.1:{free_port()}/token"
+        assert codes(Peer(**known, token_url=nobody), objects) == ["no-token"] * 3
+        assert server.seen == []  # type: ignore[attr-defined]
 
 
 def test_nothing_of_the_patient_is_logged(objects: list[bytes], caplog: pytest.LogCaptureFixture) -> None:

@@ -10,10 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from covid_xray.errors import CovidXrayError
+from covid_xray.pacs.commitment import request_commitment
 from covid_xray.pacs.outage import Outage
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
-from covid_xray.pacs.store_scu import NOT_ACCEPTED, SendResult, send
+from covid_xray.pacs.store_scu import NOT_ACCEPTED, PeerFailed, SendResult, send
 from covid_xray.pacs.work_queue import Delivery, WorkQueue
 from covid_xray.store.records import now
 
@@ -73,13 +74,27 @@ class Forwarder(threading.Thread):
             (one, result.code, self._delay(one)) for one, result in tried if result.code not in ("", NOT_ACCEPTED)
         ]
         if sent:
-            self._queue.mark_sent(sent)
             _LOG.info("peer %s: %d objects sent", self._peer, len(sent))
+            failed += self._finish(sent)
         if skipped:
             self._skip(skipped)
-        self._delete_files([*sent, *skipped])
+            self._delete_files(skipped)
         self._note_failures(failed, all_failed=len(failed) == len(tried))
         return len(sent)
+
+    def _finish(self, sent: Sequence[Delivery]) -> list[tuple[Delivery, str, float | None]]:
+        """Record what was sent, or ask the peer to confirm first that it keeps it; return what it does not confirm."""
+        peer = self._settings.peer(self._peer)
+        if not peer.commitment or peer.dicomweb:
+            self._queue.mark_sent(sent)
+            self._delete_files(sent)
+            return []
+        try:
+            request_commitment(self._settings, peer, sent, queue=self._queue, spool=self._spool)
+        except PeerFailed as error:
+            code = "no-commitment" if error.code == NOT_ACCEPTED else error.code
+            return [(one, code, self._delay(one)) for one in sent]
+        return []
 
     def _skip(self, skipped: Sequence[Delivery]) -> None:
         """Never send these again, and say so once for each kind."""
@@ -109,8 +124,6 @@ class Forwarder(threading.Thread):
 
     def _delete_files(self, sent: Sequence[Delivery]) -> None:
         """Delete the files that no other peer waits for."""
-        if not sent:
-            return
         unsent = self._queue.unsent_results([one.arrival_id for one in sent])
         self._spool.remove(*(self._path(one) for one in sent if (one.arrival_id, one.kind) not in unsent))
 

@@ -12,7 +12,32 @@ from covid_xray.errors import UsageError
 
 Kind = Literal["sc", "sr", "seg", "gsps"]
 AE_TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 6.2 AE: 16 characters, no backslash
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+
+class Tls(Settings):
+    """The certificate of this node for DICOM over TLS, and whose certificates it accepts. Files are PEM."""
+
+    certificate: NamedPath
+    key: NamedPath | None = None  # None: it is in the file of the certificate
+    key_password_env: str | None = None  # name of the environment variable with the password of the key
+    authority: NamedPath  # certificates of the authorities that callers and peers have theirs from
+    require_certificate: bool = True  # from callers
+    callers: dict[str, str] = pydantic.Field(default_factory=dict)  # AE title: SHA-256 of the certificate it must have
+
+    @pydantic.field_validator("callers")
+    @classmethod
+    def _check_callers(cls, callers: dict[str, str]) -> dict[str, str]:
+        plain = {title: digits.replace(":", "").lower() for title, digits in callers.items()}
+        if not all(_SHA256.fullmatch(digits) for digits in plain.values()):
+            raise ValueError("a caller's certificate is given by its SHA-256: 64 hexadecimal digits")
+        return plain
+
+    @property
+    def key_password(self) -> str | None:
+        """Read the password of the key from the environment. Raises `UsageError`."""
+        return _read_secret(self.key_password_env)
 
 
 class Peer(Settings):
@@ -21,10 +46,19 @@ class Peer(Settings):
     host: str | None = None
     port: int = pydantic.Field(104, ge=1, le=65535)
     ae_title: str | None = None
+    tls: bool = False  # DICOM over TLS, with the certificate of the node's `tls`
+    server_name: str | None = None  # that its certificate must have; None: `host`
+    retrieve: Literal["get", "move"] = "get"  # by which `pacs pull` fetches where there is no DICOMweb
+    commitment: bool = False  # a result is sent when the peer has confirmed by Storage Commitment that it keeps it
+    commitment_seconds: float = pydantic.Field(600.0, gt=0)  # until it must have done so; then the result is sent again
     dicomweb: str | None = None  # root URL, such as https://pacs.example/dicom-web
     user: str | None = None  # of DICOMweb
     password_env: str | None = None  # name of the environment variable with the password
     token_env: str | None = None  # name of the environment variable with a bearer token
+    token_url: str | None = None  # where OAuth2 gives a token for `client_id` and its secret (client credentials)
+    client_id: str | None = None
+    client_secret_env: str | None = None  # name of the environment variable with the secret
+    scope: str | None = None  # of the token, such as https://www.googleapis.com/auth/cloud-healthcare
     authority: NamedPath | None = None  # PEM file of its certificate authority, where the system does not know it
 
     @pydantic.model_validator(mode="after")
@@ -35,6 +69,8 @@ class Peer(Settings):
             raise ValueError("an AE title has 1 to 16 characters")
         if self.dicomweb and not self.dicomweb.startswith(("https://", "http://")):
             raise ValueError("dicomweb begins with https:// or http://")
+        if self.token_url and not (self.client_id and self.client_secret_env):
+            raise ValueError("token_url needs client_id and client_secret_env")
         return self
 
     @property
@@ -46,6 +82,11 @@ class Peer(Settings):
     def token(self) -> str | None:
         """Read the bearer token from the environment. Raises `UsageError`."""
         return _read_secret(self.token_env)
+
+    @property
+    def client_secret(self) -> str | None:
+        """Read the secret of the OAuth2 client from the environment. Raises `UsageError`."""
+        return _read_secret(self.client_secret_env)
 
 
 class Pacs(Settings):
@@ -59,6 +100,7 @@ class Pacs(Settings):
     host: str = "127.0.0.1"
     port: int = pydantic.Field(11112, ge=0, le=65535)  # 0: any free one
     callers: tuple[str, ...] = ()  # AE titles that may send to the node
+    tls: Tls | None = None  # receive over TLS only, and send so to peers with `tls`
     associations: int = pydantic.Field(10, ge=1, le=100)  # at the same time
     connections_per_address: int = pydantic.Field(16, ge=1, le=1000)  # with those that requested no association yet
     artim_seconds: float = pydantic.Field(10.0, gt=0)  # for a new connection to request its association
@@ -90,6 +132,8 @@ class Pacs(Settings):
         for name in self.send_to:
             if name not in self.peers:
                 raise ValueError(f"send_to names {name}, but the peers are {', '.join(self.peers) or 'none'}")
+        if self.tls is None and any(peer.tls for peer in self.peers.values()):
+            raise ValueError("a peer has tls, but the node has no certificate: set tls of the node too")
         return self
 
     @property

@@ -13,10 +13,12 @@ from typing import Any
 from covid_xray.errors import CovidXrayError, MissingPackage
 from covid_xray.images.dicom import TRANSFER_SYNTAXES
 from covid_xray.limits import Limits
+from covid_xray.pacs.commitment import COMMITMENT, record_report, report_senders
 from covid_xray.pacs.phi_safe_logging import silence_libraries
 from covid_xray.pacs.receiver import AnnouncedObject, Receiver
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
+from covid_xray.pacs.tls import fingerprint_of, listening_context
 from covid_xray.pacs.work_queue import LIVE, PULLED, URGENT
 from covid_xray.store.image_files import room_on_disk
 
@@ -30,6 +32,7 @@ _NO_LIMIT = 10_000  # associations by pynetdicom's count, which counts silent co
 _REJECTIONS = {
     "unknown-caller": ((1, 1, 3), "The calling AE title is not one of `callers`."),
     "wrong-called-title": ((1, 1, 7), "The called AE title is not that of this node."),
+    "wrong-certificate": ((1, 1, 1), "The certificate is not the one that `tls.callers` has for this AE title."),
     "too-many-associations": ((2, 3, 2), "The node has as many associations as `associations` allows."),
 }
 
@@ -41,6 +44,7 @@ class StoreScp:
         self._settings, self._receiver = settings, receiver
         self._max_bytes = limits.upload_bytes * 2
         self._received: dict[int, int] = {}  # bytes of the current object by association
+        self._callers = {*settings.callers, *report_senders(settings)}
         self._admitted: set[Any] = set()  # associations
         self._lock = threading.Lock()
 
@@ -52,20 +56,21 @@ class StoreScp:
         from covid_xray.pacs.association_server import serving
 
         silence_libraries()
-        _config.STORE_RECV_CHUNKED_DATASET = True  # write to disk as it comes, never hold it in memory
         _config.LOG_HANDLER_LEVEL = "none"
         handlers = [
             (evt.EVT_REQUESTED, self._admit),
             (evt.EVT_ACCEPTED, self._note_contexts),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_ECHO, lambda _: 0),
+            (evt.EVT_N_EVENT_REPORT, self._receive_report),
             (evt.EVT_DATA_RECV, self._count_bytes),
             (evt.EVT_CONN_CLOSE, self._discard_unfinished),
         ]
-        refusals = self._receiver.refusals
+        refusals, tls = self._receiver.refusals, self._settings.tls
+        context = listening_context(tls) if tls else None
         with (
-            _temporary_files_in(self._receiver.spool),
-            serving(self._entity(), self._settings, refusals, tls=None, handlers=handlers) as server,
+            receiving_into(self._receiver.spool),
+            serving(self._entity(), self._settings, refusals, tls=context, handlers=handlers) as server,
         ):
             yield int(server.socket.getsockname()[1])
 
@@ -80,6 +85,7 @@ class StoreScp:
         for context in AllStoragePresentationContexts:
             entity.add_supported_context(context.abstract_syntax, sorted(TRANSFER_SYNTAXES))
         entity.add_supported_context(_VERIFICATION)
+        entity.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)  # the archive is its provider
         return entity
 
     def _admit(self, event: Any) -> None:
@@ -93,8 +99,10 @@ class StoreScp:
 
     def _refusal_of(self, association: Any) -> str:
         request = association.requestor.primitive
-        if request.calling_ae_title not in self._settings.callers:
+        if request.calling_ae_title not in self._callers:
             return "unknown-caller"
+        if not self._has_its_certificate(association):
+            return "wrong-certificate"
         if request.called_ae_title != self._settings.ae_title:
             return "wrong-called-title"
         with self._lock:
@@ -103,6 +111,11 @@ class StoreScp:
                 return "too-many-associations"
             self._admitted.add(association)
         return ""
+
+    def _has_its_certificate(self, association: Any) -> bool:
+        known = self._settings.tls.callers if self._settings.tls else {}
+        wanted = known.get(association.requestor.primitive.calling_ae_title)
+        return wanted is None or wanted == fingerprint_of(association.dul.socket.socket)
 
     def _note_contexts(self, event: Any) -> None:
         """Count an association in which a kind of object or an encoding is not accepted."""
@@ -131,6 +144,10 @@ class StoreScp:
             return _PROCESSING_FAILURE
         return 0x0000
 
+    def _receive_report(self, event: Any) -> tuple[int, None]:
+        """Take note of what an archive has committed itself to; return the status of the N-EVENT-REPORT."""
+        return record_report(event, self._receiver.queue, self._receiver.spool), None
+
     def _priority_of(self, request: Any) -> int:
         """Return the priority of an object: low where it comes because this node asked an archive for it by C-MOVE."""
         if request.MoveOriginatorApplicationEntityTitle == self._settings.ae_title:
@@ -157,8 +174,11 @@ class StoreScp:
 
 
 @contextlib.contextmanager
-def _temporary_files_in(spool: Spool) -> Iterator[None]:
-    """Let pynetdicom write its temporary files into the spool, so that no copy is needed."""
+def receiving_into(spool: Spool) -> Iterator[None]:
+    """Let pynetdicom write objects into files of the spool as they come: it never holds one in memory."""
+    from pynetdicom import _config
+
+    _config.STORE_RECV_CHUNKED_DATASET = True
     before, tempfile.tempdir = tempfile.tempdir, str(spool.incoming)
     try:
         yield

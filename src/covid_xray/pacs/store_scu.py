@@ -4,7 +4,8 @@ Addresses come from the settings only; no redirect is followed and no address in
 """
 
 import io
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from covid_xray.errors import CovidXrayError, MissingPackage
+from covid_xray.images.dicom import TRANSFER_SYNTAXES
 from covid_xray.pacs.phi_safe_logging import silence_libraries, suppress_phi
 from covid_xray.pacs.settings import Pacs, Peer
+from covid_xray.pacs.tls import connecting_context
 
 if TYPE_CHECKING:
     from dicomweb_client import DICOMwebClient
@@ -58,7 +61,7 @@ def web_client(peer: Peer) -> "DICOMwebClient":
         def send(self, request: Any, *arguments: Any, **options: Any) -> Any:
             return super().send(request, *arguments, **{**options, "timeout": TIMEOUT})
 
-    session = requests.Session()
+    session = _oauth_session(peer) if peer.token_url else requests.Session()
     session.max_redirects = 0
     session.trust_env = False  # use no proxy or password of the environment
     session.verify = str(peer.authority) if peer.authority else True
@@ -68,9 +71,32 @@ def web_client(peer: Peer) -> "DICOMwebClient":
         session.headers["Authorization"] = f"Bearer {peer.token}"
     session.mount("http://", TimedAdapter())
     session.mount("https://", TimedAdapter())
+    if peer.token_url:
+        _fetch_token(session, peer.token_url)
     client = DICOMwebClient(url=str(peer.dicomweb), session=session)
     client.set_http_retry_params(retry=False)  # the forwarder retries, with longer delays
     return client
+
+
+def _oauth_session(peer: Peer) -> Any:
+    """Make a session that adds a token to each request and fetches another before it expires."""
+    from authlib.integrations.requests_client import OAuth2Session
+
+    return OAuth2Session(
+        peer.client_id,
+        peer.client_secret,
+        scope=peer.scope,
+        token_endpoint=peer.token_url,
+        grant_type="client_credentials",
+    )
+
+
+def _fetch_token(session: Any, url: str) -> None:
+    try:
+        with suppress_phi("The token server gave no usable response"):
+            session.fetch_token(url, grant_type="client_credentials")
+    except (CovidXrayError, OSError):  # requests' exceptions are OSErrors
+        raise PeerFailed("The token server of the peer gave no token.", code="no-token") from None
 
 
 def _send_dicom(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterator[SendResult]:
@@ -88,15 +114,16 @@ def _send_dicom(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterato
             association.release()
 
 
-def associate(settings: Pacs, peer: Peer, classes: set[str], **options: Any) -> Any:
+def associate(settings: Pacs, peer: Peer, classes: set[str], *, receives: Collection[str] = (), **options: Any) -> Any:
     """Open an association with a peer for these SOP classes; `options` are those of pynetdicom's `AE.associate`.
 
     Each class is proposed with explicit and with implicit VR little endian, the one of them that every program knows.
+    Classes that it `receives`, by C-GET, are proposed in every transfer syntax that can be read.
 
     Raises:
         PeerFailed: `no-association` (no connection, or no answer), `rejected`, `not-accepted` (none of the classes).
     """
-    from pynetdicom import AE
+    from pynetdicom import AE, build_role
 
     silence_libraries()
     entity = AE(ae_title=settings.ae_title)
@@ -104,8 +131,14 @@ def associate(settings: Pacs, peer: Peer, classes: set[str], **options: Any) -> 
     entity.maximum_pdu_size = 0
     for uid in sorted(classes):
         entity.add_requested_context(uid, [*NATIVE])
+    for uid, syntax in itertools.product(sorted(receives), sorted(TRANSFER_SYNTAXES)):
+        entity.add_requested_context(uid, syntax)
+    if receives:
+        options["ext_neg"] = [build_role(uid, scp_role=True) for uid in receives]
     if _SECONDARY_CAPTURE in classes and _can_compress():
         entity.add_requested_context(_SECONDARY_CAPTURE, _COMPRESSED)
+    if peer.tls and settings.tls:
+        options["tls_args"] = (connecting_context(settings.tls, peer), peer.server_name or peer.host)
     association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title or "", **options)
     if association.is_established:
         return association
@@ -148,7 +181,11 @@ def _can_compress() -> bool:
 
 
 def _send_web(peer: Peer, objects: Sequence[bytes]) -> Iterator[SendResult]:
-    client, answers = web_client(peer), True
+    try:
+        client, answers = web_client(peer), True
+    except PeerFailed as error:
+        yield from (SendResult(error.code) for _ in objects)
+        return
     for data in objects:
         result = _stow(client, _read(data)) if answers else SendResult("no-answer")  # one timeout a batch is enough
         answers = answers and result.code != "no-answer"

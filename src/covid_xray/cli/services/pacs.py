@@ -71,7 +71,7 @@ def serve(
 
 @commands.command("pull")
 def pull(
-    peer: Annotated[str, typer.Option("--peer", help="Name of a peer of the settings, with DICOMweb.")],
+    peer: Annotated[str, typer.Option("--peer", help="Name of a peer of the settings.")],
     study: Annotated[list[str] | None, typer.Option("--study", help="Study Instance UID; repeatable.")] = None,
     since: Annotated[
         str | None, typer.Option("--since", help="Every study of this date or later, as 2026-11-26.")
@@ -88,15 +88,16 @@ def pull(
     from covid_xray.cli.terminal import print_failures
     from covid_xray.errors import PartlyDone
     from covid_xray.inference.predictor import Predictor
-    from covid_xray.pacs import dicomweb_fetch
+    from covid_xray.pacs.fetch.pull import pull as fetch_studies
+    from covid_xray.pacs.fetch.selection import parse_selection
 
     _log(log_level)
-    selected = dicomweb_fetch.parse_selection(study or (), since)
+    selected = parse_selection(study or (), since)
 
     def open_predictor() -> Predictor:
         return Predictor(bundle, untrusted=True, site=site, require_site=resolved.require_site)
 
-    pulled = dicomweb_fetch.pull(resolved, open_predictor, peer, selected)
+    pulled = fetch_studies(resolved, open_predictor, peer, selected)
     out.line(
         f"{pulled.taken} radiographs fetched, {pulled.known} known before, {pulled.answered} classified, "
         f"{pulled.left} results still to be sent{pulled.remark}"

@@ -1,4 +1,4 @@
-"""Fetch the radiographs of studies from a peer by DICOMweb and receive them like objects sent by C-STORE.
+"""Fetch the radiographs of studies by DICOMweb and receive them like objects sent by C-STORE.
 
 QIDO-RS lists the CR and DX instances, WADO-RS retrieves each. No address in a response is followed, and a UID in a
 response is used only when it is valid.
@@ -7,25 +7,17 @@ response is used only when it is valid.
 import contextlib
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydicom.uid import UID
-
-from covid_xray.errors import Busy, CovidXrayError, UsageError
-from covid_xray.files import folder_lock
+from covid_xray.errors import CovidXrayError
 from covid_xray.inference.finding import Failure
-from covid_xray.inference.predictor import Predictor
-from covid_xray.limits import Limits
+from covid_xray.pacs.fetch.selection import PullReport, StudySelection, is_uid
 from covid_xray.pacs.phi_safe_logging import suppress_phi
 from covid_xray.pacs.receiver import Receiver
-from covid_xray.pacs.service import open_receiver, open_services
-from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import RADIOGRAPHS
-from covid_xray.pacs.store_scu import PeerFailed, web_client
+from covid_xray.pacs.store_scu import PeerFailed
 from covid_xray.pacs.work_queue import PULLED
 
 if TYPE_CHECKING:
@@ -35,67 +27,10 @@ _PAGE = 200  # studies per response
 _STUDY, _SERIES, _SOP, _CLASS = "0020000D", "0020000E", "00080018", "00080016"
 
 
-@dataclass(frozen=True)
-class StudySelection:
-    """Which studies to fetch: these, or all since a date."""
-
-    studies: tuple[str, ...] = ()
-    since: date | None = None
-
-
-@dataclass
-class PullReport:
-    """Counts of a pull, and the objects that failed."""
-
-    taken: int = 0
-    known: int = 0
-    answered: int = 0
-    left: int = 0
-    remark: str = ""
-    failures: list[Failure] = field(default_factory=list)
-
-
-def parse_selection(studies: Sequence[str], since: str | None) -> StudySelection:
-    """Parse --study and --since. Raises `UsageError` for both, none, an invalid UID or an invalid date."""
-    if bool(studies) == bool(since):
-        raise UsageError("Give either --study UID or --since DATE.")
-    if not all(_is_uid(uid) for uid in studies):
-        raise UsageError("--study is not a Study Instance UID. Give one such as 1.2.840.113619.2.1.")
-    try:
-        return StudySelection(tuple(studies), date.fromisoformat(since) if since else None)
-    except ValueError:
-        raise UsageError(f"--since is not a date: {since}. Give one such as 2026-11-26.") from None
-
-
-def pull(settings: Pacs, predictor: Callable[[], Predictor], name: str, selection: StudySelection) -> PullReport:
-    """Fetch studies of the peer called `name`, classify them and send the results.
-
-    Where a node runs on this store, it classifies and sends, and `predictor` is not called.
-
-    Raises:
-        UsageError: no such peer, or one without DICOMweb.
-        PeerFailed: the peer does not answer.
-    """
-    peer = settings.peer(name)
-    if not peer.dicomweb:
-        raise UsageError(f"The peer {name} has no DICOMweb address. Set `dicomweb` in its settings.")
-    client, report = web_client(peer), PullReport()
-    if _is_locked(settings.folder):
-        with open_receiver(settings, limits=Limits()) as receiver:
-            _fetch(client, receiver, name, selection, report)
-        report.remark = "; the running node answers and sends"
-        return report
-    with open_services(settings, predictor()) as services:
-        _fetch(client, services.receiver, name, selection, report)
-        report.answered = services.classify_all()
-        services.send_all()
-        report.left = services.queue.count_states().get("deliveries waiting", 0)
-    return report
-
-
-def _fetch(
+def fetch(
     client: "DICOMwebClient", receiver: Receiver, name: str, selection: StudySelection, report: PullReport
 ) -> None:
+    """Receive every radiograph of the selected studies of the peer called `name`. Raises `PeerFailed`."""
     for number, (study, series, sop) in enumerate(_list_instances(client, selection), start=1):
         try:
             with _retrieve(client, receiver.spool.incoming, study, series, sop) as received:
@@ -158,18 +93,6 @@ def _value(item: dict[str, Any], tag: str) -> str:
 
 def _uid(item: dict[str, Any], tag: str) -> str:
     value = _value(item, tag)
-    if not _is_uid(value):
+    if not is_uid(value):
         raise PeerFailed("The peer's response has an invalid UID.")
     return value
-
-
-def _is_uid(text: str) -> bool:
-    return UID(text, 0).is_valid
-
-
-def _is_locked(folder: Path) -> bool:
-    try:
-        with folder_lock(folder):
-            return False
-    except Busy:
-        return True

@@ -6,37 +6,12 @@ from typing import Any
 
 import pytest
 
-from covid_xray.errors import UsageError
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs import dicomweb_fetch
-from covid_xray.pacs.dicomweb_fetch import PullReport, StudySelection, parse_selection, pull
-from covid_xray.pacs.settings import Pacs
+from covid_xray.pacs.fetch import dicomweb
+from covid_xray.pacs.fetch.selection import PullReport, StudySelection
 from covid_xray.pacs.store_scu import PeerFailed
 from support import services
 from support.bundles import make_bundle
-from support.orthanc import free_port
-
-
-def test_uids_or_a_date() -> None:
-    assert parse_selection(["1.2.3"], None) == StudySelection(("1.2.3",))
-    assert parse_selection([], "2026-11-26").since == date(2026, 11, 26)
-
-
-@pytest.mark.parametrize("asked", [([], None), (["1.2"], "2026-01-01"), (["../x"], None), ([], "yesterday")])
-def test_anything_else_is_refused(asked: tuple[list[str], str | None]) -> None:
-    with pytest.raises(UsageError):
-        parse_selection(*asked)
-
-
-def nobody() -> Predictor:
-    raise AssertionError("the peer is asked first")
-
-
-def test_only_peers_of_the_settings_with_dicomweb(tmp_path: Path) -> None:
-    settings = Pacs.model_validate({"store": tmp_path, "peers": {"a": {"host": "h", "ae_title": "A"}}})
-    for name in ("a", "b"):
-        with pytest.raises(UsageError):
-            pull(settings, nobody, name, StudySelection(("1.2",)))
 
 
 class Nonsense:
@@ -67,7 +42,7 @@ def test_a_uid_that_is_none_is_never_used_in_an_address(uid: str, tmp_path: Path
         services.opened(tmp_path, Predictor(make_bundle(tmp_path / "bundle"))) as parts,
         pytest.raises(PeerFailed),
     ):
-        dicomweb_fetch._fetch(client, parts.receiver, "web", StudySelection(("1.2",)), PullReport())  # type: ignore[arg-type]
+        dicomweb.fetch(client, parts.receiver, "web", StudySelection(("1.2",)), PullReport())  # type: ignore[arg-type]
     assert [name for name, _ in client.asked] == ["search_for_instances"]
 
 
@@ -77,7 +52,7 @@ def test_an_error_of_the_peer_tells_nothing(tmp_path: Path) -> None:
         services.opened(tmp_path, Predictor(make_bundle(tmp_path / "bundle"))) as parts,
         pytest.raises(PeerFailed) as failure,
     ):
-        dicomweb_fetch._fetch(client, parts.receiver, "web", StudySelection(("1.2",)), PullReport())  # type: ignore[arg-type]
+        dicomweb.fetch(client, parts.receiver, "web", StudySelection(("1.2",)), PullReport())  # type: ignore[arg-type]
     assert "CANARY" not in f"{failure.value} {failure.value.__cause__}"
     assert failure.value.__suppress_context__
 
@@ -86,18 +61,11 @@ def test_an_object_that_does_not_come_is_named_by_number_and_the_others_come(tmp
     item = {**DX, "0020000E": {"Value": ["1.2.1"]}, "00080018": {"Value": ["1.2.1.1"]}}
     client, pulled = Nonsense(search_for_instances=[item, item], retrieve_instance=OSError("no")), PullReport()
     with services.opened(tmp_path, Predictor(make_bundle(tmp_path / "bundle"))) as parts:
-        dicomweb_fetch._fetch(client, parts.receiver, "web", StudySelection(("1.2",)), pulled)  # type: ignore[arg-type]
+        dicomweb.fetch(client, parts.receiver, "web", StudySelection(("1.2",)), pulled)  # type: ignore[arg-type]
     assert [failure.image for failure in pulled.failures] == ["object 1", "object 2"]
 
 
 def test_an_archive_that_does_not_page_ends(tmp_path: Path) -> None:
     study = {"0020000D": {"Value": ["1.2"]}}
     client = Nonsense(search_for_studies=[study])
-    assert list(dicomweb_fetch._list_studies(client, StudySelection(since=date(2026, 1, 1)))) == ["1.2"]  # type: ignore[arg-type]
-
-
-def test_a_peer_that_is_not_there_is_said(tmp_path: Path) -> None:
-    web = {"dicomweb": f"http://127.0.0.1:{free_port()}/x"}
-    settings = Pacs.model_validate({"store": tmp_path / "store", "peers": {"web": web}})
-    with pytest.raises(PeerFailed):
-        pull(settings, lambda: Predictor(make_bundle(tmp_path / "bundle")), "web", StudySelection(("1.2",)))
+    assert list(dicomweb._list_studies(client, StudySelection(since=date(2026, 1, 1)))) == ["1.2"]  # type: ignore[arg-type]

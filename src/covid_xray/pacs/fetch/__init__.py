@@ -1,0 +1,1 @@
+"""Fetch studies from a peer instead of receiving them."""
