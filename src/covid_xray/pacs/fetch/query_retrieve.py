@@ -126,7 +126,7 @@ def _retrieve_series(association: Any, settings: Pacs, way: str, study: str, ser
                 answers = association.send_c_get(request, _GET)
             else:
                 answers = association.send_c_move(request, settings.ae_title, _MOVE)
-            *_, (last, _) = [*answers]
+            last = list(answers)[-1][0]
         _note_outcome(last, report, counted=way == "get", failed_here=len(report.failures) - before)
 
 
