@@ -19,6 +19,7 @@ TESTED_ELSEWHERE = {
     "store/migrations/versions/v0002_pacs.py": "store/test_database.py",
     "store/migrations/versions/v0003_drift.py": "store/test_tables.py",
     "store/migrations/versions/v0004_pacs_operation.py": "store/test_tables.py",
+    "store/migrations/versions/v0005_security.py": "store/migrations/test_env.py",
 }
 
 

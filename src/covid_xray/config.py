@@ -3,10 +3,12 @@
 An unknown key is an error. The resolved settings are written beside every result.
 """
 
+import ipaddress
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import pydantic
 import yaml
@@ -26,6 +28,13 @@ def _not_empty(value: object) -> object:
 
 
 NamedPath = Annotated[Path, pydantic.BeforeValidator(_not_empty)]  # an empty path would mean the current folder
+
+
+def _network(text: str) -> str:
+    return str(ipaddress.ip_network(text, strict=False))
+
+
+NetworkText = Annotated[str, pydantic.AfterValidator(_network)]  # an address, or a network such as 10.0.0.0/8
 
 
 class Settings(pydantic.BaseModel):
@@ -142,6 +151,29 @@ class Training(Settings):
 FREE = frozenset({"epochs", "decode_workers", "devices", "calibration_fraction", "lungs", "init", "average_of"})
 
 
+class OpenId(Settings):
+    """Log-in by an OpenID Connect provider; the callback is `/login/openid/callback`."""
+
+    issuer: str  # as the provider calls itself
+    client_id: str
+    client_secret: pydantic.SecretStr | None = None  # COVID_XRAY_OPENID_SECRET; none: a public client
+    scope: str = "openid profile email"
+    name_claim: str = "preferred_username"
+    groups_claim: str = "groups"
+    admin_groups: tuple[str, ...] = ()
+    reader_groups: tuple[str, ...] = ()  # none: everybody whom the provider lets in
+    label: str = "Log in with your hospital account"
+    passwords: bool = True  # whether users of this server may log in with a password too
+
+    @pydantic.field_validator("issuer")
+    @classmethod
+    def _is_https(cls, issuer: str) -> str:
+        parts = urlsplit(issuer)
+        if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("The issuer must begin with https://")
+        return issuer
+
+
 class Serving(Settings):
     """Settings of the server: address, storage, retention and timeouts."""
 
@@ -151,11 +183,18 @@ class Serving(Settings):
     database: str | None = None  # URL such as postgresql+psycopg://user@host/name
     token: pydantic.SecretStr | None = None  # a bearer token with all rights, for programs
     public_url: str | None = None  # what the browser shows, when a proxy stands before the server
+    trusted_proxies: tuple[NetworkText, ...] = ()  # believed about the client's address; public_url: loopback at least
+    openid: OpenId | None = None
     certificate: NamedPath | None = None  # PEM: HTTPS without a proxy
     key: NamedPath | None = None  # PEM
     retention_hours: float = pydantic.Field(720.0, ge=0)  # studies older than this are deleted; 0 keeps them
     quota_bytes: int = pydantic.Field(20 << 30, ge=1 << 20)  # of images
+    audit_days: float = pydantic.Field(2190.0, ge=0)  # then months of the audit log are removed; 0 keeps them
     session_hours: float = pydantic.Field(12.0, gt=0, le=720)
+    idle_minutes: float = pydantic.Field(30.0, ge=0)  # without use, after which a session ends; 0 for any number
+    shortest_password: int = pydantic.Field(12, ge=8, le=64)
+    lockout_failures: int = pydantic.Field(10, ge=0)  # log-ins in a row that lock a name or an address; 0 locks nothing
+    lockout_minutes: float = pydantic.Field(15.0, gt=0)  # the first time; doubled with each further round
     body_seconds: float = pydantic.Field(30.0, gt=0)  # for an upload to arrive whole
     batch_seconds: float = pydantic.Field(600.0, gt=0)  # the same for a batch
     batch: int = pydantic.Field(4, ge=1, le=256)  # most images in one run of the network

@@ -26,7 +26,7 @@ from support.servers import COVID, upload
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "/opt/covid-xray"
-TOKEN = "a-token-of-the-tests"
+TOKEN = "a5Tn0-a-token-of-the-tests-that-nobody-guesses"
 
 
 def instructions() -> list[tuple[str, str]]:

@@ -22,13 +22,14 @@ from support.drawing import dicom, picture, png
 from support.servers import COVID, Process, file, upload
 
 CANARY = "CANARY^DOE"
+TOKEN = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822c"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "xray.ward.example"])
 def test_others_are_let_in_only_with_users_or_a_token(tmp_path: Path, host: str) -> None:
     with pytest.raises(UsageError, match="user or a token"):
         server.check_settings(Serving(store=tmp_path / "store", host=host))
-    server.check_settings(Serving(store=tmp_path / "store", host=host, token="secret"))
+    server.check_settings(Serving(store=tmp_path / "store", host=host, token=TOKEN))
     database = open_database(Serving(store=tmp_path / "store"))
     Accounts(database).add("doe", password="ten letters or more", role="reader")
     database.close()
@@ -39,7 +40,13 @@ def test_a_public_url_needs_a_user_or_a_token_too(tmp_path: Path) -> None:
     behind = Serving(store=tmp_path / "store", public_url="https://xray.ward.example")
     with pytest.raises(UsageError, match="public_url"):
         server.check_settings(behind)
-    server.check_settings(behind.model_copy(update={"token": SecretStr("secret")}))
+    server.check_settings(behind.model_copy(update={"token": SecretStr(TOKEN)}))
+
+
+@pytest.mark.parametrize("token", ["secret", "a" * 64, "0123456789abcdef" * 3, "covid-xray-token-of-the-server"])
+def test_a_weak_token_is_refused(tmp_path: Path, token: str) -> None:
+    with pytest.raises(UsageError, match="easy to guess"):
+        server.check_settings(Serving(store=tmp_path / "store", token=token))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])

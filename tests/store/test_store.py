@@ -216,13 +216,6 @@ def test_keys_live_for_a_day(store: Store, predictor: Predictor) -> None:
     assert store.result_of_key(key) is None
 
 
-def test_audit_log_is_newest_first(store: Store) -> None:
-    for number in range(3):
-        store.record("doe", "view", f"{number}")
-    assert [entry.what for entry in store.audit(limit=2)] == ["2", "1"]
-    assert [entry.what for entry in store.audit(limit=2, offset=2)] == ["0"]
-
-
 def test_images_without_a_study_are_cleared(store: Store, predictor: Predictor) -> None:
     study = add(store, put(store, predictor))
     put(store, predictor)

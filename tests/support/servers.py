@@ -19,6 +19,8 @@ from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.serving.app import create_app
 from covid_xray.serving.service import Service
+from covid_xray.store import audit_log
+from covid_xray.store.records import AuditEntry
 from support.bundles import grey, make_bundle
 from support.drawing import png
 
@@ -29,20 +31,38 @@ NORMAL = png(grey("normal"))
 
 @contextlib.contextmanager
 def client(
-    folder: Path, *, limits: Limits | None = None, facts: dict[str, Any] | None = None, **settings: Any
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    facts: dict[str, Any] | None = None,
+    peer: str = "testclient",
+    **settings: Any,
 ) -> Iterator[TestClient]:
-    """The application on a store in `folder`, without a process of its own; `service_of` gives what it holds."""
+    """The application on a store in `folder`, without a process of its own; `service_of` gives what it holds.
+
+    Args:
+        folder: of bundle and store.
+        limits: of uploads.
+        facts: of the bundle.
+        peer: the address that requests seem to come from.
+        settings: of the server.
+    """
     bundle = folder / "bundle"
     if not bundle.exists():
         make_bundle(bundle, **(facts or {}))
     predictor = Predictor(bundle, threads=1, limits=limits, untrusted=True)
     app = create_app(Serving(store=folder / "store", **settings), predictor)
-    with TestClient(app, base_url=HOST, raise_server_exceptions=False) as inside:
+    with TestClient(app, base_url=HOST, raise_server_exceptions=False, client=(peer, 50000)) as inside:
         yield inside
 
 
 def service_of(inside: TestClient) -> Service:
     return inside.app.state.service
+
+
+def audit_lines(inside: TestClient) -> list[AuditEntry]:
+    """The audit log, oldest first."""
+    return list(audit_log.every(service_of(inside).store.database))
 
 
 def file(data: bytes = COVID, name: str = "chest.png") -> dict[str, tuple[str, bytes]]:

@@ -9,7 +9,7 @@ from covid_xray.cli import demo
 from covid_xray.cli.data import dataset, duplicates
 from covid_xray.cli.evaluation import audit, calibrate, commission, compare, outcomes
 from covid_xray.cli.inference import predict
-from covid_xray.cli.services import dicom, monitor, pacs, score, serve
+from covid_xray.cli.services import dicom, monitor, pacs, score, serve, user
 from covid_xray.cli.training import crossval, fuse, lungs, train, tune
 
 app = typer.Typer(
@@ -35,6 +35,7 @@ predict.register(app)
 score.register(app)
 dicom.register(app)
 serve.register(app)
+user.register(app)
 monitor.register(app)
 pacs.register(app)
 demo.register(app)

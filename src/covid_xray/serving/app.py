@@ -6,17 +6,20 @@ While it runs, `app.state.service` holds the service (store, network, queues).
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from covid_xray import __version__
 from covid_xray.config import Serving
 from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.inference.predictor import Predictor
-from covid_xray.serving.api import batches, health, predict, schemas, sessions, studies
+from covid_xray.serving.api import audit, batches, health, predict, sessions, studies, tokens
+from covid_xray.serving.api.openapi import complete_openapi
+from covid_xray.serving.http.access import trusted_proxies
 from covid_xray.serving.http.host_check import HostCheck
+from covid_xray.serving.http.openid import Provider
 from covid_xray.serving.http.problems import install_handlers
 from covid_xray.serving.http.security_headers import SecurityHeaders
 from covid_xray.serving.http.timeouts import BodyDeadline
@@ -49,37 +52,25 @@ def create_app(settings: Serving, predictor: Predictor) -> FastAPI:
         summary=f"Classify chest radiographs: COVID-19, viral pneumonia or normal. {DISCLAIMER.capitalize()}.",
         lifespan=lifespan,
         openapi_url="/api/v1/openapi.json",
+        generate_unique_id_function=lambda route: route.name,  # operationId: the name of the function, which stays
         docs_url=None,  # its page would load scripts from another site
         redoc_url=None,
     )
+    app.state.openid = Provider(settings.openid) if settings.openid else None
     v1 = APIRouter(prefix="/api/v1")
     v1.include_router(predict.router(predictor.limits))
     v1.include_router(batches.router(predictor.limits))
-    for small in (studies.router(), sessions.router()):
+    for small in (studies.router(), sessions.router(), tokens.router(), audit.router()):
         v1.include_router(small, max_body_size=_SMALL_BODY)
     app.include_router(v1)
     app.include_router(health.router())
     app.include_router(pages.router(), include_in_schema=False, max_body_size=_SMALL_BODY)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     install_handlers(app)
-    _keep_whole_examples(app)
+    complete_openapi(app)
     app.add_middleware(BodyDeadline, settings=settings)  # the first is the innermost
     for middleware in (HostCheck, ErrorPages, RequestMetrics, SecurityHeaders):
         app.add_middleware(middleware)
+    if proxies := trusted_proxies(settings):
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
     return app
-
-
-def _keep_whole_examples(app: FastAPI) -> None:
-    """Restore the nulls that FastAPI drops from OpenAPI examples, and with them required fields."""
-    build = app.openapi
-
-    def build_whole() -> dict[str, Any]:
-        is_built = app.openapi_schema is not None
-        document = build()
-        for name, schema in document["components"]["schemas"].items() if not is_built else ():
-            model = getattr(schemas, name, None)
-            if model is not None and "examples" in schema:
-                schema["examples"] = model.model_config["json_schema_extra"]["examples"]
-        return document
-
-    app.openapi = build_whole  # type: ignore[method-assign]

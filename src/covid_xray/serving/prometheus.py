@@ -3,7 +3,7 @@
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -14,6 +14,7 @@ from covid_xray.store.drift.monitor import DriftMonitor
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _LOG = logging.getLogger("covid_xray.serving.access")
 
 
@@ -79,12 +80,16 @@ class RequestMetrics:
         try:
             await self.app(scope, receive, note_status)
         finally:
-            seconds, route = time.perf_counter() - begin, _route(scope)
-            service.metrics.requests.labels(route, scope["method"], status).inc()
+            seconds, route = time.perf_counter() - begin, route_template(scope)
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            service.metrics.requests.labels(route, method, status).inc()
             service.metrics.seconds.labels(route).observe(seconds)
-            _LOG.info("%s %s %s %.0f ms", scope["method"], route, status, 1000 * seconds)
+            _LOG.info("%s %s %s %.0f ms", method, route, status, 1000 * seconds)
 
 
-def _route(scope: MutableMapping[str, Any]) -> str:
-    route = str(getattr(scope.get("route"), "path", "unknown"))  # the template, never the path with its ids
-    return f"/api/v1{route}" if scope["path"].startswith("/api/v1/") else route
+def route_template(scope: Mapping[str, Any]) -> str:
+    """Return the template of a request's route, never its path with the ids; `unknown` where there is none."""
+    route = getattr(scope.get("route"), "path", None)
+    if route is None:
+        return "unknown"
+    return f"/api/v1{route}" if scope["path"].startswith("/api/v1/") and not route.startswith("/api/") else str(route)

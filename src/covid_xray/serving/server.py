@@ -16,6 +16,7 @@ from covid_xray.serving.app import create_app
 from covid_xray.serving.http.access import is_loopback, reachable_by_others
 from covid_xray.serving.http.timeouts import IdleTimeoutProtocol
 from covid_xray.store.accounts import Accounts
+from covid_xray.store.passwords import require_good_token
 from covid_xray.store.store import open_database
 
 _BACKLOG = 2048
@@ -30,8 +31,8 @@ def serve(settings: Serving, predictor: Predictor, *, ready: Callable[[str], Non
         ready: called with the URL when the port is bound.
 
     Raises:
-        UsageError: a public address without a user or token, a port in use, a certificate without its key, or an
-            invalid database URL.
+        UsageError: a public address without a user or token, a weak token, a port in use, a certificate without its
+            key, or an invalid database URL.
         Busy: another process serves this store, or the database does not answer.
     """
     check_settings(settings)
@@ -44,7 +45,7 @@ def serve(settings: Serving, predictor: Predictor, *, ready: Callable[[str], Non
             log_config=None,
             access_log=False,  # its lines hold search terms; `prometheus.RequestMetrics` logs instead
             server_header=False,
-            proxy_headers=settings.public_url is not None,
+            proxy_headers=False,  # `create_app` believes `trusted_proxies`
             timeout_graceful_shutdown=settings.shutdown_seconds,
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
@@ -66,10 +67,12 @@ def check_settings(settings: Serving) -> None:
     """Raise what `serve` raises for these settings, before anything is loaded."""
     if (settings.certificate is None) != (settings.key is None):
         raise UsageError("Certificate and key belong together. Set both `certificate` and `key`, or neither.")
+    if settings.token is not None:
+        require_good_token(settings.token.get_secret_value())
     folder = settings.store.expanduser()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with folder_lock(folder), contextlib.closing(open_database(settings)) as database:
-        known = settings.token is not None or bool(Accounts(database).all())
+        known = settings.token is not None or settings.openid is not None or bool(Accounts(database).all())
     if not known and reachable_by_others(settings):
         cause = "public_url" if is_loopback(settings.host) else f"--host {settings.host}"
         raise UsageError(

@@ -27,10 +27,12 @@ from covid_xray.serving.batching import Admission, Batcher
 from covid_xray.serving.jobs import Jobs
 from covid_xray.serving.prometheus import Metrics
 from covid_xray.serving.rates import RateLimit
+from covid_xray.store import audit_chain
 from covid_xray.store.accounts import Accounts
 from covid_xray.store.audit_log import AuditLog
 from covid_xray.store.drift.monitor import DriftMonitor
 from covid_xray.store.image_files import ImageFiles
+from covid_xray.store.lockouts import Lockouts
 from covid_xray.store.records import Key, NewStudy, Study, Upload, new_id, thresholds
 from covid_xray.store.store import Store, open_database
 
@@ -52,9 +54,11 @@ class Service:
     def __init__(self, settings: Serving, predictor: Predictor, store: Store) -> None:
         self.settings, self.predictor, self.store = settings, predictor, store
         self.secret = _secret(settings.store.expanduser() / "secret")
-        self.accounts, self.audit = Accounts(store.database), AuditLog(store)
+        self.accounts = Accounts(store.database, shortest_password=settings.shortest_password)
+        self.audit = AuditLog(store.database)
         self.requests = RateLimit(settings.requests_per_minute)
-        self.failed_logins = RateLimit(settings.logins_per_minute)
+        self.failed_logins, self.bad_tokens = (RateLimit(settings.logins_per_minute) for _ in range(2))
+        self.lockouts = Lockouts(store.database, failures=settings.lockout_failures, minutes=settings.lockout_minutes)
         self.metrics = Metrics()
         self.admission = Admission(concurrency=predictor.limits.concurrency, queue=predictor.limits.queue)
         self.jobs = Jobs(self, settings.store.expanduser() / "inbox")
@@ -69,13 +73,20 @@ class Service:
         self._watch()
 
     async def answer(
-        self, upload: Upload, *, uploader: str, key: str | None = None, job_item: tuple[str, int] | None = None
+        self,
+        upload: Upload,
+        *,
+        uploader: str,
+        address: str | None = None,
+        key: str | None = None,
+        job_item: tuple[str, int] | None = None,
     ) -> Study:
         """Classify one image and store the study; it is on disk on return.
 
         Args:
             upload: the file.
             uploader: name of the user who sent it.
+            address: of the client, for the audit log.
             key: the same file sent again with this key gives the same study.
             job_item: id of the batch job and number in it.
 
@@ -96,7 +107,7 @@ class Service:
             finding = await self._network.submit(found.view)
             if upload.known:
                 finding = await loop.run_in_executor(self._readers, self.predictor.join, finding, upload.known)
-            study = await self._writer.submit(found.study(finding))
+            study = await self._writer.submit(dataclasses.replace(found.study(finding), address=address))
         except Exception:  # not on cancellation, when the writer may be at it; the next start deletes an orphan
             await loop.run_in_executor(self._readers, self.store.images.remove, found.id)
             raise
@@ -186,6 +197,8 @@ class Service:
         while True:
             with contextlib.suppress(CovidXrayError):  # tried again in a minute
                 await asyncio.to_thread(self.store.expire, hours=self.settings.retention_hours)
+                await asyncio.to_thread(audit_chain.expire, self.store.database, days=self.settings.audit_days)
+                await asyncio.to_thread(self.lockouts.expire)
                 await asyncio.to_thread(self.store.images.rescan)  # a DICOM node adds and removes images too
                 await asyncio.to_thread(self.drift.flush)
             await asyncio.sleep(_SWEEP_SECONDS)

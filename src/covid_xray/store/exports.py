@@ -1,10 +1,10 @@
-"""Export studies and feedback as CSV, line by line."""
+"""Export studies, feedback and the audit log as CSV, line by line."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from covid_xray.inference.io.results import csv_line
-from covid_xray.store.records import Study
+from covid_xray.store.records import AuditEntry, Study
 from covid_xray.store.store import Store
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -44,6 +44,16 @@ def feedback_csv(store: Store) -> Iterator[str]:
         cells = [f"{study.id}.png", str(label), "feedback", feedback.verdict, escape_formula(feedback.reader)]
         cells += [feedback.created.isoformat(), escape_formula(feedback.note), study.label]
         yield csv_line([*cells, feedback.model.name, feedback.model.version, feedback.model.sha256])
+
+
+def audit_csv(entries: Iterable[AuditEntry]) -> Iterator[str]:
+    """Yield one line per entry of the audit log."""
+    columns = ("id", "created", "who", "action", "what", "address", "code", "hash")
+    yield csv_line(columns)
+    for entry in entries:
+        cells = [str(entry.id), entry.created.isoformat(), entry.who, entry.action]
+        cells += [entry.what or "", entry.address or "", entry.code or "", entry.hash]
+        yield csv_line([escape_formula(cell) for cell in cells])
 
 
 def escape_formula(cell: str) -> str:

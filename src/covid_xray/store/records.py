@@ -54,6 +54,7 @@ class NewStudy:
     thresholds: dict[str, dict[str, float]] | None = None  # class to operating point to probability, as of now
     key: Key | None = None  # another upload with this key gives this study
     job_item: tuple[str, int] | None = None  # id of the batch job, number in it
+    address: str | None = None  # of the client, for the audit log
     study_uid: str | None = None
     sop_uid: str | None = None
     origin: str | None = None  # the PACS that sent it
@@ -110,12 +111,20 @@ class Feedback:
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One line of the audit log; `what` is the id of a study or job, or the name of a user."""
+    """One line of the audit log.
 
+    `what` is the id of a study or job, the name of a user or a route; `code` says why it was refused, `None` when it
+    was done; `hash` covers this line and the one before it (`store.audit_chain`).
+    """
+
+    id: int
     created: datetime
     who: str
     action: str
     what: str | None
+    address: str | None
+    code: str | None
+    hash: str
 
 
 def new_id() -> str:

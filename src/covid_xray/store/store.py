@@ -1,4 +1,4 @@
-"""Store and read studies, feedback and the audit log, one transaction per call.
+"""Store and read studies and feedback, one transaction per call.
 
 A study is an image file and a row in the database. The file is on disk before the row is committed and is deleted
 after the row, so a crash leaves at most a file without a row, which the next start deletes.
@@ -17,10 +17,10 @@ from covid_xray.config import Serving
 from covid_xray.errors import CovidXrayError, InputRefused, NotFound
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
-from covid_xray.store import records, tables
+from covid_xray.store import audit_chain, records, tables
 from covid_xray.store.database import Database, insert_once, sqlite_url
 from covid_xray.store.image_files import ImageFiles
-from covid_xray.store.records import AuditEntry, Feedback, Key, NewStudy, Study, Verdict, now
+from covid_xray.store.records import Feedback, Key, NewStudy, Study, Verdict, now
 
 
 class Store:
@@ -47,8 +47,11 @@ class Store:
             for study in added:
                 if study.job_item:
                     _finish_item(connection, study.job_item, study.id)
+            uploads = [(it.uploader, it.id, it.address) for it in added]
+            log = [{"who": who, "action": "upload", "what": what, "address": address} for who, what, address in uploads]
             found = {row["id"]: records.as_study({**row, "verdict": None}) for row in rows}
             found |= _studies(connection, [it for it in ids if isinstance(it, str) and it not in found])
+            audit_chain.append(connection, log)
         for study, identity in zip(new, ids, strict=True):
             if identity != study.id:
                 self.images.remove(study.id)
@@ -109,6 +112,7 @@ class Store:
             connection.execute(sa.delete(tables.keys).where(tables.keys.c.result_id.in_(ids)))
             connection.execute(sa.delete(tables.studies).where(studies.id.in_(ids)))
             connection.execute(sa.delete(tables.jobs).where(jobs.finished.is_not(None) & (jobs.created < limit)))
+            audit_chain.append(connection, [{"who": "server", "action": "expire", "what": each} for each in ids])
         for identity in ids:
             self.images.remove(identity)
         self.images.sync()
@@ -160,19 +164,6 @@ class Store:
         with self.database.reading() as connection:
             return [records.as_feedback(dict(row)) for row in connection.execute(query).mappings()]
 
-    def record(self, who: str, action: str, what: str | None = None) -> None:
-        """Add an entry to the audit log."""
-        values = {"created": now(), "who": who, "action": action, "what": what}
-        with self.database.writing() as connection:
-            connection.execute(sa.insert(tables.audit).values(values))
-
-    def audit(self, *, limit: int = 100, offset: int = 0) -> list[AuditEntry]:
-        """Read the audit log, newest first."""
-        log = tables.audit.c
-        query = sa.select(log.created, log.who, log.action, log.what).order_by(log.id.desc()).limit(limit)
-        with self.database.reading() as connection:
-            return [AuditEntry(*row) for row in connection.execute(query.offset(offset))]
-
     def clear_orphans(self) -> int:
         """Delete the images without a study and return how many there were."""
         with self.images.write_lock(exclusive=True):
@@ -220,8 +211,6 @@ def _claimed_id(connection: sa.Connection, new: NewStudy) -> str | InputRefused:
 def _insert(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         connection.execute(sa.insert(tables.studies), rows)
-        log = [{"created": it["created"], "who": it["uploader"], "action": "upload", "what": it["id"]} for it in rows]
-        connection.execute(sa.insert(tables.audit), log)
 
 
 def _finish_item(connection: sa.Connection, item: tuple[str, int], study: str) -> None:

@@ -108,6 +108,27 @@ audit = sa.Table(
     sa.Column("who", sa.String(64), nullable=False),
     sa.Column("action", sa.String(32), nullable=False),
     sa.Column("what", sa.String(64)),  # id of a study or a job, name of a user
+    sa.Column("address", sa.String(64)),  # of the client
+    sa.Column("code", sa.String(64)),  # why it was refused; none where it was done
+    sa.Column("hash", sa.String(64), nullable=False, server_default=""),  # of this line and the hash before it
+)
+
+audit_head = sa.Table(  # one row, of the newest line; appending locks it
+    "audit_head",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("last_id", sa.Integer, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+
+audit_anchors = sa.Table(  # what is left of removed lines
+    "audit_anchors",
+    metadata,
+    sa.Column("last_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("first_id", sa.Integer, nullable=False),
+    sa.Column("until", UtcTime, nullable=False),  # time of the last line
+    sa.Column("hash", sa.String(64), nullable=False),  # of the last line
+    sa.Column("removed", UtcTime, nullable=False),
 )
 
 users = sa.Table(
@@ -116,7 +137,8 @@ users = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("created", UtcTime, nullable=False),
     sa.Column("role", sa.String(16), nullable=False),
-    sa.Column("password", sa.String(255), nullable=False),  # argon2id
+    sa.Column("password", sa.String(255), nullable=False),  # argon2id; empty: logs in by OpenID Connect only
+    sa.Column("subject", sa.String(255), unique=True, index=True),  # issuer and subject of OpenID Connect
 )
 
 sessions = sa.Table(
@@ -125,6 +147,7 @@ sessions = sa.Table(
     sa.Column("sha256", sa.String(64), primary_key=True),  # of the cookie
     sa.Column("user_name", sa.ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("expires", UtcTime, nullable=False, index=True),
+    sa.Column("seen", UtcTime, nullable=False),  # last use; at most a minute late
 )
 
 tokens = sa.Table(
@@ -133,6 +156,19 @@ tokens = sa.Table(
     sa.Column("sha256", sa.String(64), primary_key=True),  # of the token
     sa.Column("user_name", sa.ForeignKey("users.name", ondelete="CASCADE"), nullable=False, index=True),
     sa.Column("created", UtcTime, nullable=False),
+    sa.Column("name", sa.String(64), nullable=False, server_default=""),  # what it is for
+    sa.Column("scope", sa.String(16), nullable=False, server_default="all"),  # accounts.Scope
+    sa.Column("expires", UtcTime),
+    sa.Column("used", UtcTime),  # last use; at most an hour late
+)
+
+lockouts = sa.Table(  # failed log-ins in a row
+    "lockouts",
+    metadata,
+    sa.Column("sha256", sa.String(64), primary_key=True),  # of the name or address: what was typed may be a password
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("last", UtcTime, nullable=False),
+    sa.Column("until", UtcTime),  # locked until then
 )
 
 arrivals = sa.Table(  # DICOM objects received

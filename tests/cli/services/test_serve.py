@@ -1,7 +1,5 @@
-"""The commands serve and user: settings from file, environment and options; users with a password from stdin."""
+"""The command serve: settings from file, environment and options; answers that name the site."""
 
-import io
-import stat
 from pathlib import Path
 
 import pytest
@@ -12,15 +10,13 @@ from support.commands import run
 from support.servers import COVID, Process, file
 from support.sites import make_site_file
 
-PASSWORD = "ten letters or more"
-
 
 def test_options_win_over_environment_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = tmp_path / "serve.yaml"
     settings.write_text("host: 192.0.2.1\nport: 1\nquota_bytes: 2000000\n")
     monkeypatch.setenv("COVID_XRAY_TOKEN", "secret: {x}")
     monkeypatch.setenv("COVID_XRAY_DATABASE", "postgresql://a:b@c/d")
-    found = serve._settings(tmp_path / "store", settings, ['host="::1"', "port=2"])
+    found = serve.load_settings(tmp_path / "store", settings, ['host="::1"', "port=2"])
     assert (found.host, found.port, found.quota_bytes, found.store) == ("::1", 2, 2000000, tmp_path / "store")
     assert found.token.get_secret_value() == "secret: {x}"
     assert found.database == "postgresql://a:b@c/d"
@@ -42,27 +38,6 @@ def test_wrong_settings_are_refused(
     ran = run(capsysbinary, "serve", "--store", tmp_path / "store", *options)
     assert ran.code == 2
     assert words in ran.err.decode()
-
-
-def test_users(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = ("--store", tmp_path / "store")
-
-    def add(name: str, password: str, *options: str):
-        monkeypatch.setattr("sys.stdin", io.StringIO(f"{password}\n"))
-        return run(capsysbinary, "user", "add", name, "--password-stdin", *options, *store)
-
-    assert add("doe", PASSWORD).code == 0
-    assert add("roe", PASSWORD, "--role", "admin").code == 0
-    assert add("doe", PASSWORD).code == 3
-    assert add("moe", "short").code == 3
-    assert add("moe", PASSWORD, "--role", "root").code == 3
-    assert run(capsysbinary, "user", "list", *store).out == b"doe\treader\nroe\tadmin\n"
-    token = run(capsysbinary, "user", "token", "doe", *store).out.strip()
-    assert len(token) >= 43
-    assert run(capsysbinary, "user", "remove", "doe", *store).code == 0
-    assert run(capsysbinary, "user", "remove", "doe", *store).code == 3
-    assert run(capsysbinary, "user", "token", "doe", *store).code == 3
-    assert stat.S_IMODE((tmp_path / "store").stat().st_mode) == 0o700
 
 
 def test_a_bundle_that_is_none_is_told(capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from covid_xray.serving.http.access import COOKIE
-from support.servers import client, service_of
+from support.servers import audit_lines, client, service_of
 
 PASSWORD = "ten letters or more"
 
@@ -66,7 +66,41 @@ def test_wrong_pairs_are_alike_and_soon_too_many(api: TestClient) -> None:
 
 def test_a_log_in_is_in_the_audit_log(api: TestClient) -> None:
     log_in(api)
-    assert [(line.who, line.action) for line in service_of(api).store.audit(limit=1)] == [("doe", "log-in")]
+    assert [(line.who, line.action) for line in audit_lines(api)] == [("doe", "log-in")]
+
+
+def test_one_changes_ones_own_password(api: TestClient) -> None:
+    log_in(api)
+    token = {"X-CSRF-Token": api.get("/api/v1/me").json()["csrf_token"]}
+    new = "some other words in a row"
+
+    def change(current: str, password: str, **more: object) -> tuple[int, str]:
+        body = {"current": current, "new": password}
+        answer = api.put("/api/v1/password", json=body, **{"headers": token, **more})
+        return answer.status_code, answer.json()["code"] if answer.content else ""
+
+    assert change("wrong", new) == (422, "wrong-password")
+    assert change(PASSWORD, "short") == (422, "weak-password")
+    assert change(PASSWORD, new) == (204, "")
+    assert api.get("/api/v1/me").status_code == 200
+    api.cookies.clear()
+    assert log_in(api).status_code == 401
+    assert log_in(api, password=new).status_code == 204
+    api.cookies.clear()
+    bearer = {"Authorization": f"Bearer {service_of(api).accounts.new_token('doe')}"}
+    assert change(new, PASSWORD, headers=bearer) == (403, "no-session")
+    assert "change-password" in [line.action for line in audit_lines(api)]
+
+
+def test_log_out_everywhere(api: TestClient) -> None:
+    log_in(api)
+    there = api.cookies[COOKIE]
+    api.cookies.clear()
+    log_in(api)
+    token = {"X-CSRF-Token": api.get("/api/v1/me").json()["csrf_token"]}
+    assert api.post("/api/v1/logout?everywhere=true", headers=token).status_code == 204
+    assert api.get("/api/v1/me", headers={"Cookie": f"{COOKIE}={there}"}).status_code == 401
+    assert [line.action for line in audit_lines(api)][-1] == "log-out"
 
 
 @pytest.mark.parametrize("body", [{}, {"name": "doe"}, {"name": "", "password": "x"}, [], {"name": 1, "password": 2}])

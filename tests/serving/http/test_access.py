@@ -1,13 +1,17 @@
 """Who may do what: local only until there are users, then sessions and tokens; other sites are refused."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from covid_xray.errors import Busy, CovidXrayError
-from support.servers import HOST, client, file, service_of, upload
+from covid_xray.store import tables
+from covid_xray.store.records import now
+from support.servers import HOST, audit_lines, client, file, service_of, upload
 
 PASSWORD = "ten letters or more"
 FOREIGN = {"Origin": "http://evil.example"}
@@ -61,7 +65,7 @@ def test_every_route_of_the_api_asks_who(locked: TestClient) -> None:
     for path, methods in locked.get("/api/v1/openapi.json").json()["paths"].items():
         for method in methods:
             if path not in open_to_all:
-                answer = locked.request(method.upper(), path.replace("{id}", "0" * 32))
+                answer = locked.request(method.upper(), path.replace("{id}", "0" * (12 if "tokens" in path else 32)))
                 assert answer.status_code == 401, (method, path)
 
 
@@ -87,6 +91,92 @@ def test_bearer_tokens_have_the_rights_of_their_user(locked: TestClient) -> None
     assert (wrong.status_code, wrong.json()["code"]) == (401, "bad-token")
     for header in ("Basic YTpi", "Bearer", "Bearer "):
         assert locked.get("/api/v1/me", headers={"Authorization": header}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [
+        ("metrics", {"/metrics"}),
+        ("read", {"/metrics", "/api/v1/studies"}),
+        ("write", {"/metrics", "/api/v1/studies", "/api/v1/predict"}),
+        ("all", {"/metrics", "/api/v1/studies", "/api/v1/predict", "/api/v1/audit"}),
+    ],
+)
+def test_a_token_may_do_what_its_scope_says(locked: TestClient, scope: str, allowed: set[str]) -> None:
+    bearer = {"Authorization": f"Bearer {service_of(locked).accounts.new_token('admin', scope=scope)}"}
+    for method, path in (
+        ("GET", "/metrics"),
+        ("GET", "/api/v1/studies"),
+        ("POST", "/api/v1/predict"),
+        ("GET", "/api/v1/audit"),
+    ):
+        answer = locked.request(method, path, headers=bearer, files=file() if method == "POST" else None)
+        assert answer.status_code == (200 if path in allowed else 403), path
+        if path not in allowed:
+            assert answer.json()["code"] == (
+                "not-allowed" if scope in ("read", "write") and method == "GET" else "out-of-scope"
+            )
+
+
+def test_wrong_tokens_are_throttled_and_right_ones_are_not(tmp_path: Path) -> None:
+    with client(tmp_path, logins_per_minute=3) as api:
+        service_of(api).accounts.add("doe", password=PASSWORD, role="reader")
+        right = {"Authorization": f"Bearer {service_of(api).accounts.new_token('doe')}"}
+        wrong = [api.get("/api/v1/me", headers={"Authorization": f"Bearer {guess}"}) for guess in range(5)]
+        assert [answer.status_code for answer in wrong] == [401] * 3 + [429] * 2
+        assert int(wrong[-1].headers["retry-after"]) >= 1
+        assert api.get("/api/v1/me", headers=right).status_code == 200
+        assert [(line.who, line.code) for line in audit_lines(api) if line.action == "bad-token"] == [
+            ("unknown", "bad-token")
+        ]
+
+
+def test_an_idle_session_ends_though_a_page_is_open(locked: TestClient) -> None:
+    log_in(locked, "reader")
+
+    def rest(minutes: float) -> None:
+        with service_of(locked).store.database.writing() as connection:
+            connection.execute(sa.update(tables.sessions).values(seen=now() - timedelta(minutes=minutes)))
+
+    rest(29)
+    assert locked.get("/api/v1/studies", headers={"X-Background": "true"}).status_code == 200
+    rest(31)  # as if two more minutes had passed: the page's own requests were no use
+    assert locked.get("/api/v1/studies").status_code == 401
+
+
+def test_refused_attempts_are_recorded(locked: TestClient) -> None:
+    token = log_in(locked, "reader")
+    study = upload(locked, headers=token)["id"]
+    for _ in range(3):
+        locked.delete(f"/api/v1/studies/{study}", headers=token)
+    locked.post("/api/v1/predict", files=file(), headers=FOREIGN)
+    assert [
+        (line.who, line.what, line.code, line.address) for line in audit_lines(locked) if line.action == "refused"
+    ] == [
+        ("reader", "/api/v1/studies/{id}", "not-allowed", "testclient"),
+        ("reader", "/api/v1/predict", "cross-site", "testclient"),
+    ]
+
+
+def test_the_address_is_that_of_the_client_behind_a_trusted_proxy_only(tmp_path: Path) -> None:
+    settings = {"public_url": "https://xray.ward.example", "trusted_proxies": ["10.1.0.0/16"], "logins_per_minute": 2}
+    with client(tmp_path, peer="10.1.2.3", **settings) as api:
+        service_of(api).accounts.add("doe", password=PASSWORD, role="reader")
+        for forwarded in ("198.51.100.1", "203.0.113.66, 198.51.100.1", "203.0.113.67, 198.51.100.1"):
+            api.post("/api/v1/login", json={"name": forwarded, "password": "x"}, headers={"X-Forwarded-For": forwarded})
+        lines = audit_lines(api)
+        assert {line.address for line in lines} == {"198.51.100.1"}  # what the client itself says is not believed
+        assert [line.code for line in lines] == ["bad-login", "bad-login", "too-often"]
+        other = {"X-Forwarded-For": "198.51.100.2"}
+        assert api.post("/api/v1/login", json={"name": "doe", "password": PASSWORD}, headers=other).status_code == 204
+    with client(tmp_path, peer="192.0.2.99", **settings) as api:
+        api.post("/api/v1/login", json={"name": "x", "password": "x"}, headers={"X-Forwarded-For": "198.51.100.7"})
+        assert audit_lines(api)[-1].address == "192.0.2.99"
+
+
+def test_trusted_proxies_alone_mean_that_others_reach_it(tmp_path: Path) -> None:
+    with client(tmp_path, trusted_proxies=["10.1.0.0/16"]) as api:
+        assert api.get("/api/v1/me").status_code == 401
 
 
 def test_the_token_of_the_server(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from covid_xray.store import database, tables
+from covid_xray.store import audit_chain, audit_log, database, tables
 from covid_xray.store.database import Database, sqlite_url
 from covid_xray.store.records import now
 
@@ -36,3 +36,19 @@ def test_migrations_run_once_and_back(url: str) -> None:
         command.downgrade(config, "base")
         assert set(sa.inspect(connection).get_table_names()) == {"alembic_version"}
     second.close()
+
+
+def test_old_lines_of_the_audit_log_are_chained(url: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    opened = Database(url)
+    with opened.writing() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "v0004")
+        for number in (2, 5, 9):  # with gaps, as rolled back transactions leave them
+            values = f"{number}, '2026-05-0{number} 12:00:00.25', 'doe', 'view', NULL"
+            connection.exec_driver_sql(f"INSERT INTO audit (id, created, who, action, what) VALUES ({values})")
+        command.upgrade(config, "head")
+    assert audit_chain.verify(opened).lines == 3
+    assert [line.id for line in audit_log.every(opened)] == [1, 2, 3]
+    opened.close()

@@ -1,10 +1,7 @@
-"""Define the commands of the web page and its API: serve, user."""
+"""Define the command of the web page and its API: serve."""
 
-import contextlib
 import json
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,21 +12,17 @@ from covid_xray.errors import MissingPackage
 
 if TYPE_CHECKING:
     from covid_xray.config import Serving
-    from covid_xray.store.accounts import Accounts
 
 Store = Annotated[
     Path | None, typer.Option("--store", help="Folder of studies and images; default: ~/.local/share/covid-xray.")
 ]
 Config = Annotated[Path | None, typer.Option("--config", help="YAML or TOML with settings of the server.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")]
-UserName = Annotated[str, typer.Argument(help="Name of the user.")]
-users = typer.Typer(help="Users of the server: add, list and remove them, and make tokens for programs.")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
+    """Add the command of this file to `app`."""
     app.command()(serve)
-    app.add_typer(users, name="user", no_args_is_help=True)
 
 
 def serve(
@@ -46,7 +39,7 @@ def serve(
     log_level: LogLevel = "info",
 ) -> None:
     """Serve the page and the API, by default on this machine only. Nothing leaves the machine."""
-    resolved = _settings(store, config, [*_given(host=host, port=port), *(settings or ())])
+    resolved = load_settings(store, config, [*_given(host=host, port=port), *(settings or ())])
     from covid_xray.inference.drift.reference import reference_of
     from covid_xray.inference.finding import site_in_words
     from covid_xray.inference.predictor import Predictor
@@ -78,56 +71,12 @@ def serve(
     server.serve(resolved, predictor, ready=ready)
 
 
-@users.command("add")
-def add_user(
-    name: UserName,
-    role: Annotated[str, typer.Option("--role", help="reader, or admin, who may also delete and audit.")] = "reader",
-    password_stdin: Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")] = False,
-    store: Store = None,
-    config: Config = None,
-    settings: Set = None,
-) -> None:
-    """Add a user; the password is asked for."""
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    else:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
-    from covid_xray.store.accounts import as_role
-
-    with _accounts(store, config, settings) as accounts:
-        accounts.add(name, password=password, role=as_role(role))
-    out.line(f"{name} may log in as {role}")
-
-
-@users.command("list")
-def list_users(store: Store = None, config: Config = None, settings: Set = None) -> None:
-    """List the users and their roles."""
-    with _accounts(store, config, settings) as accounts:
-        for user in accounts.all():
-            typer.echo(f"{user.name}\t{user.role}")
-
-
-@users.command("remove")
-def remove_user(name: UserName, store: Store = None, config: Config = None, settings: Set = None) -> None:
-    """Remove a user; their sessions and tokens end."""
-    with _accounts(store, config, settings) as accounts:
-        accounts.remove(name)
-    out.line(f"{name} is removed")
-
-
-@users.command("token")
-def new_token(name: UserName, store: Store = None, config: Config = None, settings: Set = None) -> None:
-    """Make a bearer token with the rights of a user and print it; it is shown this once."""
-    with _accounts(store, config, settings) as accounts:
-        typer.echo(accounts.new_token(name))
-
-
 def _given(**values: object) -> list[str]:
     """Write the options that were given as `key=value`; quoted, so that an address stays text."""
     return [f"{key}={json.dumps(value)}" for key, value in values.items() if value is not None]
 
 
-def _settings(store: Path | None, config: Path | None, overrides: list[str] | None) -> "Serving":
+def load_settings(store: Path | None, config: Path | None, overrides: list[str] | None) -> "Serving":
     """Load the settings: file, then secrets from the environment, then options."""
     try:
         import fastapi  # noqa: F401
@@ -136,15 +85,7 @@ def _settings(store: Path | None, config: Path | None, overrides: list[str] | No
     from covid_xray.config import Serving, load
 
     secrets = _given(token=os.environ.get("COVID_XRAY_TOKEN"), database=os.environ.get("COVID_XRAY_DATABASE"))
+    if openid := os.environ.get("COVID_XRAY_OPENID_SECRET"):
+        secrets.append(f"openid.client_secret={json.dumps(openid)}")
     folder = _given(store=str(store) if store else None)
     return load(Serving, file=config, overrides=[*secrets, *folder, *(overrides or ())])
-
-
-@contextlib.contextmanager
-def _accounts(store: Path | None, config: Path | None, overrides: list[str] | None) -> "Iterator[Accounts]":
-    settings = _settings(store, config, overrides)
-    from covid_xray.store.accounts import Accounts
-    from covid_xray.store.store import open_database
-
-    with contextlib.closing(open_database(settings)) as database:
-        yield Accounts(database)

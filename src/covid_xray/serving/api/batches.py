@@ -28,7 +28,9 @@ def router(limits: Limits) -> APIRouter:
         max_body_size=limits.zip_bytes + OVERHEAD * 16,
         openapi_extra=openapi_body(many=True),
     )
-    async def batch(request: Request, service: Server, who: Reader, idempotency_key: IdempotencyKey = None) -> Response:
+    async def create_batch(
+        request: Request, service: Server, who: Reader, idempotency_key: IdempotencyKey = None
+    ) -> Response:
         """Accept images or zip archives as a job. They are on disk when this returns and are classified afterwards."""
         most, admission = service.predictor.limits.zip_entries, service.admission
         async with admission.admit(), multipart_files(request, files=most) as files, admission.slot():
@@ -36,12 +38,13 @@ def router(limits: Limits) -> APIRouter:
             key = bind_key(who, request, idempotency_key)
             identity = await run_in_threadpool(service.jobs.accept, sent, uploader=who.name, key=key)
         service.jobs.announce()
+        await run_in_threadpool(service.audit.record, who, "batch", identity)
         job = job_out(await run_in_threadpool(service.jobs.job, identity))
         headers = {"Location": f"/api/v1/jobs/{identity}"}
         return JSONResponse(job.model_dump(mode="json"), status_code=202, headers=headers)
 
     @api.get("/jobs/{id}", response_model=JobOut, responses=problems(404, 422))
-    def job(service: Server, who: Reader, id: JobId) -> JobOut:
+    def get_job(service: Server, who: Reader, id: JobId) -> JobOut:
         """Return the progress of a job: each image becomes a study or a refusal with its code."""
         found = service.jobs.job(id)
         service.audit.record(who, "view", id)

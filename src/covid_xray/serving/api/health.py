@@ -11,6 +11,7 @@ from covid_xray.serving.api.predict import problems
 from covid_xray.serving.api.schemas import Health
 from covid_xray.serving.http.access import Reader, Server
 from covid_xray.serving.service import Service
+from covid_xray.store import audit_log
 
 
 def router() -> APIRouter:
@@ -18,12 +19,12 @@ def router() -> APIRouter:
     api = APIRouter(tags=["health"])
 
     @api.get("/healthz", response_model=Health)
-    def healthz() -> Health:
+    def get_health() -> Health:
         """Say that the server is running."""
         return Health(status="ok")
 
     @api.get("/readyz", response_model=Health, responses={503: {"model": Health, "description": "Not ready."}})
-    def readyz(request: Request) -> Response:
+    def get_readiness(request: Request) -> Response:
         """Check whether database, store and server can answer now."""
         checks = readiness(request.app.state.service)
         ready = all(found == "ok" for found in checks.values())
@@ -33,7 +34,7 @@ def router() -> APIRouter:
     text: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
     @api.get("/metrics", response_class=Response, responses={**problems(), **text})
-    def metrics(service: Server, who: Reader) -> Response:
+    def get_metrics(service: Server, who: Reader) -> Response:
         """Return the metrics for Prometheus; with users or a token it needs a bearer token."""
         return Response(service.metrics.text(), headers={"Content-Type": service.metrics.content_type})
 
@@ -43,7 +44,7 @@ def router() -> APIRouter:
 def readiness(service: Service) -> dict[str, str]:
     """Check each part of a server: name to `ok` or an error code."""
     try:
-        service.store.audit(limit=1)
+        audit_log.read(service.store.database, limit=1)
         database = "ok"
     except CovidXrayError as error:
         database = error.code

@@ -1,4 +1,4 @@
-"""Serve /api/v1/predict, /explain, /model and /audit."""
+"""Serve /api/v1/predict, /explain and /model."""
 
 from typing import Annotated, Any
 
@@ -7,13 +7,13 @@ from starlette.concurrency import run_in_threadpool
 
 from covid_xray.files import sha256_bytes
 from covid_xray.limits import Limits
-from covid_xray.serving.api.schemas import AuditOut, BundleOut, Problem, StudyOut, study_out
-from covid_xray.serving.http.access import Admin, Reader, Server
+from covid_xray.serving.api.schemas import BundleOut, Problem, StudyOut, study_out
+from covid_xray.serving.http.access import Reader, Server
 from covid_xray.serving.http.uploads import OVERHEAD, multipart_files, openapi_body, text_fields
 from covid_xray.serving.service import Service
 from covid_xray.serving.views import drawings
 from covid_xray.serving.views.clinical_view import parse_record
-from covid_xray.store.accounts import Principal
+from covid_xray.store.principals import Principal
 from covid_xray.store.records import Study, Upload, thresholds
 
 _PROBLEMS = {
@@ -51,6 +51,11 @@ def png(description: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"description": description, "content": {"image/png": {"schema": schema}}}}
 
 
+def csv_response(description: str) -> dict[int | str, dict[str, Any]]:
+    """Describe a CSV response for OpenAPI."""
+    return {200: {"description": description, "content": {"text/csv": {"schema": {"type": "string"}}}}}
+
+
 def bind_key(who: Principal, request: Request, key: str | None) -> str | None:
     """Bind an Idempotency-Key to user and route, as a SHA-256."""
     return sha256_bytes(f"{who.name}\n{request.url.path}\n{key}".encode()) if key is not None else None
@@ -60,7 +65,7 @@ def router(limits: Limits) -> APIRouter:
     """Build the routes; `limits` bound the size of an upload."""
     api = APIRouter(tags=["answers"])
     _add_uploads(api, limits)
-    _add_model_and_audit(api)
+    _add_model(api)
     return api
 
 
@@ -89,18 +94,11 @@ def _add_uploads(api: APIRouter, limits: Limits) -> None:
         return Response(picture, media_type="image/png", headers={"Location": f"/api/v1/studies/{study.id}"})
 
 
-def _add_model_and_audit(api: APIRouter) -> None:
+def _add_model(api: APIRouter) -> None:
     @api.get("/model", response_model=BundleOut, responses=problems())
-    def model(service: Server, who: Reader) -> BundleOut:
+    def get_model(service: Server, who: Reader) -> BundleOut:
         """Describe the loaded network and its bundle."""
         return bundle_out(service)
-
-    limited = Query(ge=1, le=1000)
-
-    @api.get("/audit", response_model=list[AuditOut], responses=problems(422))
-    def audit(service: Server, who: Admin, limit: Annotated[int, limited] = 100, offset: Offset = 0) -> list[AuditOut]:
-        """List who viewed or changed what, newest first. Admins only."""
-        return [AuditOut.model_validate(entry) for entry in service.store.audit(limit=limit, offset=offset)]
 
 
 def bundle_out(service: Service) -> BundleOut:
@@ -124,4 +122,4 @@ async def _classify(request: Request, service: Service, who: Principal, key: str
     async with admission.admit(), multipart_files(request, files=1) as files, admission.slot():
         known = parse_record(await text_fields(request), service.predictor)
         upload = Upload(files[0].filename or "", files[0].file.read, known)
-        return await service.answer(upload, uploader=who.name, key=bind_key(who, request, key))
+        return await service.answer(upload, uploader=who.name, address=who.address, key=bind_key(who, request, key))

@@ -230,14 +230,29 @@ class BundleOut(pydantic.BaseModel):
 
 
 class AuditOut(pydantic.BaseModel):
-    """One line of the audit log; `what` is the id of a study or job, or a user name."""
+    """One line of the audit log; `what` is the id of a study, job or token, a user name or a route."""
 
-    model_config = example({"created": _TIME, "who": "local", "action": "view", "what": _ID})
+    model_config = example(
+        {
+            "id": 17,
+            "created": _TIME,
+            "who": "reader",
+            "action": "view",
+            "what": _ID,
+            "address": "192.0.2.7",
+            "code": None,
+            "hash": _SHA256,
+        }
+    )
 
+    id: int
     created: datetime
     who: str
     action: str
     what: str | None
+    address: str | None = pydantic.Field(description="Of the client; null for commands and for the server itself.")
+    code: str | None = pydantic.Field(description="Why it was refused; null when it was done.")
+    hash: str = pydantic.Field(description="Covers this line and the hash of the line before it.")
 
 
 class Problem(pydantic.BaseModel):

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from covid_xray import clinical
-from covid_xray.serving.api.predict import Offset, ShownClass, png, problems
+from covid_xray.serving.api.predict import Offset, ShownClass, csv_response, png, problems
 from covid_xray.serving.api.schemas import FeedbackIn, FeedbackOut, StudyOut, StudyPage, study_out, utc
 from covid_xray.serving.http.access import Admin, Reader, Server
 from covid_xray.serving.service import Service
@@ -17,7 +17,7 @@ from covid_xray.serving.views import drawings, report_pdf, study_view
 from covid_xray.serving.views.clinical_view import ClinicalIn, require_clinical_input
 from covid_xray.serving.views.drawings import LONGEST
 from covid_xray.store import exports, worklist
-from covid_xray.store.accounts import Principal
+from covid_xray.store.principals import Principal
 from covid_xray.store.records import Study
 
 StudyId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Id of the study.")]
@@ -64,22 +64,24 @@ def router() -> APIRouter:
 
 def _add_lists(api: APIRouter) -> None:
     @api.get("/studies", response_model=StudyPage, responses=problems(422))
-    def studies(service: Server, who: Reader, query: StudyQuery, limit: Limit = 50, offset: Offset = 0) -> StudyPage:
+    def list_studies(
+        service: Server, who: Reader, query: StudyQuery, limit: Limit = 50, offset: Offset = 0
+    ) -> StudyPage:
         """List studies, most suspicious first unless sorted otherwise."""
         found = worklist.page(service.store.database, query, limit=limit, offset=offset)
         service.audit.record(who, "list")
         shown = [study_out(study) for study in found.studies]
         return StudyPage(total=found.total, limit=limit, offset=offset, studies=shown)
 
-    @api.get("/studies.csv", response_class=Response, responses={**problems(422), **_csv("The studies.")})
-    def studies_csv(service: Server, who: Reader, query: StudyQuery) -> Response:
+    @api.get("/studies.csv", response_class=Response, responses={**problems(422), **csv_response("The studies.")})
+    def export_studies(service: Server, who: Reader, query: StudyQuery) -> Response:
         """Export all studies of a query as CSV."""
         service.audit.record(who, "export")
         studies = worklist.every(service.store.database, query)
         return _download("studies.csv", exports.studies_csv(studies, service.predictor.classes))
 
-    @api.get("/feedback.csv", response_class=Response, responses={**problems(), **_csv("A training manifest.")})
-    def feedback_csv(service: Server, who: Reader) -> Response:
+    @api.get("/feedback.csv", response_class=Response, responses={**problems(), **csv_response("A training manifest.")})
+    def export_feedback(service: Server, who: Reader) -> Response:
         """Export confirmed and corrected labels as a training manifest; `image` names files of the store."""
         service.audit.record(who, "export")
         return _download("feedback.csv", exports.feedback_csv(service.store))
@@ -87,12 +89,12 @@ def _add_lists(api: APIRouter) -> None:
 
 def _add_study(api: APIRouter) -> None:
     @api.get("/studies/{id}", response_model=StudyOut, responses=problems(404, 422))
-    def study(service: Server, who: Reader, id: StudyId) -> StudyOut:
+    def get_study(service: Server, who: Reader, id: StudyId) -> StudyOut:
         """Return one study."""
         return study_out(_view(service, who, id))
 
     @api.delete("/studies/{id}", status_code=204, responses=problems(404, 422))
-    def delete(service: Server, who: Admin, id: StudyId) -> None:
+    def delete_study(service: Server, who: Admin, id: StudyId) -> None:
         """Delete a study with its image and feedback. Admins only."""
         service.store.delete(id)
         service.audit.record(who, "delete", id)
@@ -105,7 +107,7 @@ def _add_study(api: APIRouter) -> None:
     pdf = {"description": "One page.", "content": {"application/pdf": {"schema": {"type": "string"}}}}
 
     @api.get("/studies/{id}/report.pdf", response_class=Response, responses={**problems(404, 422), 200: pdf})
-    def report(service: Server, who: Reader, id: StudyId) -> Response:
+    def get_report(service: Server, who: Reader, id: StudyId) -> Response:
         """Return the printable report: radiograph, heat map and numbers."""
         found = _view(service, who, id)
         contents, now = service.predictor.bundle.contents, service.predictor.identity
@@ -118,14 +120,14 @@ def _add_study(api: APIRouter) -> None:
 
 def _add_feedback(api: APIRouter) -> None:
     @api.post("/studies/{id}/feedback", response_model=FeedbackOut, status_code=201, responses=problems(404, 422))
-    def give_feedback(service: Server, who: Reader, id: StudyId, given: Annotated[FeedbackIn, Body()]) -> FeedbackOut:
+    def create_feedback(service: Server, who: Reader, id: StudyId, given: Annotated[FeedbackIn, Body()]) -> FeedbackOut:
         """Agree with the label, disagree, or correct it."""
         kept = service.store.add_feedback(service.store.study(id), reader=who.name, **given.model_dump())
         service.audit.record(who, "feedback", id)
         return FeedbackOut.model_validate(kept)
 
     @api.get("/studies/{id}/feedback", response_model=list[FeedbackOut], responses=problems(404, 422))
-    def feedback(service: Server, who: Reader, id: StudyId) -> list[FeedbackOut]:
+    def list_feedback(service: Server, who: Reader, id: StudyId) -> list[FeedbackOut]:
         """List the feedback on a study, oldest first."""
         found = _view(service, who, id)
         return [FeedbackOut.model_validate(one) for one in service.store.feedback(found.id)]
@@ -135,7 +137,7 @@ def _add_pictures(api: APIRouter) -> None:
     image_png, heatmap_png = png("The radiograph, 8-bit grey."), png("The heat map of one class.")
 
     @api.get("/studies/{id}/image.png", response_class=Response, responses={**problems(404, 422), **image_png})
-    def image(
+    def get_image(
         service: Server, who: Reader, id: StudyId, longest: Longest = LONGEST, low: Share = 0.0, high: Share = 1.0
     ) -> Response:
         """Draw the radiograph, never the uploaded file; `low` and `high` window its full 8 to 16 bits."""
@@ -144,7 +146,7 @@ def _add_pictures(api: APIRouter) -> None:
         return Response(picture, media_type="image/png")
 
     @api.get("/studies/{id}/heatmap.png", response_class=Response, responses={**problems(404, 422), **heatmap_png})
-    def heatmap(
+    def get_heatmap(
         service: Server,
         who: Reader,
         id: StudyId,
@@ -171,10 +173,6 @@ def _view(service: Service, who: Principal, identity: str) -> Study:
     found = service.store.study(identity)
     service.audit.record(who, "view", identity)
     return found
-
-
-def _csv(description: str) -> dict[int | str, dict[str, Any]]:
-    return {200: {"description": description, "content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 
 def _download(name: str, lines: Iterator[str]) -> Response:

@@ -1,4 +1,4 @@
-"""Authenticate requests by session cookie or bearer token, and check role, origin and rate.
+"""Authenticate requests by session cookie or bearer token, and check role, scope, origin and rate.
 
 Without any user and token the server listens on this machine only, and every request is `local` with all rights. With
 the first user or token everybody must log in. So must everybody whose request came through a proxy, and after the last
@@ -9,6 +9,8 @@ own pages: its `Origin` is ours, and it carries the CSRF token of its cookie in 
 field `csrf_token`. Bearer tokens are never sent unasked and need neither.
 """
 
+import contextlib
+import dataclasses
 import hashlib
 import hmac
 import ipaddress
@@ -22,13 +24,17 @@ from starlette.concurrency import run_in_threadpool
 
 from covid_xray.config import Serving
 from covid_xray.errors import Busy, CovidXrayError, NotAllowed, NotLoggedIn
+from covid_xray.serving.prometheus import route_template
 from covid_xray.serving.service import Service
-from covid_xray.store.accounts import Principal, Role, equal_secrets
+from covid_xray.store.accounts import equal_secrets
+from covid_xray.store.principals import Principal, Role
 
 COOKIE = "covid-xray-session"
 LOCAL = Principal("local", "admin", "local")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
+_BACKGROUND = "x-background"  # header of the requests that an open page makes by itself
+_LOOPBACK = ("127.0.0.1", "::1")
 _BROWSER_HEADERS = ("origin", "sec-fetch-site", "cookie")  # other clients send none of them
 
 
@@ -49,22 +55,28 @@ def service_of(request: Request) -> Service:
 
 
 def client_address(request: Request) -> str:
-    """Return the address of the client, for rate limits; it is never logged."""
+    """Return the address of the client, for rate limits and the audit log; no other log has it."""
     return request.client.host if request.client else "unknown"
+
+
+def trusted_proxies(settings: Serving) -> list[str]:
+    """List the addresses and networks whose `X-Forwarded-For` is believed."""
+    return [*settings.trusted_proxies, *(_LOOPBACK if settings.public_url else ())]
 
 
 def reachable_by_others(settings: Serving) -> bool:
     """Say whether other machines can reach the server, directly or through a proxy."""
-    return settings.public_url is not None or not is_loopback(settings.host)
+    return bool(settings.public_url or settings.trusted_proxies) or not is_loopback(settings.host)
 
 
 def login_required(service: Service, headers: Mapping[str, str]) -> bool:
     """Say whether a request with these headers must authenticate.
 
-    It must when the server has or ever had a user, has a token, or can be reached by others, or when the request came
-    through a proxy. Raises `Busy` (`store-unavailable`) when the database cannot be read.
+    It must when the server has or ever had a user, has a token or an OpenID provider, or can be reached by others, or
+    when the request came through a proxy. Raises `Busy` (`store-unavailable`) when the database cannot be read.
     """
-    if service.settings.token is not None or reachable_by_others(service.settings):
+    settings = service.settings
+    if settings.token is not None or settings.openid is not None or reachable_by_others(settings):
         return True
     return any(name in headers for name in _PROXY_HEADERS) or service.accounts.has_users()
 
@@ -74,30 +86,47 @@ def require_role(role: Role) -> Callable[[Request], Awaitable[Principal]]:
 
     It raises:
         NotLoggedIn: authentication is missing or wrong.
-        NotAllowed: the role is not enough (`not-allowed`), or another site made the browser ask (`cross-site`).
-        TooOften: over the rate limit.
+        NotAllowed: the role (`not-allowed`) or scope (`out-of-scope`) is not enough, or another site made the browser
+            ask (`cross-site`); the audit log gets a line.
+        TooOften: over the rate limit, or too many wrong tokens from this address.
         Busy: the database cannot be read (`store-unavailable`).
     """
 
     async def check(request: Request) -> Principal:
-        service = service_of(request)
-        service.requests.spend(client_address(request))
+        service, address = service_of(request), client_address(request)
+        service.requests.spend(address)
         named = "authorization" in request.headers or COOKIE in request.cookies
         try:  # only a request with credentials needs the database, and so a thread
             locked = named or login_required(service, request.headers)
-            who = await run_in_threadpool(_authenticate, request) if locked else LOCAL
+            found = await run_in_threadpool(_authenticate, request) if locked else LOCAL
         except (Busy, NotAllowed):
             raise
         except CovidXrayError:
             message = "The database of the users cannot be read. Try again later, or look into the log."
             raise Busy(message, code="store-unavailable", retry_after=5) from None
-        if role == "admin" and who.role != "admin":
-            raise NotAllowed("Only an admin may do this. Ask an admin, or log in as one.")
-        if request.method not in _SAFE_METHODS and who.how != "token":
-            await check_same_site(request)
+        who = dataclasses.replace(found, address=address)
+        try:
+            _check_rights(request, who, role)
+            if request.method not in _SAFE_METHODS and who.how != "token":
+                await check_same_site(request)
+        except NotAllowed as error:
+            with contextlib.suppress(CovidXrayError):  # the request is refused anyway
+                route = route_template(request.scope)
+                await run_in_threadpool(service.audit.record, who, "refused", route, code=error.code)
+            raise
         return who
 
     return check
+
+
+def _check_rights(request: Request, who: Principal, role: Role) -> None:
+    """Raise `NotAllowed` when the role (`not-allowed`) or the token's scope (`out-of-scope`) is not enough."""
+    is_metrics, is_safe = request.url.path == "/metrics", request.method in _SAFE_METHODS
+    if (who.scope == "metrics" and not is_metrics) or (who.scope == "read" and not is_safe):
+        message = f"This token may not do that: its scope is {who.scope!r}. Make one with a wider scope."
+        raise NotAllowed(message, code="out-of-scope")
+    if role == "admin" and who.role != "admin":
+        raise NotAllowed("Only an admin may do this. Ask an admin, or log in as one.")
 
 
 async def check_same_site(request: Request) -> None:
@@ -153,24 +182,30 @@ def _authenticate(request: Request) -> Principal:
     service = service_of(request)
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and bearer:
-        return _token_holder(service, bearer.strip())
-    user = service.accounts.user_of_session(cookie) if (cookie := request.cookies.get(COOKIE)) else None
-    if user:
-        return Principal(user.name, user.role, "session")
+        return _token_holder(request, bearer.strip())
+    if cookie := request.cookies.get(COOKIE):
+        is_use = _BACKGROUND not in request.headers
+        idle = service.settings.idle_minutes
+        if user := service.accounts.user_of_session(cookie, idle_minutes=idle, is_use=is_use):
+            return Principal(user.name, user.role, "session")
     if not login_required(service, request.headers):
         return LOCAL
     raise NotLoggedIn("Authentication required. Log in, or send a bearer token.")
 
 
-def _token_holder(service: Service, bearer: str) -> Principal:
+def _token_holder(request: Request, bearer: str) -> Principal:
+    service = service_of(request)
     token = service.settings.token
     if token is not None and equal_secrets(bearer, token.get_secret_value()):
         return Principal("token", "admin", "token")
-    user = service.accounts.user_of_token(bearer)
-    if user is None:
-        message = "Unknown bearer token. `covid-xray user token NAME` makes a new one."
-        raise NotLoggedIn(message, code="bad-token")
-    return Principal(user.name, user.role, "token")
+    if found := service.accounts.user_of_token(bearer):
+        user, scope = found
+        return Principal(user.name, user.role if scope == "all" else "reader", "token", scope=scope)
+    address = client_address(request)
+    service.bad_tokens.spend(address)
+    service.audit.record(Principal("unknown", "reader", "token", address), "bad-token", code="bad-token")
+    message = "Unknown or expired bearer token. `covid-xray user token NAME` makes a new one."
+    raise NotLoggedIn(message, code="bad-token")
 
 
 Reader = Annotated[Principal, Depends(require_role("reader"))]

@@ -6,12 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from covid_xray.errors import NotLoggedIn
-from covid_xray.serving.api import sessions
+from covid_xray.errors import CovidXrayError, NotFound, NotLoggedIn
 from covid_xray.serving.api.batches import JobId, job_out
-from covid_xray.serving.http import access
+from covid_xray.serving.http import access, login, openid
 from covid_xray.serving.http.access import Reader, Server
-from covid_xray.serving.pages import admin_pages, model_page, study_pages, worklist_pages
+from covid_xray.serving.pages import account_pages, admin_pages, model_page, study_pages, worklist_pages
 from covid_xray.serving.pages.study_pages import StudyId, bars_of
 from covid_xray.serving.views.rendering import page
 from covid_xray.serving.views.study_view import ADVICE
@@ -26,7 +25,7 @@ def router() -> APIRouter:
     pages = APIRouter()
     _start(pages)
     _login(pages)
-    for others in (study_pages, worklist_pages, model_page, admin_pages):
+    for others in (study_pages, worklist_pages, model_page, account_pages, admin_pages):
         pages.include_router(others.router())
     return pages
 
@@ -58,7 +57,7 @@ def _start(pages: APIRouter) -> None:
 def _login(pages: APIRouter) -> None:
     @pages.get("/login")
     def ask(request: Request, next: Annotated[str, Query(max_length=500)] = "/") -> Response:
-        return page(request, "login.html", {"next": _own_path(next), "refused": "", "name": ""}, who=None)
+        return _login_page(request, next=_own_path(next))
 
     @pages.post("/login", dependencies=[access.same_site])
     def log_in(
@@ -71,17 +70,56 @@ def _login(pages: APIRouter) -> None:
         """Start a session, or show the form again."""
         response: Response = RedirectResponse(_own_path(next), status_code=303)
         try:
-            sessions.log_in(service, request, response, name=name, password=password)
+            login.log_in(service, request, response, name=name, password=password)
         except NotLoggedIn:
-            facts = {"next": _own_path(next), "refused": "Wrong name or password.", "name": name}
-            return page(request, "login.html", facts, who=None, status=401)
+            return _login_page(request, next=_own_path(next), refused="Wrong name or password.", name=name)
+        return response
+
+    @pages.get(openid.PATH)
+    def begin_openid(service: Server, request: Request, next: Annotated[str, Query(max_length=500)] = "/") -> Response:
+        """Send the browser to the OpenID provider."""
+        response = RedirectResponse("/", status_code=303)
+        response.headers["Location"] = _provider(request).begin(service, request, response, next=_own_path(next))
+        return response
+
+    @pages.get(f"{openid.PATH}/callback")
+    def finish_openid(service: Server, request: Request) -> Response:
+        """Start a session with the provider's answer.
+
+        The page that follows is loaded by our own page: browsers send a SameSite=Strict cookie with no request that
+        another site's redirect leads to.
+        """
+        cookies = Response()
+        try:
+            target = _provider(request).finish(service, request, cookies)
+        except CovidXrayError as error:
+            return _login_page(request, next="/", refused=error.message, status=error.http_status)
+        response = page(request, "continue.html", {"target": target}, who=None)
+        response.raw_headers = [pair for pair in response.raw_headers if pair[0] != b"set-cookie"]
+        response.raw_headers += [pair for pair in cookies.raw_headers if pair[0] == b"set-cookie"]
         return response
 
     @pages.post("/logout")
     def log_out(service: Server, request: Request, who: Reader) -> Response:
         response = RedirectResponse("/login", status_code=303)
-        sessions.log_out(service, request, response)
+        login.log_out(service, request, response, who)
         return response
+
+
+def _login_page(
+    request: Request, *, next: str, refused: str = "", name: str = "", status: int | None = None
+) -> Response:
+    settings = access.service_of(request).settings
+    facts = {"next": next, "refused": refused, "name": name, "openid": settings.openid}
+    return page(request, "login.html", facts, who=None, status=status or (401 if refused else 200))
+
+
+def _provider(request: Request) -> openid.Provider:
+    """Return the OpenID provider. Raises `NotFound`."""
+    provider: openid.Provider | None = request.app.state.openid
+    if provider is None:
+        raise NotFound("This server has no OpenID provider. Log in with a password.")
+    return provider
 
 
 def _own_path(path: str) -> str:

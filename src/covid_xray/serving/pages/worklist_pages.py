@@ -44,7 +44,7 @@ def parse_request(
     page: Annotated[int, Query(ge=1, le=10**6)] = 1,
 ) -> WorklistRequest:
     """Parse the URL; empty fields are no filters, and invalid ones are ignored."""
-    first, last = _day(since), _day(until)
+    first, last = parse_day(since), parse_day(until)
     state = cast(worklist.FeedbackState, feedback) if feedback in get_args(worklist.FeedbackState) else None
     order = cast(worklist.Sort, sort) if sort in get_args(worklist.Sort) else "suspicion"
     query = worklist.Query(
@@ -52,8 +52,8 @@ def parse_request(
         label=label or None,
         origin=origin or None,
         feedback=state,
-        since=_midnight(first) if first else None,
-        until=_midnight(last) + timedelta(days=1) - timedelta(microseconds=1) if last else None,
+        since=day_start(first) if first else None,
+        until=day_end(last) if last else None,
         sort=order,
         reverse=bool(reverse),
     )
@@ -114,12 +114,19 @@ def _csv_fields(asked: WorklistRequest) -> dict[str, str]:
     return rest | {key: value.isoformat() for key, value in times.items() if value}
 
 
-def _day(text: str) -> date | None:
+def parse_day(text: str) -> date | None:
+    """Parse `2026-11-25`; `None` for anything else."""
     try:
         return date.fromisoformat(text)
     except ValueError:
         return None
 
 
-def _midnight(day: date) -> datetime:
+def day_start(day: date) -> datetime:
+    """Return the first moment of a day in UTC."""
     return datetime.combine(day, time(), UTC)
+
+
+def day_end(day: date) -> datetime:
+    """Return the last moment of a day in UTC."""
+    return day_start(day) + timedelta(days=1) - timedelta(microseconds=1)

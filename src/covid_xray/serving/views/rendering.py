@@ -18,7 +18,7 @@ from covid_xray.inference.finding import site_in_words
 from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.inference.opacity import opacity_in_words
 from covid_xray.serving.http import access
-from covid_xray.store.accounts import Principal
+from covid_xray.store.principals import Principal
 
 _FOLDER = Path(__file__).parents[1] / "web" / "templates"
 NAMES = {"covid": "COVID-19", "virus": "Viral pneumonia", "normal": "Normal", "cannot say": "Cannot say"}
