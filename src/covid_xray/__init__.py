@@ -6,7 +6,8 @@
     for finding in predictor.predict_many(["a.png", "b.dcm"]):
         print(finding.image, finding.label, finding.probabilities)
 
-`Predictor`, `Radiograph` and `load_bundle` are imported on first use, so that `covid-xray --help` starts at once.
+`Predictor`, `Radiograph`, `load_bundle` and `read_image` are imported on first use, so that `covid-xray --help` starts
+at once.
 """
 
 import os
@@ -21,16 +22,18 @@ if "onnxruntime" in sys.modules:
 
 if TYPE_CHECKING:
     from covid_xray.bundle.bundle import load_bundle
+    from covid_xray.images.decode import read_image
     from covid_xray.images.radiograph import Radiograph
     from covid_xray.inference.predictor import Predictor
 
 __version__ = "0.1.0"
-__all__ = ["Predictor", "Radiograph", "__version__", "load_bundle"]
+__all__ = ["Predictor", "Radiograph", "__version__", "load_bundle", "read_image"]
 
 _HOMES = {
     "Predictor": "covid_xray.inference.predictor",
     "Radiograph": "covid_xray.images.radiograph",
     "load_bundle": "covid_xray.bundle.bundle",
+    "read_image": "covid_xray.images.decode",
 }
 
 

@@ -253,3 +253,11 @@ def test_the_cause_of_a_refused_file_is_not_shown(tmp_path: Path, monkeypatch: p
             reader(path, limits=Limits())
         assert refusal.value.code == code
         assert CANARY not in "".join(traceback.format_exception(refusal.value))
+
+
+def test_users_read_an_image_by_path_or_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(PNG)
+    for source in (str(tmp_path / "a"), tmp_path / "a", PNG):
+        assert np.array_equal(covid_xray.read_image(source).pixels, decode(PNG).pixels)
+    with pytest.raises(BadImage):
+        covid_xray.read_image(PNG, limits=Limits(upload_bytes=3))

@@ -14,7 +14,7 @@ from covid_xray.errors import BadImage
 from covid_xray.files import sha256_bytes
 from covid_xray.images.decode import decode
 from covid_xray.images.sandbox import decode_limited
-from support import drawing, twelve_bits
+from support import drawing, htj2k, twelve_bits
 
 TWELVE = drawing.picture(bits=12)
 EIGHT = drawing.picture()
@@ -273,7 +273,7 @@ def test_object_without_pixels() -> None:
 
 
 @pytest.mark.parametrize(
-    "syntax", ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.102", "1.2.3"]
+    "syntax", ["1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.102", "1.2.840.10008.1.2.4.110", "1.2.3"]
 )
 def test_other_transfer_syntaxes_are_refused_before_parsing(syntax: str) -> None:
     data = drawing.dicom(TWELVE)
@@ -329,3 +329,187 @@ def test_extended_jpeg_of_12_bits_is_read_as_by_dcmtk(name: str) -> None:
 def test_extended_jpeg_of_other_forms_is_refused(tags: dict, bits: int) -> None:
     frame = with_bits(twelve_bits.encode(TWELVE), bits)
     assert code_of(drawing.dicom(TWELVE, syntax=drawing.JPEG_EXTENDED, frame=frame, **tags)) == "unsupported-bits"
+
+
+LEFT = {"BitsStored": 12, "HighBit": 15}
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+@pytest.mark.parametrize("signed", [False, True])
+def test_left_aligned_pixels_in_every_syntax(syntax: str, signed: bool) -> None:
+    require_codecs(syntax)
+    words = TWELVE << 4
+    words = words.view(np.int16) if signed else words
+    data = drawing.dicom(words, syntax=syntax, bits=16)
+    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(data))
+    dataset.BitsStored = 12
+    expected = (TWELVE.astype(np.int32) ^ 0x800) if signed else TWELVE
+    assert np.array_equal(decode(drawing.written(dataset)).pixels, expected)
+
+
+def test_a_stream_of_the_stored_bits_alone_is_not_shifted() -> None:
+    require_codecs(drawing.J2K_LOSSLESS)
+    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(drawing.dicom(TWELVE, syntax=drawing.J2K_LOSSLESS)))
+    dataset.HighBit = 15
+    assert np.array_equal(decode(drawing.written(dataset)).pixels, TWELVE)
+
+
+@pytest.mark.parametrize("slope", ["1", "2"])
+def test_without_a_window_the_significant_bits_count_as_in_a_png(slope: str) -> None:
+    rescale = {"RescaleSlope": slope, "RescaleIntercept": "-1000"}
+    for pixels in (TWELVE, TWELVE.astype(np.int16)):
+        radiograph = decode(drawing.dicom(pixels, bits=16, **rescale))
+        assert radiograph.bits == 12
+        assert np.array_equal(radiograph.pixels, TWELVE)
+    negative = (TWELVE.astype(np.int32) - 2048).astype(np.int16)
+    radiograph = decode(drawing.dicom(negative, bits=16, **rescale))
+    assert (radiograph.bits, np.array_equal(radiograph.pixels, TWELVE)) == (12, True)
+    dark = decode(drawing.dicom(TWELVE // 8, bits=12))
+    assert (dark.bits, np.array_equal(dark.pixels, TWELVE // 8)) == (10, True)
+    assert decode(drawing.dicom(TWELVE, bits=16, WindowCenter="32768", WindowWidth="65536")).bits == 16
+
+
+def test_padding_and_a_few_marker_pixels_do_not_decide_on_the_bits() -> None:
+    pixels = TWELVE.copy()
+    pixels[:5, :5] = 65_535
+    radiograph = decode(drawing.dicom(pixels, bits=16))
+    assert (radiograph.bits, np.array_equal(radiograph.pixels, pixels.clip(0, 4095))) == (12, True)
+    pixels[:40] = 65_535
+    assert decode(drawing.dicom(pixels, bits=16)).bits == 16
+    assert decode(drawing.dicom(pixels, bits=16, PixelPaddingValue=65_535)).bits == 12
+
+
+def test_the_precision_of_the_stream_counts_where_it_is_less_than_stored() -> None:
+    require_codecs(drawing.J2K_LOSSLESS)
+    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(drawing.dicom(TWELVE // 8, syntax=drawing.J2K_LOSSLESS)))
+    dataset.BitsStored, dataset.HighBit = 16, 15
+    radiograph = decode(drawing.written(dataset))
+    assert (radiograph.bits, np.array_equal(radiograph.pixels, TWELVE // 8)) == (12, True)
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": "2048", "WindowWidth": "4096"}])
+@pytest.mark.parametrize("syntax", [drawing.JPEG_BASELINE, drawing.JPEG_EXTENDED])
+def test_a_stream_of_8_bits_under_tags_of_12(syntax: str, window: dict) -> None:
+    frame = drawing.jpeg(EIGHT, quality=95)
+    radiograph = decode(drawing.dicom(TWELVE, syntax=syntax, frame=frame, **window))
+    grey = radiograph.pixels / (2**radiograph.bits - 1)
+    assert np.abs(grey - decode(frame).pixels / 255).max() < 0.005
+
+
+@pytest.mark.parametrize(
+    ("tags", "warning"),
+    [
+        ({"WindowCenter": "2048,0", "WindowWidth": "4096"}, "invalid-value"),
+        ({"WindowCenter": ["2048,0", "100"], "WindowWidth": ["4096", "50"]}, "invalid-value"),
+        ({"WindowCenter": "2048 HU", "WindowWidth": "4096"}, "invalid-value"),
+        ({"RescaleSlope": "1,000", "RescaleIntercept": "none"}, "invalid-value"),
+        ({"NumberOfFrames": 0}, None),
+        ({"PhotometricInterpretation": "Monochrome2"}, None),
+        ({"PhotometricInterpretation": "monochrome2 "}, None),
+    ],
+)
+def test_values_that_pydicom_cannot_convert_are_read_as_by_dcmtk(tags: dict, warning: str | None) -> None:
+    radiograph = decode(with_text(drawing.dicom(TWELVE), tags))
+    assert np.array_equal(radiograph.pixels, TWELVE)
+    assert radiograph.source.warnings == ((warning,) if warning else ())
+
+
+def with_text(data: bytes, tags: dict) -> bytes:
+    """Write values that pydicom does not let pass, as text of their type."""
+    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(data))
+    for keyword, value in tags.items():
+        raw = "\\".join(value) if isinstance(value, list) else str(value)
+        dataset.add_new(keyword, "LO", raw)
+    vrs = {keyword: pydicom.datadict.dictionary_VR(keyword).encode() for keyword in tags}
+    out = drawing.written(dataset)
+    for keyword, vr in vrs.items():
+        tag = pydicom.tag.Tag(keyword)
+        at = out.index(int(tag.group).to_bytes(2, "little") + int(tag.element).to_bytes(2, "little") + b"LO")
+        out = out[: at + 4] + vr + out[at + 6 :]
+    return out
+
+
+def test_several_luts_and_windows_the_first_counts() -> None:
+    root = np.rint(4095 * np.sqrt(np.arange(4096) / 4095)).astype(np.uint16)
+    both = pydicom.Sequence([drawing.lut(root)[0], drawing.lut(np.zeros(4096))[0]])
+    assert np.array_equal(decode(drawing.dicom(TWELVE, VOILUTSequence=both)).pixels, root[TWELVE])
+
+
+def test_presentation_lut_shape_inverse_inverts() -> None:
+    radiograph = decode(drawing.dicom(4095 - TWELVE, PresentationLUTShape="INVERSE"))
+    assert np.array_equal(radiograph.pixels, TWELVE)
+
+
+def test_the_next_decoder_is_tried_when_the_first_fails() -> None:
+    """Two zero bytes before the end of the stream: CharLS refuses them, GDCM does not."""
+    pytest.importorskip("gdcm")
+    pytest.importorskip("jpeg_ls")
+    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(drawing.dicom(TWELVE, syntax=drawing.JPEG_LS)))
+    frame = pydicom.encaps.get_frame(dataset.PixelData, 0, number_of_frames=1)
+    end = frame.rindex(b"\xff\xd9")
+    dataset.PixelData = pydicom.encaps.encapsulate([frame[:end] + b"\0\0" + frame[end:]])
+    radiograph = decode(drawing.written(dataset))
+    assert np.array_equal(radiograph.pixels, TWELVE)
+    assert radiograph.source.warnings == ("other-decoder",)
+
+
+def test_a_syntax_of_the_standard_that_is_not_read_is_named() -> None:
+    data = drawing.dicom(TWELVE).replace(b"UI\x14\x001.2.840.10008.1.2.1\0", b"UI\x14\x001.2.840.10008.1.2.2\0")
+    with pytest.raises(BadImage, match="Explicit VR Big Endian"):
+        decode(data)
+
+
+def test_a_stream_of_12_bits_under_tags_of_8_is_read_in_12() -> None:
+    require_codecs(drawing.J2K_LOSSLESS)
+    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(drawing.dicom(TWELVE, syntax=drawing.J2K_LOSSLESS)))
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    radiograph = decode(drawing.written(dataset))
+    assert (radiograph.bits, np.array_equal(radiograph.pixels, TWELVE)) == (12, True)
+
+
+@pytest.mark.parametrize("syntax", drawing.HTJ2K)
+def test_htj2k_is_read(syntax: str) -> None:
+    pytest.importorskip("openjpeg", reason="pylibjpeg-openjpeg reads this transfer syntax")
+    pixels = drawing.picture(24, 20, bits=12)
+    data = drawing.dicom(pixels, syntax=syntax, frame=htj2k.stream() + b"\0", WindowCenter="2048", WindowWidth="4096")
+    assert np.array_equal(decode(data).pixels, pixels)
+    with pytest.raises(BadImage) as refusal:
+        decode(drawing.dicom(pixels, syntax=syntax, frame=htj2k.stream()[:-40]))
+    assert refusal.value.code == "truncated"
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turn", "warnings"),
+    [
+        (["L", "F"], lambda p: p, ()),
+        (["R", "H"], lambda p: p[::-1, ::-1], ("turned-back",)),
+        (["H", "L"], lambda p: np.rot90(p, -1), ("turned-back",)),
+        (["F", "R"], np.rot90, ("turned-back",)),
+        (["R", "F"], lambda p: p, ("mirrored",)),
+        (["L", "H"], lambda p: p[::-1, ::-1], ("turned-back", "mirrored")),
+    ],
+)
+def test_a_turned_film_is_turned_back_and_a_mirrored_one_is_said(orientation: list, turn, warnings: tuple) -> None:  # type: ignore[no-untyped-def]
+    stored = np.ascontiguousarray(turn(TWELVE))
+    data = drawing.dicom(stored, PatientOrientation=orientation, ViewPosition="PA", PixelSpacing=["0.1", "0.2"])
+    radiograph = decode(data)
+    assert np.array_equal(radiograph.pixels, TWELVE)
+    assert radiograph.source.warnings == warnings
+    assert radiograph.source.spacing == ((0.2, 0.1) if stored.shape != TWELVE.shape else (0.1, 0.2))
+    assert np.array_equal(decode_limited(data).pixels, TWELVE)
+    assert decode_limited(data).source == radiograph.source
+    side = decode(drawing.dicom(stored, PatientOrientation=orientation, ViewPosition="LL"))
+    assert (side.source.turned, side.source.warnings) == (0, ())
+
+
+def test_contradictory_polarity_is_said() -> None:
+    assert decode(drawing.dicom(TWELVE, PresentationLUTShape="INVERSE")).source.warnings == ("contradictory-polarity",)
+    agreeing = {"photometric": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}
+    assert decode(drawing.dicom(TWELVE, **agreeing)).source.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "tags", [{"PresentationIntentType": "FOR PROCESSING"}, {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1"}]
+)
+def test_raw_images_are_refused_with_the_reason(tags: dict) -> None:
+    assert code_of(drawing.dicom(TWELVE, **tags)) == "for-processing"

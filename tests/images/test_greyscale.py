@@ -6,7 +6,16 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from covid_xray.errors import BadImage
-from covid_xray.images.greyscale import apply_window, grey_table, number, read_lut
+from covid_xray.images.greyscale import (
+    apply_window,
+    grey_table,
+    has_voi,
+    is_inverted,
+    look_up,
+    number,
+    read_lut,
+    voi_top,
+)
 from support import drawing
 
 
@@ -113,7 +122,7 @@ def test_lut_of_bytes_and_lut_of_65536_entries() -> None:
     assert len(read_lut(drawing.lut(np.arange(65536), bits=16)[0], negative=False).data) == 65536
 
 
-@pytest.mark.parametrize("broken", [Dataset(), tags(LUTDescriptor=[4, 0, 12]), tags(LUTDescriptor=[4, 0])])
+@pytest.mark.parametrize("broken", [tags(LUTDescriptor=[4, 0, 12]), tags(LUTDescriptor=[4, 0])])
 def test_luts_without_data_are_refused(broken: Dataset) -> None:
     with pytest.raises(BadImage) as refusal:
         grey_table(tags(VOILUTSequence=Sequence([broken])), bits=12, signed=False, inverted=False)
@@ -139,3 +148,68 @@ def test_a_lut_may_begin_in_the_upper_half_of_unsigned_values(first: int) -> Non
 def test_a_lut_for_signed_values_may_begin_below_zero() -> None:
     levels = table(16, signed=True, VOILUTSequence=drawing.lut([7, 2000, 4095], first=-100))
     assert levels[[65_535 - 200, 65_536 - 100, 65_536 - 99, 0]].tolist() == [7, 7, 2000, 4095]
+
+
+@pytest.mark.parametrize("empty", [Dataset(), tags(LUTDescriptor=None, LUTData=None)])
+def test_an_empty_lut_item_is_absent(empty: Dataset) -> None:
+    window = {"WindowCenter": "500", "WindowWidth": "200"}
+    assert np.array_equal(table(VOILUTSequence=Sequence([empty]), **window), table(**window))
+    root = drawing.lut(np.arange(4096) ** 2 // 4096)
+    assert np.array_equal(table(VOILUTSequence=Sequence([empty, root[0]])), table(VOILUTSequence=root))
+
+
+@pytest.mark.parametrize("most", [255, 4095])
+def test_a_lut_one_entry_short_repeats_its_last(most: int) -> None:
+    item = tags(LUTDescriptor=[4096, 0, 8 if most == 255 else 12])
+    item.add_new("LUTData", "OW", np.linspace(0, most, 4095).astype("<u2").tobytes())
+    levels = table(VOILUTSequence=Sequence([item]))
+    assert (levels[0], levels[-2], levels[-1]) == (0, most, most)
+    assert np.all(np.diff(levels.astype(int)) >= 0)
+
+
+def test_a_window_narrower_than_1_is_exact() -> None:
+    """PS3.3 rules it out for LINEAR; viewers take it as LINEAR_EXACT."""
+    levels = table(RescaleSlope="0.0000244140625", RescaleIntercept="0", WindowCenter="0.05", WindowWidth="0.1")
+    assert np.abs(levels - np.arange(4096.0)).max() <= 1
+
+
+def test_a_window_of_optical_densities_reaches_its_ends() -> None:
+    levels = table(RescaleSlope="0.001", RescaleIntercept="0", WindowCenter="2", WindowWidth="4")
+    assert levels[[0, 1000, 2000, 4000]].tolist() == [0, 1024, 2048, 4095]
+    assert table(WindowCenter="2000", WindowWidth="1")[[1999, 2000]].tolist() == [0, 4095]
+
+
+@pytest.mark.parametrize(
+    ("photometric", "shape", "inverted"),
+    [
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME2", "IDENTITY", False),
+        ("MONOCHROME1", "INVERSE", True),
+        ("MONOCHROME1", "IDENTITY", False),
+        ("MONOCHROME1", "", True),
+        ("MONOCHROME2", "LIN OD", False),
+    ],
+)
+def test_polarity_is_that_of_dcmtk(photometric: str, shape: str, inverted: bool) -> None:
+    assert is_inverted(tags(PhotometricInterpretation=photometric, PresentationLUTShape=shape)) == inverted
+
+
+def test_the_used_range_counts_without_a_window_only() -> None:
+    dataset = tags(RescaleSlope="-2", RescaleIntercept="7")
+    assert not has_voi(dataset)
+    found = grey_table(dataset, bits=16, signed=False, inverted=False, used=(0, 4095))
+    assert (found.bits, found.levels[[0, 1000, 4095, 60_000]].tolist()) == (12, [4095, 3095, 0, 0])
+    assert has_voi(tags(WindowCenter="1", WindowWidth="2"))
+    assert has_voi(tags(ModalityLUTSequence=drawing.lut([1, 2, 3])))
+
+
+def test_look_up_goes_through_a_picture_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("covid_xray.images.greyscale._PART", 7)
+    codes = drawing.picture(30, 3, bits=12)
+    assert np.array_equal(look_up(np.arange(4096, dtype=np.uint16), codes), codes)
+
+
+def test_the_top_of_a_window_is_told_in_stored_values() -> None:
+    assert voi_top(tags(WindowCenter="2048", WindowWidth="4096")) == 4096
+    assert voi_top(tags(WindowCenter="1024", WindowWidth="2048", RescaleSlope="0.5")) == 4096
+    assert voi_top(tags(VOILUTSequence=drawing.lut(np.arange(4096), first=10))) == 4106

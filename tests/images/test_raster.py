@@ -167,6 +167,39 @@ def test_dark_8_bit_picture_stretched_to_16_bits_stays_dark() -> None:
     assert significant_bits(np.zeros((2, 2), np.uint16)) == 10
 
 
+def deep_png(*channels: np.ndarray, colour: int, interlaced: bool = False) -> bytes:
+    """A PNG of 16-bit samples; `interlaced` in one pass of Adam7 is a picture of one pixel."""
+    height, width = channels[0].shape
+    rows = np.stack(channels, axis=-1).astype(">u2")
+    header = drawing.header_chunk(width, height, depth=16, colour=colour, interlaced=int(interlaced))
+    body = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    return drawing.raw_png(header, drawing.chunk(b"IDAT", body), drawing.chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize(("colour", "colours", "alpha"), [(4, 1, True), (2, 3, False), (6, 3, True)])
+def test_12_bits_in_a_16_bit_png_with_colours_or_alpha_are_found(colour: int, colours: int, alpha: bool) -> None:
+    pixels = drawing.picture(bits=12)
+    opaque = [np.full_like(pixels, 65_535)] if alpha else []
+    radiograph = decode(deep_png(*[pixels] * colours, *opaque, colour=colour))
+    assert radiograph.bits == 12
+    assert np.array_equal(radiograph.pixels, pixels)
+    if alpha:
+        half = decode(deep_png(*[pixels] * colours, np.full_like(pixels, 32_768), colour=colour))
+        assert np.abs(half.pixels.astype(int) - pixels // 2).max() <= 1
+    white = np.where(pixels == 4095, 65_535, pixels * 16)
+    assert decode(deep_png(*[white] * colours, *opaque, colour=colour)).bits == 8
+
+
+def test_a_16_bit_png_with_a_few_marker_pixels_keeps_its_bits() -> None:
+    pixels = drawing.picture(bits=12)
+    marked = pixels.copy()
+    marked[3:8, 3:12] = 65_535
+    radiograph = decode(drawing.png(marked))
+    assert (radiograph.bits, np.array_equal(radiograph.pixels, np.minimum(marked, 4095))) == (12, True)
+    marked[:40] = 65_535
+    assert decode(drawing.png(marked)).bits == 16
+
+
 @pytest.mark.realdata
 def test_originals_decode_to_the_stored_hashes(real_data: Path) -> None:
     """`originals.csv` holds the SHA-256 of the grey pixels of each of the 24 files."""

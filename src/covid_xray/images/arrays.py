@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from covid_xray.errors import BadImage
 from covid_xray.images import headers
 from covid_xray.images.headers import Header
-from covid_xray.images.radiograph import ImageSource, Radiograph, significant_bits
+from covid_xray.images.radiograph import ImageSource, Radiograph, fit_bits
 from covid_xray.limits import Limits
 
 NPY_MAGIC = b"\x93NUMPY"
@@ -134,4 +134,5 @@ def _radiograph(pixels: NDArray[np.generic], *, kind: str) -> Radiograph:
             "The values of the array need more than 16 bits. Scale them to 0..65535.", code="unsupported-bits"
         )
     words = (pixels.astype(np.int64) - int(low)).astype(np.uint16)
-    return Radiograph(words, bits=significant_bits(words), source=source)
+    words, bits = fit_bits(words)
+    return Radiograph(words, bits=bits, source=source)

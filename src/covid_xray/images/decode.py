@@ -33,7 +33,6 @@ CONVERSIONS = {  # of formats that are not read
     **dict.fromkeys((".svs", ".ndpi"), "Slides are not radiographs."),
 }
 _NO_IMAGES = frozenset({"DICOMDIR", "LICENSE", "LICENCE", "README", "CHANGELOG", "MAKEFILE", "MD5SUMS", "SHA256SUMS"})
-_DICM_AT = 128  # a DICOM file opens with a preamble of 128 free bytes
 HEAD_BYTES = 352  # enough to recognise every format: the header of NIfTI
 _LOGGERS = ("pydicom", "PIL", "pylibjpeg", "openjpeg")  # they log tag values and EXIF fields
 _SILENT = logging.CRITICAL + 1
@@ -66,6 +65,11 @@ def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  #
             refusal = BadImage(f"The decoder failed on this image ({type(error).__name__}).", code="decoder-failed")
     # Raised outside the handlers, so that the decoder's exception is not even its `__context__`.
     raise BadImage(refusal.message, code=refusal.code)
+
+
+def read_image(source: str | Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  # noqa: B008  (frozen)
+    """Read an image file or its bytes as `decode` does; a text is the path of a file."""
+    return decode(Path(source) if isinstance(source, str) else source, limits=limits)
 
 
 def read_source(source: Path | bytes, *, limits: Limits) -> bytes:
@@ -226,4 +230,6 @@ def is_image_head(head: bytes) -> bool:
 
 
 def _is_dicom(data: bytes) -> bool:
-    return data[_DICM_AT : _DICM_AT + 4] == b"DICM"
+    from covid_xray.images.dicom_file import is_dicom
+
+    return is_dicom(data)

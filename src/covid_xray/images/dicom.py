@@ -5,88 +5,39 @@ the compressed stream is checked against the limits.
 """
 
 import io
-import re
-import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.errors import BadImage
-from covid_xray.images import gdcm_codec, greyscale, headers
-from covid_xray.images.radiograph import ImageSource, Radiograph
+from covid_xray.images import dicom_file, dicom_tags, greyscale, headers
+from covid_xray.images.dicom_pixels import (
+    LOSSY,
+    SAMPLES,
+    TRANSFER_SYNTAXES,
+    Layout,
+    Pixels,
+    check_pixel_data,
+    decode_pixels,
+)
+from covid_xray.images.radiograph import Radiograph, significant_bits
 from covid_xray.limits import Limits
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})  # implicit and explicit VR, little endian
-_RLE = "1.2.840.10008.1.2.5"
-_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-_GDCM_12_BITS = "JPEG Extended of 12 bits"
-_JPEG = frozenset(
-    {
-        "1.2.840.10008.1.2.4.50",  # baseline, 8 bits
-        _JPEG_EXTENDED,  # 8 or 12 bits
-        "1.2.840.10008.1.2.4.57",  # lossless
-        "1.2.840.10008.1.2.4.70",  # lossless, first-order prediction
-        "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
-        "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
-    }
-)
-_J2K = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})  # JPEG 2000 lossless, lossy
-_LOSSY = frozenset({"1.2.840.10008.1.2.4.50", _JPEG_EXTENDED, "1.2.840.10008.1.2.4.81", "1.2.840.10008.1.2.4.91"})
-# Left out on purpose: deflated (1 MiB becomes 2 GiB), big endian (retired), MPEG and HEVC (films).
-TRANSFER_SYNTAXES = frozenset({*_NATIVE, _RLE, *_JPEG, *_J2K})
-
-_SAMPLES = {  # photometric interpretation: samples of a pixel
-    **dict.fromkeys(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), 1),
-    **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"), 3),
-}
-# PS3.3 C.8.11.5, and what many machines write instead; free text stays out
-_VIEWS = frozenset({"AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO", "LAT", "LATERAL"})
-_MODALITIES = frozenset(  # PS3.3 C.7.3.1.1.1, those of pictures
-    {
-        *("CR", "DX", "RG", "XA", "RF", "MG", "IO", "PX", "CT", "MR", "US", "NM", "PT"),
-        *("ES", "XC", "GM", "SM", "OP", "OCT", "ECG", "RTIMAGE", "RTDOSE", "SC", "OT"),
-    }
-)
 _TAGS = [
     # layout of the pixels
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
     # meaning of their values
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
-    *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
+    *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "PresentationLUTShape", "PixelPaddingValue"),
     *(f"{colour}PaletteColorLookupTable{part}" for colour in greyscale.COLOURS for part in ("Descriptor", "Data")),
-    # for ImageSource
-    *("Modality", "ViewPosition", "PixelSpacing", "ImagerPixelSpacing", "Manufacturer"),
+    *dicom_tags.TAGS,
 ]
-_VENDORS = frozenset(  # free text may hold anything, so only these first words leave the file
-    {
-        *("AGFA", "CANON", "CARESTREAM", "FUJI", "FUJIFILM", "GE", "GEMS", "HOLOGIC", "KODAK", "KONICA", "PHILIPS"),
-        *("SAMSUNG", "SHIMADZU", "SIEMENS", "TOSHIBA", "VIEWORKS"),
-    }
-)
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Layout of the pixels in the file."""
-
-    syntax: str
-    photometric: str
-    rows: int
-    columns: int
-    allocated: int
-    stored: int
-    shift: int  # unused bits below the stored ones
-    signed: bool
-
-    @property
-    def samples(self) -> int:
-        return _SAMPLES[self.photometric]
 
 
 def read_dicom(data: bytes, *, limits: Limits) -> Radiograph:
@@ -98,194 +49,151 @@ def read_dicom(data: bytes, *, limits: Limits) -> Radiograph:
     Raises:
         BadImage: codes as in `decode.decode`. pydicom's own exceptions also come out, for `decode` to contain.
     """
-    syntax = transfer_syntax(data)
-    if syntax not in TRANSFER_SYNTAXES:
-        raise BadImage(
-            "Unsupported DICOM transfer syntax. Accepted: uncompressed little endian, RLE, JPEG, JPEG-LS, JPEG 2000.",
-            code="unsupported-transfer-syntax",
-        )
+    stated = dicom_file.transfer_syntax(data) if data[128:132] == b"DICM" else ""
+    if stated and stated not in TRANSFER_SYNTAXES:
+        raise unsupported(stated)
+    data, syntax, warnings = dicom_file.normalise(data, limits=limits)
     import pydicom
 
     dataset = pydicom.dcmread(io.BytesIO(data), specific_tags=[*_TAGS])
+    if dicom_file.repair(dataset):
+        warnings = (*warnings, dicom_file.INVALID_VALUE)
     layout = _read_layout(dataset, syntax, limits=limits)
-    plugin = _check_pixel_data(dataset, layout, limits=limits)
-    pixels, bits = _to_grey(dataset, layout, _decode_pixels(dataset, layout, plugin=plugin))
-    return Radiograph(pixels, bits=bits, source=_source(dataset, layout))
-
-
-def transfer_syntax(data: bytes) -> str:
-    """Read the transfer syntax UID from the meta header alone; "" if it is not stated. Raises `BadImage` (`truncated`).
-
-    A deflated file can so be refused before anything inflates it.
-    """
-    offset = 132
-    while offset + 8 <= len(data):
-        group, element, kind, length = struct.unpack_from("<HH2sH", data, offset)
-        if group != 2:
-            return ""
-        offset += 8
-        if kind in (b"OB", b"UN", b"OW", b"SQ", b"UT"):
-            if offset + 4 > len(data):
-                break
-            length = struct.unpack_from("<I", data, offset)[0]
-            offset += 4
-        if element == 0x0010:
-            return data[offset : offset + length].rstrip(b"\0 ").decode("ascii", "replace")
-        offset += length
-    raise headers.truncated()
-
-
-def _read_layout(dataset: "Dataset", syntax: str, *, limits: Limits) -> _Layout:
-    """Read the layout of the pixels; refuse one that is unknown or exceeds a limit."""
-    if "PixelData" not in dataset or "Rows" not in dataset or "Columns" not in dataset:
-        raise BadImage("The DICOM object holds no pixels. Give an image object.", code="no-pixels")
-    photometric = str(dataset.get("PhotometricInterpretation") or "").strip().upper()
-    if _SAMPLES.get(photometric) != dataset.get("SamplesPerPixel", 1):
-        accepted = f"Accepted: {', '.join(_SAMPLES)}."
-        raise BadImage(f"Unsupported photometric interpretation. {accepted}", code="unsupported-photometric")
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    allocated, stored = int(dataset.get("BitsAllocated") or 0), int(dataset.get("BitsStored") or 0)
-    frames = greyscale.number(dataset, "NumberOfFrames")
-    headers.check(headers.Header(columns, rows, stored, frames=1 if frames is None else int(frames)), limits=limits)
-    if allocated not in (8, 16) or not limits.min_bits <= stored <= allocated:
-        accepted = f"Accepted: {limits.min_bits}..{limits.max_bits} bits stored in 8 or 16."
-        raise BadImage(f"Unsupported depth: {stored} bits stored in {allocated}. {accepted}", code="unsupported-bits")
-    high = int(dataset.get("HighBit", stored - 1))
-    shift = high + 1 - stored if syntax in _NATIVE and stored <= high + 1 <= allocated else 0
-    signed = int(dataset.get("PixelRepresentation") or 0) == 1
-    return _Layout(syntax, photometric, rows, columns, allocated, stored, shift, signed)
-
-
-def _check_pixel_data(dataset: "Dataset", layout: _Layout, *, limits: Limits) -> str:
-    """Check the size in the tags against the pixel data and the compressed stream's own header.
-
-    Returns the pydicom plug-in to decode with; "" for uncompressed pixels, `_GDCM_12_BITS` for what only GDCM does.
-    """
-    expected = layout.rows * layout.columns * layout.samples * layout.allocated // 8
-    if expected > limits.decode_bytes:
-        limit = f"The limit is {limits.decode_bytes:,}."
-        raise BadImage(f"The pixels take {expected:,} bytes. {limit}", code="too-many-pixels")
-    if layout.syntax in _NATIVE:
-        if len(dataset.PixelData) < (expected * 2 // 3 if layout.photometric == "YBR_FULL_422" else expected):
-            raise BadImage("The file holds fewer pixels than its tags state.", code="truncated")
-        return ""
-    if layout.syntax == _RLE:
-        return _plugin(_RLE)
-    bits = _stream_bits(dataset, layout, limits=limits)
-    if layout.syntax == _JPEG_EXTENDED and bits > 8:
-        return _require_gdcm(layout, bits)
-    return _plugin(layout.syntax)
-
-
-def _stream_bits(dataset: "Dataset", layout: _Layout, *, limits: Limits) -> int:
-    """Check that a compressed stream is complete and of the size in the tags; return its bits per sample."""
-    stream = _stream(dataset)
-    header = headers.read_jpeg(stream) if layout.syntax in _JPEG else headers.read_j2k(stream)
-    headers.check(header, limits=limits)
-    if (header.height, header.width) != (layout.rows, layout.columns):
-        raise BadImage("The size in the tags differs from that of the compressed pixels.", code="damaged")
-    if layout.syntax in _J2K and b"\xff\xd9" not in stream[-16:]:  # some pad after the end of the codestream
-        raise headers.truncated()
-    return header.bits
-
-
-def _stream(dataset: "Dataset") -> bytes:
-    from pydicom.encaps import get_frame
-
-    return bytes(get_frame(dataset.PixelData, 0, number_of_frames=1))
-
-
-def _require_gdcm(layout: _Layout, bits: int) -> str:
-    """Check for GDCM, which decodes JPEG Extended of 12 bits: pydicom does not use it, and libjpeg's plug-in is GPL."""
-    if (bits, layout.samples, layout.allocated) != (12, 1, 16):
+    if dicom_tags.is_for_processing(dataset):
         raise BadImage(
-            f"Unsupported JPEG Extended: {bits} bits, {layout.samples} samples, in {layout.allocated}. "
-            "Accepted: 8 bits, or 12 bits, grey, in 16.",
-            code="unsupported-bits",
+            "A raw image of the detector (FOR PROCESSING). Give the one that was processed for presentation.",
+            code="for-processing",
         )
-    if not gdcm_codec.is_installed():
-        raise _missing("python-gdcm")
-    return _GDCM_12_BITS
+    precision = check_pixel_data(dataset, layout, limits=limits)
+    if precision > layout.allocated:
+        layout = replace(layout, allocated=16, stored=precision, high=precision - 1)
+    decoded = decode_pixels(dataset, layout, precision=precision)
+    pixels, bits = _to_grey(dataset, layout, decoded)
+    source = dicom_tags.source_of(
+        dataset, photometric=layout.photometric, warnings=(*warnings, *decoded.warnings, *_contradiction(dataset))
+    )
+    return _upright(Radiograph(pixels, bits=bits, source=source), dataset)
 
 
-def _plugin(syntax: str) -> str:
-    """Choose the pydicom plug-in for `syntax`, always in the same order, since lossy decoders differ by a grey level.
-
-    GDCM comes last, since it prints to the process's error stream.
-    """
-    from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
-
-    installed = get_decoder(syntax).available_plugins
-    order = ("pylibjpeg", "pillow") if syntax in _J2K else ("pydicom", "pillow", "pyjpegls", "pylibjpeg")
-    for plugin in (*order, "gdcm"):
-        if plugin in installed:
-            return plugin
-    raise _missing("pylibjpeg-openjpeg" if syntax in _J2K else "python-gdcm")
+def _upright(radiograph: Radiograph, dataset: "Dataset") -> Radiograph:
+    """Turn a frontal film that lay on its side or head, and say where it is mirrored."""
+    turns, mirrored = dicom_tags.orientation(dataset)
+    found = [code for code, holds in (("turned-back", turns), ("mirrored", mirrored)) if holds]
+    if not found or dicom_tags.view_of(dataset) not in (None, *dicom_tags.FRONTAL):
+        return radiograph
+    source = radiograph.source
+    spacing = source.spacing[::-1] if source.spacing and turns % 2 else source.spacing
+    source = replace(source, turned=turns, spacing=spacing, warnings=(*source.warnings, *found))
+    pixels: greyscale.Levels = np.rot90(radiograph.pixels, turns).copy() if turns else radiograph.pixels
+    return Radiograph(pixels, bits=radiograph.bits, source=source)
 
 
-def _missing(package: str) -> BadImage:
-    remedy = f'Install {package}: pip install "covid-xray[dicom]".'
-    return BadImage(f"No decoder for this transfer syntax is installed. {remedy}", code="missing-decoder")
+def _contradiction(dataset: "Dataset") -> tuple[str, ...]:
+    shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
+    wanted = {"INVERSE": "MONOCHROME1", "IDENTITY": "MONOCHROME2"}.get(shape)
+    grey = str(dataset.get("PhotometricInterpretation")).startswith("MONOCHROME")
+    return ("contradictory-polarity",) if grey and wanted not in (None, dataset.PhotometricInterpretation) else ()
 
 
-def _decode_pixels(dataset: "Dataset", layout: _Layout, *, plugin: str) -> NDArray[np.generic]:
-    """Decode the stored pixels: H x W, or H x W x 3 in RGB."""
-    from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
+def unsupported(syntax: str) -> BadImage:
+    """Make the refusal of a transfer syntax; it is named where it is one of the standard."""
+    from pydicom.uid import UID
 
-    gdcm_codec.silence()
-    if plugin == _GDCM_12_BITS:
-        return gdcm_codec.decode_extended(_stream(dataset), rows=layout.rows, columns=layout.columns)
-    decoder: Any = get_decoder(layout.syntax)
-    pixels, _ = decoder.as_array(dataset, index=0, decoding_plugin=plugin, correct_unused_bits=False)
-    expected = (layout.rows, layout.columns) + ((3,) if layout.samples == 3 else ())
-    if pixels.shape != expected:
-        raise BadImage("The number of pixels differs from that in the tags.", code="damaged")
-    return pixels
-
-
-def _to_grey(dataset: "Dataset", layout: _Layout, pixels: NDArray[np.generic]) -> tuple[greyscale.Levels, int]:
-    """Convert stored pixels to grey levels, H x W, and their bits."""
-    if layout.samples == 3:
-        return greyscale.luma(pixels, bits=layout.stored), layout.stored
-    if layout.photometric == "PALETTE COLOR":
-        table = greyscale.palette_table(dataset, bits=layout.stored, signed=layout.signed)
-    else:
-        inverted = layout.photometric == "MONOCHROME1"
-        table = greyscale.grey_table(dataset, bits=layout.stored, signed=layout.signed, inverted=inverted)
-    if layout.syntax in _LOSSY and pixels.itemsize == 2:  # lossy white may exceed the range: 4097 of 12 bits
-        half = 1 << (layout.stored - 1)
-        low, high = (-half, half - 1) if pixels.dtype.kind == "i" else (0, 2 * half - 1)
-        pixels = pixels.clip(low, high)
-    # Bits outside the stored ones may hold anything, old overlays for instance.
-    words: NDArray[np.unsignedinteger] = pixels.view(np.uint8 if pixels.itemsize == 1 else np.uint16)
-    return table.levels[(words >> layout.shift) & (2**layout.stored - 1)], table.bits
-
-
-def _source(dataset: "Dataset", layout: _Layout) -> ImageSource:
-    view = str(dataset.get("ViewPosition") or "").strip().upper()
-    modality = str(dataset.get("Modality") or "").strip().upper()
-    return ImageSource(
-        format="DICOM",
-        photometric=layout.photometric,
-        view=view if view in _VIEWS else None,
-        spacing=_spacing(dataset),
-        modality=modality if modality in _MODALITIES else None,
-        vendor=_vendor(str(dataset.get("Manufacturer") or "").upper()),
+    name = UID(syntax).name
+    named = f": {name}" if name and name != syntax else ""
+    return BadImage(
+        f"Unsupported DICOM transfer syntax{named}. Accepted: uncompressed little endian, deflated, RLE, JPEG, "
+        "JPEG-LS, JPEG 2000, HTJ2K.",
+        code="unsupported-transfer-syntax",
     )
 
 
-def _vendor(text: str) -> str | None:
-    """Return the first word where it is a known vendor, `OTHER` for any other text, `None` for none."""
-    words = re.findall(r"[A-Z]+", text)
-    return (words[0] if words[0] in _VENDORS else "OTHER") if words else None
+def _read_layout(dataset: "Dataset", syntax: str, *, limits: Limits) -> Layout:
+    """Read the layout of the pixels; refuse one that is unknown or exceeds a limit."""
+    if "PixelData" not in dataset or "Rows" not in dataset or "Columns" not in dataset:
+        raise BadImage("The DICOM object holds no pixels. Give an image object.", code="no-pixels")
+    photometric = str(dataset.get("PhotometricInterpretation") or "").strip("\0 ").upper()
+    samples = _whole(dataset, "SamplesPerPixel", 1)
+    if SAMPLES.get(photometric) != samples:
+        accepted = f"Accepted: {', '.join(SAMPLES)}."
+        raise BadImage(f"Unsupported photometric interpretation. {accepted}", code="unsupported-photometric")
+    rows, columns = _whole(dataset, "Rows", 0), _whole(dataset, "Columns", 0)
+    allocated = _whole(dataset, "BitsAllocated", 0)
+    stored = _whole(dataset, "BitsStored", allocated)
+    frames = max(1, _whole(dataset, "NumberOfFrames", 1))  # some devices write 0 for one
+    headers.check(headers.Header(columns, rows, stored, frames=frames), limits=limits)
+    if allocated not in (8, 16) or not limits.min_bits <= stored <= allocated:
+        accepted = f"Accepted: {limits.min_bits}..{limits.max_bits} bits stored in 8 or 16."
+        raise BadImage(f"Unsupported depth: {stored} bits stored in {allocated}. {accepted}", code="unsupported-bits")
+    high = _whole(dataset, "HighBit", stored - 1)
+    signed = _whole(dataset, "PixelRepresentation", 0) == 1
+    layout = Layout(syntax, photometric, rows, columns, allocated, stored, high, signed)
+    dataset.PhotometricInterpretation, dataset.NumberOfFrames, dataset.SamplesPerPixel = photometric, frames, samples
+    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = stored, stored - 1, int(signed)
+    return layout
 
 
-def _spacing(dataset: "Dataset") -> tuple[float, float] | None:
-    """Return the pixel spacing in mm, at the patient if known, else at the detector."""
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        values = dataset.get(keyword)
-        if values is not None and not isinstance(values, str) and len(values) == 2:
-            row, column = float(values[0]), float(values[1])
-            if np.isfinite(row) and np.isfinite(column) and row > 0 and column > 0:
-                return row, column
-    return None
+def _whole(dataset: "Dataset", keyword: str, absent: int) -> int:
+    value = greyscale.number(dataset, keyword)
+    return absent if value is None else int(value)
+
+
+def _to_grey(dataset: "Dataset", layout: Layout, decoded: Pixels) -> tuple[greyscale.Levels, int]:
+    """Convert stored pixels to grey levels, H x W, and their bits."""
+    pixels, bits = decoded.values, layout.stored
+    if layout.samples == 3:
+        return greyscale.luma(pixels, bits=bits), bits
+    if layout.syntax in LOSSY and pixels.itemsize == 2:  # lossy white may exceed the range: 4097 of 12 bits
+        half = 1 << (bits - 1)
+        low, high = (-half, half - 1) if pixels.dtype.kind == "i" else (0, 2 * half - 1)
+        pixels = pixels.clip(low, high)
+    codes = _codes(pixels, layout, decoded.precision)
+    if layout.photometric == "PALETTE COLOR":
+        table = greyscale.palette_table(dataset, bits=bits, signed=layout.signed)
+        return greyscale.look_up(table.levels, codes), table.bits
+    used = None
+    if not greyscale.has_voi(dataset):
+        used = _used_range(codes, layout, decoded.precision, padding=greyscale.number(dataset, "PixelPaddingValue"))
+    elif 0 < decoded.precision <= 8 < bits and greyscale.voi_top(dataset) > 1 << (decoded.precision + 1):
+        codes = codes << np.uint16(bits - decoded.precision)  # the window was made for the pixels before compression
+    inverted = greyscale.is_inverted(dataset)
+    table = greyscale.grey_table(dataset, bits=bits, signed=layout.signed, inverted=inverted, used=used)
+    return greyscale.look_up(table.levels, codes), table.bits
+
+
+def _codes(pixels: NDArray[np.generic], layout: Layout, precision: int) -> NDArray[np.uint16]:
+    """Return the stored bits of each pixel as a number from 0; bits outside them may hold anything, old overlays say.
+
+    A compressed stream holds either the whole word or the stored bits alone: its precision tells which.
+    """
+    if pixels.dtype == np.int8:
+        pixels = pixels.astype(np.int16)
+    words: NDArray[np.unsignedinteger] = pixels.view(np.uint8 if pixels.itemsize == 1 else np.uint16)
+    room = layout.stored <= layout.high + 1 <= (precision or layout.allocated)
+    shift, mask = (layout.high + 1 - layout.stored if room else 0), 2**layout.stored - 1
+    if shift:
+        words = words >> words.dtype.type(shift)
+    if mask < np.iinfo(words.dtype).max:
+        words = words & words.dtype.type(mask)
+    return words.astype(np.uint16, copy=False)
+
+
+def _used_range(
+    codes: NDArray[np.uint16], layout: Layout, precision: int, *, padding: float | None
+) -> tuple[int, int] | None:
+    """Return the least and greatest value that an image without a window may hold, where that is less than stated.
+
+    The bits of the compressed stream count, else the significant bits of the pixels, as those of a PNG. Signed values
+    that are all positive are taken as unsigned.
+    """
+    stored = layout.stored
+    if padding is not None and (kept := codes != int(padding) & (2**stored - 1)).any():
+        codes = codes[kept]
+    negative = layout.signed and bool((codes >> np.uint16(stored - 1)).any())
+    if negative:
+        sign = np.uint16(2**stored - 1)
+        codes = np.where(codes >> np.uint16(stored - 1), codes ^ sign, codes) << np.uint16(1)
+    bits = precision if 0 < precision < stored else min(stored, significant_bits(codes))
+    if bits == stored and (negative or not layout.signed):
+        return None
+    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if negative else (0, 2**bits - 1)

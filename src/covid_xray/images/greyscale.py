@@ -19,6 +19,10 @@ Values = NDArray[np.float64]
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 
 COLOURS = ("Red", "Green", "Blue")
+# The linear window of the standard is for whole numbers: it is one step narrower than stated. In optical densities of
+# 0..4 that would lose a quarter of the film, so narrower windows of finer steps are taken as exact.
+_FINE_WIDTH = 32
+_PART = 1 << 20  # pixels that are looked up at once
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 
 
@@ -32,12 +36,13 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class _Scale:
-    """All values after the modality step, with their possible range and its bits."""
+    """All values after the modality step, with their possible range and its bits; `fine`: steps smaller than 1."""
 
     values: Values
     low: float
     high: float
     bits: int
+    fine: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +59,23 @@ class _Lut:
         return self.data[places.astype(np.intp)].astype(np.float64)
 
 
-def grey_table(dataset: "Dataset", *, bits: int, signed: bool, inverted: bool) -> Table:
-    """Build the table for pixels of `bits` stored bits (two's complement when `signed`); `inverted` is MONOCHROME1.
+def grey_table(
+    dataset: "Dataset", *, bits: int, signed: bool, inverted: bool, used: tuple[int, int] | None = None
+) -> Table:
+    """Build the table for pixels of `bits` stored bits (two's complement when `signed`).
 
-    The first VOI LUT wins over the first window, as in pydicom; with neither, the full range of the stored type
-    becomes black to white, so that equal files give equal grey whatever they show.
+    The first VOI LUT wins over the first window, as in pydicom; with neither, the range `used` becomes black to white.
+
+    Args:
+        dataset: the tags, with numbers that can be converted.
+        bits, signed: of the stored values.
+        inverted: low values are bright: MONOCHROME1, or the Presentation LUT Shape INVERSE.
+        used: least and greatest stored value of an image without a window; default: those of the stored type.
 
     Raises:
         BadImage: `damaged`, a lookup table without its data, or a rescale to infinite or equal values.
     """
-    scale = _apply_modality(dataset, _stored_values(bits, signed=signed), bits=bits)
+    scale = _apply_modality(dataset, _stored_values(bits, signed=signed), bits=bits, used=used)
     if not 0 < scale.high - scale.low < np.inf:
         raise BadImage("The DICOM rescale gives infinite or equal values.", code="damaged")
     fraction, bits = _apply_voi(dataset, scale)
@@ -72,6 +84,37 @@ def grey_table(dataset: "Dataset", *, bits: int, signed: bool, inverted: bool) -
     if inverted:
         levels = white - levels
     return Table(levels.astype(np.uint8 if bits == 8 else np.uint16), bits)
+
+
+def look_up(levels: Levels, codes: NDArray[np.uint16]) -> Levels:
+    """Return the level of each code, H x W; part by part, since NumPy makes indices of eight bytes."""
+    found = np.empty(codes.shape, levels.dtype)
+    step = max(1, _PART // max(1, codes.shape[1]))
+    for start in range(0, len(codes), step):
+        np.take(levels, codes[start : start + step], out=found[start : start + step], mode="clip")
+    return found
+
+
+def is_inverted(dataset: "Dataset") -> bool:
+    """Return whether low values are bright: by Presentation LUT Shape first, as in DCMTK and dcm4che."""
+    shape = str(dataset.get("PresentationLUTShape") or "").strip().upper()
+    return shape == "INVERSE" or (shape != "IDENTITY" and dataset.get("PhotometricInterpretation") == "MONOCHROME1")
+
+
+def has_voi(dataset: "Dataset") -> bool:
+    """Return whether a VOI LUT, a window or a modality LUT fixes which values are black and white."""
+    luts = (first_item(dataset, keyword) for keyword in ("VOILUTSequence", "ModalityLUTSequence"))
+    return window(dataset) is not None or any(item is not None for item in luts)
+
+
+def voi_top(dataset: "Dataset") -> float:
+    """Return the stored value at which the window, or the lookup table, ends."""
+    limits, item = window(dataset), first_item(dataset, "VOILUTSequence")
+    if item is not None:
+        entries, first, _ = _descriptor(item.get("LUTDescriptor"))
+        return float(first + (entries or 65_536))
+    slope, intercept = number(dataset, "RescaleSlope") or 1.0, number(dataset, "RescaleIntercept") or 0.0
+    return 0.0 if limits is None else (limits[0] + limits[1] / 2 - intercept) / slope
 
 
 def palette_table(dataset: "Dataset", *, bits: int, signed: bool) -> Table:
@@ -96,13 +139,16 @@ def luma(colours: NDArray[np.generic], *, bits: int) -> Levels:
 
 
 def apply_window(values: Values, *, centre: float, width: float, function: str = "LINEAR") -> Values:
-    """Map values to 0..1 by a window, PS3.3 C.11.2.1.2 (linear) and C.11.2.1.3 (linear-exact, sigmoid)."""
+    """Map values to 0..1 by a window, PS3.3 C.11.2.1.2 (linear) and C.11.2.1.3 (linear-exact, sigmoid).
+
+    A linear window of width 1 is a step; below 1, which the standard rules out, it is linear-exact, as in viewers.
+    """
     if function == "SIGMOID":
         # Beyond e**60 the fraction is 0 in every bit depth; clipping keeps exp from overflowing.
         return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -60, 60)))
-    if function == "LINEAR_EXACT":
+    if function == "LINEAR_EXACT" or width < 1:
         return np.clip((values - centre) / width + 0.5, 0, 1)
-    if width <= 1:  # linear windows of width 1 are a step
+    if width == 1:
         return (values > centre - 0.5).astype(np.float64)
     return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
 
@@ -138,27 +184,43 @@ def _stored_values(bits: int, *, signed: bool) -> Values:
     return codes.astype(np.float64)
 
 
-def _apply_modality(dataset: "Dataset", values: Values, *, bits: int) -> _Scale:
-    sequence = dataset.get("ModalityLUTSequence")
-    if sequence:
-        lut = read_lut(sequence[0], negative=bool(values.min() < 0))
+def first_item(dataset: "Dataset", keyword: str) -> "Dataset | None":
+    """Return the first item of a sequence that holds any value: some devices write items of empty elements."""
+    items = dataset.get(keyword) or ()
+    return next((item for item in items if any(element.VM for element in item)), None)
+
+
+def window(dataset: "Dataset") -> tuple[float, float] | None:
+    """Return centre and width of the first window; None where there is none, or its width is not positive."""
+    centre, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
+    return None if centre is None or width is None or width <= 0 else (centre, width)
+
+
+def _apply_modality(dataset: "Dataset", values: Values, *, bits: int, used: tuple[int, int] | None) -> _Scale:
+    item = first_item(dataset, "ModalityLUTSequence")
+    if item is not None:
+        lut = read_lut(item, negative=bool(values.min() < 0))
         return _Scale(lut.look_up(values), 0, 2**lut.bits - 1, lut.bits)
     slope = number(dataset, "RescaleSlope") or 1.0  # absent, or a slope of 0 that would erase the picture
-    values = values * slope + (number(dataset, "RescaleIntercept") or 0.0)
-    return _Scale(values, float(values.min()), float(values.max()), bits)
+    intercept = number(dataset, "RescaleIntercept") or 0.0
+    least, most = used or (float(values.min()), float(values.max()))
+    low, high = sorted((least * slope + intercept, most * slope + intercept))
+    bits = bits if used is None else (used[1] - used[0]).bit_length()
+    return _Scale(values * slope + intercept, low, high, bits, fine=abs(slope) < 1)
 
 
 def _apply_voi(dataset: "Dataset", scale: _Scale) -> tuple[Values, int]:
-    sequence = dataset.get("VOILUTSequence")
-    if sequence:
-        lut = read_lut(sequence[0], negative=scale.low < 0)
+    item = first_item(dataset, "VOILUTSequence")
+    if item is not None:
+        lut = read_lut(item, negative=bool(scale.values.min() < 0))
         return lut.look_up(scale.values) / (2**lut.bits - 1), lut.bits
-    bits = max(scale.bits, 8)
-    centre, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
-    if centre is None or width is None or width <= 0:
+    bits, limits = max(scale.bits, 8), window(dataset)
+    if limits is None:
         return (scale.values - scale.low) / (scale.high - scale.low), bits
     function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
-    return apply_window(scale.values, centre=centre, width=width, function=function), bits
+    if function == "LINEAR" and scale.fine and limits[1] < _FINE_WIDTH:
+        function = "LINEAR_EXACT"
+    return apply_window(scale.values, centre=limits[0], width=limits[1], function=function), bits
 
 
 def _descriptor(value: Any) -> tuple[int, int, int]:
@@ -171,14 +233,16 @@ def _descriptor(value: Any) -> tuple[int, int, int]:
 
 
 def _lut_data(value: Any, entries: int) -> NDArray[np.uint16]:
+    """Return the entries as words; where one is missing at the end, the last one is repeated, as DCMTK does."""
     if isinstance(value, bytes):
-        wide = len(value) >= 2 * entries
-        value = np.frombuffer(value[: entries * 2 if wide else entries], "<u2" if wide else np.uint8)
+        narrow = entries - 1 <= len(value) <= entries + 1  # bytes, padded to an even number
+        value = np.frombuffer(value[: entries if narrow else len(value) // 2 * 2], np.uint8 if narrow else "<u2")
     elif value is None or not hasattr(value, "__len__"):
         value = [] if value is None else [value]
-    if len(value) < entries:
+    if len(value) == 0 or len(value) < entries - 1:
         raise BadImage("A DICOM lookup table has too few entries.", code="damaged")
-    return (np.asarray(value[:entries], dtype=np.int64) & 0xFFFF).astype(np.uint16)
+    words = (np.asarray(value[:entries], dtype=np.int64) & 0xFFFF).astype(np.uint16)
+    return np.pad(words, (0, entries - len(words)), mode="edge")
 
 
 def _lut_bits(most: int, *, stated: int) -> int:

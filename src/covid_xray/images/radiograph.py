@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+_MARKERS = 0.01  # share of the pixels
+
 
 @dataclass(frozen=True)
 class ImageSource:
@@ -18,6 +20,8 @@ class ImageSource:
         spacing: distance of pixel centres in mm, (row, column).
         modality: DICOM modality (`"CR"`, `"DX"`, `"CT"`, ...).
         vendor: manufacturer of the device, one of a short list (`"SIEMENS"`, `"GE"`, ...) or `"OTHER"`.
+        turned: quarter turns to the left by which the pixels were brought upright, 0..3.
+        warnings: codes of what was wrong with the file and how it was read all the same (`dicom_file.WARNINGS`).
     """
 
     format: str = "array"
@@ -26,6 +30,8 @@ class ImageSource:
     spacing: tuple[float, float] | None = None
     modality: str | None = None
     vendor: str | None = None
+    turned: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +57,34 @@ class Radiograph:
             )
 
 
-def significant_bits(pixels: NDArray[np.uint16]) -> int:
-    """Return the used bits of a 16-bit grey image: the smallest of 10, 12, 14, 16 that holds the maximum.
+def fit_bits(pixels: NDArray[np.uint16]) -> tuple[NDArray[np.uint16], int]:
+    """Return a 16-bit grey image with its used bits as in `significant_bits`; brighter marker pixels become white."""
+    bits = significant_bits(pixels)
+    white = np.uint16(2**bits - 1)
+    return (np.minimum(pixels, white) if pixels.max(initial=0) > white else pixels), bits
 
-    Many exports store 10, 12 or 14 bits unscaled in 16-bit files; with white at 65,535 they would be almost black. An
-    8-bit image stretched to 16 bits (each value times 257) has 16, however dark it is.
+
+def significant_bits(pixels: NDArray[np.uint16]) -> int:
+    """Return the used bits of a 16-bit grey image: the smallest of 10, 12, 14, 16 that holds it.
+
+    Many exports store 10, 12 or 14 bits unscaled in 16-bit files; with white at 65,535 they would be almost black. Up
+    to `_MARKERS` of the pixels, each brighter than twice the white of all others, are taken for marks that someone
+    drew and do not count. An 8-bit image stretched to 16 bits (each value times 257) has 16, however dark it is.
     """
     most = int(pixels.max(initial=0))
-    if most >= 1 << 14 or (most > 0 and not np.any(pixels % 257)):
+    if most and _is_stretched(pixels):
         return 16
-    return next(bits for bits in (10, 12, 14) if most < 1 << bits)
+    few = int(_MARKERS * pixels.size)
+    for bits in (10, 12, 14):
+        if most < 1 << bits:
+            return bits
+        above = int(np.count_nonzero(pixels >= 1 << bits))
+        if above <= few and above == int(np.count_nonzero(pixels >= 1 << (bits + 1))):
+            return bits
+    return 16
+
+
+def _is_stretched(pixels: NDArray[np.uint16]) -> bool:
+    """Return whether all values are 257 times a byte: their two bytes are equal."""
+    halves = np.ascontiguousarray(pixels).view(np.uint8).reshape(-1, 2)
+    return bool(np.all(halves[::97, 0] == halves[::97, 1]) and np.all(halves[:, 0] == halves[:, 1]))

@@ -214,8 +214,10 @@ def _radiograph(answer: dict[str, Any], payload: bytes) -> Radiograph:
     height, width = answer["shape"]
     flat = np.frombuffer(payload, np.uint8).copy()  # a copy is writable
     pixels = flat.reshape(height, width) if bits == 8 else flat.view(np.uint16).reshape(height, width)
-    spacing = answer["source"].pop("spacing")
-    source = ImageSource(**answer["source"], spacing=tuple(spacing) if spacing else None)
+    facts: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in answer["source"].items()
+    }
+    source = ImageSource(**facts)
     return Radiograph(pixels, bits=bits, source=source)
 
 
