@@ -14,7 +14,7 @@ import pydantic
 import yaml
 
 from covid_xray.errors import UsageError, did_you_mean
-from covid_xray.limits import Limits
+from covid_xray.limits import Limits, parse_limits
 
 __all__ = ["Appearance", "Augmentation", "Limits", "LungTraining", "Serving", "Settings", "Training", "load", "to_yaml"]
 
@@ -27,6 +27,18 @@ def _not_empty(value: object) -> object:
     return value
 
 
+def _limits(value: object) -> Limits:
+    if isinstance(value, Limits):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("Give limits by name, as limits.pixels=60000000")
+    try:
+        return Limits(**parse_limits(f"{name}={limit}" for name, limit in value.items())).require_agreement()
+    except UsageError as error:
+        raise ValueError(error.message.rstrip(".")) from None
+
+
+FileLimits = Annotated[Limits, pydantic.PlainValidator(_limits)]
 NamedPath = Annotated[Path, pydantic.BeforeValidator(_not_empty)]  # an empty path would mean the current folder
 
 
@@ -203,6 +215,7 @@ class Serving(Settings):
     shutdown_seconds: int = pydantic.Field(20, ge=0)  # for requests under way when the server is stopped
     require_site: bool = False  # answer "cannot say" where the bundle was not checked at this hospital (`--site`)
     drift_reference: Path | None = None  # drift.json of the commissioning or its folder; None: the first images
+    limits: FileLimits = pydantic.Field(default_factory=Limits)  # for files: bytes, pixels, seconds ...
 
 
 class LungTraining(Settings):

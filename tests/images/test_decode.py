@@ -18,7 +18,7 @@ import covid_xray.images
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.images.decode import SUFFIXES, decode, is_candidate, read_source
-from covid_xray.images.dicom import TRANSFER_SYNTAXES
+from covid_xray.images.dicom_pixels import TRANSFER_SYNTAXES
 from covid_xray.images.sandbox import decode_limited
 from support import drawing
 

@@ -11,6 +11,7 @@ from covid_xray.cli.evaluation import audit, calibrate, commission, compare, out
 from covid_xray.cli.inference import predict
 from covid_xray.cli.services import dicom, monitor, pacs, score, serve, user
 from covid_xray.cli.training import crossval, fuse, lungs, train, tune
+from covid_xray.limits import set_limits
 
 app = typer.Typer(
     name="covid-xray",
@@ -52,5 +53,9 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
+    limit: Annotated[
+        list[str] | None, typer.Option("--limit", help="A limit for files as name=value, such as pixels; repeatable.")
+    ] = None,
 ) -> None:
     """Classify chest X-rays as COVID-19, normal or viral pneumonia. For research, never for diagnosis."""
+    set_limits(limit or ())

@@ -7,8 +7,9 @@ from typing import Literal
 
 import pydantic
 
-from covid_xray.config import NamedPath, Serving, Settings
+from covid_xray.config import FileLimits, NamedPath, Serving, Settings
 from covid_xray.errors import UsageError
+from covid_xray.limits import Limits
 
 Kind = Literal["sc", "sr", "seg", "gsps"]
 AE_TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 6.2 AE: 16 characters, no backslash
@@ -120,6 +121,7 @@ class Pacs(Settings):
     metrics_port: int | None = pydantic.Field(None, ge=0, le=65535)  # for Prometheus; 0: any free one
     require_site: bool = False  # answer "cannot say" where the bundle was not checked at this hospital (`--site`)
     drift_reference: Path | None = None  # as for `covid-xray serve`
+    limits: FileLimits = pydantic.Field(default_factory=Limits)  # for objects: bytes, pixels, seconds ...
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Pacs":

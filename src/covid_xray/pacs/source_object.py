@@ -12,7 +12,7 @@ from pydicom.valuerep import DA, TM, PersonName, validate_value
 
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.files import sha256_bytes
-from covid_xray.images.dicom import TRANSFER_SYNTAXES
+from covid_xray.images.dicom_pixels import TRANSFER_SYNTAXES
 from covid_xray.images.dicom_file import transfer_syntax
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.pacs.phi_safe_logging import suppress_phi

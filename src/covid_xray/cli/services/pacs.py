@@ -58,7 +58,8 @@ def serve(
         signal.signal(number, lambda *_: stopping.set())
     if not resolved.drift_reference:
         resolved = resolved.model_copy(update={"drift_reference": reference_of(site)})
-    predictor = Predictor(bundle, threads=threads, untrusted=True, site=site, require_site=resolved.require_site)
+    limits, required = resolved.limits, resolved.require_site
+    predictor = Predictor(bundle, threads=threads, limits=limits, untrusted=True, site=site, require_site=required)
 
     def ready(port: int) -> None:
         model, to = predictor.identity, ", ".join(resolved.send_to) or "the worklist only"
@@ -95,7 +96,8 @@ def pull(
     selected = parse_selection(study or (), since)
 
     def open_predictor() -> Predictor:
-        return Predictor(bundle, untrusted=True, site=site, require_site=resolved.require_site)
+        required = resolved.require_site
+        return Predictor(bundle, limits=resolved.limits, untrusted=True, site=site, require_site=required)
 
     pulled = fetch_studies(resolved, open_predictor, peer, selected)
     out.line(

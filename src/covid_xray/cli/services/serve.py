@@ -55,6 +55,7 @@ def serve(
         threads=threads or max(1, (os.cpu_count() or 1) // 2),  # the other half reads, stores and serves
         engine=engine,
         precision=precision,
+        limits=resolved.limits,
         untrusted=True,
         shares=True,
         site=site,
