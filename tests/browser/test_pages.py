@@ -7,6 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
+from covid_xray.limits import Limits
 from support.bundles import grey
 from support.drawing import dicom, jpeg, picture, png
 
@@ -68,7 +69,7 @@ def test_a_file_above_the_limit_is_not_even_sent(visit: Callable[..., Any]) -> N
     page = visit("/")
     sent = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
-    drop(page, "large.png", size=20 * 2**20 + 1)
+    drop(page, "large.png", size=Limits().upload_bytes + 1)
     expect(page.locator("#results")).to_contain_text("The file is too large.")
     assert not sent
 

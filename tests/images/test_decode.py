@@ -18,7 +18,7 @@ import covid_xray.images
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.images.decode import SUFFIXES, decode, is_candidate, read_source
-from covid_xray.images.dicom_pixels import TRANSFER_SYNTAXES
+from covid_xray.images.dicom_file import TRANSFER_SYNTAXES
 from covid_xray.images.sandbox import decode_limited
 from support import drawing
 
@@ -48,7 +48,7 @@ def refusal_of(source: Path | bytes, **limits: int) -> BadImage:
         (JPEG[:-1], "truncated"),
         (DICOM[:132], "truncated"),
         (DICOM[:-100], "truncated"),
-        (bytes(20 * 1024 * 1024 + 1), "too-large"),
+        (bytes(100_000_001), "too-large"),
     ],
 )
 def test_codes(data: bytes, code: str) -> None:

@@ -14,7 +14,7 @@ from covid_xray.errors import BadImage
 from covid_xray.files import sha256_bytes
 from covid_xray.images.decode import decode
 from covid_xray.images.sandbox import decode_limited
-from support import drawing, htj2k, twelve_bits
+from support import drawing, twelve_bits
 
 TWELVE = drawing.picture(bits=12)
 EIGHT = drawing.picture()
@@ -347,13 +347,6 @@ def test_left_aligned_pixels_in_every_syntax(syntax: str, signed: bool) -> None:
     assert np.array_equal(decode(drawing.written(dataset)).pixels, expected)
 
 
-def test_a_stream_of_the_stored_bits_alone_is_not_shifted() -> None:
-    require_codecs(drawing.J2K_LOSSLESS)
-    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(drawing.dicom(TWELVE, syntax=drawing.J2K_LOSSLESS)))
-    dataset.HighBit = 15
-    assert np.array_equal(decode(drawing.written(dataset)).pixels, TWELVE)
-
-
 @pytest.mark.parametrize("slope", ["1", "2"])
 def test_without_a_window_the_significant_bits_count_as_in_a_png(slope: str) -> None:
     rescale = {"RescaleSlope": slope, "RescaleIntercept": "-1000"}
@@ -377,23 +370,6 @@ def test_padding_and_a_few_marker_pixels_do_not_decide_on_the_bits() -> None:
     pixels[:40] = 65_535
     assert decode(drawing.dicom(pixels, bits=16)).bits == 16
     assert decode(drawing.dicom(pixels, bits=16, PixelPaddingValue=65_535)).bits == 12
-
-
-def test_the_precision_of_the_stream_counts_where_it_is_less_than_stored() -> None:
-    require_codecs(drawing.J2K_LOSSLESS)
-    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(drawing.dicom(TWELVE // 8, syntax=drawing.J2K_LOSSLESS)))
-    dataset.BitsStored, dataset.HighBit = 16, 15
-    radiograph = decode(drawing.written(dataset))
-    assert (radiograph.bits, np.array_equal(radiograph.pixels, TWELVE // 8)) == (12, True)
-
-
-@pytest.mark.parametrize("window", [{}, {"WindowCenter": "2048", "WindowWidth": "4096"}])
-@pytest.mark.parametrize("syntax", [drawing.JPEG_BASELINE, drawing.JPEG_EXTENDED])
-def test_a_stream_of_8_bits_under_tags_of_12(syntax: str, window: dict) -> None:
-    frame = drawing.jpeg(EIGHT, quality=95)
-    radiograph = decode(drawing.dicom(TWELVE, syntax=syntax, frame=frame, **window))
-    grey = radiograph.pixels / (2**radiograph.bits - 1)
-    assert np.abs(grey - decode(frame).pixels / 255).max() < 0.005
 
 
 @pytest.mark.parametrize(
@@ -440,42 +416,10 @@ def test_presentation_lut_shape_inverse_inverts() -> None:
     assert np.array_equal(radiograph.pixels, TWELVE)
 
 
-def test_the_next_decoder_is_tried_when_the_first_fails() -> None:
-    """Two zero bytes before the end of the stream: CharLS refuses them, GDCM does not."""
-    pytest.importorskip("gdcm")
-    pytest.importorskip("jpeg_ls")
-    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(drawing.dicom(TWELVE, syntax=drawing.JPEG_LS)))
-    frame = pydicom.encaps.get_frame(dataset.PixelData, 0, number_of_frames=1)
-    end = frame.rindex(b"\xff\xd9")
-    dataset.PixelData = pydicom.encaps.encapsulate([frame[:end] + b"\0\0" + frame[end:]])
-    radiograph = decode(drawing.written(dataset))
-    assert np.array_equal(radiograph.pixels, TWELVE)
-    assert radiograph.source.warnings == ("other-decoder",)
-
-
 def test_a_syntax_of_the_standard_that_is_not_read_is_named() -> None:
     data = drawing.dicom(TWELVE).replace(b"UI\x14\x001.2.840.10008.1.2.1\0", b"UI\x14\x001.2.840.10008.1.2.2\0")
     with pytest.raises(BadImage, match="Explicit VR Big Endian"):
         decode(data)
-
-
-def test_a_stream_of_12_bits_under_tags_of_8_is_read_in_12() -> None:
-    require_codecs(drawing.J2K_LOSSLESS)
-    dataset = pydicom.dcmread(pydicom.filebase.DicomBytesIO(drawing.dicom(TWELVE, syntax=drawing.J2K_LOSSLESS)))
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
-    radiograph = decode(drawing.written(dataset))
-    assert (radiograph.bits, np.array_equal(radiograph.pixels, TWELVE)) == (12, True)
-
-
-@pytest.mark.parametrize("syntax", drawing.HTJ2K)
-def test_htj2k_is_read(syntax: str) -> None:
-    pytest.importorskip("openjpeg", reason="pylibjpeg-openjpeg reads this transfer syntax")
-    pixels = drawing.picture(24, 20, bits=12)
-    data = drawing.dicom(pixels, syntax=syntax, frame=htj2k.stream() + b"\0", WindowCenter="2048", WindowWidth="4096")
-    assert np.array_equal(decode(data).pixels, pixels)
-    with pytest.raises(BadImage) as refusal:
-        decode(drawing.dicom(pixels, syntax=syntax, frame=htj2k.stream()[:-40]))
-    assert refusal.value.code == "truncated"
 
 
 @pytest.mark.parametrize(

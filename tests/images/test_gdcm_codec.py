@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from covid_xray.errors import BadImage
-from covid_xray.images import dicom, gdcm_codec
+from covid_xray.images import gdcm_codec
 from covid_xray.images.decode import decode
 from support import drawing, twelve_bits
 
@@ -43,7 +43,7 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_without_gdcm_the_error_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     data = drawing.dicom(DEEP, syntax=drawing.JPEG_EXTENDED, frame=twelve_bits.encode(DEEP))
-    monkeypatch.setattr(dicom.gdcm_codec, "is_installed", lambda: False)
+    monkeypatch.setattr(gdcm_codec, "is_installed", lambda: False)
     with pytest.raises(BadImage, match=r"python-gdcm: pip install \"covid-xray\[dicom\]\"") as refusal:
         decode(data)
     assert refusal.value.code == "missing-decoder"

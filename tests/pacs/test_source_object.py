@@ -18,7 +18,34 @@ def test_frontal_chests_pass_however_they_are_written(view: str | None, part: st
     require_frontal_chest(read_tags(studies.film(PIXELS, ViewPosition=view, BodyPartExamined=part)))
 
 
-@pytest.mark.parametrize("tags", [{"ViewPosition": "LLO"}, {"BodyPartExamined": "ABDOMEN"}, {"Modality": "DX"}])
+@pytest.mark.parametrize("tags", [{"BodyPartExamined": "TÓRAX"}, {"ViewPosition": "ERECT PA"}, {"ViewPosition": "P-A"}])
+def test_words_of_other_languages_and_devices_pass(tags: dict[str, str]) -> None:
+    require_frontal_chest(read_tags(studies.film(PIXELS, **tags)))
+
+
+def test_a_lateral_by_code_does_not_pass() -> None:
+    lateral = pydicom.Dataset()
+    lateral.CodeValue, lateral.CodingSchemeDesignator, lateral.CodeMeaning = "399067008", "SCT", "lateral"
+    with pytest.raises(NoResult) as refusal:
+        require_frontal_chest(read_tags(studies.film(PIXELS, ViewPosition="PA", ViewCodeSequence=[lateral])))
+    assert refusal.value.code == "not-frontal"
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.00.1", "2.25." + "1" * 59])
+def test_uids_with_leading_zeros_are_read(uid: str) -> None:
+    assert read_tags(studies.film(PIXELS, SOPInstanceUID=uid)).sop_uid == uid
+
+
+@pytest.mark.parametrize("uid", ["", "1.2.", "1..2", "1.2.x", "2.25." + "1" * 60])
+def test_other_uids_are_refused(uid: str) -> None:
+    with pytest.raises(BadImage) as refusal:
+        read_tags(studies.film(PIXELS, StudyInstanceUID=uid))
+    assert refusal.value.code == "unusable-tags"
+
+
+@pytest.mark.parametrize(
+    "tags", [{"ViewPosition": "LLO"}, {"ViewPosition": "PALAT"}, {"BodyPartExamined": "ABDOMEN"}, {"Modality": "DX"}]
+)
 def test_others_do_not(tags: dict[str, str]) -> None:
     other = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1"} if "Modality" in tags else {}  # for processing
     with pytest.raises(NoResult):

@@ -13,15 +13,8 @@ from numpy.typing import NDArray
 
 from covid_xray.errors import BadImage
 from covid_xray.images import dicom_file, dicom_tags, greyscale, headers
-from covid_xray.images.dicom_pixels import (
-    LOSSY,
-    SAMPLES,
-    TRANSFER_SYNTAXES,
-    Layout,
-    Pixels,
-    check_pixel_data,
-    decode_pixels,
-)
+from covid_xray.images.dicom_file import LOSSY
+from covid_xray.images.dicom_pixels import SAMPLES, Layout, Pixels, check_pixel_data, decode_pixels
 from covid_xray.images.radiograph import Radiograph, significant_bits
 from covid_xray.limits import Limits
 
@@ -49,9 +42,6 @@ def read_dicom(data: bytes, *, limits: Limits) -> Radiograph:
     Raises:
         BadImage: codes as in `decode.decode`. pydicom's own exceptions also come out, for `decode` to contain.
     """
-    stated = dicom_file.transfer_syntax(data) if data[128:132] == b"DICM" else ""
-    if stated and stated not in TRANSFER_SYNTAXES:
-        raise unsupported(stated)
     data, syntax, warnings = dicom_file.normalise(data, limits=limits)
     import pydicom
 
@@ -93,19 +83,6 @@ def _contradiction(dataset: "Dataset") -> tuple[str, ...]:
     wanted = {"INVERSE": "MONOCHROME1", "IDENTITY": "MONOCHROME2"}.get(shape)
     grey = str(dataset.get("PhotometricInterpretation")).startswith("MONOCHROME")
     return ("contradictory-polarity",) if grey and wanted not in (None, dataset.PhotometricInterpretation) else ()
-
-
-def unsupported(syntax: str) -> BadImage:
-    """Make the refusal of a transfer syntax; it is named where it is one of the standard."""
-    from pydicom.uid import UID
-
-    name = UID(syntax).name
-    named = f": {name}" if name and name != syntax else ""
-    return BadImage(
-        f"Unsupported DICOM transfer syntax{named}. Accepted: uncompressed little endian, deflated, RLE, JPEG, "
-        "JPEG-LS, JPEG 2000, HTJ2K.",
-        code="unsupported-transfer-syntax",
-    )
 
 
 def _read_layout(dataset: "Dataset", syntax: str, *, limits: Limits) -> Layout:

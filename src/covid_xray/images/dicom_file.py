@@ -18,6 +18,24 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 IMPLICIT, EXPLICIT, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
+NATIVE = frozenset({IMPLICIT, EXPLICIT})  # little endian
+RLE = "1.2.840.10008.1.2.5"
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+JPEG = frozenset(
+    {
+        "1.2.840.10008.1.2.4.50",  # baseline, 8 bits
+        JPEG_EXTENDED,  # 8 or 12 bits
+        "1.2.840.10008.1.2.4.57",  # lossless
+        "1.2.840.10008.1.2.4.70",  # lossless, first-order prediction
+        "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
+        "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
+    }
+)
+_HTJ2K = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203))  # lossless, with RPCL, lossy
+J2K = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", *_HTJ2K})  # JPEG 2000 lossless, lossy
+LOSSY = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81, 91, 203))
+# Left out on purpose: big endian (retired), MPEG and HEVC (films), JPEG XL (no decoder that we may use).
+TRANSFER_SYNTAXES = frozenset({*NATIVE, DEFLATED, RLE, *JPEG, *J2K})
 NO_PREAMBLE, INVALID_VALUE = "no-preamble", "invalid-value"
 WARNINGS = {  # of a file that is read although something in it is wrong
     NO_PREAMBLE: "The DICOM file has no preamble or no meta header.",
@@ -46,18 +64,33 @@ def normalise(data: bytes, *, limits: Limits) -> tuple[bytes, str, tuple[str, ..
     """Return the file with preamble and meta header, its transfer syntax (not deflated), and the codes of warnings.
 
     Raises:
-        BadImage: `truncated`; `too-large` or `damaged` for a deflated one; `not-an-image` for other bytes.
+        BadImage: `unsupported-transfer-syntax`, `truncated`, `not-an-image`; `too-large`, `damaged` for a deflated one.
     """
     if not is_dicom(data):
         raise BadImage("Not a DICOM file.", code="not-an-image")
     warnings = () if data[_PREAMBLE:START] == _MAGIC else (NO_PREAMBLE,)
     start = 0 if warnings else START
     syntax, body = _read_meta(data, start)
+    if syntax and syntax not in TRANSFER_SYNTAXES:
+        raise unsupported(syntax)
     if not syntax:
         syntax, warnings = _guess_syntax(data[body : body + 8]), (NO_PREAMBLE,)
     elif syntax == DEFLATED:
         return _with_meta(EXPLICIT, _inflate(data[body:], limits=limits)), EXPLICIT, warnings
     return (_with_meta(syntax, data[body:]) if warnings else data), syntax, warnings
+
+
+def unsupported(syntax: str) -> BadImage:
+    """Make the refusal of a transfer syntax; it is named where it is one of the standard."""
+    from pydicom.uid import UID
+
+    name = UID(syntax).name
+    named = f": {name}" if name and name != syntax else ""
+    return BadImage(
+        f"Unsupported DICOM transfer syntax{named}. Accepted: uncompressed little endian, deflated, RLE, JPEG, "
+        "JPEG-LS, JPEG 2000, HTJ2K.",
+        code="unsupported-transfer-syntax",
+    )
 
 
 def transfer_syntax(data: bytes) -> str:
@@ -151,7 +184,9 @@ def _guess_syntax(head: bytes) -> str:
 
 def _with_meta(syntax: str, body: bytes) -> bytes:
     uid = syntax.encode() + b"\0" * (len(syntax) % 2)
-    return bytes(_PREAMBLE) + _MAGIC + b"\2\0\x10\0UI" + struct.pack("<H", len(uid)) + uid + body
+    meta = b"\2\0\x10\0UI" + struct.pack("<H", len(uid)) + uid
+    length = b"\2\0\0\0UL\4\0" + struct.pack("<I", len(meta))
+    return b"".join([bytes(_PREAMBLE), _MAGIC, length, meta, body])
 
 
 def _inflate(body: bytes, *, limits: Limits) -> bytes:

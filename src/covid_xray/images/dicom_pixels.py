@@ -12,31 +12,13 @@ from numpy.typing import NDArray
 
 from covid_xray.errors import BadImage
 from covid_xray.images import gdcm_codec, headers
-from covid_xray.images.dicom_file import DEFLATED, EXPLICIT, IMPLICIT
+from covid_xray.images.dicom_file import J2K, JPEG, JPEG_EXTENDED, NATIVE, RLE
 from covid_xray.limits import Limits
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-_NATIVE = frozenset({IMPLICIT, EXPLICIT})  # little endian
-_RLE = "1.2.840.10008.1.2.5"
-_JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 _GDCM_12_BITS = "JPEG Extended of 12 bits"
-_JPEG = frozenset(
-    {
-        "1.2.840.10008.1.2.4.50",  # baseline, 8 bits
-        _JPEG_EXTENDED,  # 8 or 12 bits
-        "1.2.840.10008.1.2.4.57",  # lossless
-        "1.2.840.10008.1.2.4.70",  # lossless, first-order prediction
-        "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
-        "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
-    }
-)
-_HTJ2K = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203))  # lossless, with RPCL, lossy
-_J2K = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", *_HTJ2K})  # JPEG 2000 lossless, lossy
-LOSSY = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81, 91, 203))
-# Left out on purpose: big endian (retired), MPEG and HEVC (films), JPEG XL (no decoder that we may use).
-TRANSFER_SYNTAXES = frozenset({*_NATIVE, DEFLATED, _RLE, *_JPEG, *_J2K})
 SAMPLES = {  # photometric interpretation: samples of a pixel
     **dict.fromkeys(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), 1),
     **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"), 3),
@@ -80,21 +62,21 @@ def check_pixel_data(dataset: "Dataset", layout: Layout, *, limits: Limits) -> i
     if expected > limits.decode_bytes:
         limit = f"The limit is {limits.decode_bytes:,}."
         raise BadImage(f"The pixels take {expected:,} bytes. {limit}", code="too-many-pixels")
-    if layout.syntax in _NATIVE:
+    if layout.syntax in NATIVE:
         if len(dataset.PixelData) < (expected * 2 // 3 if layout.photometric == "YBR_FULL_422" else expected):
             raise BadImage("The file holds fewer pixels than its tags state.", code="truncated")
         return 0
-    return 0 if layout.syntax == _RLE else _stream_bits(dataset, layout, limits=limits)
+    return 0 if layout.syntax == RLE else _stream_bits(dataset, layout, limits=limits)
 
 
 def _stream_bits(dataset: "Dataset", layout: Layout, *, limits: Limits) -> int:
     """Check that a compressed stream is complete and of the size in the tags; return its bits per sample."""
     stream = _stream(dataset)
-    header = headers.read_jpeg(stream) if layout.syntax in _JPEG else headers.read_j2k(stream)
+    header = headers.read_jpeg(stream) if layout.syntax in JPEG else headers.read_j2k(stream)
     headers.check(header, limits=limits)
     if (header.height, header.width) != (layout.rows, layout.columns):
         raise BadImage("The size in the tags differs from that of the compressed pixels.", code="damaged")
-    if layout.syntax in _J2K and b"\xff\xd9" not in stream[-16:]:  # some pad after the end of the codestream
+    if layout.syntax in J2K and b"\xff\xd9" not in stream[-16:]:  # some pad after the end of the codestream
         raise headers.truncated()
     return header.bits
 
@@ -125,10 +107,10 @@ def _plugins(syntax: str) -> list[str]:
     from pydicom.pixels import get_decoder  # type: ignore[attr-defined]
 
     installed = get_decoder(syntax).available_plugins
-    order = ("pylibjpeg", "pillow") if syntax in _J2K else ("pydicom", "pillow", "pyjpegls", "pylibjpeg")
+    order = ("pylibjpeg", "pillow") if syntax in J2K else ("pydicom", "pillow", "pyjpegls", "pylibjpeg")
     found = [plugin for plugin in (*order, "gdcm") if plugin in installed]
     if not found:
-        raise _missing("pylibjpeg-openjpeg" if syntax in _J2K else "python-gdcm")
+        raise _missing("pylibjpeg-openjpeg" if syntax in J2K else "python-gdcm")
     return found
 
 
@@ -140,9 +122,9 @@ def _missing(package: str) -> BadImage:
 def decode_pixels(dataset: "Dataset", layout: Layout, *, precision: int) -> Pixels:
     """Decode the stored pixels with the first decoder that can."""
     gdcm_codec.silence()
-    if layout.syntax in _NATIVE:
+    if layout.syntax in NATIVE:
         return Pixels(_decoded(dataset, layout, plugin=""))
-    if layout.syntax == _JPEG_EXTENDED and precision > 8:
+    if layout.syntax == JPEG_EXTENDED and precision > 8:
         _require_gdcm(layout, precision)
         values = gdcm_codec.decode_extended(_stream(dataset), rows=layout.rows, columns=layout.columns)
         return Pixels(values, precision)

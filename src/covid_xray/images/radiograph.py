@@ -21,7 +21,7 @@ class ImageSource:
         modality: DICOM modality (`"CR"`, `"DX"`, `"CT"`, ...).
         vendor: manufacturer of the device, one of a short list (`"SIEMENS"`, `"GE"`, ...) or `"OTHER"`.
         turned: quarter turns to the left by which the pixels were brought upright, 0..3.
-        warnings: codes of what was wrong with the file and how it was read all the same (`dicom_file.WARNINGS`).
+        warnings: codes of what was wrong with the file and how it was read (`dicom_file.WARNINGS`).
     """
 
     format: str = "array"

@@ -1,6 +1,7 @@
 """Read the tags of a DICOM file that its results need, and refuse what is no frontal chest radiograph."""
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,17 +13,17 @@ from pydicom.valuerep import DA, TM, PersonName, validate_value
 
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.files import sha256_bytes
-from covid_xray.images.dicom_pixels import TRANSFER_SYNTAXES
-from covid_xray.images.dicom_file import transfer_syntax
+from covid_xray.images import dicom_tags
+from covid_xray.images.dicom_file import is_dicom, normalise
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.limits import Limits
 from covid_xray.pacs.phi_safe_logging import suppress_phi
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"  # for presentation
 RADIOGRAPHS = frozenset({CR, DX})
-FRONTAL = frozenset({"PA", "AP"})
-_CHEST = ("CHEST", "THORAX", "LUNG", "TORAX", "THX", "CXR")  # substrings of BodyPartExamined
 _DICM_AT = 128
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")  # leading zeros, which PS3.5 forbids, are read: some devices write them
 
 _IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID", "ReferringPhysicianName")
 _STUDY = ("StudyDescription", "PatientComments", "AdmissionID")
@@ -88,26 +89,25 @@ class Original:
     radiograph: Radiograph
 
 
-def read_tags(data: bytes) -> Tags:
+def read_tags(data: bytes, *, limits: Limits = Limits()) -> Tags:  # noqa: B008  (frozen)
     """Read the tags of a DICOM file.
 
     Raises:
         BadImage: `not-dicom`, `unsupported-transfer-syntax`, or `unusable-tags` (unreadable, or a UID is missing).
     """
-    if data[_DICM_AT : _DICM_AT + 4] != b"DICM":
+    if not is_dicom(data):
         raise BadImage("Not a DICOM file.", code="not-dicom")
-    if transfer_syntax(data) not in TRANSFER_SYNTAXES:
-        problem = "Unsupported transfer syntax. Use uncompressed little-endian, RLE, JPEG, JPEG-LS or JPEG 2000."
-        raise BadImage(problem, code="unsupported-transfer-syntax")
+    data, *_ = normalise(data, limits=limits)
     with suppress_phi("The DICOM tags cannot be parsed"):
         moments = [f"{name}{part}" for name in _MOMENTS for part in ("Date", "Time")]
         keywords = [*_IDENTITY, *_STUDY, *_DATES, *_IMAGE, *moments, "RequestedProcedurePriority"]
+        keywords += [*dicom_tags.TAGS, *dicom_tags.PLACE_TAGS]
         found = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=keywords)
         for element in found.iterall():
             _ = element.value  # converts it here, where exceptions are replaced
         tags = Tags(found, sha256_bytes(data[_data_set_offset(found) :]))
         for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-            if not pydicom.uid.UID(tags.text(keyword)).is_valid:
+            if not _is_uid(tags.text(keyword)):
                 raise BadImage(f"The object has no valid {keyword}.", code="unusable-tags")
         return tags
 
@@ -116,14 +116,12 @@ def require_frontal_chest(tags: Tags) -> None:
     """Raise `NoResult` when the tags say that this is no frontal chest radiograph."""
     if tags.text("SOPClassUID") not in RADIOGRAPHS:
         raise NoResult("Not a CR or DX image.", code="not-a-radiograph")
-    if tags.text("PresentationIntentType").upper() == "FOR PROCESSING":
+    if dicom_tags.is_for_processing(tags.dataset):
         raise NoResult("An image for processing. Send the one for presentation.", code="for-processing")
-    part = tags.text("BodyPartExamined").upper()
-    if part and not any(word in part for word in _CHEST):
-        raise NoResult("Not a radiograph of the chest: BodyPartExamined names another part.", code="not-a-chest")
-    view = tags.text("ViewPosition").upper()
-    if view and not view.startswith(tuple(FRONTAL)):  # some write PA_ERECT, AP SUPINE
-        raise NoResult("Not a frontal view: ViewPosition is neither PA nor AP.", code="not-frontal")
+    if dicom_tags.is_chest(tags.dataset) is False:
+        raise NoResult("Not a radiograph of the chest: the tags name another body part.", code="not-a-chest")
+    if dicom_tags.view_of(tags.dataset) not in (None, *dicom_tags.FRONTAL):
+        raise NoResult("Not a frontal view: the tags name neither PA nor AP.", code="not-frontal")
 
 
 def reference_dataset(tags: Tags) -> Dataset:
@@ -184,6 +182,10 @@ def _valid_or_empty(value: str, kind: str) -> str:
         return str({"DA": DA, "TM": TM}.get(kind, str)(value)) if value else ""
     except (ValueError, AttributeError, TypeError):
         return ""
+
+
+def _is_uid(text: str) -> bool:
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
 def _data_set_offset(found: Any) -> int:

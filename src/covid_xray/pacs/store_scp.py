@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from covid_xray.errors import CovidXrayError, MissingPackage
-from covid_xray.images.dicom_pixels import TRANSFER_SYNTAXES
+from covid_xray.images.dicom_file import TRANSFER_SYNTAXES
 from covid_xray.limits import Limits
 from covid_xray.pacs.commitment import COMMITMENT, record_report, report_senders
 from covid_xray.pacs.phi_safe_logging import silence_libraries

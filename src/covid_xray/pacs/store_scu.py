@@ -13,7 +13,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from covid_xray.errors import CovidXrayError, MissingPackage
-from covid_xray.images.dicom import TRANSFER_SYNTAXES
+from covid_xray.images.dicom_file import TRANSFER_SYNTAXES
 from covid_xray.pacs.phi_safe_logging import silence_libraries, suppress_phi
 from covid_xray.pacs.settings import Pacs, Peer
 from covid_xray.pacs.tls import connecting_context

@@ -25,7 +25,7 @@ def pull(settings: Pacs, predictor: Callable[[], Predictor], name: str, selectio
     """
     fetch, report = _fetcher(settings, name, selection), PullReport()
     if _is_locked(settings):
-        with open_receiver(settings, limits=Limits()) as receiver:
+        with open_receiver(settings, limits=settings.limits) as receiver:
             fetch(receiver, report, True)
         report.remark = "; the running node answers and sends"
         return report

@@ -50,7 +50,7 @@ def fetch(
         stack.enter_context(receiving_into(receiver.spool))
         if peer.retrieve == "move" and not node_runs:
             own = settings.model_copy(update={"callers": (*settings.callers, peer.ae_title or "")})
-            stack.enter_context(StoreScp(own, receiver, limits=Limits()).listening())
+            stack.enter_context(StoreScp(own, receiver, limits=settings.limits).listening())
         with _associated(settings, name, receiver, report) as association:
             for study in selection.studies or _list_studies(association, selection):
                 for series in _list_series(association, study):

@@ -28,7 +28,7 @@ _NOMINAL_SPACING = [1.0, 1.0]  # mm, where the original states none
 def region_mask(result: ResultContext) -> NDArray[np.bool_] | None:
     """Mark where the map of the shown class reaches the share of its maximum, inside the lungs where they were found.
 
-    H x W of the radiograph; `None` without evidence for the class, or without any inside the lungs.
+    H x W of the pixels as they were sent; `None` without evidence for the class, or without any inside the lungs.
     """
     height, width = result.size
     strength = normalise(result.class_map, height=height, width=width)
@@ -38,7 +38,7 @@ def region_mask(result: ResultContext) -> NDArray[np.bool_] | None:
     if is_limited_to_lungs(result):
         assert result.lungs is not None
         mask &= result.lungs.at_size(height, width)
-    return mask if mask.any() else None
+    return np.rot90(mask, -result.original.radiograph.source.turned) if mask.any() else None
 
 
 def is_limited_to_lungs(result: ResultContext) -> bool:
