@@ -38,7 +38,7 @@ def _limits(value: object) -> Limits:
         raise ValueError(error.message.rstrip(".")) from None
 
 
-FileLimits = Annotated[Limits, pydantic.PlainValidator(_limits)]
+FileLimits = Annotated[Limits, pydantic.BeforeValidator(_limits)]
 NamedPath = Annotated[Path, pydantic.BeforeValidator(_not_empty)]  # an empty path would mean the current folder
 
 

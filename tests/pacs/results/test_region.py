@@ -84,3 +84,11 @@ def test_other_readers_open_it_whatever_the_original_says_about_spacing(name: st
     assert np.array_equal(segmentations.read_with_dcmqi(data, tmp_path), mask)
     if name in ("none", "at the patient"):  # a second each
         assert np.array_equal(segmentations.read_with_cornerstone(data, original, tmp_path), mask)
+
+
+def test_the_region_of_a_film_that_was_turned_back_lies_on_the_pixels_as_sent(tmp_path: Path) -> None:
+    builder = ResultBuilder(Predictor(studies.make_lung_bundle(tmp_path / "bundle")), share=0.25)
+    upright = pydicom.dcmread(io.BytesIO(builder.build(studies.film(PIXELS)).objects["seg"])).pixel_array
+    lying = studies.film(np.ascontiguousarray(np.rot90(PIXELS)), PatientOrientation=["F", "R"])
+    made = pydicom.dcmread(io.BytesIO(builder.build(lying).objects["seg"]))
+    assert np.array_equal(made.pixel_array, np.rot90(upright))

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from covid_xray.errors import Busy
 from covid_xray.files import folder_lock
 from covid_xray.inference.predictor import Predictor
-from covid_xray.limits import Limits
 from covid_xray.pacs.fetch import dicomweb, query_retrieve
 from covid_xray.pacs.fetch.selection import PullReport, StudySelection
 from covid_xray.pacs.receiver import Receiver

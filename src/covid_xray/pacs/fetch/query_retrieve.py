@@ -12,7 +12,6 @@ from pydicom.dataset import Dataset
 
 from covid_xray.errors import CovidXrayError
 from covid_xray.inference.finding import Failure
-from covid_xray.limits import Limits
 from covid_xray.pacs.fetch.selection import PullReport, StudySelection, is_uid
 from covid_xray.pacs.phi_safe_logging import suppress_phi
 from covid_xray.pacs.receiver import Receiver
