@@ -12,7 +12,7 @@ from typing import Any
 
 from covid_xray.errors import UsageError, did_you_mean
 
-MB = 10**6
+MiB = 1 << 20
 GiB = 1 << 30
 VARIABLE = "COVID_XRAY_LIMITS"
 _WORD = 2  # bytes of a 16-bit pixel
@@ -26,8 +26,8 @@ def _limit(name: str, default: float) -> Any:
 class Limits:
     """Largest (and smallest) accepted values. An uncompressed plate of 35 x 43 cm at 0.1 mm has 30 MB."""
 
-    upload_bytes: int = _limit("upload_bytes", 100 * MB)
-    pixels: int = _limit("pixels", 40 * MB)
+    upload_bytes: int = _limit("upload_bytes", 100 * MiB)
+    pixels: int = _limit("pixels", 40_000_000)
     side: int = _limit("side", 8192)  # rows, columns
     frames: int = _limit("frames", 1)
     min_bits: int = _limit("min_bits", 8)
@@ -35,7 +35,7 @@ class Limits:
     decode_seconds: float = _limit("decode_seconds", 5.0)
     decode_bytes: int = _limit("decode_bytes", GiB)
     zip_entries: int = _limit("zip_entries", 1000)
-    zip_bytes: int = _limit("zip_bytes", 2000 * MB)
+    zip_bytes: int = _limit("zip_bytes", 2 * GiB)
     zip_ratio: float = _limit("zip_ratio", 100.0)
     queue: int = _limit("queue", 256)
     concurrency: int = _limit("concurrency", 64)
