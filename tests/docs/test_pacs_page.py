@@ -54,7 +54,7 @@ def test_the_compose_file_names_what_is_there() -> None:
 
 def test_every_setting_and_reason_is_in_the_conformance_statement() -> None:
     page = (PAGES / "reference" / "conformance.md").read_text()
-    told = set(re.findall(r"`([a-z_]+)`", page.split("## Settings of the node")[1]))
+    told = set(re.findall(r"`([a-z0-9_]+)`", page.split("## Settings of the node")[1]))
     assert set(Pacs.model_fields) <= told
     assert set(Pacs.model_fields["peers"].annotation.__args__[1].model_fields) <= told  # type: ignore[union-attr]
     for code in ("not-a-radiograph", "for-processing", "not-a-chest", "not-frontal", "not-a-chest-picture"):

@@ -32,7 +32,7 @@ _LOG = logging.getLogger("covid_xray.pacs")
 def report_senders(settings: Pacs) -> set[str]:
     """Return the AE titles of the peers that may send the answer to a request for commitment."""
     peers = (settings.peers[name] for name in settings.send_to)
-    return {peer.ae_title for peer in peers if peer.commitment and peer.ae_title and not peer.dicomweb}
+    return {peer.ae_title for peer in peers if peer.commitment and peer.ae_title and peer.is_dicom}
 
 
 def request_commitment(settings: Pacs, peer: Peer, sent: Sequence[Delivery], *, queue: WorkQueue, spool: Spool) -> None:

@@ -5,13 +5,14 @@ What the peer never takes is skipped, with one line in the log for each kind.
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from covid_xray.errors import CovidXrayError
 from covid_xray.pacs.commitment import request_commitment
 from covid_xray.pacs.outage import Outage
+from covid_xray.pacs.report_delivery import send_by_mllp, send_to_fhir, send_to_folder
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
 from covid_xray.pacs.store_scu import NOT_ACCEPTED, PeerFailed, SendResult, send
@@ -64,8 +65,18 @@ class Forwarder(threading.Thread):
             self._queue.reschedule([(one, "no-file", None) for one in lost])
         if not found:
             return 0
-        results = list(send(self._settings, self._settings.peer(self._peer), [data for _, data in found]))
+        results = list(self._send([data for _, data in found]))
         return self._record([(one, result) for (one, _), result in zip(found, results, strict=True)])
+
+    def _send(self, files: Sequence[bytes]) -> Iterator[SendResult]:
+        peer = self._settings.peer(self._peer)
+        if peer.folder:
+            return send_to_folder(peer, files)
+        if peer.fhir:
+            return send_to_fhir(peer, files)
+        if peer.hl7:
+            return send_by_mllp(self._settings, peer, files)
+        return send(self._settings, peer, files)
 
     def _record(self, tried: Sequence[tuple[Delivery, SendResult]]) -> int:
         sent = [one for one, result in tried if not result.code]
@@ -85,7 +96,7 @@ class Forwarder(threading.Thread):
     def _finish(self, sent: Sequence[Delivery]) -> list[tuple[Delivery, str, float | None]]:
         """Record what was sent, or ask the peer to confirm first that it keeps it; return what it does not confirm."""
         peer = self._settings.peer(self._peer)
-        if not peer.commitment or peer.dicomweb:
+        if not peer.commitment or not peer.is_dicom:
             self._queue.mark_sent(sent)
             self._delete_files(sent)
             return []

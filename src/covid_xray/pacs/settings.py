@@ -11,7 +11,9 @@ from covid_xray.config import FileLimits, NamedPath, Serving, Settings
 from covid_xray.errors import UsageError
 from covid_xray.limits import Limits
 
-Kind = Literal["sc", "sr", "seg", "gsps"]
+Kind = Literal["sc", "sr", "seg", "gsps", "fhir4", "fhir5", "hl7"]
+_DICOM_KINDS = frozenset({"sc", "sr", "seg", "gsps"})
+_SUFFIXES = {"fhir4": "json", "fhir5": "json", "hl7": "hl7"}  # of the kinds that are no DICOM
 AE_TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 6.2 AE: 16 characters, no backslash
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -42,7 +44,10 @@ class Tls(Settings):
 
 
 class Peer(Settings):
-    """Another system, reached by `dicomweb` where it is set, else by DICOM (`host`, `port`, `ae_title`)."""
+    """Another system: a `folder`, a `fhir` or `dicomweb` server, or a program at `host` and `port`.
+
+    That program takes HL7 v2 messages by MLLP with `hl7`, else DICOM, for which it has an `ae_title`.
+    """
 
     host: str | None = None
     port: int = pydantic.Field(104, ge=1, le=65535)
@@ -53,7 +58,11 @@ class Peer(Settings):
     commitment: bool = False  # a result is sent when the peer has confirmed by Storage Commitment that it keeps it
     commitment_seconds: float = pydantic.Field(600.0, gt=0)  # until it must have done so; then the result is sent again
     dicomweb: str | None = None  # root URL, such as https://pacs.example/dicom-web
-    user: str | None = None  # of DICOMweb
+    folder: NamedPath | None = None  # gets all that is made, as files
+    fhir: str | None = None  # base URL of a FHIR server, such as https://fhir.example/r4
+    fhir_version: Literal["R4", "R5"] = "R4"
+    hl7: bool = False
+    user: str | None = None  # of DICOMweb or FHIR
     password_env: str | None = None  # name of the environment variable with the password
     token_env: str | None = None  # name of the environment variable with a bearer token
     token_url: str | None = None  # where OAuth2 gives a token for `client_id` and its secret (client credentials)
@@ -64,15 +73,30 @@ class Peer(Settings):
 
     @pydantic.model_validator(mode="after")
     def _check(self) -> "Peer":
-        if not self.dicomweb and not (self.host and self.ae_title):
-            raise ValueError("a peer needs dicomweb, or host and ae_title")
+        web = self.dicomweb or self.fhir
+        if not web and not self.folder and not (self.host and (self.ae_title or self.hl7)):
+            raise ValueError("a peer needs dicomweb, fhir or folder, or host and ae_title, or host and hl7")
         if self.ae_title is not None and not AE_TITLE.fullmatch(self.ae_title):
             raise ValueError("an AE title has 1 to 16 characters")
-        if self.dicomweb and not self.dicomweb.startswith(("https://", "http://")):
-            raise ValueError("dicomweb begins with https:// or http://")
+        if web and not web.startswith(("https://", "http://")):
+            raise ValueError("dicomweb and fhir begin with https:// or http://")
         if self.token_url and not (self.client_id and self.client_secret_env):
             raise ValueError("token_url needs client_id and client_secret_env")
         return self
+
+    @property
+    def is_dicom(self) -> bool:
+        """Return whether the peer is reached by DICOM associations."""
+        return not (self.folder or self.fhir or self.dicomweb or self.hl7)
+
+    @property
+    def kinds(self) -> frozenset[str] | None:
+        """Return the kinds of results that the peer takes; `None` for all."""
+        if self.folder:
+            return None
+        if self.fhir:
+            return frozenset({f"fhir{self.fhir_version[1]}"})
+        return frozenset({"hl7"}) if self.hl7 else _DICOM_KINDS
 
     @property
     def password(self) -> str | None:
@@ -134,9 +158,17 @@ class Pacs(Settings):
         for name in self.send_to:
             if name not in self.peers:
                 raise ValueError(f"send_to names {name}, but the peers are {', '.join(self.peers) or 'none'}")
+            if not any(self.takes(name, kind) for kind in self.results):
+                wanted = ", ".join(sorted(self.peers[name].kinds or ()))
+                raise ValueError(f"nothing is made for {name}: add {wanted} to results")
         if self.tls is None and any(peer.tls for peer in self.peers.values()):
             raise ValueError("a peer has tls, but the node has no certificate: set tls of the node too")
         return self
+
+    def takes(self, name: str, kind: str) -> bool:
+        """Return whether a peer takes a kind of result."""
+        kinds = self.peers[name].kinds if name in self.peers else None
+        return kinds is None or kind in kinds
 
     @property
     def folder(self) -> Path:
@@ -152,6 +184,11 @@ class Pacs(Settings):
         if name not in self.peers:
             raise UsageError(f"No such peer: {name}. The settings have {', '.join(self.peers) or 'none'}.")
         return self.peers[name]
+
+
+def suffix_of(kind: str) -> str:
+    """Return the suffix of the file names of a kind of result."""
+    return _SUFFIXES.get(kind, "dcm")
 
 
 def _read_secret(variable: str | None) -> str | None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from covid_xray.errors import StoreFull
 from covid_xray.files import fsync_folder
+from covid_xray.pacs.settings import suffix_of
 from covid_xray.store.image_files import private_file, private_folder, room_on_disk
 
-_NAME = re.compile(r"(?P<id>[0-9a-f]{32})(?:-(?P<kind>[a-z0-9]{2,8}))?\.dcm")
+_NAME = re.compile(r"(?P<id>[0-9a-f]{32})(?:-(?P<kind>[a-z0-9]{2,8}))?\.(?:dcm|json|hl7)")
 _STALE_SECONDS = 300.0  # after which an unfinished file has no owner any more
 
 
@@ -53,11 +54,11 @@ class Spool:
 
     def original_path(self, identity: str) -> Path:
         """Return the path of a received object."""
-        return self._path(identity, "")
+        return self._path(f"{identity}.dcm")
 
     def result_path(self, identity: str, kind: str) -> Path:
         """Return the path of a result object."""
-        return self._path(identity, f"-{kind}")
+        return self._path(f"{identity}-{kind}.{suffix_of(kind)}")
 
     def remove(self, *paths: Path) -> None:
         """Delete files that may be gone already."""
@@ -90,8 +91,8 @@ class Spool:
                     deleted += 1
         return deleted
 
-    def _path(self, identity: str, suffix: str) -> Path:
-        path = self.folder / f"{identity}{suffix}.dcm"
+    def _path(self, name: str) -> Path:
+        path = self.folder / name
         if not _NAME.fullmatch(path.name):
             raise ValueError("Not a generated id with a kind of result.")
         return path

@@ -49,10 +49,20 @@ def send(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterator[SendR
 
 
 def web_client(peer: Peer) -> "DICOMwebClient":
-    """Make a client of a peer's DICOMweb service. Raises `MissingPackage`, `UsageError`."""
+    """Make a client of a peer's DICOMweb service. Raises `MissingPackage`, `UsageError`, `PeerFailed` (`no-token`)."""
+    session = web_session(peer)
+    from dicomweb_client import DICOMwebClient
+
+    client = DICOMwebClient(url=str(peer.dicomweb), session=session)
+    client.set_http_retry_params(retry=False)  # the forwarder retries, with longer delays
+    return client
+
+
+def web_session(peer: Peer) -> Any:
+    """Make a session of requests with a peer's credentials. Raises as `web_client`."""
     try:
+        import dicomweb_client  # noqa: F401
         import requests
-        from dicomweb_client import DICOMwebClient
     except ModuleNotFoundError:
         raise MissingPackage('dicomweb-client is not installed. Run: pip install "covid-xray[pacs]"') from None
     silence_libraries()
@@ -73,9 +83,7 @@ def web_client(peer: Peer) -> "DICOMwebClient":
     session.mount("https://", TimedAdapter())
     if peer.token_url:
         _fetch_token(session, peer.token_url)
-    client = DICOMwebClient(url=str(peer.dicomweb), session=session)
-    client.set_http_retry_params(retry=False)  # the forwarder retries, with longer delays
-    return client
+    return session
 
 
 def _oauth_session(peer: Peer) -> Any:
@@ -201,8 +209,13 @@ def _stow(client: "DICOMwebClient", one: Dataset) -> SendResult:
                 return SendResult("refused")
             return SendResult() if _is_stored(client, one) else SendResult("not-there")
     except (CovidXrayError, OSError) as error:  # requests' exceptions are OSErrors; their text holds UIDs
-        refusal = getattr(error, "response", None)
-        return SendResult("no-answer" if refusal is None else f"http-{int(refusal.status_code)}")
+        return SendResult(http_code(error))
+
+
+def http_code(error: Exception) -> str:
+    """Return the code of a failed request: `http-STATUS`, or `no-answer` where there was no response."""
+    refusal = getattr(error, "response", None)
+    return "no-answer" if refusal is None else f"http-{int(refusal.status_code)}"
 
 
 def _is_stored(client: "DICOMwebClient", one: Dataset) -> bool:

@@ -74,7 +74,8 @@ class InferenceWorker:
         self._store_studies(classified)
         outcomes += [self._build_results(one) for one in classified]
         self._spool.sync()
-        self._queue.record(outcomes, peers=self._peers, state=TEST if self._settings.test_mode else WAITING)
+        state = TEST if self._settings.test_mode else WAITING
+        self._queue.record(outcomes, peers=self._peers, takes=self._settings.takes, state=state)
         self._spool.remove(*(self._spool.original_path(one.id) for one in waiting))
         for outcome in outcomes:
             _LOG.info("arrival %s: %s%s", outcome.id, outcome.state, f" ({outcome.code})" if outcome.code else "")

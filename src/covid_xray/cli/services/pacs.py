@@ -128,10 +128,12 @@ def unsent(
 ) -> None:
     """List the results that were given up, skipped because the peer does not take them, or made in test mode."""
     resolved = _settings(config, store, settings)
+    from covid_xray.pacs.settings import suffix_of
+
     with _queue(resolved) as queue:
         found = [vars(one) for one in queue.list_unsent(peer)]
     for one in found:
-        one["file"] = str(resolved.folder / f"{one['arrival_id']}-{one['kind']}.dcm")
+        one["file"] = str(resolved.folder / f"{one['arrival_id']}-{one['kind']}.{suffix_of(one['kind'])}")
     typer.echo(json.dumps(found, indent=2, default=str))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from covid_xray.errors import Busy
+from covid_xray.errors import Busy, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs.fetch import dicomweb, query_retrieve
@@ -19,7 +19,7 @@ def pull(settings: Pacs, predictor: Callable[[], Predictor], name: str, selectio
     Where a node runs on this store, it classifies and sends, and `predictor` is not called.
 
     Raises:
-        UsageError: no such peer.
+        UsageError: no such peer, or one that only takes results.
         PeerFailed: the peer does not answer.
     """
     fetch, report = _fetcher(settings, name, selection), PullReport()
@@ -42,6 +42,8 @@ def _fetcher(settings: Pacs, name: str, selection: StudySelection) -> Callable[[
     if peer.dicomweb:
         client = web_client(peer)
         return lambda receiver, report, _: dicomweb.fetch(client, receiver, name, selection, report)
+    if not peer.is_dicom:
+        raise UsageError(f"Nothing can be fetched from {name}. Name a peer with dicomweb, or with host and ae_title.")
     return lambda receiver, report, node_runs: query_retrieve.fetch(
         settings, name, receiver, selection, report, node_runs=node_runs
     )

@@ -6,6 +6,7 @@ All lie in the study of the original, each in a series of its own.
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pydicom
@@ -20,9 +21,11 @@ from covid_xray.inference.view import View
 from covid_xray.pacs.phi_safe_logging import suppress_phi
 from covid_xray.pacs.results.probability import supported_step
 from covid_xray.pacs.results.result_context import DEFAULT_SHARE, ResultContext, ResultSettings
+from covid_xray.pacs.settings import suffix_of
 from covid_xray.pacs.source_object import NoResult, Original, read_tags, require_frontal_chest
 
 KINDS = ("sc", "sr", "seg", "gsps")
+REPORT_KINDS = ("fhir4", "fhir5", "hl7")  # for systems other than archives
 DEFAULT_KINDS = ("sc", "sr", "seg")
 # Gate checks that say "no frontal chest radiograph"; the others say "a chest radiograph, but ...".
 _WRONG_PICTURE = ("modality", "view", "contrast", "extremes", "aspect", "layout")
@@ -38,7 +41,7 @@ class LoadedImage:
 
 @dataclass(frozen=True, eq=False)
 class ResultObjects:
-    """The finding of one radiograph, and its objects by kind as the bytes of DICOM files.
+    """The finding of one radiograph, and its objects by kind as the bytes of files.
 
     `refusal` says why the picture was not analysed; its objects then say so too.
     """
@@ -50,23 +53,26 @@ class ResultObjects:
 
 
 class ResultBuilder:
-    """Make result objects of some of `KINDS`; the region is the heat map above `share` of its maximum. Thread-safe.
+    """Make results of some of `KINDS` and `REPORT_KINDS`. Thread-safe.
+
+    The region is the heat map above `share` of its maximum.
 
     Raises:
         UsageError: an unknown kind, or a share outside 0..1.
-        MissingPackage: highdicom is not installed.
+        MissingPackage: highdicom is not installed, or fhir.resources where a kind needs it.
     """
 
     def __init__(
         self, predictor: Predictor, *, kinds: Sequence[str] = DEFAULT_KINDS, share: float = DEFAULT_SHARE
     ) -> None:
-        if not kinds or not set(kinds) <= set(KINDS):
-            raise UsageError(f"Unknown kind of results: {', '.join(kinds) or 'none'}. Choose from {', '.join(KINDS)}.")
+        known = (*KINDS, *REPORT_KINDS)
+        if not kinds or not set(kinds) <= set(known):
+            raise UsageError(f"Unknown kind of results: {', '.join(kinds) or 'none'}. Choose from {', '.join(known)}.")
         if not 0 < share < 1:
             raise UsageError(f"The share is {share:g}. Give a number between 0 and 1.")
-        require_packages()
+        require_packages(kinds)
         bundle = predictor.bundle
-        self.predictor, self.kinds = predictor, tuple(kind for kind in KINDS if kind in kinds)
+        self.predictor, self.kinds = predictor, tuple(kind for kind in known if kind in kinds)
         self._settings = ResultSettings(share, self.kinds, bundle.answers_sha256, supported_step(bundle.facts))
 
     def build(self, source: Path | bytes) -> ResultObjects:
@@ -117,7 +123,14 @@ class ResultBuilder:
             made["gsps"] = presentation.presentation_state(result, mask)
         for dataset in made.values():
             result.stamp(dataset)
-        return {kind: to_bytes(dataset) for kind, dataset in made.items()}
+        reports = {kind: _render_report(kind, result) for kind in REPORT_KINDS if kind in self.kinds}
+        return {kind: to_bytes(dataset) for kind, dataset in made.items()} | reports
+
+
+def _render_report(kind: str, result: ResultContext) -> bytes:
+    from covid_xray.pacs.results import fhir, hl7
+
+    return hl7.message(result) if kind == "hl7" else fhir.bundle(result, release=f"R{kind[-1]}")
 
 
 def gate_refusal(finding: Finding) -> NoResult | None:
@@ -136,12 +149,14 @@ def to_bytes(dataset: Dataset) -> bytes:
     return stream.getvalue()
 
 
-def require_packages() -> None:
-    """Raise `MissingPackage` without highdicom."""
+def require_packages(kinds: Sequence[str] = ()) -> None:
+    """Raise `MissingPackage` without highdicom, or without fhir.resources where one of the `kinds` needs it."""
     try:
         import highdicom  # noqa: F401
     except ModuleNotFoundError:
         raise MissingPackage('highdicom is not installed. Run: pip install "covid-xray[pacs]"') from None
+    if find_spec("fhir") is None and any(kind.startswith("fhir") for kind in kinds):
+        raise MissingPackage('fhir.resources is not installed. Run: pip install "covid-xray[reports]"')
 
 
 def _read(path: Path, predictor: Predictor) -> bytes:
@@ -157,7 +172,7 @@ def write_results(results: ResultObjects, folder: Path) -> dict[str, Path]:
     """
     paths = {}
     for kind, data in results.objects.items():
-        paths[kind] = folder / f"{results.original.tags.sha256[:16]}-{kind}.dcm"
+        paths[kind] = folder / f"{results.original.tags.sha256[:16]}-{kind}.{suffix_of(kind)}"
         with replacing(paths[kind]) as temporary:
             temporary.write_bytes(data)
     return paths
