@@ -20,6 +20,7 @@ TESTED_ELSEWHERE = {
     "store/migrations/versions/v0003_drift.py": "store/test_tables.py",
     "store/migrations/versions/v0004_pacs_operation.py": "store/test_tables.py",
     "store/migrations/versions/v0005_security.py": "store/migrations/test_env.py",
+    "store/migrations/versions/v0006_reading.py": "store/test_tables.py",
 }
 
 

@@ -207,12 +207,14 @@ class Serving(Settings):
     shortest_password: int = pydantic.Field(12, ge=8, le=64)
     lockout_failures: int = pydantic.Field(10, ge=0)  # log-ins in a row that lock a name or an address; 0 locks nothing
     lockout_minutes: float = pydantic.Field(15.0, gt=0)  # the first time; doubled with each further round
-    body_seconds: float = pydantic.Field(30.0, gt=0)  # for an upload to arrive whole
+    body_seconds: float = pydantic.Field(30.0, gt=0)  # for an upload to arrive, and more as long as it keeps the rate
     batch_seconds: float = pydantic.Field(600.0, gt=0)  # the same for a batch
+    least_bytes_per_second: float = pydantic.Field(16384.0, ge=0)  # of an upload, on average; 0: no more time for any
     batch: int = pydantic.Field(4, ge=1, le=256)  # most images in one run of the network
     requests_per_minute: int = pydantic.Field(6000, ge=0)  # of one user or address; 0 for any number
     logins_per_minute: int = pydantic.Field(10, ge=1)  # failed ones, of one name or address
     shutdown_seconds: int = pydantic.Field(20, ge=0)  # for requests under way when the server is stopped
+    language: Literal["en", "de", "es", "fr", "ar", "zh"] = "en"  # where the browser asks for none of these
     require_site: bool = False  # answer "cannot say" where the bundle was not checked at this hospital (`--site`)
     drift_reference: Path | None = None  # drift.json of the commissioning or its folder; None: the first images
     limits: FileLimits = pydantic.Field(default_factory=Limits)  # for files: bytes, pixels, seconds ...

@@ -48,7 +48,7 @@ def test_results_come_one_by_one_with_an_answer_or_advice(visit: Callable[..., A
     expect(results.filter(has_text="empty.png")).to_contain_text("The file is empty.")
     results.filter(has_text="chest.dcm").get_by_role("link", name="chest.dcm").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("chest.dcm")
-    expect(page.locator(".panel")).to_contain_text("12 bits")
+    expect(page.locator(".panel.rest")).to_contain_text("12 bits")
 
 
 def test_an_archive_becomes_a_batch(visit: Callable[..., Any]) -> None:

@@ -4,9 +4,12 @@ import csv
 import io
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from support.bundles import grey
@@ -37,7 +40,7 @@ def test_search_and_filter_narrow_it(visit: Callable[..., Any]) -> None:
     expect(page.locator(".studies .file a")).to_have_text(["normal-2.png", "normal-1.png"])
     page.get_by_role("combobox", name="Result").select_option("covid")
     expect(page.locator("#studies")).to_contain_text("No matching study.")
-    page.get_by_role("link", name="clear them").click()
+    page.get_by_role("link", name="Clear the filters").click()
     page.get_by_label("From").fill("2999-01-01")
     expect(page.locator("#studies")).to_contain_text("No matching study.")
 
@@ -62,8 +65,12 @@ def test_delete_asks_first(visit: Callable[..., Any], study: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("fresh.png")
     page.get_by_role("link", name="Delete").click()
     page.get_by_role("button", name="Delete it").click()
-    expect(page).to_have_url(re.compile("/worklist$"))
+    expect(page).to_have_url(re.compile("/worklist"))
     expect(row).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("fresh.png")
+    page.get_by_role("link", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
     page.goto(study)
     expect(page.get_by_role("heading", level=1)).to_have_text("There is nothing here.")
 
@@ -96,3 +103,50 @@ def test_next_and_previous_follow_its_order(visit: Callable[..., Any]) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("normal-1.png")
     page.get_by_role("link", name="Previous").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("covid-1.png")
+
+
+def test_what_has_no_answer_stands_on_top_in_a_group_of_its_own(
+    visit: Callable[..., Any], server: Process, close_study: str
+) -> None:
+    with server.client() as http:
+        http.post("/api/v1/predict", files={"file": ("fax.pdf", b"%PDF-1.7 fax")})
+    page = visit("/worklist?sort=name")
+    group = page.locator(".attention")
+    expect(group.locator(".refusals")).to_contain_text("fax.pdf")
+    expect(group).to_contain_text("This is no PNG, JPEG or DICOM file.")
+    close = group.locator(f"#s-{close_study.rpartition('/')[2]}")
+    expect(close).to_contain_text("Cannot say: close call")
+    assert "%" not in close.inner_text()
+    assert group.bounding_box()["y"] < page.locator("#studies > .studies").bounding_box()["y"]
+    group.get_by_role("button", name="Dealt with fax.pdf").click()
+    expect(page.locator("#studies")).not_to_contain_text("fax.pdf")
+
+
+def test_two_chosen_studies_are_compared(visit: Callable[..., Any]) -> None:
+    page = visit("/worklist?q=-1.png&sort=name")
+    page.get_by_role("checkbox", name="Compare covid-1.png").check()
+    page.get_by_role("button", name="Compare the two chosen").click()
+    expect(page.get_by_text("Choose two studies to compare.")).to_be_visible()
+    page.goto("/worklist?q=-1.png&sort=name")
+    page.get_by_role("checkbox", name="Compare covid-1.png").check()
+    page.get_by_role("checkbox", name="Compare virus-1.png").check()
+    page.get_by_role("button", name="Compare the two chosen").click()
+    expect(page.locator(".which")).to_have_count(2)
+    expect(page.locator(".panel.rest")).to_contain_text("Nothing says that this is the same patient.")
+
+
+@pytest.mark.parametrize("width", [320, 375, 768, 1024, 1440])
+def test_it_is_readable_at_every_width(visit: Callable[..., Any], close_study: str, width: int) -> None:
+    page = visit("/worklist", viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for cell in page.locator(f"#s-{close_study.rpartition('/')[2]} td.file, .studies td.answer").all()[:4]:
+        assert cell.bounding_box()["width"] >= 100
+
+
+def test_days_are_those_of_the_reader(visit: Callable[..., Any]) -> None:
+    page = visit("/worklist", timezone_id="Asia/Tokyo")
+    page.reload()  # the browser tells its zone on the first page
+    expect(page.locator(".zone")).to_contain_text("Asia/Tokyo")
+    shown, moment = page.locator("#studies time").first.evaluate("time => [time.textContent, time.dateTime]")
+    local = datetime.fromisoformat(moment).astimezone(ZoneInfo("Asia/Tokyo"))
+    assert shown.endswith(f"{local:%H:%M}")

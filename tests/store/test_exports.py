@@ -1,14 +1,19 @@
 """Feedback becomes a manifest that the house reads; no cell is a formula."""
 
+import csv
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from covid_xray.data.manifest.manifest import read_manifest
+from covid_xray.store import tables
 from covid_xray.store.exports import escape_formula
+from covid_xray.store.records import now
 from support.bundles import grey
 from support.drawing import png
-from support.servers import client, upload
+from support.servers import client, service_of, upload
 
 
 @pytest.mark.parametrize(
@@ -40,3 +45,23 @@ def test_feedback_is_a_manifest_for_training(tmp_path: Path) -> None:
     found = dict(zip(manifest.table["image"], manifest.table["label"], strict=True))
     assert found == {f"{ids['agree']}.png": "covid", f"{ids['correct']}.png": "normal"}
     assert "'=scar" in table.read_text()
+    rows = {row["image"]: row for row in csv.DictReader(table.read_text().splitlines())}
+    plain = rows[f"{ids['disagree']}.png"]
+    assert (plain["verdict"], plain["label"], plain["answered"]) == ("disagree", "", "covid")
+
+
+def test_feedback_outlives_its_study(tmp_path: Path) -> None:
+    with client(tmp_path) as api:
+        study, store = upload(api), service_of(api).store
+        said = {"verdict": "correct", "label": "other", "note": "pneumothorax"}
+        assert api.post(f"/api/v1/studies/{study['id']}/feedback", json=said).status_code == 201
+        with store.database.writing() as connection:
+            connection.execute(sa.update(tables.studies).values(created=now() - timedelta(hours=3)))
+        assert store.expire(hours=2) == 1
+        [row] = csv.DictReader(api.get("/api/v1/feedback.csv").text.splitlines())
+        assert (row["image"], row["label"], row["note"]) == ("", "other", "pneumothorax")
+        assert row["upload_sha256"] == study["upload_sha256"]
+        again = upload(api)["id"]
+        api.post(f"/api/v1/studies/{again}/feedback", json={"verdict": "agree"})
+        api.delete(f"/api/v1/studies/{again}")  # deleted by a person, not by the clock: nothing of it is kept
+        assert len(api.get("/api/v1/feedback.csv").text.splitlines()) == 2

@@ -1,6 +1,7 @@
 """Read what the tags of a DICOM image say of view, body part and orientation, in the spellings that devices write."""
 
 import contextlib
+import hashlib
 import re
 import unicodedata
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ FRONTAL = frozenset({"PA", "AP", "FRONTAL"})
 TAGS = (
     *("Modality", "ViewPosition", "ViewCodeSequence", "PixelSpacing", "ImagerPixelSpacing", "Manufacturer"),
     *("PatientOrientation", "ImageLaterality", "Laterality", "PresentationIntentType", "SOPClassUID"),
+    *("PatientID", "IssuerOfPatientID"),
 )
 PLACE_TAGS = ("BodyPartExamined", "AnatomicRegionSequence")
 # PS3.3 C.8.11.5, and what many machines write instead; free text stays out
@@ -133,7 +135,14 @@ def source_of(dataset: "Dataset", *, photometric: str, warnings: tuple[str, ...]
         modality=modality if modality in _MODALITIES else None,
         vendor=_vendor(_text(dataset, "Manufacturer").upper()),
         warnings=warnings,
+        patient=_patient(dataset),
     )
+
+
+def _patient(dataset: "Dataset") -> str | None:
+    """Hash the patient's number and who gave it, so that two files of one patient are known as such."""
+    number, issuer = _text(dataset, "PatientID"), _text(dataset, "IssuerOfPatientID")
+    return hashlib.sha256(f"{issuer}\0{number}".encode("utf-8", "replace")).hexdigest() if number else None
 
 
 def _text(dataset: "Dataset", keyword: str) -> str:

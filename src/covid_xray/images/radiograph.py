@@ -22,6 +22,7 @@ class ImageSource:
         vendor: manufacturer of the device, one of a short list (`"SIEMENS"`, `"GE"`, ...) or `"OTHER"`.
         turned: quarter turns to the left by which the pixels were brought upright, 0..3.
         warnings: codes of what was wrong with the file and how it was read (`dicom_file.WARNINGS`).
+        patient: SHA-256 of the patient's number and who gave it, never the number itself.
     """
 
     format: str = "array"
@@ -32,6 +33,7 @@ class ImageSource:
     vendor: str | None = None
     turned: int = 0
     warnings: tuple[str, ...] = ()
+    patient: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from covid_xray.errors import Busy, CovidXrayError, InputRefused, StoreFull
+from covid_xray.inference.close_call import settle
 from covid_xray.inference.finding import Failure, Finding
 from covid_xray.pacs.results.result_objects import LoadedImage, ResultBuilder
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import NoResult
 from covid_xray.pacs.spool import Spool
 from covid_xray.pacs.work_queue import ANSWERED, FAILED, NO_RESULT, TEST, WAITING, Arrival, Outcome, WorkQueue
+from covid_xray.store import refusals
 from covid_xray.store.drift.monitor import DriftMonitor
+from covid_xray.store.patient_key import patient_key
 from covid_xray.store.records import NewStudy
 from covid_xray.store.store import Store
 
@@ -88,6 +91,9 @@ class InferenceWorker:
             except InputRefused as error:
                 outcomes.append(_outcome_of(one, error))
                 self._drift.note(Failure("", error.code, ""))
+                if not isinstance(error, NoResult):  # which is an object that is none of ours
+                    about = {"name": "DICOM", "uploader": one.origin, "origin": one.origin}
+                    refusals.add(self._store.database, error, sha256=one.sha256, **about)
         return found
 
     def _classify(self, images: Sequence[tuple[Arrival, LoadedImage]]) -> list[_Classified]:
@@ -95,7 +101,7 @@ class InferenceWorker:
             return []
         views = [image.view for _, image in images]
         findings = self._builder.predictor.answers([""] * len(views), views, class_maps=True)
-        return [_Classified(*pair, finding) for pair, finding in zip(images, findings, strict=True)]
+        return [_Classified(*pair, settle(finding)) for pair, finding in zip(images, findings, strict=True)]
 
     def _build_results(self, one: _Classified) -> Outcome:
         try:
@@ -138,6 +144,7 @@ class InferenceWorker:
             study_uid=arrival.study_uid,
             sop_uid=arrival.sop_uid,
             origin=arrival.origin,
+            patient_key=patient_key(self._settings.store.expanduser(), radiograph.source),
         )
 
 

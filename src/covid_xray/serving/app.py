@@ -27,6 +27,7 @@ from covid_xray.serving.pages import pages
 from covid_xray.serving.pages.error_pages import ErrorPages
 from covid_xray.serving.prometheus import RequestMetrics
 from covid_xray.serving.service import running
+from covid_xray.serving.views.languages import Languages
 
 WEB = Path(__file__).parent / "web"
 _SMALL_BODY = 1 << 20
@@ -71,6 +72,7 @@ def create_app(settings: Serving, predictor: Predictor) -> FastAPI:
     app.add_middleware(BodyDeadline, settings=settings)  # the first is the innermost
     for middleware in (HostCheck, ErrorPages, RequestMetrics, SecurityHeaders):
         app.add_middleware(middleware)
+    app.add_middleware(Languages, default=settings.language)
     if proxies := trusted_proxies(settings):
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
     return app

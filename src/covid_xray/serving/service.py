@@ -9,15 +9,14 @@ import contextlib
 import dataclasses
 import functools
 import json
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from covid_xray.config import Serving
 from covid_xray.errors import BadImage, CovidXrayError, InputRefused
-from covid_xray.files import folder_lock, replacing, sha256_bytes
+from covid_xray.files import folder_lock, sha256_bytes
 from covid_xray.images.sandbox import MAX_WORKERS
+from covid_xray.inference.close_call import settle
 from covid_xray.inference.finding import Failure, Finding
 from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.io.joint_rows import joint_as_dict
@@ -27,12 +26,13 @@ from covid_xray.serving.batching import Admission, Batcher
 from covid_xray.serving.jobs import Jobs
 from covid_xray.serving.prometheus import Metrics
 from covid_xray.serving.rates import RateLimit
-from covid_xray.store import audit_chain
+from covid_xray.store import audit_chain, refusals, trash
 from covid_xray.store.accounts import Accounts
 from covid_xray.store.audit_log import AuditLog
 from covid_xray.store.drift.monitor import DriftMonitor
 from covid_xray.store.image_files import ImageFiles
 from covid_xray.store.lockouts import Lockouts
+from covid_xray.store.patient_key import patient_key, read_secret
 from covid_xray.store.records import Key, NewStudy, Study, Upload, new_id, thresholds
 from covid_xray.store.store import Store, open_database
 
@@ -53,7 +53,7 @@ class Service:
 
     def __init__(self, settings: Serving, predictor: Predictor, store: Store) -> None:
         self.settings, self.predictor, self.store = settings, predictor, store
-        self.secret = _secret(settings.store.expanduser() / "secret")
+        self.secret = read_secret(settings.store.expanduser() / "secret")
         self.accounts = Accounts(store.database, shortest_password=settings.shortest_password)
         self.audit = AuditLog(store.database)
         self.requests = RateLimit(settings.requests_per_minute)
@@ -106,7 +106,8 @@ class Service:
         try:
             finding = await self._network.submit(found.view)
             if upload.known:
-                finding = await loop.run_in_executor(self._readers, self.predictor.join, finding, upload.known)
+                joined = await loop.run_in_executor(self._readers, self.predictor.join, finding, upload.known)
+                finding = settle(joined)
             study = await self._writer.submit(dataclasses.replace(found.study(finding), address=address))
         except Exception:  # not on cancellation, when the writer may be at it; the next start deletes an orphan
             await loop.run_in_executor(self._readers, self.store.images.remove, found.id)
@@ -135,7 +136,7 @@ class Service:
         loop = asyncio.get_running_loop()
         view = await loop.run_in_executor(self._readers, lambda: self.predictor.view(self.store.radiograph(study)))
         finding = dataclasses.replace(await self._network.submit(view), gate=study.finding["gate"])
-        joined = await loop.run_in_executor(self._readers, self.predictor.join, finding, known)
+        joined = settle(await loop.run_in_executor(self._readers, self.predictor.join, finding, known))
         assert joined.joint
         return await asyncio.to_thread(self.store.set_joint, study.id, joint_as_dict(joined.joint))
 
@@ -147,7 +148,12 @@ class Service:
         bound = Key(key, _body_sha256(sha256, upload.known)) if key else None
         if bound and (known := self.store.result_of_key(bound)):
             return self.store.study(known)
-        radiograph = open_source(data, limits=self.predictor.limits, untrusted=True)
+        try:
+            radiograph = open_source(data, limits=self.predictor.limits, untrusted=True)
+        except BadImage as error:
+            with contextlib.suppress(CovidXrayError):  # the sender is told all the same
+                refusals.add(self.store.database, error, sha256=sha256, name=upload.name, uploader=uploader)
+            raise
         view = self.predictor.view(radiograph)
         identity = new_id()
         height, width = radiograph.pixels.shape
@@ -161,6 +167,7 @@ class Service:
             shape=(height, width),
             bits=radiograph.bits,
             source=radiograph.source,
+            patient_key=patient_key(self.settings.store.expanduser(), radiograph.source),
             thresholds=thresholds(self.predictor.bundle.contents.operating_points),
             key=bound,
             job_item=job_item,
@@ -168,7 +175,7 @@ class Service:
         return _Decoded(identity, view, lambda finding: study(finding=finding))
 
     def _classify(self, views: list[View]) -> list[Finding | Exception]:
-        return [*self.predictor.answers([""] * len(views), views, class_maps=True)]
+        return [settle(finding) for finding in self.predictor.answers([""] * len(views), views, class_maps=True)]
 
     def _watch(self) -> None:
         self.metrics.model.labels(*vars(self.predictor.identity).values()).set(1)
@@ -196,7 +203,10 @@ class Service:
     async def _sweep(self) -> None:
         while True:
             with contextlib.suppress(CovidXrayError):  # tried again in a minute
-                await asyncio.to_thread(self.store.expire, hours=self.settings.retention_hours)
+                hours = self.settings.retention_hours
+                await asyncio.to_thread(trash.purge, self.store)
+                await asyncio.to_thread(self.store.expire, hours=hours)
+                await asyncio.to_thread(refusals.expire, self.store.database, hours=hours)
                 await asyncio.to_thread(audit_chain.expire, self.store.database, days=self.settings.audit_days)
                 await asyncio.to_thread(self.lockouts.expire)
                 await asyncio.to_thread(self.store.images.rescan)  # a DICOM node adds and removes images too
@@ -226,15 +236,3 @@ async def running(settings: Serving, predictor: Predictor) -> AsyncIterator[Serv
 def _body_sha256(file: str, known: Mapping[str, float]) -> str:
     """Hash the file's hash and the clinical values that came with it, for an Idempotency-Key."""
     return sha256_bytes(json.dumps([file, dict(known)], sort_keys=True).encode()) if known else file
-
-
-def _secret(file: Path) -> bytes:
-    """Read or create the 32 random bytes behind CSRF tokens; they are kept so that open pages survive a restart."""
-    with contextlib.suppress(FileNotFoundError):
-        if len(secret := file.read_bytes()) == 32:
-            return secret
-    secret = secrets.token_bytes(32)
-    with replacing(file) as temporary:
-        temporary.chmod(0o600)
-        temporary.write_bytes(secret)
-    return secret

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
+from covid_xray.inference.finding import CANNOT_SAY
 from covid_xray.inference.io.results import csv_line
 from covid_xray.store.records import AuditEntry, Study
 from covid_xray.store.store import Store
@@ -28,21 +29,23 @@ def studies_csv(studies: Iterable[Study], classes: Sequence[str]) -> Iterator[st
 
 
 def feedback_csv(store: Store) -> Iterator[str]:
-    """Yield a training manifest: the newest feedback of each study, where it settles the label.
+    """Yield a training manifest: the newest feedback of each study, also of those that have expired.
 
-    `image` is the file name in the store's folder `images`. "agree" confirms the network's label and "correct" gives
-    another one. A plain "disagree", or agreement with "cannot say", settles no label and is left out.
+    `image` is the file name in the store's folder `images`; it is empty when the study has expired, and `upload_sha256`
+    names the file then. "agree" confirms the network's label and "correct" gives another one, or `other`. A plain
+    "disagree", and agreement with "cannot say", settle no label: theirs is empty, and `index` sets them aside.
     """
-    facts = ["verdict", "reader", "said", "note", "answered"]
+    facts = ["verdict", "reader", "said", "note", "answered", "upload_sha256"]
     yield csv_line(["image", "label", "source", *facts, *_MODEL_COLUMNS])
     newest = {feedback.study_id: feedback for feedback in store.feedback()}
+    kept = store.ids_with_feedback()
     for feedback in newest.values():
-        study = store.study(feedback.study_id)
-        label = {"correct": feedback.label, "agree": study.label, "disagree": None}[feedback.verdict]
-        if label not in study.probabilities:
-            continue
-        cells = [f"{study.id}.png", str(label), "feedback", feedback.verdict, escape_formula(feedback.reader)]
-        cells += [feedback.created.isoformat(), escape_formula(feedback.note), study.label]
+        settled = {"correct": feedback.label, "agree": feedback.answered, "disagree": None}[feedback.verdict]
+        label = settled if settled and settled != CANNOT_SAY else ""
+        image = f"{feedback.study_id}.png" if feedback.study_id in kept else ""
+        cells = [image, label, "feedback", feedback.verdict, escape_formula(feedback.reader)]
+        cells += [feedback.created.isoformat(), escape_formula(feedback.note)]
+        cells += [feedback.answered or "", feedback.upload_sha256 or ""]
         yield csv_line([*cells, feedback.model.name, feedback.model.version, feedback.model.sha256])
 
 

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from covid_xray.bundle.contents import OperatingPoints
 from covid_xray.images.radiograph import ImageSource
-from covid_xray.inference.finding import Finding, ModelIdentity
+from covid_xray.inference.finding import CANNOT_SAY, Finding, ModelIdentity
 from covid_xray.inference.io.results import as_dict
 from covid_xray.inference.lung_facts import in_words
 from covid_xray.inference.lungs import WHOLE
 
 Verdict = Literal["agree", "disagree", "correct"]
+OTHER = "other"  # the label of a correction to another finding, or to none of the classes
 NORMAL = "normal"
 
 
@@ -58,6 +59,7 @@ class NewStudy:
     study_uid: str | None = None
     sop_uid: str | None = None
     origin: str | None = None  # the PACS that sent it
+    patient_key: str | None = None  # of `patient_key.py`
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +90,8 @@ class Study:
     study_uid: str | None
     sop_uid: str | None
     origin: str | None
+    patient_key: str | None = None  # pseudonym of the patient
+    spacing: list[float] | None = None  # mm between pixels: row, column
 
     @property
     def probabilities(self) -> dict[str, float | None]:
@@ -107,6 +111,8 @@ class Feedback:
     label: str | None
     note: str
     model: ModelIdentity
+    answered: str | None = None  # label of the study at that time
+    upload_sha256: str | None = None  # of the study's file
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,7 @@ def study_row(new: NewStudy) -> dict[str, Any]:
     stored = {key: value for key, value in facts.items() if key not in ("image", "model", "error")}
     stored |= {"thresholds": new.thresholds, "region": list(finding.region)}
     stored["lungs_in_words"] = in_words(finding.lungs, cropped=finding.region != WHOLE)
-    copied = ("id", "uploader", "upload_sha256", "bytes", "bits", "study_uid", "sop_uid", "origin")
+    copied = ("id", "uploader", "upload_sha256", "bytes", "bits", "study_uid", "sop_uid", "origin", "patient_key")
     return {
         **{name: getattr(new, name) for name in copied},
         "created": now(),
@@ -183,7 +189,9 @@ def study_row(new: NewStudy) -> dict[str, Any]:
         "width": new.shape[1],
         "format": new.source.format,
         "view": clean_text(new.source.view, longest=16) if new.source.view else None,
+        "spacing": list(new.source.spacing) if new.source.spacing else None,
         "label": finding.label,
+        "unsaid": finding.label == CANNOT_SAY,
         "suspicion": suspicion(facts["probabilities"]),
         "finding": stored,
         **pack_maps(finding.class_maps),

@@ -90,6 +90,7 @@ class Store:
         """Delete a study with its feedback and image; all are gone from disk on return. Raises `NotFound`."""
         with self.database.writing() as connection:
             deleted = connection.execute(sa.delete(tables.studies).where(tables.studies.c.id == identity)).rowcount
+            connection.execute(sa.delete(tables.feedback).where(tables.feedback.c.study_id == identity))
             connection.execute(sa.delete(tables.keys).where(tables.keys.c.result_id == identity))
         if not deleted:
             raise _not_found()
@@ -99,7 +100,7 @@ class Store:
     def expire(self, *, hours: float) -> int:
         """Delete studies and finished jobs older than `hours` (0: none) and return the number of studies.
 
-        Keys older than a day and expired sessions are always deleted.
+        The feedback on them stays. Keys older than a day and expired sessions are always deleted.
         """
         time, studies, jobs = now(), tables.studies.c, tables.jobs.c
         with self.database.writing() as connection:
@@ -127,19 +128,21 @@ class Store:
             study: the study as shown to the reader.
             reader: name of the user.
             verdict: `agree`, `disagree`, or `correct` together with the right `label`.
-            label: a class of the study.
+            label: a class of the study, or `records.OTHER` for another finding or none of them.
             note: free text.
 
         Raises:
             InputRefused: verdict and label do not fit together (`bad-feedback`).
             NotFound: the study has been deleted.
         """
-        if (verdict == "correct") != (label is not None) or (label is not None and label not in study.probabilities):
-            classes = ", ".join(study.probabilities)
+        accepted = [*study.probabilities, records.OTHER]
+        if (verdict == "correct") != (label is not None) or (label is not None and label not in accepted):
+            classes = ", ".join(accepted)
             message = f"The label does not fit the verdict. Send one of {classes} with 'correct', no label otherwise."
             raise InputRefused(message, code="bad-feedback")
         values = {"study_id": study.id, "created": now(), "reader": reader, "verdict": verdict, "label": label}
         values |= {"note": records.clean_text(note), **records.model_columns(study.model)}
+        values |= {"answered": study.label, "upload_sha256": study.upload_sha256}
         with self.database.writing() as connection:
             where = tables.studies.c.id == study.id
             if not connection.execute(sa.update(tables.studies).where(where).values(verdict=verdict)).rowcount:
@@ -156,6 +159,21 @@ class Store:
             connection.execute(sa.update(tables.studies).where(where).values(finding=finding))
         return dataclasses.replace(study, finding=finding)
 
+    def related(self, study: Study, *, limit: int = 6) -> tuple[list[Study], list[Study]]:
+        """Read the newest other studies of the same patient, and of the same file."""
+        columns = tables.studies.c
+        others = sa.select(tables.studies).where(columns.id != study.id, columns.deleted.is_(None))
+        newest = others.order_by(columns.created.desc()).limit(limit)
+        with self.database.reading() as connection:
+
+            def read(where: sa.ColumnElement[bool]) -> list[Study]:
+                return [records.as_study(dict(row)) for row in connection.execute(newest.where(where)).mappings()]
+
+            copies = read(columns.upload_sha256 == study.upload_sha256)
+            patients = read(columns.patient_key == study.patient_key) if study.patient_key else []
+        same = {one.id for one in copies}
+        return [one for one in patients if one.id not in same], copies
+
     def feedback(self, identity: str | None = None) -> list[Feedback]:
         """Read the feedback on one study, or on all, oldest first."""
         query = sa.select(tables.feedback).order_by(tables.feedback.c.id)
@@ -163,6 +181,13 @@ class Store:
             query = query.where(tables.feedback.c.study_id == identity)
         with self.database.reading() as connection:
             return [records.as_feedback(dict(row)) for row in connection.execute(query).mappings()]
+
+    def ids_with_feedback(self) -> set[str]:
+        """Read the ids of the studies that still exist and have feedback."""
+        columns = tables.studies.c
+        said = sa.select(tables.feedback.c.study_id)
+        with self.database.reading() as connection:
+            return set(connection.scalars(sa.select(columns.id).where(columns.id.in_(said), columns.deleted.is_(None))))
 
     def clear_orphans(self) -> int:
         """Delete the images without a study and return how many there were."""
@@ -232,5 +257,6 @@ def _study(connection: sa.Connection, identity: str) -> Study:
 def _studies(connection: sa.Connection, ids: Sequence[str]) -> dict[str, Study]:
     if not ids:
         return {}
-    query = sa.select(tables.studies).where(tables.studies.c.id.in_(ids))
+    columns = tables.studies.c
+    query = sa.select(tables.studies).where(columns.id.in_(ids), columns.deleted.is_(None))
     return {row["id"]: records.as_study(dict(row)) for row in connection.execute(query).mappings()}

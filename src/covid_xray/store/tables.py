@@ -32,7 +32,7 @@ studies = sa.Table(
     sa.Column("created", UtcTime, nullable=False, index=True),
     sa.Column("name", sa.String(255), nullable=False),  # file name of the upload; stored here only, never logged
     sa.Column("uploader", sa.String(64), nullable=False),
-    sa.Column("upload_sha256", sa.String(64), nullable=False),
+    sa.Column("upload_sha256", sa.String(64), nullable=False, index=True),
     sa.Column("bytes", sa.BigInteger, nullable=False),  # size of the image file
     sa.Column("height", sa.Integer, nullable=False),
     sa.Column("width", sa.Integer, nullable=False),
@@ -51,18 +51,39 @@ studies = sa.Table(
     sa.Column("study_uid", sa.String(64), index=True),  # DICOM UIDs and the PACS that sent it
     sa.Column("sop_uid", sa.String(64), index=True),
     sa.Column("origin", sa.String(64)),
+    # whether the label is "cannot say": these come first
+    sa.Column("unsaid", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("deleted", UtcTime, index=True),  # when; it can be undone for a moment (`store/trash.py`)
+    sa.Column("patient_key", sa.String(64), index=True),  # a pseudonym (`patient_key.py`)
+    sa.Column("spacing", sa.JSON),  # mm between pixels: row, column
+    sa.Index("ix_studies_order", "unsaid", "suspicion", "created"),
+)
+
+refusals = sa.Table(  # files that could not be read, until somebody has dealt with them
+    "refusals",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),  # of the hash of the file
+    sa.Column("created", UtcTime, nullable=False, index=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("code", sa.String(64), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("uploader", sa.String(64), nullable=False),
+    sa.Column("origin", sa.String(64)),
+    sa.Column("seen", UtcTime),
 )
 
 feedback = sa.Table(
     "feedback",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("study_id", sa.ForeignKey("studies.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("study_id", sa.String(32), nullable=False, index=True),  # no foreign key: feedback outlives its study
     sa.Column("created", UtcTime, nullable=False),
     sa.Column("reader", sa.String(64), nullable=False),
     sa.Column("verdict", sa.String(16), nullable=False),  # agree, disagree, correct
-    sa.Column("label", sa.String(64)),
+    sa.Column("label", sa.String(64)),  # a class of the network, or `other`
     sa.Column("note", sa.Text, nullable=False),
+    sa.Column("answered", sa.String(64)),  # label and file of the study, which may have expired
+    sa.Column("upload_sha256", sa.String(64)),
     sa.Column("model_name", sa.String(128), nullable=False),
     sa.Column("model_version", sa.String(64), nullable=False),
     sa.Column("model_sha256", sa.String(64), nullable=False),

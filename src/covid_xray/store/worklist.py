@@ -1,6 +1,6 @@
 """Filter, sort and page the stored studies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -28,6 +28,7 @@ class Query:
     until: datetime | None = None
     sort: Sort = "suspicion"  # `suspicion` and `created` are descending, `name` and `label` ascending
     reverse: bool = False
+    unsaid_first: bool = False  # studies that the network cannot say come before all others
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,11 @@ def page(database: Database, query: Query, *, limit: int = 50, offset: int = 0) 
     where = _where(query)
     with database.reading() as connection:
         total = connection.execute(sa.select(sa.func.count()).select_from(tables.studies).where(where)).scalar_one()
-        rows = connection.execute(_select(query, where).limit(limit).offset(offset)).mappings()
-        return Page([as_study(dict(row)) for row in rows], total)
+        # Only ids are sorted: a sort of whole rows takes several times as long.
+        ids = list(connection.scalars(_ordered(query, where).limit(limit).offset(offset)))
+        found = connection.execute(sa.select(*_shown()).where(tables.studies.c.id.in_(ids))).mappings()
+        rows = {row["id"]: as_study(dict(row)) for row in found}
+        return Page([rows[identity] for identity in ids], total)
 
 
 def every(database: Database, query: Query) -> Iterator[Study]:
@@ -57,12 +61,17 @@ def every(database: Database, query: Query) -> Iterator[Study]:
 
 def neighbours(database: Database, query: Query, identity: str) -> tuple[str | None, str | None]:
     """Return the ids of the previous and the next match of a query; `None` at either end."""
+    order, where, columns = _order(query), _where(query), tables.studies.c
     with database.reading() as connection:
-        ids = list(connection.scalars(_select(query, _where(query)).with_only_columns(tables.studies.c.id)))
-    if identity not in ids:
-        return None, None
-    at = ids.index(identity)
-    return (ids[at - 1] if at else None), (ids[at + 1] if at + 1 < len(ids) else None)
+        here = sa.select(*(column for column, _ in order)).where(where, columns.id == identity)
+        values = connection.execute(here).one_or_none()
+        if values is None:
+            return None, None
+        found = []
+        for backwards in (True, False):
+            beyond = sa.select(columns.id).where(where, _beyond(order, tuple(values), backwards=backwards))
+            found.append(connection.scalar(beyond.order_by(*_sorted(order, backwards=backwards)).limit(1)))
+    return found[0], found[1]
 
 
 def labels(database: Database) -> list[str]:
@@ -80,17 +89,43 @@ def _values(database: Database, column: sa.Column[Any]) -> list[str]:
         return list(connection.scalars(sa.select(column).where(column.is_not(None)).distinct().order_by(column)))
 
 
-def _select(query: Query, where: sa.ColumnElement[bool]) -> sa.Select[tuple[object, ...]]:
+Order = list[tuple[sa.Column[Any], bool]]  # columns, and whether they fall
+
+
+def _shown() -> list[sa.Column[Any]]:
+    return [column for column in tables.studies.c if column.name not in ("class_maps", "class_maps_about")]
+
+
+def _ordered(query: Query, where: sa.ColumnElement[bool]) -> sa.Select[tuple[str]]:
+    return sa.select(tables.studies.c.id).where(where).order_by(*_sorted(_order(query), backwards=False))
+
+
+def _order(query: Query) -> Order:
+    """List the columns to sort by; the last one tells all studies apart."""
     columns = tables.studies.c
-    selected = [column for column in columns if column.name not in ("class_maps", "class_maps_about")]
-    descending = (query.sort in ("suspicion", "created")) != query.reverse
-    order = columns[query.sort].desc() if descending else columns[query.sort].asc()
-    return sa.select(*selected).where(where).order_by(order, columns.created.desc(), columns.id)
+    falls = (query.sort in ("suspicion", "created")) != query.reverse
+    first: Order = [(columns.unsaid, True)] if query.unsaid_first else []
+    newest: Order = [] if query.sort == "created" else [(columns.created, True)]
+    return [*first, (columns[query.sort], falls), *newest, (columns.id, False)]
+
+
+def _sorted(order: Order, *, backwards: bool) -> list[sa.UnaryExpression[Any]]:
+    return [column.desc() if falls != backwards else column.asc() for column, falls in order]
+
+
+def _beyond(order: Order, values: Sequence[Any], *, backwards: bool) -> sa.ColumnElement[bool]:
+    """Select what comes before (`backwards`) or after the row with these values of the sorted columns."""
+    parts, equal = [], sa.true()
+    for (column, falls), given in zip(order, values, strict=True):
+        value = sa.literal(given, column.type)
+        parts.append(equal & (column < value if falls != backwards else column > value))
+        equal = equal & (column == value)
+    return sa.or_(*parts)
 
 
 def _where(query: Query) -> sa.ColumnElement[bool]:
     columns = tables.studies.c
-    parts: list[sa.ColumnElement[bool]] = [sa.true()]
+    parts: list[sa.ColumnElement[bool]] = [columns.deleted.is_(None)]
     if text := clean_text(query.search, longest=200):
         by_id = columns.id.startswith(text.lower(), autoescape=True)
         parts.append(columns.name.icontains(text, autoescape=True) | by_id)

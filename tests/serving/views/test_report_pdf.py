@@ -1,4 +1,4 @@
-"""The printed report: what it says can be read out of it again, whatever characters names and notes hold."""
+"""The printed report: what it says can be read out of it again, whatever letters names and notes hold."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from support.bundles import grey
 from support.drawing import png
 from support.servers import client, upload
 
+UNSURE = {"method": "lac", "coverage": 0.9, "quantiles": {"lac": {"0.9": 1.0}}}  # every class is kept
 NAME = "<b>Ünï & 胸部 \u202e.png"
 
 
@@ -22,17 +23,31 @@ def test_a_report_says_what_the_study_says(tmp_path: Path) -> None:
     assert len(document) == 1
     page = document[0]
     text = page.get_textpage().get_text_range()
-    assert text.count("research use, not for diagnosis") >= 2
+    assert text.count("Research use, not for diagnosis.") >= 2
     for expected in (
         study["id"],
         "COVID-19",
         "Input not checked",
         "Not checked at this hospital",
-        "100.0%",
-        "<b>Ünï & ??",
-        "correct, normal",
+        "> 99.9 %",
+        "Other diseases get one of them",
+        "<b>Ünï & 胸部",
+        "corrects it to Normal",
         "a < b & c",
         study["model"]["sha256"],
     ):
         assert expected in text, expected
     assert len(list(page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE]))) == 2
+
+
+def test_cannot_say_has_no_class_no_percentage_and_no_heat_map(tmp_path: Path) -> None:
+    with client(tmp_path, facts={"conformal": UNSURE}) as api:
+        study = upload(api, png(grey("covid")))
+        assert study["label"] == "cannot say"
+        assert study["probabilities"]["covid"] > 0.5  # programs keep them
+        document = pypdfium2.PdfDocument(api.get(f"/api/v1/studies/{study['id']}/report.pdf").content)
+    text = document[0].get_textpage().get_text_range()
+    assert "Read this radiograph as if the network had said nothing." in text
+    assert "%" not in text
+    assert "Heat map of" not in text
+    assert len(list(document[0].get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE]))) == 1

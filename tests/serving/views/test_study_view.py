@@ -58,10 +58,10 @@ def titles(about: Study, **facts: Any) -> list[str]:
 
 def test_bars_carry_their_points_in_order() -> None:
     covid, normal, virus = bars(study())
-    assert [(mark.name, mark.threshold, mark.reached) for mark in covid.marks] == [
-        ("rule-out", 0.1, True),
-        ("balanced", 0.5, True),
-        ("rule-in", 0.95, False),
+    assert [(mark.name, mark.threshold, mark.verdict, mark.settles) for mark in covid.marks] == [
+        ("rule-out", 0.1, "not ruled out", False),
+        ("balanced", 0.5, "above", False),
+        ("rule-in", 0.95, "not ruled in", False),
     ]
     assert (covid.leads, normal.leads, virus.leads) == (True, False, False)
     assert (covid.kept, normal.kept) == (True, False)

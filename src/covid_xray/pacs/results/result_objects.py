@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from covid_xray.errors import BadImage, MissingPackage, UsageError
 from covid_xray.files import read_bounded, replacing
+from covid_xray.inference.close_call import settle
 from covid_xray.inference.finding import Finding
 from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.predictor import Predictor
@@ -83,7 +84,7 @@ class ResultBuilder:
             NoResult: its tags say that it is no frontal chest radiograph.
         """
         image = self.load(source)
-        finding = self.predictor.answers([""], [image.view], class_maps=True)[0]
+        finding = settle(self.predictor.answers([""], [image.view], class_maps=True)[0])
         return self.build_objects(image, finding)
 
     def load(self, source: Path | bytes) -> LoadedImage:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -12,6 +13,7 @@ from covid_xray import clinical
 from covid_xray.serving.api.predict import Offset, ShownClass, csv_response, png, problems
 from covid_xray.serving.api.schemas import FeedbackIn, FeedbackOut, StudyOut, StudyPage, study_out, utc
 from covid_xray.serving.http.access import Admin, Reader, Server
+from covid_xray.serving.http.caching import cached
 from covid_xray.serving.service import Service
 from covid_xray.serving.views import drawings, report_pdf, study_view
 from covid_xray.serving.views.clinical_view import ClinicalIn, require_clinical_input
@@ -138,16 +140,23 @@ def _add_pictures(api: APIRouter) -> None:
 
     @api.get("/studies/{id}/image.png", response_class=Response, responses={**problems(404, 422), **image_png})
     def get_image(
-        service: Server, who: Reader, id: StudyId, longest: Longest = LONGEST, low: Share = 0.0, high: Share = 1.0
+        service: Server,
+        request: Request,
+        who: Reader,
+        id: StudyId,
+        longest: Longest = LONGEST,
+        low: Share = 0.0,
+        high: Share = 1.0,
     ) -> Response:
         """Draw the radiograph, never the uploaded file; `low` and `high` window its full 8 to 16 bits."""
         found = _view(service, who, id)
-        picture = drawings.image_png(service.store, found, longest=longest, low=low, high=high)
-        return Response(picture, media_type="image/png")
+        draw = partial(drawings.image_png, service.store, found, longest=longest, low=low, high=high)
+        return cached(request, draw, id, longest, low, high)
 
     @api.get("/studies/{id}/heatmap.png", response_class=Response, responses={**problems(404, 422), **heatmap_png})
     def get_heatmap(
         service: Server,
+        request: Request,
         who: Reader,
         id: StudyId,
         shown: ShownClass = None,
@@ -156,8 +165,9 @@ def _add_pictures(api: APIRouter) -> None:
     ) -> Response:
         """Draw the heat map: a transparent `layer` the size of `image.png`, an `overlay`, or a captioned `picture`."""
         found = _view(service, who, id)
-        picture = drawings.heatmap_png(service.store, found, shown=shown, form=form, longest=longest)
-        return Response(picture, media_type="image/png")
+        drawings.check_class(found.probabilities, shown)
+        draw = partial(drawings.heatmap_png, service.store, found, shown=shown, form=form, longest=longest)
+        return cached(request, draw, id, shown, form, longest)
 
 
 async def set_clinical(service: Service, who: Principal, identity: str, known: clinical.Record) -> Study:

@@ -7,7 +7,7 @@ import logging
 import traceback
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -52,7 +52,7 @@ def _own_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, CovidXrayError)
     _count(request, error.code)
     if isinstance(error, NotLoggedIn) and _is_page(request):
-        login = f"/login?next={quote(request.url.path, safe='/')}"
+        login = f"/login?next={quote(_place(request), safe='/')}"
         if request.headers.get("HX-Request"):
             return Response(status_code=401, headers={"HX-Redirect": login})
         return RedirectResponse(login, status_code=303)
@@ -95,6 +95,14 @@ def _unexpected(request: Request, error: Exception) -> Response:
 def _count(request: Request, code: str) -> None:
     if service := getattr(request.app.state, "service", None):
         service.metrics.refusals.labels(code).inc()
+
+
+def _place(request: Request) -> str:
+    """Return the page to come back to after the log-in: the page itself, or that of the form which was sent."""
+    if request.method in ("GET", "HEAD"):
+        return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    page = urlsplit(request.headers.get("referer", ""))
+    return (page.path or "/") + (f"?{page.query}" if page.query else "")
 
 
 def _is_page(request: Request) -> bool:

@@ -20,7 +20,7 @@ IDLE_SECONDS = 10.0  # within which a request must have begun, headers included
 
 
 class BodyDeadline:
-    """ASGI middleware that raises `TooSlow` and closes the connection when a body is not complete in time.
+    """ASGI middleware that raises `TooSlow` and closes the connection when a body is too slow.
 
     It also turns Starlette's plain 413 into a problem.
     """
@@ -46,7 +46,8 @@ class BodyDeadline:
             if "covid_xray.replaced" not in scope:
                 await send(message)
 
-        await self.app(scope, _Body(scope, receive, seconds=seconds).receive, send_checked)
+        body = _Body(scope, receive, seconds=seconds, rate=self.settings.least_bytes_per_second)
+        await self.app(scope, body.receive, send_checked)
 
 
 def _is_plain_413(message: Message) -> bool:
@@ -56,10 +57,17 @@ def _is_plain_413(message: Message) -> bool:
 
 
 class _Body:
+    """The body of one request.
+
+    Args:
+        seconds: within which it must arrive.
+        rate: bytes that earn it another second; 0 for none. A slow line may so take its time, a stalled one not.
+    """
+
     def __init__(
-        self, scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Message]], *, seconds: float
+        self, scope: MutableMapping[str, Any], receive: Callable[[], Awaitable[Message]], *, seconds: float, rate: float
     ) -> None:
-        self._scope, self._receive, self._seconds = scope, receive, seconds
+        self._scope, self._receive, self._seconds, self._rate = scope, receive, seconds, rate
         self._deadline: float | None = None
         self._complete = False
 
@@ -73,10 +81,15 @@ class _Body:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
-            late = TooSlow(f"The upload did not arrive within {self._seconds:g} s. Send it over a faster connection.")
+            late = TooSlow(
+                f"The upload is too slow: after {self._seconds:g} s it must keep {self._rate:g} bytes a second. "
+                "Send it over a faster connection."
+            )
             self._scope["covid_xray.late"] = late
             raise late from None
         self._complete = not message.get("more_body", False)
+        if self._rate:
+            self._deadline += len(message.get("body", b"")) / self._rate
         return message
 
 

@@ -6,26 +6,27 @@ from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 
+from covid_xray.serving.views.languages import mark
 from covid_xray.serving.views.rendering import render_bare
 
 _PROBLEM = b"application/problem+json"
 Message = MutableMapping[str, Any]
 # HTTP status to what happened and what to do.
 MESSAGES = {
-    400: ("This request cannot be read.", "Go back and try again."),
-    401: ("You are not logged in.", "Log in and try again."),
-    403: ("You may not do this.", "Ask an admin. If the page was open for long, reload it."),
-    404: ("There is nothing here.", "The study was deleted or has expired, or the address is wrong."),
-    405: ("This request is not supported here.", "Go back and use the buttons of the page."),
-    408: ("The upload took too long.", "Send it again, over a faster connection."),
-    413: ("The upload is too large.", "Send single images below the limit, or several archives."),
-    421: ("This server is not known under that name.", "Open the address that it printed at its start."),
-    422: ("A value of this request is invalid.", "Go back, change it and try again."),
-    429: ("Too many requests.", "Wait a minute, then reload the page."),
-    503: ("The server is busy.", "Nothing is lost. Wait a moment, then reload the page."),
-    507: ("The store is full.", "Nothing was kept. Delete studies, or ask an admin for more space."),
+    400: (mark("This request cannot be read."), mark("Go back and try again.")),
+    401: (mark("You are not logged in."), mark("Log in and try again.")),
+    403: (mark("You may not do this."), mark("Ask an admin. If the page was open for long, reload it.")),
+    404: (mark("There is nothing here."), mark("The study was deleted or has expired, or the address is wrong.")),
+    405: (mark("This request is not supported here."), mark("Go back and use the buttons of the page.")),
+    408: (mark("The upload took too long."), mark("Send it again, over a faster connection.")),
+    413: (mark("The upload is too large."), mark("Send single images below the limit, or several archives.")),
+    421: (mark("This server is not known under that name."), mark("Open the address that it printed at its start.")),
+    422: (mark("A value of this request is invalid."), mark("Go back, change it and try again.")),
+    429: (mark("Too many requests."), mark("Wait a minute, then reload the page.")),
+    503: (mark("The server is busy."), mark("Nothing is lost. Wait a moment, then reload the page.")),
+    507: (mark("The store is full."), mark("Nothing was kept. Delete studies, or ask an admin for more space.")),
 }
-_OTHER = ("Something went wrong.", "Try again. If that does not help, look into the log of the server.")
+_OTHER = (mark("Something went wrong."), mark("Try again. If that does not help, look into the log of the server."))
 
 
 class ErrorPages:

@@ -12,8 +12,10 @@ from covid_xray.serving.http import access, login, openid
 from covid_xray.serving.http.access import Reader, Server
 from covid_xray.serving.pages import account_pages, admin_pages, model_page, study_pages, worklist_pages
 from covid_xray.serving.pages.study_pages import StudyId, bars_of
+from covid_xray.serving.views.languages import LANGUAGE_COOKIE, LANGUAGES
+from covid_xray.serving.views.reading import scope
 from covid_xray.serving.views.rendering import page
-from covid_xray.serving.views.study_view import ADVICE
+from covid_xray.serving.views.study_view import ADVICE, AGAIN
 from covid_xray.store import worklist
 
 NEWEST = 4  # studies on the start page
@@ -35,14 +37,16 @@ def _start(pages: APIRouter) -> None:
     def start(service: Server, request: Request, who: Reader) -> Response:
         newest = worklist.page(service.store.database, worklist.Query(sort="created"), limit=NEWEST).studies
         service.audit.record(who, "list")
-        facts = {"limits": service.predictor.limits, "advice": ADVICE, "newest": newest}
-        return page(request, "start.html", {**facts, "bars_of": bars_of}, who=who)
+        predictor = service.predictor
+        facts = {"limits": predictor.limits, "advice": ADVICE, "again": AGAIN, "newest": newest, "bars_of": bars_of}
+        facts |= {"scope": scope(predictor.classes), "site": predictor.site}
+        return page(request, "start.html", facts, who=who)
 
     @pages.get("/studies/{id}/row")
     def row(service: Server, request: Request, who: Reader, id: StudyId) -> Response:
         study = service.store.study(id)
         service.audit.record(who, "view", id)
-        return page(request, "result.html", {"study": study, "bars": bars_of(study)}, who=who)
+        return page(request, "result.html", {"study": study, "bars_of": bars_of}, who=who)
 
     @pages.get("/batches/{id}")
     def batch(service: Server, request: Request, who: Reader, id: JobId) -> Response:
@@ -50,8 +54,18 @@ def _start(pages: APIRouter) -> None:
         job = job_out(service.jobs.job(id))
         service.audit.record(who, "view", id)
         studies = service.store.studies([item.study_id for item in job.items if item.study_id])
-        bars = {key: bars_of(study) for key, study in studies.items()}
-        return page(request, "batch.html", {"job": job, "studies": studies, "bars_of": bars, "advice": ADVICE}, who=who)
+        facts = {"job": job, "studies": studies, "bars_of": bars_of, "advice": ADVICE}
+        return page(request, "batch.html", facts, who=who)
+
+    @pages.get("/language")
+    def language(
+        language: Annotated[str, Query(max_length=8)], next: Annotated[str, Query(max_length=500)] = "/"
+    ) -> Response:
+        """Remember the language of this browser."""
+        response = RedirectResponse(_own_path(next), status_code=303)
+        if language in LANGUAGES:
+            response.set_cookie(LANGUAGE_COOKIE, language, max_age=31_536_000, samesite="strict", httponly=True)
+        return response
 
 
 def _login(pages: APIRouter) -> None:

@@ -1,30 +1,33 @@
 """Serve the pages of one study: viewer, printable report, feedback, clinical values and deletion."""
 
 import functools
+import re
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from covid_xray.errors import InputRefused
-from covid_xray.inference.finding import CANNOT_SAY
 from covid_xray.serving.api.studies import StudyId, set_clinical
 from covid_xray.serving.http.access import Admin, Reader, Server
+from covid_xray.serving.http.caching import cached
 from covid_xray.serving.http.uploads import text_fields
 from covid_xray.serving.pages.worklist_pages import ListRequest, query_string
 from covid_xray.serving.service import Service
 from covid_xray.serving.views import drawings, study_view
 from covid_xray.serving.views.clinical_view import form_fields, joint_view, parse_record
+from covid_xray.serving.views.reading import reading
 from covid_xray.serving.views.rendering import is_partial, page
 from covid_xray.serving.views.study_view import bars as bars_of
-from covid_xray.store import worklist
+from covid_xray.store import trash, worklist
 from covid_xray.store.records import Study
 from covid_xray.store.store import Store
 
 __all__ = ["StudyId", "bars_of", "router"]
 _NO_LIST = {"before": None, "after": None, "query": ""}  # the study was not opened from the worklist
 THUMBNAIL = 144  # largest height and width in pixels
+PREVIEW = 896  # of the picture that the viewer shows before it is enlarged
 
 
 def router() -> APIRouter:
@@ -36,10 +39,10 @@ def router() -> APIRouter:
         return drawings.image_png(store, store.study(study), longest=THUMBNAIL)
 
     @pages.get("/studies/{id}/thumb.png")
-    def thumb(service: Server, who: Reader, id: StudyId) -> Response:
+    def thumb(service: Server, request: Request, who: Reader, id: StudyId) -> Response:
         """Draw a small picture for lists; only the list is audited."""
         study = service.store.study(id)  # not cached: a deleted study has no picture
-        return Response(draw_thumbnail(service.store, study.id), media_type="image/png")
+        return cached(request, lambda: draw_thumbnail(service.store, study.id), study.id, "thumb")
 
     _show(pages)
     _change(pages)
@@ -48,23 +51,42 @@ def router() -> APIRouter:
 
 def _show(pages: APIRouter) -> None:
     @pages.get("/studies/{id}")
-    def study(service: Server, request: Request, who: Reader, id: StudyId, asked: ListRequest) -> Response:
-        """Show the viewer. The URL holds the query of the worklist, for the links to its neighbours."""
+    def study(
+        service: Server,
+        request: Request,
+        who: Reader,
+        id: StudyId,
+        asked: ListRequest,
+        beside: Annotated[str, Query(pattern="^([0-9a-f]{32})?$")] = "",
+    ) -> Response:
+        """Show the viewer, perhaps with another study beside; the URL also holds the query of the worklist."""
         found = service.store.study(id)
         service.audit.record(who, "view", id)
         before, after = worklist.neighbours(service.store.database, asked.query, id)
-        facts = {"before": before, "after": after, "query": query_string(asked.given)}
+        facts: dict[str, Any] = {"before": before, "after": after, "query": query_string(asked.place)}
+        if beside and beside != id:
+            facts["other"] = service.store.study(beside)
+            service.audit.record(who, "view", beside)
         return page(request, "study.html", {**_facts(service, found), **facts}, who=who)
+
+    @pages.get("/compare")
+    def compare(pick: Annotated[list[str], Query(max_length=500)] = []) -> Response:  # noqa: B006
+        """Show the first two of the chosen studies beside each other, the older one left."""
+        known = [identity for identity in pick if re.fullmatch("[0-9a-f]{32}", identity)]
+        if len(known) != 2:
+            return RedirectResponse("/worklist?said=choose-two", status_code=303)
+        return RedirectResponse(f"/studies/{known[0]}?beside={known[1]}", status_code=303)
 
     @pages.get("/studies/{id}/report")
     def report(service: Server, request: Request, who: Reader, id: StudyId) -> Response:
         found = service.store.study(id)
         service.audit.record(who, "view", id)
-        return page(request, "report.html", _facts(service, found), who=who)
+        return page(request, "report.html", {**_facts(service, found), "printed": True}, who=who)
 
     @pages.get("/studies/{id}/delete")
     def ask(service: Server, request: Request, who: Admin, id: StudyId) -> Response:
-        return page(request, "delete.html", {"study": service.store.study(id)}, who=who)
+        facts = {"study": service.store.study(id), "undo_seconds": trash.UNDO_SECONDS}
+        return page(request, "delete.html", facts, who=who)
 
 
 def _change(pages: APIRouter) -> None:
@@ -83,9 +105,16 @@ def _change(pages: APIRouter) -> None:
 
     @pages.post("/studies/{id}/delete")
     def delete(service: Server, request: Request, who: Admin, id: StudyId) -> Response:
-        service.store.delete(id)
+        """Hide the study; it is deleted when it can no longer be undone."""
+        trash.delete_later(service.store, id)
         service.audit.record(who, "delete", id)
-        return RedirectResponse("/worklist", status_code=303)
+        return RedirectResponse(f"/worklist?undo={id}", status_code=303)
+
+    @pages.post("/studies/{id}/undelete")
+    def undelete(service: Server, who: Admin, id: StudyId) -> Response:
+        trash.restore(service.store, id)
+        service.audit.record(who, "undelete", id)
+        return RedirectResponse(f"/studies/{id}", status_code=303)
 
     @pages.post("/studies/{id}/feedback")
     def give(
@@ -113,10 +142,18 @@ def _facts(service: Service, study: Study) -> dict[str, Any]:
     joint, contents = study.finding.get("joint"), service.predictor.bundle.contents
     maps = service.store.class_maps(study)
     with_evidence = [name for name, it in zip(study.probabilities, maps, strict=True) if drawings.has_evidence(it)]
-    shown = drawings.most_probable(study)
+    read = reading(study)
+    # "Cannot say" gives no hint of a class: its list of maps begins with the first one.
+    shown = next(iter(study.probabilities)) if read.cannot_say else drawings.most_probable(study)
+    priors, copies = service.store.related(study)
     return {
         "study": study,
-        "cannot_say": study.label == CANNOT_SAY,
+        "read": read,
+        "printed": False,
+        "preview": PREVIEW,
+        "other": None,
+        "priors": priors,
+        "copies": copies,
         "bars": bars_of(study),
         "checks": study_view.checks(study),
         "warnings": study_view.warnings(study, contents=contents, now=service.predictor.identity),

@@ -6,21 +6,31 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, cast, get_args
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import RedirectResponse
 
 from covid_xray.serving.http.access import Reader, Server
+from covid_xray.serving.views.languages import gettext, mark, zone
 from covid_xray.serving.views.rendering import page
-from covid_xray.store import worklist
+from covid_xray.serving.views.study_view import ADVICE
+from covid_xray.store import refusals, trash, worklist
 
 PER_PAGE = 25
+MOST_REFUSALS = 20  # shown
 FEEDBACK = {
-    "none": "Not yet reviewed",
-    "any": "Reviewed",
-    "agree": "Agreed",
-    "disagree": "Disagreed",
-    "correct": "Corrected",
+    "none": mark("Not yet reviewed"),
+    "any": mark("Reviewed"),
+    "agree": mark("Agreed"),
+    "disagree": mark("Disagreed"),
+    "correct": mark("Corrected"),
 }
-SORTS = {"suspicion": "Most suspicious first", "created": "Newest first", "name": "File name", "label": "Result"}
+SORTS = {
+    "suspicion": mark("Most suspicious first"),
+    "created": mark("Newest first"),
+    "name": mark("File name"),
+    "label": mark("Result"),
+}
+SAID = {"choose-two": mark("Choose two studies to compare.")}
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,16 @@ class WorklistRequest:
     query: worklist.Query
     given: Mapping[str, str]  # the fields of the form, without empty and invalid ones
     page: int  # from 1
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Return the fields of the URL that lead back to this page of the list."""
+        return {**self.given, **({"page": str(self.page)} if self.page > 1 else {})}
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether this is the beginning of the list, where refused files stand."""
+        return self.page == 1 and not set(self.given) - {"sort", "reverse"}
 
 
 def parse_request(
@@ -56,6 +76,7 @@ def parse_request(
         until=day_end(last) if last else None,
         sort=order,
         reverse=bool(reverse),
+        unsaid_first=not label,
     )
     given = {
         "q": q,
@@ -78,18 +99,34 @@ def router() -> APIRouter:
     pages = APIRouter()
 
     @pages.get("/worklist")
-    def show(service: Server, request: Request, who: Reader, asked: ListRequest) -> Response:
+    def show(
+        service: Server,
+        request: Request,
+        who: Reader,
+        asked: ListRequest,
+        undo: Annotated[str, Query(pattern="^([0-9a-f]{32})?$")] = "",
+        said: Annotated[str, Query(max_length=20)] = "",
+    ) -> Response:
         """Show the worklist, or only its table when htmx asks."""
         database = service.store.database
         found = worklist.page(database, asked.query, limit=PER_PAGE, offset=(asked.page - 1) * PER_PAGE)
         service.audit.record(who, "list")
+        refused, all_refused = refusals.waiting(database, limit=MOST_REFUSALS) if asked.is_plain else ([], 0)
         facts: dict[str, Any] = {
             "found": found,
+            "grouped": asked.query.unsaid_first,
+            "refused": refused,
+            "all_refused": all_refused,
+            "advice": ADVICE,
+            "undo": undo if who.role == "admin" else "",
+            "undo_seconds": trash.UNDO_SECONDS,
+            "said": gettext(SAID[said]) if said in SAID else "",
+            "zone_name": getattr(zone(), "key", "UTC"),
             "given": asked.given,
             "number": asked.page,
             "pages": max(1, -(-found.total // PER_PAGE)),
             "per_page": PER_PAGE,
-            "query": query_string(asked.given),
+            "query": query_string(asked.place),
             "csv": query_string(_csv_fields(asked)),
             "labels": worklist.labels(database),
             "origins": worklist.origins(database),
@@ -98,6 +135,13 @@ def router() -> APIRouter:
             "page_link": lambda number: query_string({**asked.given, "page": str(number)}),
         }
         return page(request, "worklist.html", facts, who=who)
+
+    @pages.post("/refusals/{id}/seen")
+    def seen(service: Server, who: Reader, id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")]) -> Response:
+        """Take a refused file off the list."""
+        refusals.mark_seen(service.store.database, id)
+        service.audit.record(who, "refusal-seen", id)
+        return RedirectResponse("/worklist", status_code=303)
 
     return pages
 
@@ -123,10 +167,10 @@ def parse_day(text: str) -> date | None:
 
 
 def day_start(day: date) -> datetime:
-    """Return the first moment of a day in UTC."""
-    return datetime.combine(day, time(), UTC)
+    """Return the first moment of a day where the reader is, in UTC."""
+    return datetime.combine(day, time(), zone()).astimezone(UTC)
 
 
 def day_end(day: date) -> datetime:
-    """Return the last moment of a day in UTC."""
-    return day_start(day) + timedelta(days=1) - timedelta(microseconds=1)
+    """Return the last moment of a day where the reader is, in UTC."""
+    return day_start(day + timedelta(days=1)) - timedelta(microseconds=1)

@@ -9,7 +9,10 @@ import pydantic
 from covid_xray import clinical
 from covid_xray.clinical_record import ClinicalRecord
 from covid_xray.errors import InputRefused
+from covid_xray.inference.finding import CANNOT_SAY
 from covid_xray.inference.predictor import Predictor
+from covid_xray.serving.views.languages import gettext
+from covid_xray.serving.views.reading import headline
 from covid_xray.serving.views.rendering import capital
 from covid_xray.store.records import Study
 
@@ -46,6 +49,7 @@ class JointView:
     """An answer with clinical values (`inference.finding.Joint`), as pages and reports show it."""
 
     label: str
+    headline: str  # the name of the label
     reasons: list[str]
     prediction_set: list[str] | None
     remarks: list[str]
@@ -53,6 +57,11 @@ class JointView:
     leads: str  # the most probable class
     contributions: list[Contribution]  # to the leading class, largest first
     unused: list[tuple[str, str]]  # title and reason of each value without effect
+
+    @property
+    def cannot_say(self) -> bool:
+        """Whether class and percentages are held back until asked for."""
+        return self.label == CANNOT_SAY
 
     @property
     def largest(self) -> float:
@@ -72,6 +81,7 @@ def joint_view(study: Study) -> JointView | None:
     ]
     return JointView(
         label=stored["label"],
+        headline=headline(stored["label"], stored["reasons"]),
         reasons=stored["reasons"],
         prediction_set=stored["prediction_set"],
         remarks=stored["remarks"],
@@ -113,9 +123,12 @@ def require_clinical_input(record: clinical.Record, predictor: Predictor) -> Non
 
 
 def _title(name: str) -> str:
-    return capital(clinical.BY_NAME[name].title)
+    return capital(gettext(clinical.BY_NAME[name].title))
 
 
 def _value(stored: Mapping[str, Any], name: str) -> str:
-    value = clinical.read(clinical.BY_NAME[name], stored["known"][name])
-    return "" if value is None else clinical.shown(name, value)
+    field = clinical.BY_NAME[name]
+    value = clinical.read(field, stored["known"][name])
+    if value is None or field.codes:
+        return "" if value is None else gettext(clinical.shown(name, value))
+    return f"{value:g} {gettext(field.unit)}"

@@ -10,6 +10,7 @@ from PIL import Image
 
 from covid_xray.errors import InputRefused
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.finding import CANNOT_SAY
 from covid_xray.inference.heatmap import Caption, annotate, normalise, outlined, overlay, ramp
 from covid_xray.inference.heatmap_files import display
 from covid_xray.store.records import Study
@@ -17,6 +18,7 @@ from covid_xray.store.store import Store
 
 LONGEST = 2048  # default of the longer side, in pixels
 _NARROWEST = 1e-5  # narrowest window as a share of white; below one of 65,536 levels
+_SMALL = 1024  # pixels a side, up to which a smaller file is worth the time
 Form = Literal["layer", "overlay", "picture"]
 
 
@@ -48,8 +50,9 @@ def heatmap_png(
     Args:
         store, study: the study to draw.
         shown: the class; `None` for the most probable one.
-        form: `layer` is RGBA of the size of `image_png`, transparent where the map is zero; `overlay` is the radiograph
-            with the map and a frame around the part the network saw; `picture` adds a colour bar and a caption.
+        form: `layer` is a palette picture of the size of `image_png`, transparent where the map is zero; `overlay` is
+            the radiograph with the map and a frame around the part the network saw; `picture` adds a colour bar and a
+            caption.
         longest: as in `image_png`.
 
     Raises:
@@ -62,7 +65,7 @@ def heatmap_png(
     class_map = store.class_maps(study)[classes.index(name)]
     grey = display(store.radiograph(study), longest=longest)
     if form == "layer":
-        return _png(Image.fromarray(_layer(class_map, height=grey.shape[0], width=grey.shape[1])))
+        return _png(_layer(class_map, height=grey.shape[0], width=grey.shape[1]))
     top, left, bottom, right = study.finding["region"]
     drawn = outlined(overlay(grey, class_map), (top, left, bottom, right))
     if form == "overlay":
@@ -90,21 +93,21 @@ def _caption(study: Study, name: str) -> Caption:
     reasons = study.finding["reasons"]
     return Caption(
         shown=name,
-        probability=study.probabilities[name] or 0.0,
+        probability=None if study.label == CANNOT_SAY else study.probabilities[name] or 0.0,
         model=f"{study.model.name} {study.model.version}",
         note=f"{study.label}: {'; '.join(reasons)}" if reasons else "",
         lungs=study.finding["lungs_in_words"],
     )
 
 
-def _layer(class_map: NDArray[np.float32], *, height: int, width: int) -> NDArray[np.uint8]:
+def _layer(class_map: NDArray[np.float32], *, height: int, width: int) -> Image.Image:
     strength = normalise(class_map, height=height, width=width)
-    if strength is None:
-        return np.zeros((height, width, 4), np.uint8)
-    levels = (strength * 255).astype(np.uint8)
+    levels = np.zeros((height, width), np.uint8) if strength is None else (strength * 255).astype(np.uint8)
+    picture = Image.frombytes("P", (width, height), levels.tobytes())
+    picture.putpalette(ramp().tobytes())
     # As in `overlay`, opacity grows with the map; the viewer sets the opacity of the whole layer.
-    opacity = (255 * np.minimum(1.0, 1.6 * strength)).round().astype(np.uint8)
-    return np.dstack([ramp()[levels], opacity])
+    picture.info["transparency"] = bytes(min(255, round(1.6 * level)) for level in range(256))
+    return picture
 
 
 def _windowed(radiograph: Radiograph, *, low: float, high: float) -> Radiograph:
@@ -116,5 +119,5 @@ def _windowed(radiograph: Radiograph, *, low: float, high: float) -> Radiograph:
 
 def _png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, "PNG", compress_level=1)
+    image.save(stream, "PNG", compress_level=6 if max(image.size) <= _SMALL else 1)
     return stream.getvalue()

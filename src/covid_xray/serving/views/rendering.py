@@ -5,7 +5,6 @@ The content security policy (`security_headers.py`) forbids inline scripts and s
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,15 @@ from fastapi import Request, Response
 from fastapi.templating import Jinja2Templates
 
 from covid_xray import __version__
-from covid_xray.inference.finding import site_in_words
-from covid_xray.inference.heatmap import DISCLAIMER
-from covid_xray.inference.opacity import opacity_in_words
 from covid_xray.serving.http import access
+from covid_xray.serving.views import languages
+from covid_xray.serving.views.languages import count, decimal, gettext, moment
+from covid_xray.serving.views.page_words import WORDS
+from covid_xray.serving.views.phrases import display_name, opacity_words, site_words, words
+from covid_xray.serving.views.reading import headline
 from covid_xray.store.principals import Principal
 
 _FOLDER = Path(__file__).parents[1] / "web" / "templates"
-NAMES = {"covid": "COVID-19", "virus": "Viral pneumonia", "normal": "Normal", "cannot say": "Cannot say"}
 
 
 def page(
@@ -39,6 +39,7 @@ def page(
     token, fresh = access.page_token(request)
     service = access.service_of(request)
     shared = {"who": who, "csrf_token": token, "model": service.predictor.identity, "partial": is_partial(request)}
+    shared["address"] = _address(request)
     alarm = service.drift.alarm if who and who.role == "admin" else None
     shared["drift_alarm"] = alarm.kind if alarm else None
     response = _TEMPLATES.TemplateResponse(request, template, {**shared, **facts}, status_code=status)
@@ -49,7 +50,7 @@ def page(
 
 def render_bare(template: str, facts: Mapping[str, Any]) -> str:
     """Render a template that needs neither a request nor a running service."""
-    shared = {"who": None, "csrf_token": "", "partial": False, "drift_alarm": None}
+    shared = {"who": None, "csrf_token": "", "partial": False, "drift_alarm": None, "address": "/"}
     return _TEMPLATES.get_template(template).render({**shared, **facts})
 
 
@@ -58,25 +59,25 @@ def is_partial(request: Request) -> bool:
     return request.headers.get("hx-request") == "true"
 
 
+def disclaimer_text() -> str:
+    """Return the disclaimer as a sentence of its own."""
+    return gettext("Research use, not for diagnosis.")
+
+
 def percent(share: float | None) -> str:
     """Format 0.914 as `91.4 %`; values near 0 and 1 become `< 0.1 %` and `> 99.9 %`."""
     if share is None or not math.isfinite(share):
-        return "no number"
+        return gettext("no number")
     if 0 < share < 0.0005:
-        return "< 0.1 %"
+        return f"< {decimal(0.1, digits=1)} %"
     if 0.9995 <= share < 1:
-        return "> 99.9 %"
-    return f"{100 * share:.1f} %"
+        return f"> {decimal(99.9, digits=1)} %"
+    return f"{decimal(100 * share, digits=1)} %"
 
 
 def figure(value: float | None) -> str:
     """Format a metric with three digits; `not defined` when there is none."""
-    return "not defined" if value is None or not math.isfinite(value) else f"{value:.3f}"
-
-
-def display_name(label: str) -> str:
-    """Return the name that readers know for a class, or the class itself."""
-    return NAMES.get(label, label)
+    return gettext("not defined") if value is None or not math.isfinite(value) else decimal(value, digits=3)
 
 
 def sentence(words: str) -> str:
@@ -89,14 +90,9 @@ def capital(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}"
 
 
-def timestamp(time: datetime) -> str:
-    """Format a time as `2026-11-25 08:15` in UTC; page.js converts it to local time."""
-    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def thousands(number: int) -> str:
-    """Format a count with thousands separators."""
-    return f"{number:,}"
+def _address(request: Request) -> str:
+    """Return path and query of a page, to come back to."""
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def _templates() -> Jinja2Templates:
@@ -107,9 +103,11 @@ def _templates() -> Jinja2Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (percent, figure, display_name, sentence, capital, timestamp, thousands, opacity_in_words, site_in_words)
-    environment.filters |= {it.__name__: it for it in filters}
-    environment.globals |= {"disclaimer": DISCLAIMER, "house_version": __version__}
+    filters = (percent, figure, display_name, sentence, capital, words, opacity_words, site_words)
+    environment.filters |= {it.__name__: it for it in filters} | {"thousands": count, "timestamp": moment}
+    environment.globals |= {"disclaimer_text": disclaimer_text, "house_version": __version__, "_": gettext}
+    environment.globals |= {"languages": languages.LANGUAGES, "language": languages.current}
+    environment.globals |= {"reviewer": languages.reviewer, "script_words": WORDS, "headline": headline}
     return Jinja2Templates(env=environment)
 
 

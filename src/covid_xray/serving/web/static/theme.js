@@ -1,17 +1,27 @@
-// Apply the theme (light, dark or that of the system) before the first paint; it is kept in this browser only.
+// Before the first paint: say that scripts run, and apply the theme. Also what all scripts share: words and kept choices.
 (function () {
   "use strict";
-  const names = { auto: "system", light: "light", dark: "dark" };
   const root = document.documentElement;
-  let theme = "auto";
-  try { theme = localStorage.getItem("theme") || "auto"; } catch { /* storage is off: the theme of the system */ }
-  if (!(theme in names)) theme = "auto";
+  root.classList.remove("no-script");
+
+  const kept = (name, store = localStorage) => { try { return store.getItem(name); } catch { return null; } };
+  const keep = (name, value, store = localStorage) => { try { store.setItem(name, value); } catch { /* this page only */ } };
+  /** Return a message of the page in its language, with its %(name)s filled in. */
+  function word(key, values = {}) {
+    const found = document.getElementById("words")?.content.querySelector(`[data-word="${key}"]`);
+    return (found ? found.textContent : key).replace(/%\((\w+)\)s/g, (_, name) => values[name] ?? "").replaceAll("%%", "%");
+  }
+  globalThis.shared = { kept, keep, word };
+
+  const themes = ["system", "light", "dark"];
+  let theme = kept("theme");
+  if (!themes.includes(theme)) theme = "system";
 
   function apply() {
-    if (theme === "auto") delete root.dataset.theme;
+    if (theme === "system") delete root.dataset.theme;
     else root.dataset.theme = theme;
-    const output = document.querySelector("#theme span");
-    if (output) output.textContent = names[theme];
+    const button = document.getElementById("theme");
+    if (button) button.querySelector("span").textContent = button.dataset[theme];
   }
 
   apply();
@@ -21,9 +31,8 @@
     button.hidden = false;
     apply();
     button.addEventListener("click", () => {
-      const order = Object.keys(names);
-      theme = order[(order.indexOf(theme) + 1) % order.length];
-      try { localStorage.setItem("theme", theme); } catch { /* storage is off: this page only */ }
+      theme = themes[(themes.indexOf(theme) + 1) % themes.length];
+      keep("theme", theme);
       apply();
     });
   });

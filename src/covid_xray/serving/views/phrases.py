@@ -1,0 +1,127 @@
+"""Say in the reader's language what stored findings say in English: reasons, checks, lungs, site and class names."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from babel.lists import format_list
+
+from covid_xray.inference.finding import NOT_CHECKED, SiteCheck
+from covid_xray.serving.views.languages import current, decimal, gettext, mark
+
+NAMES = {
+    "covid": mark("COVID-19"),
+    "virus": mark("Viral pneumonia"),
+    "normal": mark("Normal"),
+    "cannot say": mark("Cannot say"),
+    "refused": mark("Refused"),
+    "other": mark("Other finding, or none of these"),
+}
+SITE_VERDICTS = {
+    "fit": mark("checked at %(name)s: fit"),
+    "fit-with-site-threshold": mark("checked at %(name)s: fit with the threshold of this hospital"),
+    "not-fit": mark("checked at %(name)s: not fit"),
+}
+# Sentences without a part that changes; a test compares them with what the checks say.
+_FIXED = (
+    mark("the network gave no finite probabilities"),
+    mark("not checked at this hospital"),
+    mark("the lungs were not found, and this network looks at nothing else"),
+    mark("lungs were not found"),
+    mark("looks blank: it has hardly any contrast"),
+    mark("looks like a drawing, text or mask: most of it is its darkest or brightest grey"),
+    mark("has an odd shape for a chest X-ray: much too wide"),
+    mark("has an odd shape for a chest X-ray: much too narrow"),
+    mark("looks inverted (MONOCHROME1?): lungs bright, bones dark"),
+    mark("looks upside down"),
+    mark("looks turned by 90 degrees"),
+    mark("looks like a part of a chest X-ray: some of the lungs is cut off or missing"),
+    mark("does not look like a frontal chest X-ray"),
+    mark("unlike the training images, by the network's features"),
+    mark("SpO2 below 70 % is rare: is it the oxygen pressure (PaO2) in mmHg?"),
+    mark("Age below one year is rare: is it in years?"),
+)
+_CLASSES, _NAME = r"(?P<classes>.+)", r"(?P<name>.+)"
+# Sentences with a part that changes: groups `a`, `b` are classes, `classes` several of them, the others stay.
+_PATTERNS = tuple(
+    (re.compile(pattern), message)
+    for pattern, message in (
+        (rf"the probabilities do not tell {_CLASSES}", mark("the probabilities do not tell these apart: %(classes)s")),
+        (
+            r"close call: (?P<a>.+) is too improbable for the prediction set",
+            mark("%(a)s is the most probable answer, but too improbable for the prediction set"),
+        ),
+        (
+            r"close call: (?P<a>.+) is the most probable class, but not ruled in",
+            mark("%(a)s is the most probable answer, but not ruled in"),
+        ),
+        (
+            r"close call: (?P<a>.+) is the most probable class, but (?P<b>.+) is not ruled out",
+            mark("%(a)s is the most probable answer, but %(b)s is not ruled out"),
+        ),
+        (
+            rf"the lungs look ill, but not with {_CLASSES}, the illnesses that this network knows",
+            mark("the lungs look ill, but not with an illness that this network knows (%(classes)s)"),
+        ),
+        (rf"not fit at {_NAME}", mark("the network is not fit for %(name)s")),
+        (
+            rf"the check at {_NAME} ended on (?P<day>.+)",
+            mark("the check of the network at %(name)s ended on %(day)s"),
+        ),
+        (
+            rf"the file says that it is {_NAME}, not a plain radiograph",
+            mark("the file says that it is %(name)s, not a plain radiograph"),
+        ),
+        (
+            rf"the file says that the view is {_NAME}, not frontal \(PA or AP\)",
+            mark("the file says that the view is %(name)s, not frontal (PA or AP)"),
+        ),
+    )
+)
+_SEPARATORS = re.compile(r", | from | or | and ")
+
+
+def words(text: str) -> str:
+    """Translate a stored reason or remark; what is not known stays as it is, in English."""
+    for pattern, message in _PATTERNS:
+        if found := pattern.fullmatch(text):
+            return gettext(message, **{key: _filled(key, value) for key, value in found.groupdict().items()})
+    return gettext(text)
+
+
+def display_name(label: str) -> str:
+    """Return the name that readers know for a class, or the class itself."""
+    return gettext(NAMES[label]) if label in NAMES else label
+
+
+def listed(labels: Sequence[str]) -> str:
+    """Join the names of classes as the language does: `COVID-19, Normal and Viral pneumonia`."""
+    return str(format_list([display_name(label) for label in labels], locale=current().locale))
+
+
+def site_words(site: SiteCheck | Mapping[str, str] | None) -> str:
+    """Say at which hospital the network was checked, and how that ended."""
+    if site is None:
+        return gettext(NOT_CHECKED)
+    facts = site.as_dict() if isinstance(site, SiteCheck) else site
+    text = gettext(SITE_VERDICTS.get(facts["verdict"], SITE_VERDICTS["not-fit"]), name=facts["name"])
+    if not facts.get("ended"):
+        return text
+    return f"{text}; {gettext('that check ended on %(day)s', day=facts['ended'])}"
+
+
+def opacity_words(share: float | None) -> str:
+    """Say roughly how much of the lungs is opaque, in steps of 5 %, with a warning; empty for `None`."""
+    if share is None:
+        return ""
+    number = decimal(max(5, 5 * round(20 * share)), digits=0)
+    if round(20 * share):
+        text = gettext("about %(number)s %% of the lungs look opaque", number=number)
+    else:
+        text = gettext("under %(number)s %% of the lungs look opaque", number=number)
+    return f"{text}: {gettext('a rough indicator by brightness, no measurement')}"
+
+
+def _filled(key: str, value: str) -> str:
+    if key == "classes":
+        return listed(_SEPARATORS.split(value))
+    return display_name(value) if key in ("a", "b") else value
