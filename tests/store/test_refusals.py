@@ -38,7 +38,7 @@ def test_a_file_is_noted_once_until_it_was_dealt_with(database: Database) -> Non
 def test_they_expire_with_the_studies(database: Database) -> None:
     refusals.add(database, ERROR, sha256="a" * 64, name="a.pdf", uploader="doe")
     with database.writing() as connection:
-        connection.execute(sa.update(tables.refusals).values(created=now() - timedelta(hours=3)))
+        connection.execute(sa.update(tables.unread_files).values(created=now() - timedelta(hours=3)))
     for hours, left in ((0, 1), (4, 1), (2, 0)):
         refusals.expire(database, hours=hours)
         assert refusals.waiting(database, limit=5)[1] == left

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from covid_xray.errors import Busy, CovidXrayError, InputRefused, StoreFull
-from covid_xray.inference.close_call import settle
 from covid_xray.inference.finding import Failure, Finding
+from covid_xray.inference.site.close_call import settle
 from covid_xray.pacs.results.result_objects import LoadedImage, ResultBuilder
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import NoResult

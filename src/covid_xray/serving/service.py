@@ -16,11 +16,11 @@ from covid_xray.config import Serving
 from covid_xray.errors import BadImage, CovidXrayError, InputRefused
 from covid_xray.files import folder_lock, sha256_bytes
 from covid_xray.images.sandbox import MAX_WORKERS
-from covid_xray.inference.close_call import settle
 from covid_xray.inference.finding import Failure, Finding
 from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.io.joint_rows import joint_as_dict
 from covid_xray.inference.predictor import Predictor
+from covid_xray.inference.site.close_call import settle
 from covid_xray.inference.view import View
 from covid_xray.serving.batching import Admission, Batcher
 from covid_xray.serving.jobs import Jobs

@@ -38,27 +38,27 @@ def add(
     row = {"id": sha256[:32], "created": now(), "name": clean_name(name), "code": error.code}
     row |= {"message": error.message, "uploader": uploader, "origin": origin, "seen": None}
     with database.writing() as connection:
-        insert_once(connection, tables.refusals, row)
+        insert_once(connection, tables.unread_files, row)
 
 
 def waiting(database: Database, *, limit: int) -> tuple[Sequence[Refusal], int]:
     """Return the newest refusals that nobody has dealt with, and how many there are."""
-    table = tables.refusals.c
+    table = tables.unread_files.c
     columns = [table[name] for name in Refusal.__dataclass_fields__]
     with database.reading() as connection:
         found = connection.execute(
             sa.select(*columns).where(table.seen.is_(None)).order_by(table.created.desc()).limit(limit)
         )
         refusals = [Refusal(*row) for row in found]
-        total = sa.select(sa.func.count()).select_from(tables.refusals).where(table.seen.is_(None))
+        total = sa.select(sa.func.count()).select_from(tables.unread_files).where(table.seen.is_(None))
         return refusals, connection.execute(total).scalar_one() if len(refusals) == limit else len(refusals)
 
 
 def mark_seen(database: Database, identity: str) -> None:
     """Take a refusal off the worklist. Raises `NotFound`."""
-    where = tables.refusals.c.id == identity
+    where = tables.unread_files.c.id == identity
     with database.writing() as connection:
-        if not connection.execute(sa.update(tables.refusals).where(where).values(seen=now())).rowcount:
+        if not connection.execute(sa.update(tables.unread_files).where(where).values(seen=now())).rowcount:
             raise NotFound("No such refused file: it was dealt with or has expired.")
 
 
@@ -67,4 +67,4 @@ def expire(database: Database, *, hours: float) -> None:
     if hours:
         with database.writing() as connection:
             limit = now() - timedelta(hours=hours)
-            connection.execute(sa.delete(tables.refusals).where(tables.refusals.c.created < limit))
+            connection.execute(sa.delete(tables.unread_files).where(tables.unread_files.c.created < limit))

@@ -59,8 +59,8 @@ studies = sa.Table(
     sa.Index("ix_studies_order", "unsaid", "suspicion", "created"),
 )
 
-refusals = sa.Table(  # files that could not be read, until somebody has dealt with them
-    "refusals",
+unread_files = sa.Table(  # files that could not be read, until somebody has dealt with them
+    "unread_files",
     metadata,
     sa.Column("id", sa.String(32), primary_key=True),  # of the hash of the file
     sa.Column("created", UtcTime, nullable=False, index=True),

@@ -115,7 +115,8 @@ def _sorted(order: Order, *, backwards: bool) -> list[sa.UnaryExpression[Any]]:
 
 def _beyond(order: Order, values: Sequence[Any], *, backwards: bool) -> sa.ColumnElement[bool]:
     """Select what comes before (`backwards`) or after the row with these values of the sorted columns."""
-    parts, equal = [], sa.true()
+    parts: list[sa.ColumnElement[bool]] = []
+    equal: sa.ColumnElement[bool] = sa.true()
     for (column, falls), given in zip(order, values, strict=True):
         value = sa.literal(given, column.type)
         parts.append(equal & (column < value if falls != backwards else column > value))

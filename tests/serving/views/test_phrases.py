@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 import covid_xray
-from covid_xray.inference.close_call import close_calls
 from covid_xray.inference.finding import SiteCheck
 from covid_xray.inference.lung_facts import NOT_FOUND
 from covid_xray.inference.prediction_sets import undecided
+from covid_xray.inference.site.close_call import close_calls
 from covid_xray.inference.site.decision import site_reasons
 from covid_xray.inference.two_step import LUNGS_NOT_FOUND, two_step_reasons
 from covid_xray.serving.views import phrases
 from covid_xray.serving.views.phrases import display_name, opacity_words, site_words, words
+from support.contents import contents
 
 SITE = SiteCheck("St. Elsewhere", "not-fit", "d" * 64)
 
@@ -32,7 +33,7 @@ def is_known(text: str) -> bool:
         *site_reasons(SITE, required=False),
         *site_reasons(None, required=True),
         *site_reasons(SiteCheck("St. Elsewhere", "fit", "d" * 64, "2026-01-01"), required=True),
-        *two_step_reasons({"covid": 0.9, "normal": 0.1}, 0.0, {"input": {}, "well": "normal"}, lungs=None),
+        *two_step_reasons({"covid": 0.9, "normal": 0.1}, 0.0, contents(well="normal"), lungs=None),
         LUNGS_NOT_FOUND,
         NOT_FOUND,
     ],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from covid_xray.inference.close_call import close_calls
+from covid_xray.inference.site.close_call import close_calls
 from covid_xray.serving.views.reading import reading, scope
 from serving.views.test_study_view import FINDING, study
 

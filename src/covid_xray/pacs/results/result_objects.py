@@ -14,10 +14,10 @@ from pydicom.dataset import Dataset
 
 from covid_xray.errors import BadImage, MissingPackage, UsageError
 from covid_xray.files import read_bounded, replacing
-from covid_xray.inference.close_call import settle
 from covid_xray.inference.finding import Finding
 from covid_xray.inference.io.inputs import open_source
 from covid_xray.inference.predictor import Predictor
+from covid_xray.inference.site.close_call import settle
 from covid_xray.inference.view import View
 from covid_xray.pacs.phi_safe_logging import suppress_phi
 from covid_xray.pacs.results.probability import supported_step

@@ -9,26 +9,27 @@ from fastapi import APIRouter, Request, Response
 from covid_xray.inference.gate import MEASURED, PART
 from covid_xray.inference.thresholds import POINTS
 from covid_xray.serving.http.access import Reader, Server
+from covid_xray.serving.views.languages import gettext, mark
 from covid_xray.serving.views.rendering import page
-from covid_xray.serving.views.study_view import CHECKS
+from covid_xray.serving.views.study_view import CHECKS, POINT_TITLES
 
 Facts = Mapping[str, Any]
 FIGURES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro-F1",
-    "auroc_macro": "AUROC, mean over the classes",
-    "nll": "Negative log-likelihood",
-    "brier": "Brier score",
-    "ece": "Calibration error (ECE)",
+    "accuracy": mark("Accuracy"),
+    "balanced_accuracy": mark("Balanced accuracy"),
+    "macro_f1": mark("Macro-F1"),
+    "auroc_macro": mark("AUROC, mean over the classes"),
+    "nll": mark("Negative log-likelihood"),
+    "brier": mark("Brier score"),
+    "ece": mark("Calibration error (ECE)"),
 }
 KINDS = {
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "precision": "Precision",
-    "f1": "F1",
-    "auroc": "AUROC",
-    "auprc": "Average precision",
+    "sensitivity": mark("Sensitivity"),
+    "specificity": mark("Specificity"),
+    "precision": mark("Precision"),
+    "f1": mark("F1"),
+    "auroc": mark("AUROC"),
+    "auprc": mark("Average precision"),
 }
 
 
@@ -65,6 +66,7 @@ def router() -> APIRouter:
         shown = {
             "bundle": predictor.bundle,
             "engine": predictor.engine,
+            "point_titles": POINT_TITLES,
             "precision": predictor.precision,
             "facts": facts,
             "trained": facts.get("training_data") or {},
@@ -82,7 +84,7 @@ def router() -> APIRouter:
 def checks(gate: Facts | None) -> list[str]:
     """List the names of the input checks of a bundle."""
     known = (gate or {}).get("thresholds", {})
-    return [CHECKS[name] for name in (*MEASURED, PART) if name in known]
+    return [gettext(CHECKS[name]) for name in (*MEASURED, PART) if name in known]
 
 
 def figures(metrics: Facts | None) -> list[Figure]:

@@ -119,5 +119,5 @@ def _windowed(radiograph: Radiograph, *, low: float, high: float) -> Radiograph:
 
 def _png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, "PNG", compress_level=6 if max(image.size) <= _SMALL else 1)
+    image.save(stream, "PNG", compress_level=7 if max(image.size) <= _SMALL else 1)
     return stream.getvalue()

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from datetime import date
 
 from covid_xray.inference.drift.checks import TESTS
+from covid_xray.serving.views.languages import mark
 from covid_xray.store.drift.rows import Check
 
 WIDTH, HEIGHT = 640.0, 150.0  # of a chart, in its own units
 _TOP = 1.5  # of the axis at least; 1 is the limit
 _DAYS = 60  # shown
 NAMES: Mapping[str, tuple[str, str]] = {
-    "embeddings": ("Features of the network", "energy distance, among images of one probability"),
-    "pictures": ("Greys, sharpness, size", "energy distance of the pictures as they came"),
-    "files": ("View and vendor", "population stability index"),
-    "answers": ("Answers", "population stability index, refused files among them"),
-    "positives": ("Share of positive answers", "CUSUM, up and down"),
+    "embeddings": (mark("Features of the network"), mark("energy distance, among images of one probability")),
+    "pictures": (mark("Greys, sharpness, size"), mark("energy distance of the pictures as they came")),
+    "files": (mark("View and vendor"), mark("population stability index")),
+    "answers": (mark("Answers"), mark("population stability index, refused files among them")),
+    "positives": (mark("Share of positive answers"), mark("CUSUM, up and down")),
 }
 
 

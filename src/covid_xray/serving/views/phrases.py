@@ -40,6 +40,14 @@ _FIXED = (
     mark("SpO2 below 70 % is rare: is it the oxygen pressure (PaO2) in mmHg?"),
     mark("Age below one year is rare: is it in years?"),
 )
+# Names of clinical fields and units, and of what drift is compared with; they are translated where they are shown.
+_NAMES = (
+    *(mark("age"), mark("sex"), mark("temperature"), mark("SpO2"), mark("days since onset"), mark("leukocytes")),
+    *(mark("neutrophils"), mark("lymphocytes"), mark("supplemental oxygen"), mark("fever"), mark("cough")),
+    *(mark("shortness of breath"), mark("fatigue"), mark("loss of smell"), mark("diarrhoea"), mark("years")),
+    *(mark("degrees Celsius"), mark("percent"), mark("days"), mark("F"), mark("M")),
+    *(mark("appearance"), mark("prevalence"), mark("commissioning"), mark("first images"), mark("last month")),
+)
 _CLASSES, _NAME = r"(?P<classes>.+)", r"(?P<name>.+)"
 # Sentences with a part that changes: groups `a`, `b` are classes, `classes` several of them, the others stay.
 _PATTERNS = tuple(
@@ -106,7 +114,7 @@ def site_words(site: SiteCheck | Mapping[str, str] | None) -> str:
     text = gettext(SITE_VERDICTS.get(facts["verdict"], SITE_VERDICTS["not-fit"]), name=facts["name"])
     if not facts.get("ended"):
         return text
-    return f"{text}; {gettext('that check ended on %(day)s', day=facts['ended'])}"
+    return "; ".join((text, gettext("that check ended on %(day)s", day=facts["ended"])))
 
 
 def opacity_words(share: float | None) -> str:
@@ -118,7 +126,7 @@ def opacity_words(share: float | None) -> str:
         text = gettext("about %(number)s %% of the lungs look opaque", number=number)
     else:
         text = gettext("under %(number)s %% of the lungs look opaque", number=number)
-    return f"{text}: {gettext('a rough indicator by brightness, no measurement')}"
+    return ": ".join((text, gettext("a rough indicator by brightness, no measurement")))
 
 
 def _filled(key: str, value: str) -> str:

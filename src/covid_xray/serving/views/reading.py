@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from covid_xray.inference.close_call import CLOSE_CALL
 from covid_xray.inference.finding import CANNOT_SAY, NOT_CHECKED
+from covid_xray.inference.site.close_call import CLOSE_CALL
 from covid_xray.serving.views.languages import gettext
 from covid_xray.serving.views.phrases import display_name, listed, site_words, words
 from covid_xray.store.records import Study
@@ -94,5 +94,5 @@ def _steps(study: Study) -> Iterable[str]:
 
 
 def _sentence(parts: Iterable[str]) -> str:
-    text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '。', '؟', '?')) else gettext('.')}"
+    text, stop = "; ".join(parts), gettext(".")
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', stop, '؟', '?')) else stop}"

@@ -81,8 +81,9 @@ def figure(value: float | None) -> str:
 
 
 def sentence(words: str) -> str:
-    """Turn words into a sentence: capital first letter, full stop."""
-    return f"{capital(words)}{'' if words.endswith('.') else '.'}"
+    """Turn words into a sentence: capital first letter, full stop of the language."""
+    stop = gettext(".")
+    return f"{capital(words)}{'' if words.endswith(('.', stop)) else stop}"
 
 
 def capital(words: str) -> str:

@@ -213,7 +213,7 @@ def _site(study: Study) -> StudyWarning | None:
         return StudyWarning(capital(gettext(NOT_CHECKED)), text)
     if not site.get("ended"):
         return None
-    text = f"{sentence(site_words(site))} {gettext('Check it again.')}"
+    text = " ".join((sentence(site_words(site)), gettext("Check it again.")))
     return StudyWarning(gettext("The check of this hospital has ended"), text)
 
 

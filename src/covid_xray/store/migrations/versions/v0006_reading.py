@@ -29,7 +29,7 @@ def upgrade() -> None:
         "upload_sha256 = (SELECT upload_sha256 FROM studies WHERE studies.id = feedback.study_id)"
     )
     op.create_table(
-        "refusals",
+        "unread_files",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("created", sa.DateTime(), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
@@ -40,12 +40,12 @@ def upgrade() -> None:
         sa.Column("seen", sa.DateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_refusals_created", "refusals", ["created"])
+    op.create_index("ix_unread_files_created", "unread_files", ["created"])
 
 
 def downgrade() -> None:
     """Remove them; feedback whose study is gone is dropped."""
-    op.drop_table("refusals")
+    op.drop_table("unread_files")
     op.execute("DELETE FROM feedback WHERE study_id NOT IN (SELECT id FROM studies)")
     with op.batch_alter_table("feedback") as feedback:
         feedback.drop_column("upload_sha256")

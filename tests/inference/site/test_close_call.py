@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from covid_xray.inference.close_call import close_calls, settle
 from covid_xray.inference.finding import CANNOT_SAY, Finding, Joint, ModelIdentity
+from covid_xray.inference.site.close_call import close_calls, settle
 
 FINDING = Finding(
     image="a.png",
