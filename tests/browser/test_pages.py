@@ -89,3 +89,88 @@ def test_nothing_comes_from_elsewhere(visit: Callable[..., Any], study: str) -> 
     own = page.url.split("/studies")[0]
     assert len(asked) > 20
     assert all(url.startswith((own, "blob:")) for url in asked)
+
+
+def test_a_row_that_cannot_be_drawn_is_stored_all_the_same(visit: Callable[..., Any]) -> None:
+    page = visit("/")
+    page.route("**/row", lambda route: route.fulfill(status=404, body=""))
+    page.set_input_files("#files", chosen(("kept.png", png(grey("covid")))))
+    row = page.locator("#results > li")
+    expect(row).to_contain_text("The answer is stored, but cannot be shown here now. Open it.")
+    expect(page.locator("#count")).to_have_text("1 of 1 done")
+    page.unroute("**/row")
+    row.get_by_role("link", name="kept.png").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("kept.png")
+
+
+def test_a_file_that_failed_is_sent_again_by_its_button(visit: Callable[..., Any]) -> None:
+    page = visit("/")
+    page.route("**/api/v1/predict", lambda route: route.abort())
+    page.set_input_files("#files", chosen(("later.png", png(grey("covid")))))
+    row = page.locator("#results > li")
+    expect(row).to_contain_text("The server does not answer.")
+    page.unroute("**/api/v1/predict")
+    row.get_by_role("button", name="Try again").click()
+    expect(row.locator("strong")).to_have_text("COVID-19")
+    expect(page.locator("#count")).to_have_text("1 of 1 done")
+
+
+def test_a_file_that_will_never_do_has_no_such_button(visit: Callable[..., Any]) -> None:
+    page = visit("/")
+    page.set_input_files("#files", chosen(("letter.pdf", b"%PDF-1.7 again")))
+    expect(page.locator("#results > li")).to_contain_text("This is no PNG, JPEG or DICOM file.")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+
+
+def test_a_screen_reader_hears_the_answer(visit: Callable[..., Any]) -> None:
+    page = visit("/")
+    page.set_input_files("#files", chosen(("heard.png", png(grey("normal")))))
+    expect(page.locator("#said[role=status]")).to_have_text("heard.png: Normal")
+
+
+def test_results_are_there_again_after_going_back(visit: Callable[..., Any]) -> None:
+    page = visit("/")
+    page.set_input_files("#files", chosen(("back.png", png(grey("normal")))))
+    page.locator("#results").get_by_role("link", name="back.png").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("back.png")
+    page.go_back()
+    expect(page.locator("#results").get_by_role("link", name="back.png")).to_be_visible()
+
+
+def test_a_dropped_folder_is_walked(visit: Callable[..., Any]) -> None:
+    """Playwright drops no folders; entries as a browser gives them stand for one."""
+    page = visit("/")
+    page.evaluate(
+        """(bytes) => {
+            const file = (name) => ({ isFile: true, name, fullPath: `/cd/${name}`,
+                file: (done) => done(new File([new Uint8Array(bytes)], name)) });
+            let once = [file("one.png"), file(".hidden"), file("DICOMDIR")];
+            const folder = { isDirectory: true, name: "cd", createReader: () => ({
+                readEntries: (done) => { done(once); once = []; } }) };
+            const event = new Event("drop", { bubbles: true, cancelable: true });
+            event.dataTransfer = { items: [{ webkitGetAsEntry: () => folder }], files: [] };
+            document.body.dispatchEvent(event);
+        }""",
+        list(png(grey("covid"))),
+    )
+    expect(page.locator("#results").get_by_role("link", name="one.png")).to_be_visible()
+    expect(page.locator("#count")).to_have_text("1 of 1 done, 2 passed over")
+
+
+def test_without_scripts_the_pages_are_understood(visit: Callable[..., Any], study: str, close_study: str) -> None:
+    page = visit("/", java_script_enabled=False)
+    expect(page.locator("noscript")).to_contain_text("Uploading here needs JavaScript")
+    page.goto(study)
+    expect(page.locator(".answer h2")).to_have_text("COVID-19")
+    expect(page.locator("noscript")).to_contain_text("need JavaScript")
+    expect(page.get_by_role("button", name="Invert")).to_be_hidden()
+    page.get_by_label("Agree", exact=True).check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".said li")).to_have_count(1)
+    page.goto(close_study)
+    page.get_by_text("Show the raw numbers of the network").click()
+    expect(page.locator(".raw .bar").first).to_be_visible()
+    page.goto("/worklist?sort=name")
+    page.get_by_label("Search").fill("covid-1")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator(".studies .file a")).to_have_text(["covid-1.png"])

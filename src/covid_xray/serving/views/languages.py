@@ -5,6 +5,7 @@ else from `Accept-Language`; outside of a request both are English and UTC.
 """
 
 import io
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from babel import Locale, dates, negotiate_locale, numbers
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
@@ -23,7 +25,7 @@ from starlette.requests import Request
 
 LANGUAGE_COOKIE, ZONE_COOKIE = "covid-xray-language", "covid-xray-zone"
 FOLDER = Path(__file__).parents[1] / "locales"
-REVIEWED = "x-reviewed-by"  # of a catalogue: the clinician who read it; empty until then
+_REVIEWED = re.compile(r"^# Reviewed by:[ ]*(\S.*)$", re.MULTILINE)  # in the head of a catalogue: a clinician
 
 
 @dataclass(frozen=True)
@@ -116,18 +118,26 @@ def mark(message: str) -> str:
 
 def reviewer(code: str) -> str:
     """Return the clinician who reviewed a catalogue; empty where nobody has. English is the source."""
-    return "source" if code == "en" else str(catalogue(code).info().get(REVIEWED, ""))
+    if code == "en":
+        return "source"
+    found = _REVIEWED.search(read_catalogue(code).header_comment)
+    return found[1] if found else ""
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def read_catalogue(code: str) -> Catalog:
+    """Read the catalogue of a language other than English."""
+    with (FOLDER / code / "LC_MESSAGES" / "messages.po").open("rb") as source:
+        return read_po(source, locale=code)
 
 
 @lru_cache(maxsize=len(LANGUAGES))
 def catalogue(code: str) -> NullTranslations:
-    """Read the catalogue of a language."""
+    """Compile the catalogue of a language."""
     if code == "en":
         return NullTranslations()
-    with (FOLDER / code / "LC_MESSAGES" / "messages.po").open("rb") as source:
-        messages = read_po(source, locale=code)
     compiled = io.BytesIO()
-    write_mo(compiled, messages)
+    write_mo(compiled, read_catalogue(code))
     compiled.seek(0)
     return Translations(compiled)
 
