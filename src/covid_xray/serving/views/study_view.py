@@ -44,6 +44,10 @@ ADVICE = {
     ),
     "too-many": (mark("The archive has too many files."), mark("Split it.")),
     "too-complex": (mark("The file is too complex to read."), _ANOTHER),
+    "for-processing": (
+        mark("These are raw values of the detector, not a picture to look at."),
+        mark("Send the processed image (for presentation)."),
+    ),
     "several-frames": (mark("The file has several frames."), mark("Export a single radiograph.")),
     "no-pixels": (
         mark("The DICOM file has no picture."),
