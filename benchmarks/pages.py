@@ -45,11 +45,12 @@ uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
 
 
 def main() -> None:
+    """Run all measurements and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     options, before = parser.parse_args(), os.getloadavg()[0]
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as address, bare(8790) as other:
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as address, bare(18790) as other:
         film = Path(folder) / "film.png"
         Image.fromarray(draw_film(seed=1)).save(film)
         measured = in_browser(address, other, film, rounds=options.rounds)

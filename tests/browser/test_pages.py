@@ -159,10 +159,10 @@ def test_a_dropped_folder_is_walked(visit: Callable[..., Any]) -> None:
 
 def test_without_scripts_the_pages_are_understood(visit: Callable[..., Any], study: str, close_study: str) -> None:
     page = visit("/", java_script_enabled=False)
-    expect(page.locator("noscript")).to_contain_text("Uploading here needs JavaScript")
+    expect(page.get_by_text("Uploading here needs JavaScript")).to_be_visible()
     page.goto(study)
     expect(page.locator(".answer h2")).to_have_text("COVID-19")
-    expect(page.locator("noscript")).to_contain_text("need JavaScript")
+    expect(page.get_by_text("need JavaScript")).to_be_visible()
     expect(page.get_by_role("button", name="Invert")).to_be_hidden()
     page.get_by_label("Agree", exact=True).check()
     page.get_by_role("button", name="Save").click()

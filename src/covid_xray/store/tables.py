@@ -50,13 +50,15 @@ studies = sa.Table(
     sa.Column("verdict", sa.String(16), index=True),  # of the newest feedback
     sa.Column("study_uid", sa.String(64), index=True),  # DICOM UIDs and the PACS that sent it
     sa.Column("sop_uid", sa.String(64), index=True),
-    sa.Column("origin", sa.String(64)),
+    sa.Column("origin", sa.String(64), index=True),
     # whether the label is "cannot say": these come first
     sa.Column("unsaid", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("deleted", UtcTime, index=True),  # when; it can be undone for a moment (`store/trash.py`)
+    sa.Column("deleted", UtcTime),  # when; it can be undone for a moment (`store/trash.py`)
     sa.Column("patient_key", sa.String(64), index=True),  # a pseudonym (`patient_key.py`)
     sa.Column("spacing", sa.JSON),  # mm between pixels: row, column
-    sa.Index("ix_studies_order", "unsaid", "suspicion", "created"),
+    # Both cover the sorted ids and the count of the worklist.
+    sa.Index("ix_studies_order", "unsaid", "suspicion", "created", "id", "deleted"),
+    sa.Index("ix_studies_newest", "unsaid", "created", "id", "deleted"),
 )
 
 unread_files = sa.Table(  # files that could not be read, until somebody has dealt with them

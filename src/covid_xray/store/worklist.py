@@ -106,7 +106,7 @@ def _order(query: Query) -> Order:
     falls = (query.sort in ("suspicion", "created")) != query.reverse
     first: Order = [(columns.unsaid, True)] if query.unsaid_first else []
     newest: Order = [] if query.sort == "created" else [(columns.created, True)]
-    return [*first, (columns[query.sort], falls), *newest, (columns.id, False)]
+    return [*first, (columns[query.sort], falls), *newest, (columns.id, True)]
 
 
 def _sorted(order: Order, *, backwards: bool) -> list[sa.UnaryExpression[Any]]:
@@ -115,6 +115,10 @@ def _sorted(order: Order, *, backwards: bool) -> list[sa.UnaryExpression[Any]]:
 
 def _beyond(order: Order, values: Sequence[Any], *, backwards: bool) -> sa.ColumnElement[bool]:
     """Select what comes before (`backwards`) or after the row with these values of the sorted columns."""
+    if len({falls for _, falls in order}) == 1:  # one comparison, which an index serves
+        here = sa.tuple_(*(sa.literal(value, column.type) for (column, _), value in zip(order, values, strict=True)))
+        columns = sa.tuple_(*(column for column, _ in order))
+        return columns < here if order[0][1] != backwards else columns > here
     parts: list[sa.ColumnElement[bool]] = []
     equal: sa.ColumnElement[bool] = sa.true()
     for (column, falls), given in zip(order, values, strict=True):

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
+from support.drawing import png
 from support.servers import COVID, Process, upload
 
 HEAD = (
@@ -55,6 +57,21 @@ def test_an_upload_that_stands_still_is_ended(server: Process, size: int) -> Non
     assert b"connection: close" in answer.lower()
     assert 1 < time.monotonic() - begin < 20
     assert stored(server) == before
+
+
+def test_a_slow_line_that_keeps_the_rate_has_the_time_it_needs(server: Process) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (600, 500), np.uint8)
+    body = BODY.replace(COVID, png(noise))
+    with connect(server) as connection:
+        begin = time.monotonic()
+        connection.sendall(HEAD % len(body))
+        for part in range(3):  # each is worth six seconds more
+            connection.sendall(body[part * len(body) // 3 : (part + 1) * len(body) // 3])
+            time.sleep(1 if part < 2 else 0)
+        connection.settimeout(30)
+        answer = connection.recv(65536)
+    assert time.monotonic() - begin > 1.5
+    assert answer.startswith(b"HTTP/1.1 200")
 
 
 def test_a_trickle_is_ended_all_the_same(server: Process) -> None:

@@ -10,6 +10,7 @@ from covid_xray.serving.api.tokens import MOST_DAYS, add_token, revoke
 from covid_xray.serving.http import login
 from covid_xray.serving.http.access import Reader, Server
 from covid_xray.serving.service import Service
+from covid_xray.serving.views.languages import mark
 from covid_xray.serving.views.rendering import page
 from covid_xray.store.principals import Principal, as_scope
 
@@ -33,7 +34,7 @@ def router() -> APIRouter:
             login.change_password(service, request, who, current=current, new=new)
         except CovidXrayError as error:
             return _show(service, request, who, refused=error.message, status=error.http_status)
-        return _show(service, request, who, saved="The password is changed.")
+        return _show(service, request, who, saved=mark("The password is changed."))
 
     @pages.post("/account/tokens")
     def make(

@@ -12,7 +12,7 @@ from covid_xray.serving.http import access, login, openid
 from covid_xray.serving.http.access import Reader, Server
 from covid_xray.serving.pages import account_pages, admin_pages, model_page, study_pages, worklist_pages
 from covid_xray.serving.pages.study_pages import StudyId, bars_of
-from covid_xray.serving.views.languages import LANGUAGE_COOKIE, LANGUAGES
+from covid_xray.serving.views.languages import LANGUAGE_COOKIE, LANGUAGES, mark
 from covid_xray.serving.views.reading import scope
 from covid_xray.serving.views.rendering import page
 from covid_xray.serving.views.study_view import ADVICE, AGAIN
@@ -86,7 +86,7 @@ def _login(pages: APIRouter) -> None:
         try:
             login.log_in(service, request, response, name=name, password=password)
         except NotLoggedIn:
-            return _login_page(request, next=_own_path(next), refused="Wrong name or password.", name=name)
+            return _login_page(request, next=_own_path(next), refused=mark("Wrong name or password."), name=name)
         return response
 
     @pages.get(openid.PATH)

@@ -114,7 +114,7 @@ def site_words(site: SiteCheck | Mapping[str, str] | None) -> str:
     text = gettext(SITE_VERDICTS.get(facts["verdict"], SITE_VERDICTS["not-fit"]), name=facts["name"])
     if not facts.get("ended"):
         return text
-    return "; ".join((text, gettext("that check ended on %(day)s", day=facts["ended"])))
+    return gettext("; ").join((text, gettext("that check ended on %(day)s", day=facts["ended"])))
 
 
 def opacity_words(share: float | None) -> str:

@@ -94,5 +94,5 @@ def _steps(study: Study) -> Iterable[str]:
 
 
 def _sentence(parts: Iterable[str]) -> str:
-    text, stop = "; ".join(parts), gettext(".")
+    text, stop = gettext("; ").join(parts), gettext(".")
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', stop, '؟', '?')) else stop}"

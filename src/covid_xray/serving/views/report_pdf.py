@@ -116,7 +116,8 @@ def _lines(store: Store, study: Study, read: Reading) -> list[str]:
     model, lungs = study.model, study.finding.get("lungs") or {}
     facts = [
         gettext("File: %(name)s", name=study.name),
-        f"{gettext('Received')}: {moment(study.created)} ({_zone()}); {study.width} × {study.height}",
+        f"{gettext('Received')}: {moment(study.created)}, {_zone()}",
+        f"{gettext('Picture')}: {study.width} × {study.height}",
         f"{gettext('Network')}: {model.name} {model.version}, SHA-256 {model.sha256}",
         *(_feedback(it) for it in store.feedback(study.id)),
     ]

@@ -17,8 +17,9 @@ def upgrade() -> None:
         studies.add_column(sa.Column("patient_key", sa.String(length=64), nullable=True))
         studies.add_column(sa.Column("spacing", sa.JSON(), nullable=True))
     op.execute("UPDATE studies SET unsaid = (label = 'cannot say')")
-    op.create_index("ix_studies_order", "studies", ["unsaid", "suspicion", "created"])
-    for name in ("deleted", "patient_key", "upload_sha256"):
+    op.create_index("ix_studies_order", "studies", ["unsaid", "suspicion", "created", "id", "deleted"])
+    op.create_index("ix_studies_newest", "studies", ["unsaid", "created", "id", "deleted"])
+    for name in ("origin", "patient_key", "upload_sha256"):
         op.create_index(f"ix_studies_{name}", "studies", [name])
     with op.batch_alter_table("feedback") as feedback:
         feedback.drop_constraint("fk_feedback_study_id", type_="foreignkey")
@@ -51,7 +52,7 @@ def downgrade() -> None:
         feedback.drop_column("upload_sha256")
         feedback.drop_column("answered")
         feedback.create_foreign_key("fk_feedback_study_id", "studies", ["study_id"], ["id"], ondelete="CASCADE")
-    for name in ("order", "deleted", "patient_key", "upload_sha256"):
+    for name in ("order", "newest", "origin", "patient_key", "upload_sha256"):
         op.drop_index(f"ix_studies_{name}", "studies")
     with op.batch_alter_table("studies") as studies:
         for name in ("spacing", "patient_key", "deleted", "unsaid"):
