@@ -33,7 +33,8 @@ def _limits(value: object) -> Limits:
     if not isinstance(value, dict):
         raise ValueError("Give limits by name, as limits.pixels=60000000")
     try:
-        return Limits(**parse_limits(f"{name}={limit}" for name, limit in value.items())).require_agreement()
+        parsed: dict[str, Any] = dict(parse_limits(f"{name}={limit}" for name, limit in value.items()))
+        return Limits(**parsed).require_agreement()
     except UsageError as error:
         raise ValueError(error.message.rstrip(".")) from None
 

@@ -58,9 +58,9 @@ class Limits:
         return self
 
 
-def parse_limits(settings: Iterable[str]) -> dict[str, Any]:
+def parse_limits(settings: Iterable[str]) -> dict[str, float]:
     """Parse limits written as `name=value`. Raises `UsageError`."""
-    values: dict[str, Any] = {}
+    values: dict[str, float] = {}
     for setting in settings:
         name, _, text = (part.strip() for part in setting.partition("="))
         known = {each.name: each.type for each in fields(Limits)}

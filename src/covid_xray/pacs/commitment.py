@@ -1,6 +1,6 @@
-"""Ask an archive to confirm that it keeps the results (Storage Commitment, PS3.4 J), and take note of its answer.
+"""Ask an archive to confirm that it keeps the results (Storage Commitment, PS3.4 J), and record its answer.
 
-The request goes out after the results. The answer is an N-EVENT-REPORT on the same association or, more often, on one
+The request follows the results. The answer is an N-EVENT-REPORT on the same association or, more often, on one
 that the archive opens to the node. What is not confirmed in time, or refused, is sent again.
 """
 

@@ -91,7 +91,7 @@ class InferenceWorker:
             except InputRefused as error:
                 outcomes.append(_outcome_of(one, error))
                 self._drift.note(Failure("", error.code, ""))
-                if not isinstance(error, NoResult):  # which is an object that is none of ours
+                if not isinstance(error, NoResult):  # it raises this for an object of another program
                     about = {"name": "DICOM", "uploader": one.origin, "origin": one.origin}
                     refusals.add(self._store.database, error, sha256=one.sha256, **about)
         return found

@@ -151,7 +151,7 @@ class Service:
         try:
             radiograph = open_source(data, limits=self.predictor.limits, untrusted=True)
         except BadImage as error:
-            with contextlib.suppress(CovidXrayError):  # the sender is told all the same
+            with contextlib.suppress(CovidXrayError):  # the sender still gets the error
                 refusals.add(self.store.database, error, sha256=sha256, name=upload.name, uploader=uploader)
             raise
         view = self.predictor.view(radiograph)

@@ -1,4 +1,4 @@
-"""Keep which files were refused, so that the worklist shows them until somebody has dealt with them."""
+"""Keep which files were refused, so that the worklist shows them until a user has dealt with them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def add(
 
 
 def waiting(database: Database, *, limit: int) -> tuple[Sequence[Refusal], int]:
-    """Return the newest refusals that nobody has dealt with, and how many there are."""
+    """Return the newest refusals that are still open, and how many there are."""
     table = tables.unread_files.c
     columns = [table[name] for name in Refusal.__dataclass_fields__]
     with database.reading() as connection:

@@ -61,7 +61,7 @@ studies = sa.Table(
     sa.Index("ix_studies_newest", "unsaid", "created", "id", "deleted"),
 )
 
-unread_files = sa.Table(  # files that could not be read, until somebody has dealt with them
+unread_files = sa.Table(  # files that could not be read, until a user has dealt with them
     "unread_files",
     metadata,
     sa.Column("id", sa.String(32), primary_key=True),  # of the hash of the file

@@ -46,7 +46,7 @@ def page(database: Database, query: Query, *, limit: int = 50, offset: int = 0) 
         total = connection.execute(sa.select(sa.func.count()).select_from(tables.studies).where(where)).scalar_one()
         # Only ids are sorted: a sort of whole rows takes several times as long.
         ids = list(connection.scalars(_ordered(query, where).limit(limit).offset(offset)))
-        found = connection.execute(sa.select(*_shown()).where(tables.studies.c.id.in_(ids))).mappings()
+        found = connection.execute(sa.select(*_listed_columns()).where(tables.studies.c.id.in_(ids))).mappings()
         rows = {row["id"]: as_study(dict(row)) for row in found}
         return Page([rows[identity] for identity in ids], total)
 
@@ -92,7 +92,7 @@ def _values(database: Database, column: sa.Column[Any]) -> list[str]:
 Order = list[tuple[sa.Column[Any], bool]]  # columns, and whether they fall
 
 
-def _shown() -> list[sa.Column[Any]]:
+def _listed_columns() -> list[sa.Column[Any]]:
     return [column for column in tables.studies.c if column.name not in ("class_maps", "class_maps_about")]
 
 

@@ -1,8 +1,8 @@
 """Withhold a class that the thresholds or the prediction set of the same answer contradict.
 
 The network's own label is its most probable class. People read it as a decision, so for pages, reports and the archive
-it has to agree with what stands beside it: the class is ruled in, every other class with thresholds is ruled out, and
-the prediction set holds this class alone. `evaluate` and `predict` keep the network's label.
+it has to agree with the rest of the answer: the prediction set holds this class alone, its thresholds rule it in, and
+every other class with thresholds is excluded by them. `evaluate` and `predict` keep the network's label.
 """
 
 import dataclasses

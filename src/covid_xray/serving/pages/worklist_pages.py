@@ -137,7 +137,7 @@ def router() -> APIRouter:
         return page(request, "worklist.html", facts, who=who)
 
     @pages.post("/refusals/{id}/seen")
-    def seen(service: Server, who: Reader, id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")]) -> Response:
+    def dismiss(service: Server, who: Reader, id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")]) -> Response:
         """Take a refused file off the list."""
         refusals.mark_seen(service.store.database, id)
         service.audit.record(who, "refusal-seen", id)

@@ -85,7 +85,7 @@ def zone_of(name: str) -> tzinfo | None:
     """Look up a time zone such as `Europe/Berlin`; `None` for an unknown one."""
     try:
         return ZoneInfo(unquote(name)) if name else None
-    except (KeyError, ValueError, OSError):  # no such zone, or a name that is none
+    except (KeyError, ValueError, OSError):  # no such zone, or not a name of one
         return None
 
 
@@ -117,7 +117,7 @@ def mark(message: str) -> str:
 
 
 def reviewer(code: str) -> str:
-    """Return the clinician who reviewed a catalogue; empty where nobody has. English is the source."""
+    """Return the clinician who reviewed a catalogue; empty where it was not reviewed. English is the source."""
     if code == "en":
         return "source"
     found = _REVIEWED.search(read_catalogue(code).header_comment)

@@ -14,7 +14,7 @@ _SITE_REASONS = (NOT_CHECKED, "not fit at ", "the check at ")
 
 @dataclass(frozen=True)
 class Reading:
-    """What page, print and PDF say first.
+    """The words at the top of page, print and PDF.
 
     Args:
         headline: the class, or "Cannot say".
