@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -167,6 +168,31 @@ def test_compressed_objects_are_taken_as_they_are(syntax: str, tmp_path: Path, p
         assert pydicom.dcmread(file).file_meta.TransferSyntaxUID == syntax
         assert parts.classify_all() == 1
         assert parts.queue.count_states() == {"arrivals answered": 1}
+
+
+@pytest.mark.parametrize("limits", [{"upload_bytes": 1_000_000}, {"upload_bytes": 100_000}, {"pixels": 500}])
+def test_what_exceeds_a_limit_is_out_of_resources_with_a_comment(
+    limits: dict, tmp_path: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1.5 MB: more than a file may have, more than is kept on disk, and more pixels than allowed."""
+    large = opened(studies.film(chest(height=1000, width=1500), PatientName="CANARY"))
+    with listening(tmp_path, predictor, limits=Limits(**limits)) as (parts, port), associated(port) as association:
+        monkeypatch.setattr(parts.receiver, "_limits", Limits(**limits))
+        answer = association.send_c_store(large)
+        assert answer.Status == 0xA700
+        assert re.search(r"larger|too large", answer.ErrorComment, re.IGNORECASE)
+        assert "CANARY" not in answer.ErrorComment
+        assert len(answer.ErrorComment) <= 64
+        assert stored(association, studies.film(chest(height=20, width=20))) == 0
+        assert parts.queue.count_states() == {"arrivals waiting": 1}
+
+
+def test_what_cannot_be_decoded_says_so_in_a_comment(tmp_path: Path, predictor: Predictor) -> None:
+    with listening(tmp_path, predictor) as (_, port), associated(port) as association:
+        damaged = opened(studies.film(PIXELS))
+        damaged.PixelData = damaged.PixelData[:100]
+        answer = association.send_c_store(damaged)
+        assert (answer.Status, answer.ErrorComment) == (0xC210, "The file holds fewer pixels than its tags state.")
 
 
 def test_an_object_without_an_end_ends_its_association(tmp_path: Path, predictor: Predictor) -> None:

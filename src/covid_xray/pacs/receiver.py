@@ -21,6 +21,7 @@ from covid_xray.pacs.spool import Spool
 from covid_xray.pacs.work_queue import LIVE, NO_RESULT, PULLED, URGENT, Arrival, WorkQueue
 from covid_xray.store.records import new_id
 
+_TOO_MUCH = frozenset({"decode-timeout", "decode-memory", "too-large", "too-many-pixels"})  # for these limits
 _MAX_COMMIT = 64  # arrivals per commit
 _URGENT = ("STAT", "HIGH")  # values of RequestedProcedurePriority
 _MAX_BYTES = 256 << 20  # of an object of another kind, whose tags alone are read
@@ -73,7 +74,7 @@ class Receiver:
             Busy, StoreFull: there is no room for it.
         """
         self.spool.check_room()
-        tags = _read_announced(received, announced or AnnouncedObject())
+        tags = _read_announced(received, announced or AnnouncedObject(), limits=self._limits)
         if self.queue.contains(tags.sop_uid, tags.sha256):
             return False
         priority = URGENT if priority == LIVE and tags.text("RequestedProcedurePriority") in _URGENT else priority
@@ -99,8 +100,8 @@ class Receiver:
         try:
             decode_limited(received, limits=self._limits)
         except BadImage as error:
-            if error.code in ("decode-timeout", "decode-memory"):
-                raise StoreFull("Decoding the image takes more time or memory than the limits allow.") from None
+            if error.code in _TOO_MUCH:
+                raise StoreFull(error.message, code=error.code) from None
             raise
 
     def _commit(self, arrival: Arrival) -> bool:
@@ -133,8 +134,18 @@ class Receiver:
             done.set_result(new)
 
 
-def _read_announced(received: Path, announced: AnnouncedObject) -> Tags:
-    tags = read_tags(read_bounded(received, limit=_MAX_BYTES))
+def too_large(limit: int) -> StoreFull:
+    """Make the error for an object of too many bytes."""
+    return StoreFull(f"Larger than the limit of {limit:,} bytes.", code="too-large")
+
+
+def _read_announced(received: Path, announced: AnnouncedObject, *, limits: Limits) -> Tags:
+    try:
+        tags = read_tags(read_bounded(received, limit=max(_MAX_BYTES, limits.upload_bytes)), limits=limits)
+    except BadImage as error:
+        raise (StoreFull(error.message, code=error.code) if error.code in _TOO_MUCH else error) from None
+    except InputRefused:  # by `read_bounded`
+        raise too_large(_MAX_BYTES) from None
     found = (tags.text("SOPClassUID"), tags.sop_uid)
     if (announced.sop_class or found[0], announced.sop_uid or found[1]) != found:
         raise Mismatch("The data set is not the object that the C-STORE request announced.")

@@ -15,7 +15,7 @@ from covid_xray.images.dicom_file import TRANSFER_SYNTAXES
 from covid_xray.limits import Limits
 from covid_xray.pacs.commitment import COMMITMENT, record_report, report_senders
 from covid_xray.pacs.phi_safe_logging import silence_libraries
-from covid_xray.pacs.receiver import AnnouncedObject, Receiver
+from covid_xray.pacs.receiver import AnnouncedObject, Receiver, too_large
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.spool import Spool
 from covid_xray.pacs.tls import fingerprint_of, listening_context
@@ -24,6 +24,8 @@ from covid_xray.store.image_files import room_on_disk
 
 _MAX_PDU = 256 << 10  # bytes
 _MAX_TAGS = 1 << 20  # bytes of an object beside its pixels
+_ENDLESS = 4  # times the most bytes of an object: such a sender is not waited for
+_COMMENT = 64  # characters of an Error Comment
 _PROCESSING_FAILURE = 0x0110
 _VERIFICATION = "1.2.840.10008.1.1"
 _HIGH = 0x0001  # priority of a C-STORE
@@ -127,21 +129,24 @@ class StoreScp:
         title = str(peer.primitive.calling_ae_title) if peer.primitive else ""
         self._receiver.refusals.note(code, reason, ae_title=title, address=peer.address_info.address)
 
-    def _store(self, event: Any) -> int:
-        """Receive one object; return the status of the C-STORE."""
-        self._received[id(event.assoc)] = 0
+    def _store(self, event: Any) -> Any:
+        """Receive one object; return the status of the C-STORE, where it failed with an Error Comment."""
+        size = self._received.pop(id(event.assoc), 0)
         request, caller = event.request, event.assoc.requestor.ae_title
         try:
             announced = AnnouncedObject(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+            if size > self._max_bytes + _MAX_TAGS:
+                raise too_large(self._max_bytes)
             path, priority = event.dataset_path, self._priority_of(request)
             with room_on_disk():
                 self._receiver.receive(path, origin=caller, announced=announced, priority=priority)
         except CovidXrayError as error:
             self._refuse(error.code, error.message, event)
-            return error.dicom_status
+            return _status(error.dicom_status, error.message)
         except Exception as error:
-            self._refuse("unexpected", f"It failed unexpectedly ({type(error).__name__}).", event)
-            return _PROCESSING_FAILURE
+            reason = f"It failed unexpectedly ({type(error).__name__})."
+            self._refuse("unexpected", reason, event)
+            return _status(_PROCESSING_FAILURE, reason)
         return 0x0000
 
     def _receive_report(self, event: Any) -> tuple[int, None]:
@@ -155,10 +160,13 @@ class StoreScp:
         return URGENT if request.Priority == _HIGH else LIVE
 
     def _count_bytes(self, event: Any) -> None:
-        """Abort the association of an object that is too large."""
+        """Keep no bytes of an object that is too large, and abort the association of one without an end."""
         key = id(event.assoc)
         self._received[key] = self._received.get(key, 0) + len(event.data)
-        if self._received[key] > self._max_bytes + _MAX_TAGS:
+        if self._received[key] > self._max_bytes + _MAX_TAGS and (file := _unfinished(event.assoc)):
+            file.seek(0)
+            file.truncate()
+        if self._received[key] > _ENDLESS * self._max_bytes + _MAX_TAGS:
             self._received[key] = 0
             self._refuse("too-large", f"An object of more than {self._max_bytes:,} bytes: association aborted.", event)
             threading.Thread(target=event.assoc.abort, daemon=True).start()
@@ -166,7 +174,7 @@ class StoreScp:
     def _discard_unfinished(self, event: Any) -> None:
         """Delete the incomplete object of an association that ended."""
         self._received.pop(id(event.assoc), None)
-        file = getattr(getattr(event.assoc.dimse, "message", None), "_data_set_file", None)
+        file = _unfinished(event.assoc)
         if file is not None:  # pynetdicom leaves it open; one that is missed here is deleted by the clean-up
             file.close()
             self._receiver.spool.remove(Path(file.name))
@@ -192,3 +200,19 @@ def require_packages() -> None:
         import pynetdicom  # noqa: F401
     except ModuleNotFoundError:
         raise MissingPackage('pynetdicom is not installed. Run: pip install "covid-xray[pacs]"') from None
+
+
+def _unfinished(association: Any) -> Any:
+    """Return the file of the object that an association is receiving, or None."""
+    return getattr(getattr(association.dimse, "message", None), "_data_set_file", None)
+
+
+def _status(status: int, message: str) -> Any:
+    """Make a response with an Error Comment; our messages hold no value of a data set."""
+    from pydicom.dataset import Dataset
+
+    response = Dataset()
+    response.Status = status
+    words = message.encode("ascii", "replace").decode().replace("\\", "/")
+    response.ErrorComment = words if len(words) <= _COMMENT else words[: _COMMENT - 3].rsplit(" ", 1)[0] + "..."
+    return response
