@@ -14,7 +14,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from covid_xray import partial
@@ -89,6 +89,11 @@ def make_folder(folder: Path) -> None:
 def is_hidden(name: str) -> bool:
     """Return whether a file or folder is hidden or left by an operating system."""
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def is_hidden_entry(name: str) -> bool:
+    """Return whether an entry of an archive is hidden, or lies in a hidden folder."""
+    return any(is_hidden(part) for part in PurePosixPath(name).parts if part not in ("..", "."))
 
 
 def files_below(root: Path) -> list[str]:

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from covid_xray.errors import BadImage, InputRefused
@@ -33,6 +33,8 @@ CONVERSIONS = {  # of formats that are not read
     **dict.fromkeys((".svs", ".ndpi"), "Slides are not radiographs."),
 }
 _NO_IMAGES = frozenset({"DICOMDIR", "LICENSE", "LICENCE", "README", "CHANGELOG", "MAKEFILE", "MD5SUMS", "SHA256SUMS"})
+_DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
+_COPIES = frozenset({".bak", ".old", ".orig", ".tmp", ".part", ".gz", ".zip", ".tar"})  # of images that lie elsewhere
 HEAD_BYTES = 352  # enough to recognise every format: the header of NIfTI
 _LOGGERS = ("pydicom", "PIL", "pylibjpeg", "openjpeg")  # they log tag values and EXIF fields
 _SILENT = logging.CRITICAL + 1
@@ -120,17 +122,45 @@ def how_to_convert(name: str) -> str:
 
 def is_candidate(path: Path) -> bool:
     """Return whether a folder scan takes `path` for an image: by its suffix, and without one by its first bytes."""
-    if has_image_suffix(path.name):
-        return True
-    if not is_image_name(path.name):
-        return False
+    return why_passed_over(path.name, lambda: read_head(path)) is None
+
+
+def why_passed_over(name: str, head: Callable[[], bytes]) -> str | None:
+    """Return why a scan of a folder or an archive passes over a file, or None for an image.
+
+    The reason is its suffix, its name where it has none, `hidden`, or `DICOM without an image`: reports and other
+    objects that lie beside the images on a CD.
+
+    Args:
+        name: of the file, without its folder.
+        head: reads its first `HEAD_BYTES`; b"" where it cannot be read.
+    """
+    suffix = _suffix(name)
+    if is_hidden(name):
+        return "hidden"
+    if name.upper() in _NO_IMAGES:
+        return name
+    if suffix in SUFFIXES - _DICOM_SUFFIXES:
+        return None
+    data = head()
+    if _is_dicom(data) and suffix not in _COPIES:
+        from covid_xray.images.dicom_file import holds_no_image
+
+        return "DICOM without an image" if holds_no_image(data) else None
+    if suffix in _DICOM_SUFFIXES or (is_image_name(name) and is_image_head(data)):
+        return None
+    return suffix or name
+
+
+def read_head(path: Path) -> bytes:
+    """Return the first `HEAD_BYTES` of a regular file; b"" where it cannot be read."""
     try:
         if not path.is_file():
-            return False
+            return b""
         with path.open("rb") as stream:
-            return is_image_head(stream.read(HEAD_BYTES))
+            return stream.read(HEAD_BYTES)
     except OSError:
-        return False
+        return b""
 
 
 class _Silence:

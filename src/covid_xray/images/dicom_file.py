@@ -36,6 +36,9 @@ J2K = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91", *_HTJ2K})  
 LOSSY = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81, 91, 203))
 # Left out on purpose: big endian (retired), MPEG and HEVC (films), JPEG XL (no decoder that we may use).
 TRANSFER_SYNTAXES = frozenset({*NATIVE, DEFLATED, RLE, *JPEG, *J2K})
+_DIRECTORY, _STORAGE = "1.2.840.10008.1.3.10", "1.2.840.10008.5.1.4.1.1."
+# Waveforms, presentation states, registrations and raw data, reports and key objects, documents, structures and plans.
+_NO_IMAGES = ("9.", "11.", "66.", "67", "88.", "104.", "481.3", "481.5", "481.8")
 NO_PREAMBLE, INVALID_VALUE = "no-preamble", "invalid-value"
 WARNINGS = {  # of a file that is read although something in it is wrong
     NO_PREAMBLE: "The DICOM file has no preamble or no meta header.",
@@ -58,6 +61,13 @@ _NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)")
 def is_dicom(head: bytes) -> bool:
     """Return whether a file begins as DICOM: by the word DICM, or without a preamble by three elements in order."""
     return head[_PREAMBLE:START] == _MAGIC or _begins_with_elements(head)
+
+
+def holds_no_image(head: bytes) -> bool:
+    """Return whether the meta header names a storage class of reports, presentation states, plans or an index."""
+    found = re.search(rb"\x02\0\x02\0UI..([0-9.]+)", head[START:], re.DOTALL)
+    uid = found[1].decode() if found else ""
+    return uid == _DIRECTORY or (uid.startswith(_STORAGE) and uid.removeprefix(_STORAGE).startswith(_NO_IMAGES))
 
 
 def normalise(data: bytes, *, limits: Limits) -> tuple[bytes, str, tuple[str, ...]]:

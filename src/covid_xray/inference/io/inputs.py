@@ -1,9 +1,10 @@
-"""Expand the paths of a command line into single images: files, folders, globs, zip archives.
+"""Expand the paths of a command line into single images: files, folders, globs, zip and tar archives.
 
-Each image has the name that its result will have. Nothing is unpacked to disk; zip entries are read under limits. A
+Each image has the name that its result will have. Nothing is unpacked to disk; entries are read under limits. A
 path without any image becomes an item that fails with a code, so that nothing is skipped silently.
 """
 
+import functools
 import glob
 import zipfile
 from collections import Counter
@@ -12,17 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from covid_xray.errors import BadImage, InputRefused, UsageError
-from covid_xray.files import files_below, is_hidden
+from covid_xray.files import files_below, is_hidden_entry
 from covid_xray.images.decode import (
     HEAD_BYTES,
     SUFFIXES,
     decode,
-    has_image_suffix,
-    is_candidate,
-    is_image_head,
-    is_image_name,
+    read_head,
+    why_passed_over,
 )  # fmt: skip
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference.io import tar_entries
 from covid_xray.limits import Limits
 
 _DIRECTORY_ENTRY = 1024  # bytes an entry may take in the archive's directory, names included
@@ -34,23 +34,27 @@ class Item:
 
     name: str
     path: Path
-    entry: str | None = None  # of a zip archive
+    entry: str | None = None  # of a zip or tar archive
     problem: str | None = None  # a code: the item is known to fail before it is read
     apart: bool = False  # decode it in a child process, even where the others are trusted
 
     def read(self, limits: Limits) -> Path | bytes:
-        """Return the path, or read the bytes of the zip entry, for `Predictor`. Raises `BadImage`."""
+        """Return the path, or read the bytes of the archive's entry, for `Predictor`. Raises `BadImage`."""
         if self.problem:
             raise BadImage(_PROBLEMS[self.problem], code=self.problem)
-        return self.path if self.entry is None else _read_entry(self.path, self.entry, limits)
+        if self.entry is None:
+            return self.path
+        read = tar_entries.read_entry if tar_entries.is_tar(self.path) else _read_entry
+        return read(self.path, self.entry, limits)
 
 
 _PROBLEMS = {
-    "missing-file": "No such file. Give a file, a folder, a glob or a zip archive.",
+    "missing-file": "No such file. Give a file, a folder, a glob, or a zip or tar archive.",
     "no-images": f"It holds no images ({', '.join(sorted(SUFFIXES))}).",
     "bad-zip": "The zip archive is damaged, or needs a password.",
     "gave-up": "The command died at this image in 3 runs, so it is not tried again.",
-    "zip-limits": "The zip archive has too many entries, is too large, or is compressed too strongly.",
+    "bad-tar": tar_entries.DAMAGED,
+    "zip-limits": "The archive has too many entries, is too large, or is compressed too strongly.",
 }
 
 
@@ -58,9 +62,9 @@ def expand(paths: Iterable[str | Path], *, limits: Limits, passed_over: "Counter
     """Yield the images behind `paths`, each once, in an order that does not depend on the file system.
 
     A folder gives the image files below it, links to folders included; a glob (`scans/**/*.png`) its matches; a zip
-    archive its image entries. A missing file gives an item that fails with the code `missing-file`; a folder or archive
-    without images, one with `no-images`. `passed_over` counts the files of folders and archives that are no images, by
-    suffix, or by name where there is none.
+    or tar archive its image entries. A missing file gives an item that fails with the code `missing-file`; a folder or
+    archive without images, one with `no-images`. `passed_over` counts the files of folders and archives that are no
+    images, by the reason (`images.decode.why_passed_over`); hidden ones are not looked at.
 
     Raises:
         UsageError: a path is empty; it would mean the current folder.
@@ -88,7 +92,7 @@ def _expand_one(path: Path, limits: Limits, others: "Counter[str]") -> Iterator[
     if kind == "folder":
         yield from _folder_items(path, others)
     elif kind == "file":
-        yield from _zip_items(path, limits, others) if path.suffix.lower() == ".zip" else [Item(str(path), path)]
+        yield from _file_items(path, limits, others)
     elif matches := _matches(str(path)):
         for match in matches:
             yield from _expand_one(Path(match), limits, others)
@@ -96,14 +100,31 @@ def _expand_one(path: Path, limits: Limits, others: "Counter[str]") -> Iterator[
         yield Item(str(path), path, problem="missing-file")
 
 
+def _file_items(path: Path, limits: Limits, others: "Counter[str]") -> Iterator[Item]:
+    if path.suffix.lower() == ".zip":
+        yield from _zip_items(path, limits, others)
+    elif tar_entries.is_tar(path):
+        try:
+            names = tar_entries.list_images(path, limits, others)
+        except BadImage as error:
+            yield Item(str(path), path, problem=error.code)
+            return
+        yield from (Item(f"{path}/{name}", path, entry=name) for name in names)
+        if not names:
+            yield Item(str(path), path, problem="no-images")
+    else:
+        yield Item(str(path), path)
+
+
 def _folder_items(path: Path, others: "Counter[str]") -> Iterator[Item]:
     found = False
     for file in map(path.joinpath, files_below(path)):
-        if is_candidate(file):
+        reason = why_passed_over(file.name, functools.partial(read_head, file))
+        if reason is None:
             found = True
             yield Item(str(file), file)
         else:
-            others[file.suffix.lower() or file.name] += 1
+            others[reason] += 1
     if not found:
         yield Item(str(path), path, problem="no-images")
 
@@ -147,26 +168,18 @@ def _entries(path: Path, limits: Limits, others: "Counter[str]") -> list[str] | 
         packed = max(1, sum(entry.compress_size for entry in entries))
         if len(entries) > limits.zip_entries or size > limits.zip_bytes or size / packed > limits.zip_ratio:
             return None
-        seen = [entry for entry in entries if not _is_hidden(entry.filename)]
-        images = [entry.filename for entry in seen if _is_image_entry(archive, entry)]
-    for name in {entry.filename for entry in seen} - set(images):
-        others[PurePosixPath(name).suffix.lower() or PurePosixPath(name).name] += 1
-    return images
+        seen = [entry for entry in entries if not is_hidden_entry(entry.filename)]
+        reasons = {entry.filename: _reason(archive, entry) for entry in seen}
+    others.update(reason for reason in reasons.values() if reason is not None)
+    return [name for name, reason in reasons.items() if reason is None]
 
 
-def _is_hidden(name: str) -> bool:
-    return any(is_hidden(part) for part in PurePosixPath(name).parts if part != "..")
-
-
-def _is_image_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
-    """Whether an entry may be an image, as a file in a folder: by its name, or without a suffix by its first bytes."""
-    if has_image_suffix(entry.filename) or not is_image_name(entry.filename):
-        return has_image_suffix(entry.filename)
+def _reason(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str | None:
+    """Return why an entry is passed over, as for a file in a folder; None for an image."""
     try:
-        with archive.open(entry) as stream:
-            return is_image_head(stream.read(HEAD_BYTES))
+        return why_passed_over(PurePosixPath(entry.filename).name, lambda: archive.open(entry).read(HEAD_BYTES))
     except Exception:  # damaged or locked: it fails when it is read
-        return True
+        return None
 
 
 def _read_entry(path: Path, entry: str, limits: Limits) -> bytes:

@@ -1,0 +1,100 @@
+"""List and read the images of tar archives, plain or compressed, under limits; nothing is unpacked to disk."""
+
+import atexit
+import tarfile
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from covid_xray.errors import BadImage
+from covid_xray.files import is_hidden_entry
+from covid_xray.images.decode import HEAD_BYTES, why_passed_over
+from covid_xray.limits import Limits
+
+DAMAGED = "The tar archive is damaged."
+_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_LOCK = threading.Lock()  # an open archive has one position
+
+
+def is_tar(path: Path) -> bool:
+    """Return whether the name is that of a tar archive."""
+    return path.name.lower().endswith(_SUFFIXES)
+
+
+def list_images(path: Path, limits: Limits, passed_over: "Counter[str]") -> list[str]:
+    """List the names of the images in the order of the archive, and count the files passed over by their reason.
+
+    Raises:
+        BadImage: `bad-tar`, or `zip-limits` for too many entries, too many bytes, or too strong a compression.
+    """
+    images: dict[str, None] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for entry in _within_limits(archive, path, limits):
+                reason = _reason(archive, entry)
+                if reason is None:
+                    images[entry.name] = None  # the last one of a name counts, as when it is unpacked
+                else:
+                    passed_over[reason] += 1
+    except BadImage:
+        raise
+    except Exception:  # tarfile.TarError, zlib.error, EOFError, OSError ...
+        raise BadImage(DAMAGED, code="bad-tar") from None
+    return list(images)
+
+
+def read_entry(path: Path, name: str, limits: Limits) -> bytes:
+    """Read an entry, at most the limit of a file. Raises `BadImage`: `bad-tar`, `too-large`."""
+    try:
+        with _LOCK:
+            stream = _LAST.open(path).extractfile(name)
+            data = stream.read(limits.upload_bytes + 1) if stream else b""
+    except Exception:
+        raise BadImage(DAMAGED, code="bad-tar") from None
+    if len(data) > limits.upload_bytes:
+        raise BadImage(f"The entry is larger than {limits.upload_bytes:,} bytes.", code="too-large")
+    return data
+
+
+def _within_limits(archive: tarfile.TarFile, path: Path, limits: Limits) -> Iterator[tarfile.TarInfo]:
+    """Yield the entries but folders; sizes are checked before the next header is looked for behind them."""
+    packed, size = max(1, path.stat().st_size), 0
+    for count, entry in enumerate(archive, start=1):
+        size += entry.size
+        if count > limits.zip_entries or size > limits.zip_bytes or size / packed > limits.zip_ratio:
+            raise BadImage("The archive exceeds the limits.", code="zip-limits")
+        if not entry.isdir() and not is_hidden_entry(entry.name):
+            yield entry
+
+
+def _reason(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> str | None:
+    if not entry.isfile():
+        return "links and devices"
+    stream = archive.extractfile(entry)
+    return why_passed_over(PurePosixPath(entry.name).name, lambda: stream.read(HEAD_BYTES) if stream else b"")
+
+
+class _LastArchive:
+    """Keep the last archive open: a compressed one is read from its start for every step back."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Path, int] | None = None
+        self._archive: tarfile.TarFile | None = None
+
+    def open(self, path: Path) -> tarfile.TarFile:
+        key = (path, path.stat().st_mtime_ns)
+        if self._archive is None or key != self._key:
+            self.close()
+            self._key, self._archive = key, tarfile.open(path)  # noqa: SIM115
+            atexit.register(self.close)
+        return self._archive
+
+    def close(self) -> None:
+        atexit.unregister(self.close)
+        if self._archive is not None:
+            self._archive.close()
+            self._archive = None
+
+
+_LAST = _LastArchive()
