@@ -261,3 +261,8 @@ def test_users_read_an_image_by_path_or_bytes(tmp_path: Path) -> None:
         assert np.array_equal(covid_xray.read_image(source).pixels, decode(PNG).pixels)
     with pytest.raises(BadImage):
         covid_xray.read_image(PNG, limits=Limits(upload_bytes=3))
+
+
+def test_a_dicom_file_whose_preamble_is_a_tiff_is_read_as_dicom() -> None:
+    """Files of two formats at once (PS3.10 7.1) have the header of the other one in the preamble."""
+    assert decode(b"II*\0\x54\x18\x08\0".ljust(128, b"\0") + DICOM[128:]).source.format == "DICOM"

@@ -210,13 +210,18 @@ def _decode_bytes(data: bytes, *, limits: Limits) -> Radiograph:
     if not data:
         raise BadImage("The file is empty.", code="empty")
     kind = _raster_kind(data)
-    if kind:
+    if kind and not _has_two_faces(data):
         return read_raster(data, kind=kind, limits=limits)
     if _is_dicom(data):
         from covid_xray.images.dicom import read_dicom
 
         return read_dicom(data, limits=limits)
     return _decode_array(data, limits=limits)
+
+
+def _has_two_faces(data: bytes) -> bool:
+    """Return whether a DICOM file also begins as a TIFF, in its preamble, which may lead to the same pixels."""
+    return data[128:134] == b"DICM\2\0"
 
 
 def _decode_array(data: bytes, *, limits: Limits) -> Radiograph:
