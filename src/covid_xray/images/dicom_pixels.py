@@ -122,6 +122,10 @@ def _missing(package: str) -> BadImage:
 def decode_pixels(dataset: "Dataset", layout: Layout, *, precision: int) -> Pixels:
     """Decode the stored pixels with the first decoder that can."""
     gdcm_codec.silence()
+    if layout.syntax in NATIVE and layout.samples == 1:  # without the copies of pydicom
+        kind = np.dtype(f"<{'i' if layout.signed else 'u'}{layout.allocated // 8}")
+        flat: NDArray[np.generic] = np.frombuffer(dataset.PixelData, kind, layout.rows * layout.columns)
+        return Pixels(flat.reshape(layout.rows, layout.columns))
     if layout.syntax in NATIVE:
         return Pixels(_decoded(dataset, layout, plugin=""))
     if layout.syntax == JPEG_EXTENDED and precision > 8:
