@@ -11,6 +11,7 @@ from covid_xray.errors import StoreFull
 from covid_xray.inference.predictor import Predictor
 from covid_xray.pacs import worker
 from covid_xray.pacs.service import NodeServices
+from covid_xray.pacs.work_queue import PULLED
 from covid_xray.store import worklist
 from support import services, studies
 from support.chests import chest
@@ -143,3 +144,18 @@ def test_in_test_mode_all_is_made_and_nothing_is_sent(
     with services.opened(tmp_path, predictor, **peers) as parts:  # the test is over: they stay unsent
         assert parts.queue.due_deliveries("archive", limit=9) == []
         assert parts.queue.send_again() == 0
+
+
+def test_a_pull_delays_what_is_sent_by_no_more_than_the_batch_under_way(tmp_path: Path, predictor: Predictor) -> None:
+    with services.opened(tmp_path, predictor, batch=2, **ARCHIVE) as parts:
+        for number in range(5):
+            data = studies.film(PIXELS, number=number + 1)
+            parts.receiver.receive(services.incoming(parts, data), origin="web", priority=PULLED)
+        assert parts.worker.process_batch() == 2
+        live = [studies.film(PIXELS, number=number) for number in (11, 12)]
+        take(parts, *live)
+        assert parts.worker.process_batch() == 2
+        page = worklist.page(parts.store.database, worklist.Query(origin="MODALITY"))
+        assert {study.sop_uid[-2:] for study in page.studies} == {"11", "12"}
+        due = parts.queue.due_deliveries("archive", limit=99)
+        assert {one.arrival_id for one in due[:6]} == {study.id for study in page.studies}

@@ -128,7 +128,7 @@ class Pacs(Settings):
     tls: Tls | None = None  # receive over TLS only, and send so to peers with `tls`
     associations: int = pydantic.Field(10, ge=1, le=100)  # at the same time
     connections_per_address: int = pydantic.Field(16, ge=1, le=1000)  # with those that requested no association yet
-    artim_seconds: float = pydantic.Field(10.0, gt=0)  # for a new connection to request its association
+    artim_seconds: float = pydantic.Field(30.0, gt=0)  # for a new connection to request its association
     idle_seconds: float = pydantic.Field(60.0, gt=0)  # after which a silent association is closed
     waiting: int = pydantic.Field(20_000, ge=1)  # unprocessed objects; more are refused with 0xA700
     reserve_bytes: int = pydantic.Field(256 << 20, ge=0)  # free disk space below which objects are refused with 0xA700
