@@ -1,13 +1,14 @@
 """Classify chest X-rays as COVID-19, normal or viral pneumonia. For research, never for diagnosis.
 
-    from covid_xray import Predictor
+    from covid_xray import Predictor, evaluate, read, train
 
-    predictor = Predictor("runs/x/bundle")
-    for finding in predictor.predict_many(["a.png", "b.dcm"]):
+    data = read("scans")                                     # scans/{class}/*.png, a CSV, or a DataFrame
+    run = train(data, output="runs/first", epochs=12)
+    report = evaluate(run, data)                             # figures with intervals; a notebook shows it
+    for finding in Predictor(run).predict_many("new"):       # a folder, paths, arrays, Pillow images ...
         print(finding.image, finding.label, finding.probabilities)
 
-`Predictor`, `Radiograph`, `load_bundle` and `read_image` are imported on first use, so that `covid-xray --help` starts
-at once.
+Everything is imported on first use, so that `covid-xray --help` starts at once.
 """
 
 import os
@@ -21,19 +22,37 @@ if "onnxruntime" in sys.modules:
     sys.modules["onnxruntime"].disable_telemetry_events()
 
 if TYPE_CHECKING:
+    from covid_xray.api.classifier import CXRClassifier
+    from covid_xray.api.frames import to_frame
+    from covid_xray.api.workflow import audit, evaluate, read, split, train
     from covid_xray.bundle.bundle import load_bundle
     from covid_xray.images.decode import read_image
     from covid_xray.images.radiograph import Radiograph
     from covid_xray.inference.predictor import Predictor
 
 __version__ = "0.1.0"
-__all__ = ["Predictor", "Radiograph", "__version__", "load_bundle", "read_image"]
+__all__ = [
+    "CXRClassifier",
+    "Predictor",
+    "Radiograph",
+    "__version__",
+    "audit",
+    "evaluate",
+    "load_bundle",
+    "read",
+    "read_image",
+    "split",
+    "to_frame",
+    "train",
+]
 
 _HOMES = {
+    "CXRClassifier": "covid_xray.api.classifier",
     "Predictor": "covid_xray.inference.predictor",
     "Radiograph": "covid_xray.images.radiograph",
     "load_bundle": "covid_xray.bundle.bundle",
-    "read_image": "covid_xray.images.decode",
+    "to_frame": "covid_xray.api.frames",
+    **dict.fromkeys(("audit", "evaluate", "read", "split", "train"), "covid_xray.api.workflow"),
 }
 
 

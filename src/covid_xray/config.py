@@ -5,7 +5,7 @@ An unknown key is an error. The resolved settings are written beside every resul
 
 import ipaddress
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -234,13 +234,17 @@ class LungTraining(Settings):
     seed: int = pydantic.Field(0, ge=0)
 
 
-def load(kind: type[S], *, file: Path | None = None, overrides: Iterable[str] = ()) -> S:
+def load(
+    kind: type[S], *, file: Path | None = None, overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
+) -> S:
     """Load settings of `kind` from a YAML or TOML `file`, then `key=value` overrides (nested: `augmentation.zoom=0`).
+
+    `values` are settings by name that go over those of the file.
 
     Raises:
         UsageError: an unknown key, a value of the wrong type or range, an unreadable file.
     """
-    values = _read(file) if file else {}
+    values = {**(_read(file) if file else {}), **(values or {})}
     for override in overrides:
         _apply(values, override)
     try:

@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx.external_data_helper import convert_model_to_external_data
 
-from covid_xray.bundle.bundle import FACTS_FILE, MODEL_FILE, load_bundle, record
+from covid_xray.bundle.bundle import FACTS_FILE, MODEL_FILE, bundle_folder, load_bundle, record
 from covid_xray.errors import BadBundle
 from covid_xray.files import sha256_bytes
 from support.bundles import CLASSES, make_bundle, network
@@ -39,9 +39,11 @@ def test_an_empty_folder_and_a_file_are_no_bundle(tmp_path: Path) -> None:
     assert refused(tmp_path / "file").code == refused(tmp_path / "empty").code == "no-bundle"
 
 
-def test_a_run_folder_is_answered_with_the_place_of_its_bundle(tmp_path: Path) -> None:
-    make_bundle(tmp_path / "run" / "bundle")
-    assert str(tmp_path / "run" / "bundle") in refused(tmp_path / "run").message
+def test_a_run_folder_stands_for_its_bundle(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "run" / "bundle")
+    assert load_bundle(tmp_path / "run").folder == bundle_folder(tmp_path / "run") == bundle
+    record(tmp_path / "run", temperature=2.0)
+    assert load_bundle(bundle).temperature == 2.0
 
 
 def test_a_bundle_without_its_network(folder: Path) -> None:

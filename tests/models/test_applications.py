@@ -13,6 +13,11 @@ from covid_xray.models import applications, zoo
 from covid_xray.models.heatmap_head import with_class_maps
 
 
+def test_every_network_of_keras_has_its_name() -> None:
+    found = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert found == set(zoo.APPLICATIONS)
+
+
 def test_every_name_is_one_of_keras() -> None:
     for name, module in zoo.APPLICATIONS.items():
         network = getattr(keras.applications, name)

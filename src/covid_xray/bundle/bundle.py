@@ -91,14 +91,14 @@ def load_bundle(
     """Load the bundle in `folder`, or the one that ships with the package.
 
     Args:
-        folder: of the bundle.
+        folder: of the bundle, or of the run that holds it.
         int8: load `model_int8.onnx` instead of `model.onnx`.
         read: returns the bytes of a file and their SHA-256; a `ReadAhead` has started earlier.
 
     Raises:
         BadBundle: missing, incomplete, altered, of another format, or made for other preprocessing.
     """
-    path = Path(folder) if folder is not None else DEFAULT
+    path = bundle_folder(folder)
     facts = read_facts(folder)
     if int8 and "int8" not in facts:
         raise BadBundle(
@@ -115,9 +115,16 @@ def load_bundle(
     return unsealed(facts, model, folder=path, int8=int8, **others)
 
 
+def bundle_folder(folder: str | Path | None = None) -> Path:
+    """Return the folder of a bundle: of a run folder the one inside it, for `None` the one that ships."""
+    path = Path(folder) if folder is not None else DEFAULT
+    inside = path / "bundle"
+    return inside if not (path / FACTS_FILE).is_file() and (inside / FACTS_FILE).is_file() else path
+
+
 def model_path(folder: str | Path | None = None, *, int8: bool = False) -> Path:
     """Return the path of a bundle's ONNX file."""
-    return (Path(folder) if folder is not None else DEFAULT) / (INT8_FILE if int8 else MODEL_FILE)
+    return bundle_folder(folder) / (INT8_FILE if int8 else MODEL_FILE)
 
 
 def unsealed(
@@ -149,7 +156,7 @@ def unsealed(
 
 def read_facts(folder: str | Path | None = None) -> dict[str, Any]:
     """Read and check `bundle.json` without the network. Raises `BadBundle` as `load_bundle` does."""
-    path = (Path(folder) if folder is not None else DEFAULT) / FACTS_FILE
+    path = bundle_folder(folder) / FACTS_FILE
     if not path.is_file():
         raise BadBundle(_missing(path.parent, shipped=folder is None), code="no-bundle")
     try:
@@ -214,7 +221,7 @@ def networks(folder: Path) -> dict[str, bytes]:
     found |= {"int8": load_bundle(folder, int8=True).model} if "int8" in bundle.facts else {}
     found |= {key: part.model for key in ("lungs", "fusion") if (part := getattr(bundle, key)) is not None}
     trained = bundle.facts.get("trained")
-    found |= {"trained": read_verified(folder / TRAINED_FILE, trained)} if trained else {}
+    found |= {"trained": read_verified(bundle.folder / TRAINED_FILE, trained)} if trained else {}
     return found
 
 
@@ -226,8 +233,8 @@ def record(folder: Path, **facts: Any) -> None:
     """
     bundle = load_bundle(folder)
     changed = {**bundle.facts, **facts}
-    check_facts(folder / FACTS_FILE, changed)
-    write_json(folder / FACTS_FILE, _sealed(changed))
+    check_facts(bundle.folder / FACTS_FILE, changed)
+    write_json(bundle.folder / FACTS_FILE, _sealed(changed))
 
 
 def identity_of(model: bytes, file: str) -> dict[str, Any]:
@@ -249,8 +256,6 @@ def _checksum(facts: Mapping[str, Any]) -> str:
 def _missing(folder: Path, *, shipped: bool) -> str:
     if shipped:
         return f"The network that ships with covid-xray is missing in {folder}. Install covid-xray again."
-    if (folder / "bundle" / FACTS_FILE).is_file():
-        return f"{folder} is a run folder. Give its bundle: {folder / 'bundle'}."
     return (
         f"No bundle in {folder}: it has no {FACTS_FILE}. Give a bundle folder of `covid-xray train`, or leave "
         "--bundle out for the network that ships."

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.bundle import DEFAULT, TRAINED_FILE, read_facts, read_verified
+from covid_xray.bundle.bundle import TRAINED_FILE, bundle_folder, read_facts, read_verified
 from covid_xray.errors import BadBundle
 from covid_xray.images.fingerprint import ENOUGH_WORDS, FINGERPRINT_VERSION, WORDS, variants
 
@@ -123,7 +123,7 @@ def join(own: Block, before: Iterable[Trained]) -> Trained:
 def read_trained(folder: str | Path | None = None) -> Trained | None:
     """Read `trained.bin` of a bundle; `None` where the bundle has none. Raises `BadBundle` where it was altered."""
     identity = read_facts(folder).get("trained")
-    path = (Path(folder) if folder is not None else DEFAULT) / TRAINED_FILE
+    path = bundle_folder(folder) / TRAINED_FILE
     return parse_trained(read_verified(path, identity)) if identity else None
 
 

@@ -1,14 +1,17 @@
 """Define the result for one image as plain data: a `Finding`, or a `Failure` with its reason."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.images.appearance import Appearance
 from covid_xray.inference.lungs import WHOLE, Box
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 CANNOT_SAY = "cannot say"
 NOT_CHECKED = "not checked at this hospital"
@@ -131,6 +134,7 @@ class Finding:
         known: share of `ill` for the illnesses that the network knows, 0..1; `None` without such an output.
         site: the hospital at which the network was checked; `None` where it was not checked.
         appearance: figures of the picture as it came, for drift monitoring; `None` for bare network inputs.
+        draw: draws the heat map of a class; `None` without class maps.
     """
 
     image: str
@@ -150,6 +154,21 @@ class Finding:
     known: float | None = None
     site: SiteCheck | None = None
     appearance: Appearance | None = None
+    draw: "Callable[[Finding, str | None], Image.Image] | None" = field(default=None, repr=False)
+
+    def overlay(self, shown: str | None = None) -> "Image.Image":
+        """Draw the heat map of a class, by default the most probable one, over the radiograph.
+
+        Returns:
+            A Pillow RGB image with colour bar and caption. A heat map is not a localisation.
+
+        Raises:
+            ValueError: the image was predicted without `class_maps=True`, or there is no such class.
+            BadImage: the file is gone.
+        """
+        if self.draw is None:
+            raise ValueError("No heat map: predict with class_maps=True.")
+        return self.draw(self, shown)
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
-"""Write the heat maps of findings as annotated pictures."""
+"""Draw the heat maps of findings as annotated pictures, and write them."""
 
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from covid_xray.inference.io.inputs import Source, open_source
 from covid_xray.inference.lung_facts import in_words
 from covid_xray.inference.lungs import WHOLE
 from covid_xray.limits import Limits
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LONGEST = 896  # pixels of the longer side: enough for a screen, small enough for a report
 
@@ -36,8 +40,17 @@ def write_heatmap(finding: Finding, source: Source, folder: Path, *, shown: str 
         shown: the class; `None` for the most probable one.
         limits: for reading the file.
     """
-    classes = list(finding.probabilities)
-    name = shown or max(classes, key=finding.probabilities.__getitem__)
+    name = shown or most_probable(finding)
+    picture = draw_heatmap(finding, name, source=source, limits=limits)
+    path = folder / picture_name(finding.image, name)
+    with replacing(path) as temporary:
+        picture.save(temporary)
+    return path
+
+
+def draw_heatmap(finding: Finding, shown: str | None, *, source: Source, limits: Limits) -> "Image.Image":
+    """Draw the heat map of one class over its radiograph, with a caption: a Pillow RGB image. Raises `ValueError`."""
+    classes, name = list(finding.probabilities), shown or most_probable(finding)
     if finding.class_maps is None or name not in classes:
         raise ValueError(
             f"No class map of {name!r}. Predict with class_maps=True, and name one of {', '.join(classes)}."
@@ -49,10 +62,12 @@ def write_heatmap(finding: Finding, source: Source, folder: Path, *, shown: str 
     model = f"{finding.model.name} {finding.model.version}"
     lungs = in_words(finding.lungs, cropped=finding.region != WHOLE)
     caption = Caption(shown=name, probability=finding.probabilities[name], model=model, note=note, lungs=lungs)
-    path = folder / picture_name(finding.image, name)
-    with replacing(path) as temporary:
-        annotate(outlined(overlay(grey, class_map), finding.region), caption, evidence=evidence).save(temporary)
-    return path
+    return annotate(outlined(overlay(grey, class_map), finding.region), caption, evidence=evidence)
+
+
+def most_probable(finding: Finding) -> str:
+    """Return the most probable class."""
+    return max(finding.probabilities, key=finding.probabilities.__getitem__)
 
 
 def picture_name(image: str, shown: str) -> str:

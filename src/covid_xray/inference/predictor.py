@@ -5,14 +5,12 @@ batches have a fixed size, and only a few batches exist at a time, so memory doe
 """
 
 import dataclasses
-import itertools
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,8 @@ from covid_xray.inference.finding import Failure, Finding, ModelIdentity, SiteCh
 from covid_xray.inference.gate import open_gate
 from covid_xray.inference.gate_features import look
 from covid_xray.inference.heatmap import placed
-from covid_xray.inference.io.inputs import Item, Source, open_source
+from covid_xray.inference.io.inputs import Item, Source, open_source, sources_of
+from covid_xray.inference.io.read_ahead import chunks, read_ahead
 from covid_xray.inference.lung_facts import lung_facts
 from covid_xray.inference.site.decision import decide, site_reasons
 from covid_xray.inference.site.site_file import Site, read_site
@@ -34,6 +33,8 @@ from covid_xray.inference.view import View, Viewer
 from covid_xray.limits import Limits
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from covid_xray.inference.fusion import Fusion
 
 BATCH = 16
@@ -43,7 +44,7 @@ class Predictor:
     """Classify images with one bundle. Thread-safe: threads may share one predictor.
 
     Args:
-        bundle: folder of a bundle, a loaded `Bundle`, or `None` for the one that ships with the package.
+        bundle: folder of a bundle or run, a loaded `Bundle`, or `None` for the one that ships with the package.
         threads: threads of the network; 0 for one on each core.
         limits: for reading files.
         engine, precision: of `engines.open_engine`; a loaded bundle is in int8 or not already.
@@ -68,7 +69,7 @@ class Predictor:
 
     def __init__(
         self,
-        bundle: str | Path | Bundle | None = None,
+        bundle: str | os.PathLike[str] | Bundle | None = None,
         *,
         threads: int = 0,
         limits: Limits | None = None,
@@ -150,13 +151,16 @@ class Predictor:
     def predict(
         self, source: Source, *, class_maps: bool = False, clinical: Mapping[str, float] | None = None
     ) -> Finding:
-        """Classify one image: a path, the bytes of a file, or a `Radiograph`; see `join` for `clinical`.
+        """Classify one image: a path, bytes, an array, a Pillow image, an open file or a `Radiograph`.
+
+        See `join` for `clinical`.
 
         Raises:
             BadImage: the file is not a readable image (`images.decode`) within the limits.
             UsageError: clinical values, and the bundle has no input for them.
         """
         finding = self.answers([_name(source)], [self.view(source)], class_maps=class_maps)[0]
+        finding = self._drawable(finding, source)
         return self.join(finding, clinical) if clinical else finding
 
     def join(self, finding: Finding, clinical: Mapping[str, float]) -> Finding:
@@ -185,19 +189,26 @@ class Predictor:
         return Fusion(self.bundle.fusion, classes=self.classes)
 
     def predict_many(
-        self, sources: Iterable[Source], *, class_maps: bool = False, batch: int = BATCH, workers: int = 0
+        self,
+        sources: "Iterable[Source] | str | os.PathLike[str] | pd.DataFrame",
+        *,
+        class_maps: bool = False,
+        batch: int = BATCH,
+        workers: int = 0,
     ) -> Iterator[Finding | Failure]:
         """Classify a stream of images, one result each, in order; a file that cannot be read becomes a `Failure`.
 
         Args:
-            sources: paths, bytes or radiographs; any iterable, read as it is needed.
+            sources: any iterable of what `predict` takes, read as it is needed; or a folder, a glob, a zip archive, or
+                a DataFrame with a column `image`.
             class_maps: also return the heat maps.
             batch: images in one run of the network.
             workers: decoding threads; 0 for one on each core.
         """
+        found = sources_of(sources, limits=self.limits)
         pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="decode")
         try:
-            for chunk in _chunks(_ahead(pool, self._try, sources, depth=2 * batch), batch):
+            for chunk in chunks(read_ahead(pool, self._try, found, depth=2 * batch), batch):
                 yield from self._answers(chunk, class_maps=class_maps)
         finally:  # a caller that stops early does not wait for the images that were read ahead
             pool.shutdown(wait=True, cancel_futures=True)
@@ -222,21 +233,28 @@ class Predictor:
             for name, row, view in zip(names, rows, views, strict=True)
         ]
 
-    def _try(self, source: Source) -> tuple[str, View | Failure]:
-        name = _name(source)
+    def _try(self, source: Source) -> tuple[Source, View | Failure]:
         try:
-            return name, self.view(source)
+            return source, self.view(source)
         except BadImage as error:
-            return name, Failure(name, error.code, error.message)
+            return source, Failure(_name(source), error.code, error.message)
 
-    def _answers(self, chunk: list[tuple[str, View | Failure]], *, class_maps: bool) -> Iterator[Finding | Failure]:
-        readable = [(name, item) for name, item in chunk if not isinstance(item, Failure)]
+    def _drawable(self, finding: Finding, source: Source) -> Finding:
+        """Return the finding with what draws its heat map, where it has one."""
+        if finding.class_maps is None:
+            return finding
+        from covid_xray.inference.heatmap_files import draw_heatmap
+
+        return dataclasses.replace(finding, draw=partial(draw_heatmap, source=source, limits=self.limits))
+
+    def _answers(self, chunk: list[tuple[Source, View | Failure]], *, class_maps: bool) -> Iterator[Finding | Failure]:
+        readable = [(_name(source), item) for source, item in chunk if not isinstance(item, Failure)]
         findings: Iterator[Finding] = iter(())
         if readable:
             names, views = zip(*readable, strict=True)
             findings = iter(self.answers(names, views, class_maps=class_maps))
-        for _, item in chunk:
-            yield item if isinstance(item, Failure) else next(findings)
+        for source, item in chunk:
+            yield item if isinstance(item, Failure) else self._drawable(next(findings), source)
 
     def _finding(
         self, name: str, output: Mapping[str, NDArray[np.float32]], view: View, *, class_maps: bool
@@ -278,21 +296,4 @@ def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDAr
 def _name(source: Source) -> str:
     if isinstance(source, Item):
         return source.name
-    return str(source) if isinstance(source, str | Path) else ""
-
-
-def _ahead(pool: ThreadPoolExecutor, function: Any, items: Iterable[Any], *, depth: int) -> Iterator[Any]:
-    """Map in order, with at most `depth` items under way: the input may be endless."""
-    waiting: deque[Future[Any]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) >= depth:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while chunk := list(itertools.islice(iterator, size)):
-        yield chunk
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else ""

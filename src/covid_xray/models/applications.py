@@ -46,4 +46,28 @@ def _features(settings: Training) -> keras.Model:
             f"The ImageNet weights of {settings.model} cannot be downloaded: no connection. Train from scratch with "
             "--set weights=null, or copy the cache of Keras (~/.keras/models) from a machine with internet."
         ) from error
-    return features
+    return _with_depthwise(features) if settings.model.startswith("ConvNeXt") else features
+
+
+def _with_depthwise(network: keras.Model) -> keras.Model:
+    """Rebuild a network with depthwise layers where a convolution has as many groups as filters; the weights stay.
+
+    TensorFlow runs such groups on a processor only through XLA, which cannot be exported.
+    """
+
+    def is_grouped(layer: layers.Layer) -> bool:
+        return isinstance(layer, layers.Conv2D) and layer.groups == layer.filters > 1
+
+    def rebuilt(layer: layers.Layer) -> layers.Layer:
+        if not is_grouped(layer):
+            return layer.__class__.from_config(layer.get_config())
+        same = {name: getattr(layer, name) for name in ("strides", "padding", "use_bias", "name")}
+        return layers.DepthwiseConv2D(layer.kernel_size, dtype=layer.dtype_policy, **same)
+
+    clone: keras.Model = keras.models.clone_model(network, clone_function=rebuilt)
+    for old, new in zip(network.layers, clone.layers, strict=True):
+        values = old.get_weights()
+        if is_grouped(old):  # rows x columns x 1 x channels becomes rows x columns x channels x 1
+            values[0] = values[0].swapaxes(2, 3)
+        new.set_weights(values)
+    return clone

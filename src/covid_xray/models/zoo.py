@@ -1,7 +1,7 @@
 """Build networks by name from one dict that can be imported without Keras.
 
-Every network takes N x H x W x 1 float32 grey images in 0..255 (preprocessing is part of the graph) and ends in a
-softmax layer named `probabilities`.
+Every network, also one of yours (`models.own`), takes N x H x W x 1 float32 grey images in 0..255 (preprocessing is
+part of the graph) and ends in a softmax layer named `probabilities`.
 """
 
 import importlib
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from covid_xray.config import Training
 from covid_xray.errors import MissingPackage, UsageError, did_you_mean
+from covid_xray.models import own
 
 if TYPE_CHECKING:
     import keras
@@ -22,30 +23,43 @@ MODELS: dict[str, str] = {
 }
 PRETRAINED = ("efficientnet_lite0",)  # those of ours that have ImageNet weights
 
-# Class name in keras.applications -> its module, which holds the matching preprocess_input.
-APPLICATIONS: dict[str, str] = {
-    "ConvNeXtTiny": "convnext",
-    "DenseNet121": "densenet",
-    "DenseNet169": "densenet",
-    "EfficientNetB0": "efficientnet",
-    "EfficientNetB1": "efficientnet",
-    "EfficientNetB2": "efficientnet",
-    "EfficientNetB3": "efficientnet",
-    "EfficientNetV2B0": "efficientnet_v2",
-    "EfficientNetV2S": "efficientnet_v2",
-    "InceptionV3": "inception_v3",
-    "MobileNet": "mobilenet",
-    "MobileNetV2": "mobilenet_v2",
-    "MobileNetV3Large": "mobilenet_v3",
-    "MobileNetV3Small": "mobilenet_v3",
-    "NASNetMobile": "nasnet",
-    "ResNet50": "resnet",
-    "ResNet101": "resnet",
-    "ResNet50V2": "resnet_v2",
-    "VGG16": "vgg16",
-    "VGG19": "vgg19",
-    "Xception": "xception",
+# Module of keras.applications, which holds the matching preprocess_input -> its networks, the smallest first.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "convnext": ("ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge"),
+    "densenet": ("DenseNet121", "DenseNet169", "DenseNet201"),
+    "efficientnet": (
+        "EfficientNetB0",
+        "EfficientNetB1",
+        "EfficientNetB2",
+        "EfficientNetB3",
+        "EfficientNetB4",
+        "EfficientNetB5",
+        "EfficientNetB6",
+        "EfficientNetB7",
+    ),
+    "efficientnet_v2": (
+        "EfficientNetV2B0",
+        "EfficientNetV2B1",
+        "EfficientNetV2B2",
+        "EfficientNetV2B3",
+        "EfficientNetV2S",
+        "EfficientNetV2M",
+        "EfficientNetV2L",
+    ),
+    "inception_resnet_v2": ("InceptionResNetV2",),
+    "inception_v3": ("InceptionV3",),
+    "mobilenet": ("MobileNet",),
+    "mobilenet_v2": ("MobileNetV2",),
+    "mobilenet_v3": ("MobileNetV3Small", "MobileNetV3Large"),
+    "nasnet": ("NASNetMobile", "NASNetLarge"),
+    "resnet": ("ResNet50", "ResNet101", "ResNet152"),
+    "resnet_v2": ("ResNet50V2", "ResNet101V2", "ResNet152V2"),
+    "vgg16": ("VGG16",),
+    "vgg19": ("VGG19",),
+    "xception": ("Xception",),
 }
+# Class name in keras.applications -> its module.
+APPLICATIONS = {name: module for module, networks in FAMILIES.items() for name in networks}
 
 
 def names() -> tuple[str, ...]:
@@ -57,12 +71,19 @@ def checked(settings: Training) -> Training:
     """Return the settings with the name of the network as it is spelled here; nothing is built.
 
     Raises:
-        UsageError: the name is unknown in any case, or the network has no such weights or layers.
+        UsageError: the name is unknown in any case, `package.module:builder` is not there, or the network has no such
+            weights or layers.
     """
+    if own.is_own(settings.model):
+        own.require(settings)
+        return settings
     known = {name.casefold(): name for name in names()}
     if settings.model.casefold() not in known:
         close = did_you_mean(settings.model, names())
-        raise UsageError(f"No such model: {settings.model}. Choose one of {', '.join(names())}.{close}")
+        raise UsageError(
+            f"No such model: {settings.model}. Choose one of {', '.join(names())}, or name a function of yours as "
+            f"package.module:function.{close}"
+        )
     name = known[settings.model.casefold()]
     settings = settings if name == settings.model else settings.model_copy(update={"model": name})
     if settings.train_from and settings.model not in PRETRAINED:
@@ -82,6 +103,8 @@ def build(settings: Training, classes: int) -> "keras.Model":
         MissingPackage: Keras is not installed.
     """
     settings = checked(settings)
+    if own.is_own(settings.model):
+        return own.build(settings, classes)
     target = MODELS.get(settings.model, "covid_xray.models.applications:build")
     return _load(target)(settings, classes)
 

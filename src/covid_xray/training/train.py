@@ -31,7 +31,7 @@ from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.epochs import Progress, Run, begin_checkpoint, part_of, run_epochs
 from covid_xray.training.finish_run import calibrate_bundle, describe_data, list_trained, write_run_manifest
 from covid_xray.training.lung_crop import FOLDER, kept_network, network_of
-from covid_xray.training.onnx.export import export
+from covid_xray.training.onnx.export import export, prove_export
 from covid_xray.training.schedule import Schedule
 from covid_xray.training.warm_start import begin, resolved
 from covid_xray.training.within_source.answering import answers, assemble
@@ -41,16 +41,21 @@ from covid_xray.training.within_source.batches import sources_in
 def check_start(settings: Training, out: Path, *, resume: bool = False) -> Training:
     """Check before any image is decoded that a run can begin; return the settings as they will be used.
 
+    A network that is not ours is exported untrained: one that no bundle can be made of would fail after hours.
+
     Raises:
         UsageError: settings that contradict each other or do not fit the network, or `out` holds another run.
+        ExportFailed: the network cannot be exported.
         InputRefused, BadBundle: a bundle or lung network that the settings name is missing.
     """
     settings = zoo.checked(resolved(settings))
     _refuse_other_run(out, resume=resume)
     if not (out / FOLDER).is_dir():
         network_of(settings)
-    if settings.model in zoo.APPLICATIONS:
-        zoo.build(settings, 2)  # their smallest image size and their weights are known to Keras alone
+    if settings.model not in zoo.MODELS:
+        if settings.weights:
+            zoo.build(settings, 2)  # whether they can be had is known to Keras alone
+        prove_export(settings)
     return settings
 
 
@@ -174,7 +179,7 @@ def _finish(
         model.save(temporary)
     stored = run.settings.model_dump(mode="json", exclude={"lungs", "init", "average_of"})  # paths of this machine
     facts = {
-        "name": run.settings.model,
+        "name": run.settings.model.rpartition(":")[2],
         "version": run.identity[:12],
         "classes": list(classes),
         **({"unanswered": list(run.settings.unanswered), "well": run.settings.well} if is_two_step(model) else {}),

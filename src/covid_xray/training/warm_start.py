@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from covid_xray.bundle.bundle import DEFAULT, FACTS_FILE, Bundle, load_bundle
+from covid_xray.bundle.bundle import Bundle, load_bundle
 from covid_xray.config import Training
 from covid_xray.errors import BadBundle, UsageError
 from covid_xray.files import sha256_bytes, sha256_file
@@ -140,11 +140,7 @@ def _weights_like(layer: layers.Layer, source: keras.Model, run: Path) -> list[A
 
 def open_initial(init: str) -> Bundle:
     """Load the bundle that `init` names: `default` for the one that ships, else the folder of a bundle or of a run."""
-    if init == "default":
-        return load_bundle(DEFAULT)
-    folder = Path(init)
-    inside = folder / "bundle"
-    return load_bundle(inside if (inside / FACTS_FILE).is_file() else folder)
+    return load_bundle(None if init == "default" else init)
 
 
 def shape_of(bundle: Bundle) -> Training:

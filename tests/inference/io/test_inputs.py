@@ -1,17 +1,20 @@
 """Whatever is named on the command line: every image once, in a stable order, and a code for what is none."""
 
 import contextlib
+import io
 import os
 import struct
 import zipfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from covid_xray.config import Limits
-from covid_xray.errors import BadImage, InputRefused
-from covid_xray.inference.io.inputs import Item, expand, require_any
+from covid_xray.errors import BadImage, InputRefused, UsageError
+from covid_xray.inference.io.inputs import Item, expand, open_source, require_any, sources_of
 from support.bundles import grey
 from support.drawing import png
 
@@ -226,3 +229,38 @@ def test_an_entry_larger_than_an_upload_may_be(tmp_path: Path) -> None:
     (item,) = items(archive(tmp_path / "a.zip", {"a.png": os.urandom(2000)}))
     assert problem(item, limits=Limits(upload_bytes=1999)) == "too-large"
     assert len(item.read(Limits(upload_bytes=2000))) == 2000
+
+
+def test_what_is_in_memory_passes_the_same_door(tmp_path: Path) -> None:
+    grey = np.tile(np.arange(0, 240, 8, dtype=np.uint8), (20, 1))
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    colours = np.repeat(grey[..., None], 3, axis=2)
+    with (tmp_path / "a.png").open("rb") as stream:
+        sources = [grey, colours, Image.fromarray(grey), Image.fromarray(colours), stream, str(tmp_path / "a.png")]
+        for source in sources:
+            assert (open_source(source, limits=Limits()).pixels == grey).all()
+    words = grey.astype(np.uint16) * 257
+    assert open_source(words, limits=Limits()).bits == 16
+    assert (open_source(Image.fromarray(words), limits=Limits()).pixels == words).all()
+
+
+@pytest.mark.parametrize("source", [7, None, ["a.png"], io.StringIO("text")])
+def test_what_is_no_image_is_refused(source: object) -> None:
+    with pytest.raises(TypeError, match="Give a path, bytes, an array"):
+        open_source(source, limits=Limits())  # type: ignore[arg-type]
+
+
+def test_arrays_of_other_shapes_are_bad_images() -> None:
+    with pytest.raises(BadImage, match="one plane"):
+        open_source(np.zeros((3, 20, 20), np.uint8), limits=Limits())
+
+
+def test_a_folder_or_a_data_frame_stands_for_its_images(tmp_path: Path) -> None:
+    import pandas as pd
+
+    Image.new("L", (9, 9)).save(tmp_path / "a.png")
+    assert [item.name for item in sources_of(tmp_path, limits=Limits())] == [str(tmp_path / "a.png")]
+    assert list(sources_of(pd.DataFrame({"Image": ["x.png"]}), limits=Limits())) == ["x.png"]
+    assert list(sources_of(["y.png"], limits=Limits())) == ["y.png"]
+    with pytest.raises(UsageError, match="no column image"):
+        sources_of(pd.DataFrame({"file": ["x.png"]}), limits=Limits())

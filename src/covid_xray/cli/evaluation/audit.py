@@ -51,28 +51,28 @@ def audit(
     with_trained: WithTrained = False,
 ) -> None:
     """Hide the lungs, or all but the lungs, and measure what is left of the score; then test the heat maps."""
-    from covid_xray.bundle.bundle import load_bundle
+    from covid_xray.bundle.bundle import bundle_folder, load_bundle
     from covid_xray.cli.evaluation.calibrate_gate import answered
-    from covid_xray.cli.evaluation.evaluate import choose, read_result, without_trained
+    from covid_xray.cli.evaluation.evaluate import read_result, say
     from covid_xray.evaluation.audit.audit import Plan, write_audit
     from covid_xray.evaluation.audit.audit import audit as audited
+    from covid_xray.evaluation.study import choose, without_trained
     from covid_xray.inference.predictor import Predictor
 
-    bundle = _bundle(run)
-    if output is None and bundle == run:
+    if output is None and bundle_folder(run) == run:
         raise UsageError(f"No folder for the audit: {run} is a bundle without a run folder. Give one with -o FOLDER.")
-    predictor = Predictor(bundle)
+    predictor = Predictor(run)
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates, show=False)
-    known = answered(bundle, manifest)
+    known = answered(run, manifest)
     if len(known.table) < len(manifest.table):
         lost = len(manifest.table) - len(known.table)
         err.line(f"{lost:,} images left out: the network was trained on their labels and does not answer them")
     chosen, name = choose(known, run / "split.csv", part=part)
-    chosen, trained = without_trained(run, chosen, part=part, taken=name, with_trained=with_trained)
+    chosen, trained = without_trained(run, chosen, part=part, taken=name, with_trained=with_trained, say=say)
     plan = Plan(
         part=name, masks=masks, lungs=lungs, images=sample, rounds=rounds, seed=seed,
         baselines=read_result(baselines, command="baselines"), crossval=read_result(crossval, command="crossval"),
-        heatmaps=heatmaps, trained=trained, others=tuple(load_bundle(_bundle(other)) for other in others or ()),
+        heatmaps=heatmaps, trained=trained, others=tuple(load_bundle(other) for other in others or ()),
     )  # fmt: skip
     with stages() as progress:
         result = audited(predictor, chosen, plan, progress=progress)
@@ -80,10 +80,6 @@ def audit(
     write_audit(result, target)
     _print(result.facts)
     err.line(f"written: {target / 'audit.md'}")
-
-
-def _bundle(run: Path) -> Path:
-    return run / "bundle" if (run / "bundle").is_dir() else run
 
 
 def _print(facts: dict[str, Any]) -> None:

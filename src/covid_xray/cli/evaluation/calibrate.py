@@ -76,9 +76,9 @@ def calibrate(
 def _images(run: Path, data: Path, *, images: Path | None, part: str) -> "Manifest":
     """Read the images of the part with the groups of the split. No other file is opened."""
     from covid_xray.cli.evaluation.calibrate_gate import answered
-    from covid_xray.cli.evaluation.evaluate import choose
     from covid_xray.data.manifest.tables import read_table
     from covid_xray.data.split.groups import with_duplicates
+    from covid_xray.evaluation.study import choose
 
     split = run / "split.csv"
     everything = answered(run / "bundle", selection.read(data, images=images, show=False, check=False))

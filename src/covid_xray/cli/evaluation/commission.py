@@ -45,12 +45,13 @@ def commission(
     with_trained: WithTrained = False,
 ) -> None:
     """Check the bundle on a hospital's own images: fit, fit with its own threshold, or not fit there."""
-    from covid_xray.cli.evaluation.evaluate import without_trained
+    from covid_xray.cli.evaluation.evaluate import say
     from covid_xray.config import load
     from covid_xray.evaluation.site.commission import commission as check
     from covid_xray.evaluation.site.commission import drift_reference, require_enough, require_healthy_class
     from covid_xray.evaluation.site.page import write_site_folder
     from covid_xray.evaluation.site.rule import Rule
+    from covid_xray.evaluation.study import without_trained
     from covid_xray.inference.drift.reference import DRIFT_FILE
     from covid_xray.inference.predictor import Predictor
 
@@ -59,7 +60,8 @@ def commission(
     predictor = Predictor(bundle)
     well = require_healthy_class(predictor)
     manifest = _images(data, images, where, (healthy, well) if healthy else None)
-    manifest, _ = without_trained(predictor.bundle.folder, manifest, part=None, taken="all", with_trained=with_trained)
+    folder = predictor.bundle.folder
+    manifest, _ = without_trained(folder, manifest, part=None, taken="all", with_trained=with_trained, say=say)
     _list(manifest, names=dry_run)
     require_enough(manifest, rule)
     if dry_run:

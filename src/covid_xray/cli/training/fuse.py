@@ -9,6 +9,7 @@ from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, folder_option, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.errors import UsageError
+from covid_xray.training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from covid_xray.data.manifest.manifest import Manifest
@@ -35,9 +36,9 @@ def fuse(
     seed: Annotated[int, typer.Option("--seed", help="Of folds, field drop-out and bootstrap.")] = 0,
 ) -> None:
     """Add a clinical input (age, sex, oxygen ...) to a bundle, trained on images that its network never saw."""
-    from covid_xray.cli.training.train import quiet_tensorflow
+    from covid_xray.bundle.bundle import bundle_folder
 
-    source = run / "bundle" if (run / "bundle").is_dir() else run
+    source = bundle_folder(run)
     if study and output is None and source == run:
         raise UsageError(
             f"No folder for the study: {run} is a bundle without a run folder. Give one with -o FOLDER or --no-study."

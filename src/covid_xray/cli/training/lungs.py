@@ -51,7 +51,7 @@ def train_lungs(
     from covid_xray.config import LungTraining, load
 
     chosen = load(LungTraining, file=config, overrides=settings or ())
-    from covid_xray.cli.training.train import quiet_tensorflow
+    from covid_xray.training.quiet import quiet_tensorflow
 
     quiet_tensorflow()
     manifest, files = _masked(

@@ -1,9 +1,6 @@
 """Define the commands train, export and evaluate."""
 
-import contextlib
 import json
-import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +9,8 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, folder_option, out, print_next, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where, WithTrained
-from covid_xray.errors import BadSplit, UsageError
+from covid_xray.errors import UsageError
+from covid_xray.training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +49,8 @@ def train(
     output: Annotated[Path, folder_option("The run folder.")],
     images: Images = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="vgg, efficientnet_lite0 or a Keras application.")
+        str | None,
+        typer.Option("--model", help="vgg, efficientnet_lite0, a Keras application, or package.module:function."),
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most this many epochs.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
@@ -125,10 +124,11 @@ def evaluate(
     with_trained: WithTrained = False,
 ) -> None:
     """Score a bundle on labelled images: metrics with intervals, figures and report.html."""
-    from covid_xray.cli.evaluation.evaluate import Study, run_study
+    from covid_xray.cli.evaluation.evaluate import Study, read_result, run_study
 
     manifest = selection.read(data, images=images, labels=label, where=where, show=False)
-    study = Study(run, output, part=part, baselines=baselines, rounds=rounds, prevalence=prevalence, pdf=pdf,
+    known = read_result(baselines, command="baselines")
+    study = Study(run, output, part=part, baselines=known, rounds=rounds, prevalence=prevalence, pdf=pdf,
                   with_trained=with_trained)  # fmt: skip
     run_study(study, manifest)
 
@@ -200,35 +200,10 @@ def settings_of(
 
 
 def split_for(manifest: "Manifest", settings: "Training", *, given: Path | None) -> "pd.Series":
-    """Read the split in the file `given`, or make a new one with the fractions of the settings.
+    """Read the split in the file `given`, or make a new one (`training.parts.split_for`), with remarks on stderr."""
+    from covid_xray.training import parts
 
-    Where a calibration part would be too small to be of use, its images train.
-    """
-    from covid_xray.data.split.split import make_split, read_split
-    from covid_xray.evaluation.metrics.subgroups import SMALLEST
-
-    if given is not None:
-        return read_split(given)
-    split_into = partial(
-        make_split,
-        manifest,
-        val_fraction=settings.val_fraction,
-        test_fraction=settings.test_fraction,
-        seed=settings.seed,
-    )
-    if settings.calibration_fraction:
-        try:
-            split = split_into(calibration_fraction=settings.calibration_fraction)
-        except BadSplit:  # too few patients for a fourth part; any other reason is raised again below
-            pass
-        else:
-            if (split == "calibration").sum() >= SMALLEST:
-                return split
-        err.line(
-            f"no calibration part: it would need {SMALLEST} images, some of each class. The bundle will have no "
-            "temperature, no sets and no operating points"
-        )
-    return split_into()
+    return parts.split_for(manifest, settings, given=given, say=lambda text, warning: err.line(text))
 
 
 def print_parts(manifest: "Manifest", split: "pd.Series") -> None:
@@ -260,25 +235,6 @@ def _warn_of_guessing(output: Path, manifest: "Manifest", split: "pd.Series") ->
     found = guessing_of(labels, np.arange(len(labels)) < round(accuracy * len(labels)))
     if found and found["says"]:
         err.line(f"validation part, {len(labels):,} images: {found['says']}", style="bold red")
-
-
-def quiet_tensorflow() -> None:
-    """Import TensorFlow without its start-up lines, which its C++ part writes to file descriptor 2 whatever is set.
-
-    Does nothing where Keras runs on another backend or where TensorFlow is absent; the error then comes from Keras.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
-        return
-    stderr = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-            with contextlib.suppress(ImportError):
-                import tensorflow  # noqa: F401
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def _split_of(output: Path, *, resume: bool) -> Path | None:

@@ -8,7 +8,8 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, folder_option, out, print_next, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
-from covid_xray.cli.training.train import quiet_tensorflow, settings_of, split_for
+from covid_xray.cli.training.train import settings_of, split_for
+from covid_xray.training.quiet import quiet_tensorflow
 
 
 def register(app: typer.Typer) -> None:

@@ -6,11 +6,17 @@ path without any image becomes an item that fails with a code, so that nothing i
 
 import functools
 import glob
+import io
+import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from covid_xray.errors import BadImage, InputRefused, UsageError
 from covid_xray.files import files_below, is_hidden_entry
@@ -24,6 +30,10 @@ from covid_xray.images.decode import (
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.io import tar_entries
 from covid_xray.limits import Limits
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL import Image
 
 _DIRECTORY_ENTRY = 1024  # bytes an entry may take in the archive's directory, names included
 
@@ -58,7 +68,9 @@ _PROBLEMS = {
 }
 
 
-def expand(paths: Iterable[str | Path], *, limits: Limits, passed_over: "Counter[str] | None" = None) -> Iterator[Item]:
+def expand(
+    paths: "Iterable[str | os.PathLike[str]]", *, limits: Limits, passed_over: "Counter[str] | None" = None
+) -> Iterator[Item]:
     """Yield the images behind `paths`, each once, in an order that does not depend on the file system.
 
     A folder gives the image files below it, links to folders included; a glob (`scans/**/*.png`) its matches; a zip
@@ -194,18 +206,81 @@ def _read_entry(path: Path, entry: str, limits: Limits) -> bytes:
     return data
 
 
-Source = str | Path | bytes | Radiograph | Item
+# Also an H x W (x 3) array of grey values or colours, a Pillow image, and a file open for reading bytes.
+Source: TypeAlias = "str | os.PathLike[str] | bytes | Radiograph | Item | NDArray[Any] | Image.Image | BinaryIO"
 
 
 def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> Radiograph:
-    """Read the radiograph of a path, bytes, or an `Item` of `expand`; a radiograph is returned. Raises `BadImage`."""
+    """Read the radiograph of any source; a radiograph itself is returned as it is.
+
+    What is in memory passes the decoder as a file would: an array as .npy, a Pillow image as PNG.
+
+    Raises:
+        BadImage: it cannot be read as one grey radiograph.
+        TypeError: it is none of the kinds of `Source`.
+    """
     if isinstance(source, Radiograph):
         return source
     if isinstance(source, Item):
         untrusted, source = untrusted or source.apart, source.read(limits)
-    file = Path(source) if isinstance(source, str) else source
+    file = source if isinstance(source, bytes) else _as_file(source, limits)
     if not untrusted:
         return decode(file, limits=limits)
     from covid_xray.images.sandbox import decode_limited
 
     return decode_limited(file, limits=limits)
+
+
+def sources_of(
+    given: "Iterable[Source] | str | os.PathLike[str] | pd.DataFrame", *, limits: Limits
+) -> Iterable[Source]:
+    """Return the sources behind one argument: of a folder, glob or zip archive its images, of a DataFrame its paths.
+
+    Raises:
+        UsageError: a DataFrame without a column `image`.
+    """
+    if isinstance(given, str | os.PathLike):
+        return expand([given], limits=limits)
+    columns = getattr(given, "columns", None)
+    if columns is None:
+        return given  # type: ignore[return-value]
+    name = next((name for name in columns if str(name).lower() == "image"), None)
+    if name is None:
+        raise UsageError("The DataFrame has no column image. Give one with the path of each image.")
+    return [str(path) for path in given[name]]  # type: ignore[index]
+
+
+def _as_file(source: Any, limits: Limits) -> Path | bytes:
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    if isinstance(source, np.ndarray):
+        return _array_file(source)
+    if callable(getattr(source, "read", None)):
+        data = source.read(limits.upload_bytes + 1)
+        if isinstance(data, bytes):
+            return data
+    if callable(getattr(source, "save", None)) and hasattr(source, "mode"):
+        return _picture_file(source)
+    raise TypeError(
+        f"Not an image: {type(source).__name__}. Give a path, bytes, an array, a Pillow image or a file open for bytes."
+    )
+
+
+def _array_file(array: NDArray[Any]) -> bytes:
+    if array.ndim == 3 and array.shape[2] in (3, 4) and array.dtype == np.uint8:
+        from PIL import Image
+
+        return _picture_file(Image.fromarray(array))
+    stream = io.BytesIO()
+    np.save(stream, array if array.dtype != object else array.astype(str), allow_pickle=False)
+    return stream.getvalue()
+
+
+def _picture_file(picture: "Image.Image") -> bytes:
+    if picture.mode in ("F", "I"):  # PNG would cut them
+        return _array_file(np.asarray(picture))
+    stream = io.BytesIO()
+    (picture if picture.mode in ("1", "L", "LA", "I;16", "P", "RGB", "RGBA") else picture.convert("RGB")).save(
+        stream, "PNG", compress_level=1
+    )
+    return stream.getvalue()

@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import logging
-import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,14 +20,18 @@ from covid_xray.bundle.bundle import MODEL_FILE, OUTPUTS, identity_of, load_bund
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lung_network_folder import read_network
 from covid_xray.bundle.trained import Trained, read_trained
-from covid_xray.errors import BadBundle, InputRefused
+from covid_xray.config import Training
+from covid_xray.errors import BadBundle, InputRefused, UsageError
 from covid_xray.files import sha256_bytes
 from covid_xray.images.pixels import PIXELS_VERSION
 from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.selftest import references
+from covid_xray.models import zoo
 from covid_xray.models.heatmap_head import with_class_maps
+from covid_xray.training import precision
 from covid_xray.training.lung_crop import FOLDER
 from covid_xray.training.onnx.canonical import canonical
+from covid_xray.training.onnx.conversion import convert
 from covid_xray.training.onnx.storage import ExportFailed, aligned, stored
 
 TOLERANCE = 1e-4
@@ -84,6 +87,23 @@ def export(
         trained=trained.to_bytes() if trained else None,
     )  # fmt: skip
     return parity
+
+
+def prove_export(settings: Training, *, classes: int = 2) -> dict[str, float]:
+    """Export the untrained network of `settings` and return its parity: what cannot be exported is not trained.
+
+    Raises:
+        UsageError: the network has no head that heat maps can be computed from.
+        ExportFailed: as `export`.
+    """
+    with precision.policy("float32"):
+        model = zoo.build(settings.model_copy(update={"weights": None}), classes)
+    try:
+        outputs = with_class_maps(model)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    data = to_onnx(outputs, inputs=("image",), outputs=tuple(outputs.output))
+    return _parity(outputs, data, probe_images(*model.input.shape[1:3], count=3))
 
 
 def export_run(run: Path, folder: Path) -> dict[str, float]:
@@ -156,17 +176,9 @@ def to_onnx(model: keras.Model, *, inputs: Sequence[str], outputs: Sequence[str]
     """Export a Keras model as one checked ONNX file with these inputs and outputs. Raises `ExportFailed`."""
     empty = {tensor.name: np.zeros((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs}
     model(list(empty.values()) if len(empty) > 1 else next(iter(empty.values())))  # Keras exports what was called once
-    return _tidy(_exported(model), inputs=inputs, outputs=outputs)
-
-
-def _exported(outputs: keras.Model) -> bytes:
-    with tempfile.TemporaryDirectory() as name, _quiet():
-        path = Path(name) / "model.onnx"
-        outputs.export(path, format="onnx", verbose=False)
-        extra = [p.name for p in Path(name).iterdir() if p != path]
-        if extra:
-            raise ExportFailed(f"The exporter wrote weights beside the ONNX file: {', '.join(sorted(extra))}.")
-        return path.read_bytes()
+    with _quiet():
+        proto = convert(model)
+    return _tidy(proto, inputs=inputs, outputs=outputs)
 
 
 def _references(facts: Mapping[str, Any], data: bytes, lungs: bytes | None) -> dict[str, Any]:
@@ -175,16 +187,14 @@ def _references(facts: Mapping[str, Any], data: bytes, lungs: bytes | None) -> d
     return references(Predictor(unsealed({**facts, "model": identity}, data, folder=Path(), lungs=lungs)))
 
 
-def _tidy(data: bytes, *, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+def _tidy(proto: Any, *, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """Name the batch axis, drop what names the machine or the process, check the graph, align the largest weight."""
-    import onnx
-
-    proto = onnx.load_from_string(data)
     for tensor in [*proto.graph.input, *proto.graph.output]:
         tensor.type.tensor_type.shape.dim[0].dim_param = "batch"
-    names = {tensor.name for tensor in proto.graph.output}
-    if names != set(outputs) or {tensor.name for tensor in proto.graph.input} != set(inputs):
-        raise ExportFailed(f"The exported graph has the outputs {sorted(names)} instead of {', '.join(outputs)}.")
+    for kind, found, wanted in (("outputs", proto.graph.output, outputs), ("inputs", proto.graph.input, inputs)):
+        names = {tensor.name for tensor in found}
+        if names != set(wanted):
+            raise ExportFailed(f"The exported graph has the {kind} {sorted(names)} instead of {', '.join(wanted)}.")
     proto.doc_string = ""
     canonical(proto.graph)
     return aligned(proto)
@@ -223,12 +233,14 @@ def check_parity(
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the converters, which print and warn about their own code; errors still come as exceptions."""
-    logger = logging.getLogger("tf2onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""Use covid-xray from Python and notebooks."""
