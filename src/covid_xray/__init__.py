@@ -51,6 +51,7 @@ _HOMES = {
     "Predictor": "covid_xray.inference.predictor",
     "Radiograph": "covid_xray.images.radiograph",
     "load_bundle": "covid_xray.bundle.bundle",
+    "read_image": "covid_xray.images.decode",
     "to_frame": "covid_xray.api.frames",
     **dict.fromkeys(("audit", "evaluate", "read", "split", "train"), "covid_xray.api.workflow"),
 }

@@ -10,7 +10,7 @@ from covid_xray.cli.data import dataset, duplicates
 from covid_xray.cli.evaluation import audit, calibrate, commission, compare, outcomes
 from covid_xray.cli.inference import predict
 from covid_xray.cli.services import dicom, monitor, pacs, score, serve, user
-from covid_xray.cli.training import crossval, fuse, lungs, train, tune
+from covid_xray.cli.training import crossval, fuse, lungs, train, tune, wrap
 from covid_xray.limits import set_limits
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ calibrate.register(app)
 commission.register(app)
 crossval.register(app)
 tune.register(app)
+wrap.register(app)
 compare.register(app)
 audit.register(app)
 predict.register(app)

@@ -16,14 +16,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from covid_xray.bundle.bundle import MODEL_FILE, OUTPUTS, identity_of, load_bundle, unsealed, write_bundle
+from covid_xray.bundle.bundle import MODEL_FILE, identity_of, load_bundle, unsealed, write_bundle
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.bundle.lung_network_folder import read_network
 from covid_xray.bundle.trained import Trained, read_trained
 from covid_xray.config import Training
 from covid_xray.errors import BadBundle, InputRefused, UsageError
 from covid_xray.files import sha256_bytes
-from covid_xray.images.pixels import PIXELS_VERSION
 from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.selftest import references
 from covid_xray.models import zoo
@@ -32,7 +31,7 @@ from covid_xray.training import precision
 from covid_xray.training.lung_crop import FOLDER
 from covid_xray.training.onnx.canonical import canonical
 from covid_xray.training.onnx.conversion import convert
-from covid_xray.training.onnx.storage import ExportFailed, aligned, stored
+from covid_xray.training.onnx.storage import ExportFailed, aligned, default_facts, stored
 
 TOLERANCE = 1e-4
 # Facts that were fitted and measured on this very network.
@@ -73,7 +72,7 @@ def export(
     parity = _parity(outputs, data, images)
     settings = facts.get("training", {}).get("settings", {})
     data, storage = stored(data, images, precision=settings.get("storage", "float32"))
-    known = {**_defaults(height, width, crop=settings.get("crop", "none")), **facts}
+    known = {**default_facts(height, width, crop=settings.get("crop", "none")), **facts}
     known |= {"outputs": list(outputs.output), "parity": parity, "storage": storage} | (
         {"lungs": dict(lungs.facts)} if lungs else {}
     )
@@ -139,21 +138,6 @@ def probe_images(height: int, width: int, *, count: int = 8, seed: int = 0) -> N
     fields = keras.ops.convert_to_numpy(keras.ops.image.resize(coarse[..., None], (height, width)))[..., 0]
     fields[0], fields[-1] = 0, 255
     return np.clip(fields.round(), 0, 255).astype(np.uint8)
-
-
-def _defaults(height: int, width: int, *, crop: str) -> dict[str, Any]:
-    """Return facts that every bundle holds; the later ones are filled by calibration and evaluation."""
-    size = {"height": height, "width": width, "channels": 1, "range": [0, 255], "crop": crop}
-    resize = "bilinear with antialiasing to height x width, aspect ratio not kept"
-    return {
-        "input": {**size, "resize": resize, "pixels_version": PIXELS_VERSION},
-        "outputs": list(OUTPUTS),
-        "temperature": 1.0,
-        "operating_points": {},
-        "conformal": None,
-        "gate": None,
-        "metrics": None,
-    }
 
 
 def _before(folder: Path) -> tuple[dict[str, Any], bytes | None]:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from covid_xray.bundle.bundle import OUTPUTS
 from covid_xray.bundle.onnx_file import ALIGNED, largest_weight
 from covid_xray.errors import CovidXrayError
+from covid_xray.images.pixels import PIXELS_VERSION
 
 SMALLEST = 256  # elements; smaller tensors (biases, constants of the preprocessing) stay as they are
 # A classifier's early layers are small and their errors grow on the way: below this many elements they stay, which
@@ -24,6 +26,21 @@ class ExportFailed(CovidXrayError):
     """The exported graph differs from Keras, or does not fit a bundle."""
 
     default_code = "export-failed"
+
+
+def default_facts(height: int, width: int, *, crop: str) -> dict[str, Any]:
+    """Return facts that every bundle holds; the later ones are filled by calibration and evaluation."""
+    size = {"height": height, "width": width, "channels": 1, "range": [0, 255], "crop": crop}
+    resize = "bilinear with antialiasing to height x width, aspect ratio not kept"
+    return {
+        "input": {**size, "resize": resize, "pixels_version": PIXELS_VERSION},
+        "outputs": list(OUTPUTS),
+        "temperature": 1.0,
+        "operating_points": {},
+        "conformal": None,
+        "gate": None,
+        "metrics": None,
+    }
 
 
 def stored(data: bytes, images: NDArray[np.uint8], *, precision: str) -> tuple[bytes, dict[str, Any]]:
