@@ -44,7 +44,7 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $@
 
 lock:
-	uv pip compile pyproject.toml --extra train --extra dicom --extra openvino --extra serve --extra postgresql --extra pacs --extra reports --extra cluster --group dev --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --extra train --extra track --extra dicom --extra openvino --extra serve --extra postgresql --extra pacs --extra reports --extra cluster --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" --quiet -o requirements.lock
 	echo hatchling | uv pip compile pyproject.toml - --constraint requirements.lock --extra serve --extra postgresql --extra pacs --extra reports --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" --quiet -o requirements-image.lock

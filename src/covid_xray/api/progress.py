@@ -55,4 +55,4 @@ def _tqdm() -> Callable[..., object]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a notebook without widgets, where the bar is text
         from tqdm.auto import tqdm
-    return tqdm  # type: ignore[no-any-return]
+    return tqdm

@@ -87,7 +87,7 @@ def _function(name: str) -> Callable[..., Any]:
         ) from None
     if not callable(found):
         raise UsageError(f"{name} is not a function. Write it as def build(settings, classes) -> keras.Model.")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _check(model: Any, settings: Training, classes: int) -> None:
