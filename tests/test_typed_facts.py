@@ -22,6 +22,8 @@ ALLOWED = {
          "evaluation.clinical.bias.measure_bias", "evaluation.clinical.outcomes.measure_outcomes",
          "evaluation.clinical.clinical_page.clinical_page", "evaluation.clinical.clinical_page.missingness_warning",
          "evaluation.clinical.clinical_page.outcomes_page", "evaluation.clinical.clinical_page.summary_sentences",
+         "evaluation.study.Study", "evaluation.study.run_study", "evaluation.study.without_trained",
+         "api.results.Report", "api.results.AuditReport",
          "evaluation.report.claims.without_figures", "evaluation.metrics.guessing.guessing_of",
          "evaluation.model_comparison.read_unseen",
          "evaluation.trained_images.kept_sentence", "evaluation.trained_images.leave_out_trained",

@@ -22,6 +22,7 @@ from covid_xray.errors import BadSplit, Busy, UsageError
 from covid_xray.files import folder_lock
 from covid_xray.inference.predictor import Predictor
 from covid_xray.training import batches, epochs, schedule
+from covid_xray.training import train as program
 from covid_xray.training.epochs import TrainingDiverged
 from covid_xray.training.train import train
 
@@ -262,3 +263,23 @@ def test_a_run_knows_how_it_came_about(run: Path, manifest: Manifest, split: pd.
     assert facts["precision"] == "float32"
     assert facts["machine"]["cores"] >= 1
     assert facts["command"]
+
+
+@pytest.mark.slow
+def test_a_run_that_stays_at_chance_stops_with_advice(manifest: Manifest, split: pd.Series, tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"learning_rate": 1e-12, "epochs": 5, "chance_patience": 2})
+    with pytest.raises(
+        TrainingDiverged, match="after 2 epochs the network answers no better.*initializer|learning_rate"
+    ):
+        train(manifest, split, settings=settings, out=tmp_path / "run")
+    assert (tmp_path / "run" / "history.csv").read_text().count("\n") == 3
+
+
+def test_a_small_machine_is_named_before_the_first_epoch(
+    manifest: Manifest, split: pd.Series, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, str]] = []
+    monkeypatch.setattr(program, "available", lambda: 1000)
+    program._prepare(manifest, split, settings=SETTINGS, out=tmp_path, cache=None,
+                     progress=lambda stage, done, total, note: said.append((stage, note)))  # fmt: skip
+    assert any(stage == "memory" and "may be killed" in note for stage, note in said)

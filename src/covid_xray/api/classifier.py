@@ -1,6 +1,5 @@
 """Train and use a network as a scikit-learn classifier of image paths."""
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from covid_xray.api.results import Scratch
 from covid_xray.errors import BadImage
 from covid_xray.inference.finding import Failure
 
@@ -71,8 +71,8 @@ class CXRClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"X has {len(paths)} paths and y has {len(labels)} labels. Give as many.")
         names = {str(label): label for label in np.unique(labels)}
         table = pd.DataFrame({"image": [str(Path(path).absolute()) for path in paths], "label": labels.astype(str)})
-        self._folder = None if self.output else tempfile.TemporaryDirectory(prefix="covid-xray-")
-        output = Path(self._folder.name) / "run" if self._folder else Path(str(self.output))
+        self._scratch = None if self.output else Scratch()
+        output = self._scratch.path / "run" if self._scratch else Path(str(self.output))
         settings = {"test_fraction": 0.0, "epochs": self.epochs, **(self.settings or {})}
         self.run_ = train(table, output=output, images="/", model=self.model, progress=self.progress, **settings)
         self.predictor_ = self.run_.predictor()
@@ -93,7 +93,8 @@ class CXRClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Sequence[str] | NDArray[Any]) -> NDArray[Any]:
         """Return the most probable class of each path; unlike a `Finding` it never says "cannot say"."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -3,6 +3,9 @@
 import base64
 import html
 import json
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +48,14 @@ class Figures(Mapping[str, "Image.Image"]):
         found = [self._paths[name] for name in names if name in self._paths]
         data = (base64.b64encode(path.read_bytes()).decode() for path in found)
         return "".join(f'<img alt="" style="max-width:32em" src="data:image/png;base64,{one}">' for one in data)
+
+
+class Scratch:
+    """A temporary folder that is deleted with this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="covid-xray-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 @dataclass(frozen=True)

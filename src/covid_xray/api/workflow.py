@@ -8,8 +8,8 @@ report = evaluate(run, data)
 report.to_frame(), report.figures["roc"], report.metrics["warnings"]
 """
 
+import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from covid_xray.api.progress import bar, say, stages
-from covid_xray.api.results import AuditReport, Report, Run
+from covid_xray.api.results import AuditReport, Report, Run, Scratch
 from covid_xray.bundle.bundle import bundle_folder
 from covid_xray.config import Training, load
 from covid_xray.data.manifest.manifest import Manifest, read_manifest, require_classes, select
@@ -155,7 +155,7 @@ def evaluate(
     output: Folder | None = None,
     rounds: int = 1000,
     prevalence: str | None = None,
-    baselines: Mapping[str, Any] | None = None,
+    baselines: str | Path | None = None,
     pdf: bool = False,
     with_trained: bool = False,
     progress: bool = True,
@@ -170,7 +170,7 @@ def evaluate(
             report.
         rounds: of the bootstrap.
         prevalence: also report figures for this population, such as `"covid=0.05,virus=0.1"`.
-        baselines: content of the baselines.json of this data set.
+        baselines: the baselines.json of this data set.
         pdf: also write report.pdf.
         with_trained: keep images that made the network in the figures, marked in red.
         progress: show a bar.
@@ -184,7 +184,8 @@ def evaluate(
 
     folder = Path(run)
     target, kept = _target(folder, output)
-    study = Study(folder, target, part=part, baselines=dict(baselines) if baselines else None, rounds=rounds, pdf=pdf,
+    known = json.loads(Path(baselines).read_text(encoding="utf-8")) if baselines else None
+    study = Study(folder, target, part=part, baselines=known, rounds=rounds, pdf=pdf,
                   prevalence=prevalence, with_trained=with_trained)  # fmt: skip
     predictor = Predictor(folder)
     manifest = read(data, images=images, progress=progress)
@@ -219,13 +220,14 @@ def audit(
 
     folder = Path(run)
     target, kept = _target(folder, output)
+    try:
+        settings = program.Plan(**plan)
+    except TypeError as error:
+        raise UsageError(f"No such setting of an audit: {error}.") from None
     predictor = Predictor(folder)
     chosen, name = choose(read(data, images=images, progress=progress), folder / "split.csv", part=part)
     chosen, trained = without_trained(folder, chosen, part=part, taken=name, with_trained=with_trained, say=say)
-    try:
-        settings = replace(program.Plan(part=name, trained=trained), **plan)
-    except TypeError as error:
-        raise UsageError(f"No such setting of an audit: {error}.") from None
+    settings = replace(settings, part=name, trained=trained)
     with stages(show=progress) as update:
         found = program.audit(predictor, chosen, settings, progress=update)
     where = target or folder
@@ -250,5 +252,5 @@ def _target(folder: Path, output: Folder | None) -> tuple[Path | None, Any]:
     """Return the folder of the results (`None`: the run's), and what deletes a temporary one."""
     if output is not None or bundle_folder(folder) != folder:
         return None if output is None else Path(output), None
-    kept = tempfile.TemporaryDirectory(prefix="covid-xray-")
-    return Path(kept.name), kept
+    kept = Scratch()
+    return kept.path, kept

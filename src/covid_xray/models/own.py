@@ -37,6 +37,12 @@ def handed(model: "keras.Model | Callable[..., keras.Model]") -> Iterator[str]:
         _HANDED.pop(name, None)
 
 
+def classes_of(name: str) -> int | None:
+    """Return the number of outputs of a model that was handed over; `None` for a network that is built as asked."""
+    outputs = getattr(_HANDED.get(name), "outputs", None)
+    return int(outputs[0].shape[-1]) if outputs else None
+
+
 def require(settings: Training) -> None:
     """Check that the network can be had. Raises `UsageError` where it cannot."""
     if settings.model not in _HANDED:

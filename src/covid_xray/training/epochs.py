@@ -5,6 +5,7 @@ that was stopped ends where an undisturbed one would have. Several processes may
 """
 
 import csv
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -43,7 +44,7 @@ SAVING_SECONDS, SAVING_SHARE = 0.5, 0.1
 
 
 class TrainingDiverged(CovidXrayError):
-    """No epoch ended with a finite validation loss."""
+    """The loss is no number, or the network answers at chance after many epochs."""
 
     default_code = "diverged"
 
@@ -93,17 +94,39 @@ def run_epochs(
                 saved.result()
             _append_history(run.out / "history.csv", row)
             each(row)
+            _stop_if_lost(run, state, row)
             saved = writer.submit(checkpoint.save, folder, checkpoint.Generation(variables, best, state, run.identity))
             # Usually it is done before the next epoch begins, so that a kill then costs that epoch and no more.
             wait([saved], timeout=max(SAVING_SECONDS, SAVING_SHARE * row["seconds"]))
         if saved:
             saved.result()
     if run.settings.epochs and not state.best_epoch:
-        raise TrainingDiverged(
-            f"The training diverged: none of {state.epoch} epochs has a finite validation loss. Try a smaller "
-            "learning_rate, or precision=float32."
-        )
+        raise _diverged(f"none of {state.epoch} epochs has a finite validation loss", run.settings)
     return state, best
+
+
+def _stop_if_lost(run: Run, state: Schedule, row: Mapping[str, float]) -> None:
+    """Raise `TrainingDiverged` where more epochs cannot help: the loss is no number, or stays at chance."""
+    if not state.best_epoch and not (math.isfinite(row["loss"]) and math.isfinite(row["val_loss"])):
+        raise _diverged(f"the loss of epoch {state.epoch} is not finite", run.settings)
+    patience = run.settings.chance_patience
+    if not patience or state.epoch != patience or "val_accuracy" not in row:
+        return
+    history = pd.read_csv(run.out / "history.csv").to_dict("records")
+    shares = np.bincount(run.val.labels, minlength=len(run.val.classes)) / len(run.val)
+    if schedule.at_chance(history, shares=shares.tolist()):
+        raise _diverged(f"after {patience} epochs the network answers no better than always the same", run.settings)
+
+
+def _diverged(problem: str, settings: Training) -> TrainingDiverged:
+    advice = [f"learning_rate={settings.learning_rate / 10:g}"]
+    advice += ["precision=float32"] if settings.precision != "float32" else []
+    advice += ["initializer=he_normal"] if settings.model == "vgg" and settings.initializer != "he_normal" else []
+    advice += ["weights=imagenet"] if settings.model != "vgg" and not settings.weights and not settings.init else []
+    return TrainingDiverged(
+        f"The training diverged: {problem}. Try --set {', --set '.join(advice)}, or look at the images with "
+        "`covid-xray doctor`."
+    )
 
 
 def begin_checkpoint(run: Run) -> None:

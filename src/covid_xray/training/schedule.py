@@ -6,9 +6,12 @@ forget their state when a run is resumed.
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from covid_xray.config import Training
+
+CLEAR = 0.01  # of the loss, from which on a network answers better than blindly
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,17 @@ def _cosine_rate(epoch: int, settings: Training) -> float:
         return settings.learning_rate * (epoch + 1) / (settings.warmup + 1)
     done = (epoch - settings.warmup) / max(1, settings.epochs - settings.warmup)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def at_chance(rows: Sequence[Mapping[str, float]], *, shares: Sequence[float]) -> bool:
+    """Say whether every epoch of history.csv was no better than always giving the same answer.
+
+    Args:
+        rows: the epochs so far, with val_accuracy and val_loss.
+        shares: share of each class in the validation part; they sum to 1.
+    """
+    blind = -sum(share * math.log(share) for share in shares if share)  # loss of answering the shares themselves
+    return all(row["val_accuracy"] <= max(shares) + 1e-9 and row["val_loss"] >= blind - CLEAR for row in rows)
 
 
 def finished(schedule: Schedule, settings: Training) -> str | None:

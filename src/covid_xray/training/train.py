@@ -23,7 +23,7 @@ from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.data.split.split import check_split, write_split
 from covid_xray.errors import UsageError
 from covid_xray.files import folder_lock, replacing, sha256_bytes, write_text
-from covid_xray.models import zoo
+from covid_xray.models import own, zoo
 from covid_xray.models.two_step import is_two_step
 from covid_xray.training import checkpoint, precision, schedule
 from covid_xray.training.batches import some_of_each
@@ -31,8 +31,10 @@ from covid_xray.training.cache import PixelCache, build_cache
 from covid_xray.training.epochs import Progress, Run, begin_checkpoint, part_of, run_epochs
 from covid_xray.training.finish_run import calibrate_bundle, describe_data, list_trained, write_run_manifest
 from covid_xray.training.lung_crop import FOLDER, kept_network, network_of
+from covid_xray.training.memory import available, describe_shortage, needed
 from covid_xray.training.onnx.export import export, prove_export
 from covid_xray.training.schedule import Schedule
+from covid_xray.training.track import tracked
 from covid_xray.training.warm_start import begin, resolved
 from covid_xray.training.within_source.answering import answers, assemble
 from covid_xray.training.within_source.batches import sources_in
@@ -54,8 +56,8 @@ def check_start(settings: Training, out: Path, *, resume: bool = False) -> Train
         network_of(settings)
     if settings.model not in zoo.MODELS:
         if settings.weights:
-            zoo.build(settings, 2)  # whether they can be had is known to Keras alone
-        prove_export(settings)
+            zoo.build(settings, 2)  # Keras alone knows whether they can be had
+        prove_export(settings, classes=own.classes_of(settings.model) or 2)
     return settings
 
 
@@ -103,7 +105,9 @@ def train(
         if elsewhere:
             begin_checkpoint(run)
             elsewhere(run)
-        last, best = run_epochs(run, each_epoch)  # the last of them, where they were run elsewhere
+        with tracked(settings, out) as track:
+            # The last of them, where they were run elsewhere.
+            last, best = run_epochs(run, lambda row: (track(row), each_epoch(row))[1])
         return _finish(run, manifest, split, last=last, best=best, seconds=time.time() - started)
 
 
@@ -146,6 +150,9 @@ def _prepare(
     )
     parts = {name: part_of(manifest, split, name, cache) for name in ("train", "val")}
     model, initial = begin(settings, manifest.classes, sources=sources_in(parts["train"]))
+    shortage = describe_shortage(needed(model, batch_size=settings.batch_size), available())
+    if shortage:
+        progress("memory", 1, 1, shortage)
     write_text(out / "config.yaml", to_yaml(settings))
     write_split(out / "split.csv", split, manifest)
     if initial:

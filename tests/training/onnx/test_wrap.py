@@ -29,7 +29,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def test_it_answers_as_the_file_does(tmp_path: Path) -> None:
     path = densenet(tmp_path / "xrv.onnx", end="")
-    facts = wrap(path, tmp_path / "bundle", Foreign(CLASSES, layer=LAYER, black=-1024, white=1024))
+    wrapped = wrap(path, tmp_path / "bundle", Foreign(CLASSES, layer=LAYER, black=-1024, white=1024))
     predictor, x = Predictor(tmp_path / "bundle"), pictures()
     theirs = (x.astype(np.float32) / 255 * 2048 - 1024)[:, None]
     (logits,) = onnxruntime.InferenceSession(path).run(None, {"input": theirs})
@@ -37,7 +37,8 @@ def test_it_answers_as_the_file_does(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["probabilities"], softmax(logits), atol=1e-5)
     assert found["class_maps"].shape == (4, 3, 12, 12)
     assert found["embedding"].shape == (4, 14)
-    assert facts["wrapped"]["layer"] == LAYER
+    assert wrapped.layer == load_bundle(tmp_path / "bundle").facts["wrapped"]["layer"] == LAYER
+    assert wrapped.parity < 1e-5
     assert selftest.check(predictor).problems == ()
 
 

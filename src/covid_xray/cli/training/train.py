@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -71,10 +71,15 @@ def train(
             "--address", help="Of a Ray cluster, for --processes: auto or HOST:PORT; OUTPUT must be there too."
         ),
     ] = None,
+    track: Annotated[
+        Literal["csv", "tensorboard", "mlflow"] | None,
+        typer.Option("--track", help="Also send the figures of each epoch to tensorboard or mlflow."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUTPUT.")] = False,
 ) -> None:
     """Train a network on a folder or CSV of chest X-rays, choose its best epoch, and export it as a bundle."""
     overrides = [*with_lungs(settings, lungs), *([f"init={json.dumps(init)}"] if init else [])]
+    overrides += [f"track={track}"] if track else []
     chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
     elsewhere = _parallel_trainer(chosen, processes, address)
     quiet_tensorflow()

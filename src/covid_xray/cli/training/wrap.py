@@ -51,8 +51,8 @@ def wrap(
         mean=_numbers(mean, option="--mean"), std=_numbers(std, option="--std"),
     )  # fmt: skip
     manifest = None if data is None else selection.read(data, images=images)
-    facts = run(model, output / "bundle", about)
-    out.line(f"bundle: {output / 'bundle'} (parity with {model.name}: {facts['parity']['probabilities']:.1e})")
+    wrapped = run(model, output / "bundle", about)
+    out.line(f"bundle: {output / 'bundle'} (parity with {model.name}: {wrapped.parity:.1e})")
     if manifest is None:
         err.line("not calibrated: its probabilities, sets and gate need images. Give some with --data")
         print_next("evaluate", output, data="DATA")

@@ -211,9 +211,9 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Radiograph | Item | NDArra
 
 
 def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> Radiograph:
-    """Read the radiograph of any source; a radiograph itself is returned as it is.
+    """Read the radiograph of any source; a radiograph itself is returned unchanged.
 
-    What is in memory passes the decoder as a file would: an array as .npy, a Pillow image as PNG.
+    Values in memory pass the decoder like files: an array as .npy, a Pillow image as PNG.
 
     Raises:
         BadImage: it cannot be read as one grey radiograph.

@@ -1,4 +1,4 @@
-"""Make a bundle of somebody else's ONNX classifier, such as one that PyTorch trained and exported.
+"""Make a bundle of an ONNX classifier from elsewhere, such as one that PyTorch trained and exported.
 
 The graph gets our input and outputs: grey values 0..255 are scaled as the network was trained, a softmax over the
 classes follows its logits, and class maps come from its last feature maps. A head of global average pooling and one
@@ -50,8 +50,16 @@ class Foreign:
     size: int = 0
 
 
-def wrap(path: Path, folder: Path, about: Foreign) -> dict[str, Any]:
-    """Write the bundle of the network in `path` to `folder` and return its facts.
+@dataclass(frozen=True)
+class Wrapped:
+    """Largest difference of a probability from the file, and the tensor of the last feature maps."""
+
+    parity: float
+    layer: str
+
+
+def wrap(path: Path, folder: Path, about: Foreign) -> Wrapped:
+    """Write the bundle of the network in `path` to `folder`.
 
     Raises:
         InputRefused: the file is no ONNX classifier of one picture, or has another head (code `unknown-head`).
@@ -90,7 +98,7 @@ def wrap(path: Path, folder: Path, about: Foreign) -> dict[str, Any]:
     sealed = unsealed({**facts, "model": identity_of(data, MODEL_FILE)}, data, folder=Path())
     facts["reference"] = references(Predictor(sealed))
     write_bundle(folder, model=data, facts=facts)
-    return facts
+    return Wrapped(parity, head.features)
 
 
 def _picture(proto: Any, about: Foreign) -> tuple[int, str]:
