@@ -3,13 +3,14 @@
 # make test   set up .venv and run the tests
 # make check  ruff, ruff format, mypy, import-linter, docs, bandit, hadolint, pip-audit
 # make docs   generate the reference of commands and API
+# make sbom   write a bill of materials of the image (CycloneDX)
 # make lock   pin every package again, including those of the image (needs uv)
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check lock docs setup
+.PHONY: demo test check lock docs sbom setup
 
 demo: $(STAMP)
 	$(BIN)/covid-xray demo -o demo
@@ -25,6 +26,7 @@ check: $(STAMP)
 	$(BIN)/python scripts/write_cli_reference.py --check
 	$(BIN)/python scripts/write_api_reference.py --check
 	$(BIN)/python scripts/write_schemas.py --check
+	$(BIN)/python scripts/write_licences.py --check
 	$(BIN)/bandit --quiet --recursive src -ll
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python scripts/audit.py
@@ -33,6 +35,10 @@ docs: $(STAMP)
 	$(BIN)/python scripts/write_cli_reference.py
 	$(BIN)/python scripts/write_api_reference.py
 	$(BIN)/python scripts/write_schemas.py
+	$(BIN)/python scripts/write_licences.py
+
+sbom: $(STAMP)
+	$(BIN)/python scripts/write_licences.py --sbom build/sbom.cdx.json
 
 setup: $(STAMP)
 

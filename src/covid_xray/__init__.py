@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from covid_xray.images.radiograph import Radiograph
     from covid_xray.inference.predictor import Predictor
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "CXRClassifier",
     "Predictor",

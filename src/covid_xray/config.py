@@ -249,7 +249,11 @@ class LungTraining(Settings):
 
 
 def load(
-    kind: type[S], *, file: Path | None = None, overrides: Iterable[str] = (), values: Mapping[str, Any] | None = None
+    kind: type[S],
+    *,
+    file: Path | None = None,
+    overrides: Iterable[str] = (),
+    values: Mapping[str, object] | None = None,
 ) -> S:
     """Load settings of `kind` from a YAML or TOML `file`, then `key=value` overrides (nested: `augmentation.zoom=0`).
 
@@ -258,11 +262,11 @@ def load(
     Raises:
         UsageError: an unknown key, a value of the wrong type or range, an unreadable file.
     """
-    values = {**(_read(file) if file else {}), **(values or {})}
+    chosen: dict[str, Any] = {**(_read(file) if file else {}), **(values or {})}
     for override in overrides:
-        _apply(values, override)
+        _apply(chosen, override)
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(chosen)
     except pydantic.ValidationError as error:
         raise UsageError(_explain(kind, error)) from None
 

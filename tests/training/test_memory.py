@@ -17,11 +17,11 @@ def test_more_images_in_a_batch_and_larger_networks_need_more() -> None:
     assert BASE < needed(small, batch_size=8) < needed(small, batch_size=64) < needed(large, batch_size=256)
     per_image = needed(small, batch_size=9) - needed(small, batch_size=8)
     layers = 32 * 32 * (1 + 3 + 3 + 8 + 8) + 16 * 16 * 8 * 3 + 16 * 2 + 3  # of each layer, in the order of the network
-    assert per_image == pytest.approx(3 * 4 * layers, rel=0.01)
+    assert per_image == pytest.approx(4 * layers, rel=0.01)
 
 
 def test_the_default_network_is_estimated_as_it_was_measured() -> None:
-    assert 2.0e9 < needed(zoo.build(Training(), 3), batch_size=32) < 4.5e9
+    assert 2.4e9 < needed(zoo.build(Training(), 3), batch_size=32) < 3.3e9
 
 
 def test_what_is_free_is_read_from_machine_and_container(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_tensorboard_gets_scalars_settings_and_curves(run: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of MLflow about its own database
 def test_mlflow_gets_parameters_metrics_and_curves(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
