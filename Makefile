@@ -26,6 +26,7 @@ check: $(STAMP)
 	$(BIN)/python scripts/write_cli_reference.py --check
 	$(BIN)/python scripts/write_api_reference.py --check
 	$(BIN)/python scripts/write_schemas.py --check
+	$(BIN)/python scripts/write_settings_reference.py --check
 	$(BIN)/python scripts/write_licences.py --check
 	$(BIN)/bandit --quiet --recursive src -ll
 	$(BIN)/hadolint Dockerfile
@@ -35,6 +36,7 @@ docs: $(STAMP)
 	$(BIN)/python scripts/write_cli_reference.py
 	$(BIN)/python scripts/write_api_reference.py
 	$(BIN)/python scripts/write_schemas.py
+	$(BIN)/python scripts/write_settings_reference.py
 	$(BIN)/python scripts/write_licences.py
 
 sbom: $(STAMP)

@@ -15,7 +15,7 @@ STORED = "a part of bundle.json that is written or packed here; every reader tak
 ANSWER = "the JSON of an answer: columns of a row or of the database, defined by `docs/reference/files.md`"
 ALLOWED = {
     **dict.fromkeys(
-        ["evaluation.evaluate.evaluate", "evaluation.measure.measure", "evaluation.run_facts.read_run",
+        ["evaluation.measure.measure",
          "evaluation.schema_base.require_schema", "evaluation.model_comparison.compare", "evaluation.calibrate.fit",
          "evaluation.audit.audit.Plan", "evaluation.report.charts.charts", "evaluation.report.sections.format_interval",
          "evaluation.clinical.added_value.measure_added_value",
@@ -23,7 +23,6 @@ ALLOWED = {
          "evaluation.clinical.clinical_page.clinical_page", "evaluation.clinical.clinical_page.missingness_warning",
          "evaluation.clinical.clinical_page.outcomes_page", "evaluation.clinical.clinical_page.summary_sentences",
          "evaluation.study.Study", "evaluation.study.run_study", "evaluation.study.without_trained",
-         "api.results.Report", "api.results.AuditReport",
          "evaluation.report.claims.without_figures", "evaluation.metrics.guessing.guessing_of",
          "evaluation.model_comparison.read_unseen",
          "evaluation.trained_images.kept_sentence", "evaluation.trained_images.leave_out_trained",

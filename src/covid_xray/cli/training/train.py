@@ -36,6 +36,15 @@ Init = Annotated[
     ),
 ]
 
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="vgg, efficientnet_lite0, a Keras application, or package.module:function."),
+]
+Track = Annotated[
+    Literal["csv", "tensorboard", "mlflow"] | None,
+    typer.Option("--track", help="Also send the figures of each epoch to tensorboard or mlflow."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to `app`."""
@@ -48,10 +57,7 @@ def train(
     data: Data,
     output: Annotated[Path, folder_option("The run folder.")],
     images: Images = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", help="vgg, efficientnet_lite0, a Keras application, or package.module:function."),
-    ] = None,
+    model: Model = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most this many epochs.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
@@ -71,30 +77,28 @@ def train(
             "--address", help="Of a Ray cluster, for --processes: auto or HOST:PORT; OUTPUT must be there too."
         ),
     ] = None,
-    track: Annotated[
-        Literal["csv", "tensorboard", "mlflow"] | None,
-        typer.Option("--track", help="Also send the figures of each epoch to tensorboard or mlflow."),
-    ] = None,
+    track: Track = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in OUTPUT.")] = False,
 ) -> None:
     """Train a network on a folder or CSV of chest X-rays, choose its best epoch, and export it as a bundle."""
-    overrides = [*with_lungs(settings, lungs), *([f"init={json.dumps(init)}"] if init else [])]
-    overrides += [f"track={track}"] if track else []
-    chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=epochs, resume=resume)
+    others = {"init": json.dumps(init) if init else None, "track": track}
+    chosen = settings_of(
+        output, config=config, overrides=[*with_lungs(settings, lungs), *(f"{k}={v}" for k, v in others.items() if v)],
+        model=model, epochs=epochs, resume=resume,
+    )  # fmt: skip
     elsewhere = _parallel_trainer(chosen, processes, address)
     quiet_tensorflow()
     from covid_xray.data.manifest.manifest import require_classes
-    from covid_xray.training.train import check_start
-    from covid_xray.training.train import train as run
+    from covid_xray.training import train as program
 
-    check_start(chosen, output, resume=resume)  # before an hour of decoding
+    program.check_start(chosen, output, resume=resume)  # before an hour of decoding
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)
     parts = split_for(manifest, chosen, given=split or _split_of(output, resume=resume))
     print_parts(manifest, parts)
     with resumable(), stages() as progress:
         how: dict[str, Any] = {"out": output, "resume": resume, "progress": progress, "elsewhere": elsewhere}
-        bundle = run(manifest, parts, settings=chosen, **how)
+        bundle = program.train(manifest, parts, settings=chosen, **how)
     out.line(f"bundle: {bundle}")
     _warn_of_guessing(output, manifest, parts)
     print_next("evaluate", output, **selection.data_options(data=data, images=images, label=label, where=where))

@@ -211,13 +211,13 @@ Source: TypeAlias = "str | os.PathLike[str] | bytes | Radiograph | Item | NDArra
 
 
 def open_source(source: Source, *, limits: Limits, untrusted: bool = False) -> Radiograph:
-    """Read the radiograph of any source; a radiograph itself is returned unchanged.
+    """Read the radiograph of any source; a `Radiograph` is returned as it is.
 
     Values in memory pass the decoder like files: an array as .npy, a Pillow image as PNG.
 
     Raises:
         BadImage: it cannot be read as one grey radiograph.
-        TypeError: it is none of the kinds of `Source`.
+        TypeError: it is of another type.
     """
     if isinstance(source, Radiograph):
         return source
