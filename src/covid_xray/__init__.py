@@ -1,12 +1,18 @@
 """Classify chest X-rays as COVID-19, normal or viral pneumonia. For research, never for diagnosis.
 
-    from covid_xray import Predictor, evaluate, read, train
+    from covid_xray import Predictor
 
-    data = read("scans")                                     # scans/{class}/*.png, a CSV, or a DataFrame
-    run = train(data, output="runs/first", epochs=12)
-    report = evaluate(run, data)                             # figures with intervals; a notebook shows it
-    for finding in Predictor(run).predict_many("new"):       # a folder, paths, arrays, Pillow images ...
+    predictor = Predictor("runs/x/bundle")
+    for finding in predictor.predict_many(["a.png", "b.dcm"]):
         print(finding.image, finding.label, finding.probabilities)
+
+From a folder of class folders, a CSV or a DataFrame to a bundle and a report:
+
+    from covid_xray import evaluate, read, train
+
+    data = read("scans")
+    run = train(data, output="runs/x", epochs=12)
+    report = evaluate(run, data)
 
 Everything is imported on first use, so that `covid-xray --help` starts at once.
 """

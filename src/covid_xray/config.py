@@ -5,7 +5,7 @@ An unknown key is an error. The resolved settings are written beside every resul
 
 import ipaddress
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -163,19 +163,8 @@ class Training(Settings):
 
 # Settings that a resumed run may change; any other change makes it another run. `lungs` and `init` are compared by
 # the network that they name.
-FREE = frozenset(
-    {
-        "epochs",
-        "track",
-        "chance_patience",
-        "decode_workers",
-        "devices",
-        "calibration_fraction",
-        "lungs",
-        "init",
-        "average_of",
-    }
-)
+FREE = frozenset({"epochs", "decode_workers", "devices", "calibration_fraction", "lungs", "init", "average_of",
+                  "chance_patience", "track"})  # fmt: skip
 
 
 class OpenId(Settings):
@@ -248,25 +237,17 @@ class LungTraining(Settings):
     seed: int = pydantic.Field(0, ge=0)
 
 
-def load(
-    kind: type[S],
-    *,
-    file: Path | None = None,
-    overrides: Iterable[str] = (),
-    values: Mapping[str, object] | None = None,
-) -> S:
+def load(kind: type[S], *, file: Path | None = None, overrides: Iterable[str] = ()) -> S:
     """Load settings of `kind` from a YAML or TOML `file`, then `key=value` overrides (nested: `augmentation.zoom=0`).
-
-    `values` are settings by name that go over those of the file.
 
     Raises:
         UsageError: an unknown key, a value of the wrong type or range, an unreadable file.
     """
-    chosen: dict[str, Any] = {**(_read(file) if file else {}), **(values or {})}
+    values = _read(file) if file else {}
     for override in overrides:
-        _apply(chosen, override)
+        _apply(values, override)
     try:
-        return kind.model_validate(chosen)
+        return kind.model_validate(values)
     except pydantic.ValidationError as error:
         raise UsageError(_explain(kind, error)) from None
 

@@ -16,8 +16,9 @@ def to_frame(answers: Iterable[Finding | Failure]) -> pd.DataFrame:
     """
     rows = [_row(answer) for answer in answers]
     frame = pd.DataFrame(rows, columns=None if rows else ["image", "label"])
-    order = ["image", "label", *sorted(name for name in frame if name.startswith("p_"))]
-    return frame[[*order, *(name for name in frame if name not in order)]]
+    names = [str(name) for name in frame]
+    order = ["image", "label", *sorted(name for name in names if name.startswith("p_"))]
+    return frame[[*order, *(name for name in names if name not in order)]]
 
 
 def _row(answer: Finding | Failure) -> dict[str, Any]:

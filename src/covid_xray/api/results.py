@@ -104,7 +104,7 @@ class Run:
         parts = ", ".join(f"{name} {count}" for name, count in self.split.value_counts().items())
         rows = {"network": facts["bundle"]["name"], "classes": ", ".join(facts["bundle"]["classes"]), "images": parts,
                 "ended": facts["ended"], "calibrated": facts["calibrated"], "folder": str(self.folder)}  # fmt: skip
-        return _table(rows) + self.history.tail(5).to_html(index=False, float_format="%.3f")
+        return _table(rows) + self.history.tail(5).to_html(index=False, float_format="{:.3f}".format)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Report:
 
     def _repr_html_(self) -> str:
         frame = self.to_frame()
-        main = frame.loc[[name for name in MAIN if name in frame.index]].to_html(float_format="%.3f")
+        main = frame.loc[[name for name in MAIN if name in frame.index]].to_html(float_format="{:.3f}".format)
         warnings = [text for text in (self.metrics["banner"], *self.metrics["warnings"]) if text]
         remarks = "".join(f"<li>{html.escape(text)}</li>" for text in warnings)
         title = f"<b>{html.escape(self.metrics['title'])}</b>"
@@ -185,7 +185,7 @@ class AuditReport:
         return pd.DataFrame(rows).set_index("condition")
 
     def _repr_html_(self) -> str:
-        frame = self.to_frame().to_html(float_format="%.3f")
+        frame = self.to_frame().to_html(float_format="{:.3f}".format)
         return f"<b>{html.escape(self.verdict)}</b>{frame}{self.figures.html('examples')}<p>{RESEARCH}</p>"
 
 

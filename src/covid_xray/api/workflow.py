@@ -94,7 +94,7 @@ def split(data: Data, *, progress: bool = True, **settings: Any) -> pd.Series:
     """
     from covid_xray.training.parts import split_for
 
-    return split_for(read(data, progress=progress), load(Training, values=settings), say=say)
+    return split_for(read(data, progress=progress), load(Training, overrides=_overrides(settings)), say=say)
 
 
 def train(
@@ -137,7 +137,7 @@ def train(
             model = stack.enter_context(own.handed(model))
         values = {**settings, **({"model": model} if model else {})}
         kept = folder / "config.yaml" if resume and not settings and (folder / "config.yaml").is_file() else None
-        chosen = program.check_start(load(Training, file=kept, values=values), folder, resume=resume)
+        chosen = program.check_start(load(Training, file=kept, overrides=_overrides(values)), folder, resume=resume)
         manifest = read(data, images=images, progress=progress)
         require_classes(manifest)
         parts = _parts(manifest, chosen, split if split is not None else _kept_split(folder, resume=resume))
@@ -233,6 +233,11 @@ def audit(
     where = target or folder
     program.write_audit(found, where)
     return AuditReport(where, found.facts, kept)
+
+
+def _overrides(settings: Mapping[str, Any]) -> list[str]:
+    """Write settings as key=value; JSON is YAML."""
+    return [f"{name}={json.dumps(value, default=str)}" for name, value in settings.items()]
 
 
 def _parts(manifest: Manifest, settings: Training, given: "pd.Series | str | Path | None") -> pd.Series:

@@ -8,6 +8,7 @@ for clinical values, `fusion.onnx`, each with its own hash, and `trained.bin`, w
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,7 +84,7 @@ class Bundle:
 
 
 def load_bundle(
-    folder: str | Path | None = None,
+    folder: str | os.PathLike[str] | None = None,
     *,
     int8: bool = False,
     read: Callable[[Path], tuple[bytes, str]] = read_hashed,
@@ -115,14 +116,14 @@ def load_bundle(
     return unsealed(facts, model, folder=path, int8=int8, **others)
 
 
-def bundle_folder(folder: str | Path | None = None) -> Path:
+def bundle_folder(folder: str | os.PathLike[str] | None = None) -> Path:
     """Return the folder of a bundle: of a run folder the one inside it, for `None` the one that ships."""
     path = Path(folder) if folder is not None else DEFAULT
     inside = path / "bundle"
     return inside if not (path / FACTS_FILE).is_file() and (inside / FACTS_FILE).is_file() else path
 
 
-def model_path(folder: str | Path | None = None, *, int8: bool = False) -> Path:
+def model_path(folder: str | os.PathLike[str] | None = None, *, int8: bool = False) -> Path:
     """Return the path of a bundle's ONNX file."""
     return bundle_folder(folder) / (INT8_FILE if int8 else MODEL_FILE)
 
@@ -154,7 +155,7 @@ def unsealed(
     )
 
 
-def read_facts(folder: str | Path | None = None) -> dict[str, Any]:
+def read_facts(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
     """Read and check `bundle.json` without the network. Raises `BadBundle` as `load_bundle` does."""
     path = bundle_folder(folder) / FACTS_FILE
     if not path.is_file():

@@ -60,7 +60,8 @@ def demo(
     settings = Training(**{**SETTINGS, "epochs": epochs, "seed": seed})
     bundle = _train(manifest, run, settings)
     _step(5, "evaluate on the test part, with intervals, figures and a report")
-    from covid_xray.cli.evaluation.evaluate import Study, run_study
+    from covid_xray.cli.evaluation.evaluate import run_study
+    from covid_xray.evaluation.study import Study
 
     metrics = run_study(Study(run=run, part="test", banner=BANNER), manifest)
     chosen = _predict(manifest, run, bundle, output)

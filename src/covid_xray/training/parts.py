@@ -39,8 +39,13 @@ def split_for(
     """
     if given is not None:
         return read_split(given)
-    fractions = {"val_fraction": settings.val_fraction, "test_fraction": settings.test_fraction}
-    split_into = partial(make_split, manifest, **fractions, seed=settings.seed)
+    split_into = partial(
+        make_split,
+        manifest,
+        val_fraction=settings.val_fraction,
+        test_fraction=settings.test_fraction,
+        seed=settings.seed,
+    )
     if settings.calibration_fraction:
         try:
             split = split_into(calibration_fraction=settings.calibration_fraction)

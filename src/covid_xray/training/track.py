@@ -47,8 +47,13 @@ def _tensorboard(settings: Training, out: Path) -> Iterator[Callable[[Row], None
     writer = tf.summary.create_file_writer(str(out / FOLDERS["tensorboard"]))
     with writer.as_default():
         tf.summary.text("settings", f"```yaml\n{to_yaml(settings)}```", step=0)
+
+        def log(row: Row) -> None:
+            for name, value in _values(row):
+                tf.summary.scalar(name, value, step=int(row["epoch"]))
+
         try:
-            yield lambda row: [tf.summary.scalar(name, value, step=int(row["epoch"])) for name, value in _values(row)]
+            yield log
         finally:
             picture = curves(out)
             if picture:
@@ -73,8 +78,12 @@ def _mlflow(settings: Training, out: Path) -> Iterator[Callable[[Row], None]]:
     mlflow.set_experiment("covid-xray")
     with mlflow.start_run(run_name=out.name):
         mlflow.log_params(settings.model_dump(mode="json"))
+
+        def log(row: Row) -> None:
+            mlflow.log_metrics(dict(_values(row)), step=int(row["epoch"]))
+
         try:
-            yield lambda row: mlflow.log_metrics(dict(_values(row)), step=int(row["epoch"]))
+            yield log
         finally:
             picture = curves(out)
             if picture:

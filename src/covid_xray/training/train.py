@@ -106,8 +106,12 @@ def train(
             begin_checkpoint(run)
             elsewhere(run)
         with tracked(settings, out) as track:
-            # The last of them, where they were run elsewhere.
-            last, best = run_epochs(run, lambda row: (track(row), each_epoch(row))[1])
+
+            def each(row: dict[str, float]) -> None:
+                track(row)
+                each_epoch(row)
+
+            last, best = run_epochs(run, each)  # the last of them, where they were run elsewhere
         return _finish(run, manifest, split, last=last, best=best, seconds=time.time() - started)
 
 

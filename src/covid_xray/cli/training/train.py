@@ -133,7 +133,8 @@ def evaluate(
     with_trained: WithTrained = False,
 ) -> None:
     """Score a bundle on labelled images: metrics with intervals, figures and report.html."""
-    from covid_xray.cli.evaluation.evaluate import Study, read_result, run_study
+    from covid_xray.cli.evaluation.evaluate import read_result, run_study
+    from covid_xray.evaluation.study import Study
 
     manifest = selection.read(data, images=images, labels=label, where=where, show=False)
     known = read_result(baselines, command="baselines")

@@ -12,7 +12,7 @@ from covid_xray.errors import UsageError
 if TYPE_CHECKING:
     from covid_xray.data.manifest.manifest import Manifest
 
-FRACTIONS = {"val_fraction": 0.0, "calibration_fraction": 0.3, "test_fraction": 0.3}
+SHARE = 0.3  # of the images: for calibration, and for the test
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +67,7 @@ def _calibrate(output: Path, manifest: "Manifest", *, seed: int) -> None:
     from covid_xray.evaluation.calibrate import fit_or_explain
     from covid_xray.evaluation.gate.fit import describe_gate, store_gate
 
-    split = make_split(manifest, seed=seed, **FRACTIONS)
+    split = make_split(manifest, val_fraction=0.0, calibration_fraction=SHARE, test_fraction=SHARE, seed=seed)
     write_split(output / "split.csv", split, manifest)
     held = manifest.take(split.reindex(manifest.table["image"]).eq("calibration").to_numpy())
     bundle, part = output / "bundle", "calibration"

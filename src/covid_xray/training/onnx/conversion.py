@@ -83,12 +83,11 @@ def _frozen(model: keras.Model) -> tuple[Any, list[str], dict[str, str]]:
 
     specs = [tf.TensorSpec((None, *one.shape[1:]), one.dtype, name=one.name) for one in model.inputs]
 
-    @tf.function(autograph=False)
     def forward(*inputs: Any) -> Any:
         return model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
 
     with tf.device("/cpu:0"):
-        traced = forward.get_concrete_function(*specs)
+        traced = tf.function(forward, autograph=False).get_concrete_function(*specs)
         frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False, aggressive_inlining=True)
     names = tf.nest.flatten({name: name for name in model.output})  # in the order in which TensorFlow flattens a dict
     outputs = {tensor.name: name for tensor, name in zip(frozen.outputs, names, strict=True)}

@@ -128,7 +128,8 @@ def _scaled(x: Floats, about: Foreign, layout: str) -> Floats:
     values = x * np.float32((about.white - about.black) / 255) + np.float32(about.black)
     values = np.repeat(values, channels, axis=3)
     if about.mean or about.std:
-        values = (values - np.array(about.mean or 0, np.float32)) / np.array(about.std or 1, np.float32)
+        mean, std = np.array(about.mean or (0,), np.float32), np.array(about.std or (1,), np.float32)
+        values = np.asarray((values - mean) / std, np.float32)
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2) if layout.endswith("chw") else values, np.float32)
 
 
@@ -143,8 +144,10 @@ def _rebuilt(proto: Any, about: Foreign, head: Head, *, size: int, layout: str) 
     del graph.node[:], graph.input[:], graph.output[:]
     graph.node.extend(nodes)
     graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", size, size, 1]))
-    count, (wide, _) = len(kept_outputs(about, head)), head.kernel.shape
-    shapes = {"probabilities": [count], "class_maps": [count, None, None], "embedding": [wide]}
+    count, wide = len(kept_outputs(about, head)), head.kernel.shape[0]
+    shapes: dict[str, list[int | None]] = {
+        "probabilities": [count], "class_maps": [count, None, None], "embedding": [wide]
+    }  # fmt: skip
     graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shapes[name]]) for name in OUTPUTS
     )
