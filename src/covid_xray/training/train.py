@@ -39,6 +39,8 @@ from covid_xray.training.warm_start import begin, resolved
 from covid_xray.training.within_source.answering import answers, assemble
 from covid_xray.training.within_source.batches import sources_in
 
+EachEpoch = Callable[[dict[str, float]], None]
+
 
 def check_start(settings: Training, out: Path, *, resume: bool = False) -> Training:
     """Check before any image is decoded that a run can begin; return the settings as they will be used.
@@ -70,7 +72,7 @@ def train(
     resume: bool = False,
     cache: PixelCache | None = None,
     progress: Progress | None = None,
-    each_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+    each_epoch: EachEpoch = lambda row: None,
     elsewhere: Callable[[Run], None] | None = None,
 ) -> Path:
     """Train on the `train` part, choose the epoch on the `val` part, and write the run folder `out`.
@@ -106,13 +108,18 @@ def train(
             begin_checkpoint(run)
             elsewhere(run)
         with tracked(settings, out) as track:
-
-            def each(row: dict[str, float]) -> None:
-                track(row)
-                each_epoch(row)
-
-            last, best = run_epochs(run, each)  # the last of them, where they were run elsewhere
+            last, best = run_epochs(run, _both(track, each_epoch))  # the last of them, where they were run elsewhere
         return _finish(run, manifest, split, last=last, best=best, seconds=time.time() - started)
+
+
+def _both(first: EachEpoch, second: EachEpoch) -> EachEpoch:
+    """Call two functions with each row."""
+
+    def each(row: dict[str, float]) -> None:
+        first(row)
+        second(row)
+
+    return each
 
 
 def _claim(out: Path, settings: Training, *, resume: bool) -> bool:
