@@ -161,8 +161,7 @@ class Training(Settings):
         return self
 
 
-# Settings that a resumed run may change; any other change makes it another run. `lungs` and `init` are compared by
-# the network that they name.
+# Settings that a resumed run may change; `lungs` and `init` are compared by the network that they name.
 FREE = frozenset({"epochs", "decode_workers", "devices", "calibration_fraction", "lungs", "init", "average_of",
                   "chance_patience", "track"})  # fmt: skip
 
