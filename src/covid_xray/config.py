@@ -8,11 +8,11 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
 import pydantic
 import yaml
 
+from covid_xray.connections import OpenId, Webhook
 from covid_xray.errors import UsageError, did_you_mean
 from covid_xray.limits import Limits, parse_limits
 
@@ -166,29 +166,6 @@ FREE = frozenset({"epochs", "decode_workers", "devices", "calibration_fraction",
                   "chance_patience", "track"})  # fmt: skip
 
 
-class OpenId(Settings):
-    """Log-in by an OpenID Connect provider; the callback is `/login/openid/callback`."""
-
-    issuer: str  # as the provider calls itself
-    client_id: str
-    client_secret: pydantic.SecretStr | None = None  # COVID_XRAY_OPENID_SECRET; none: a public client
-    scope: str = "openid profile email"
-    name_claim: str = "preferred_username"
-    groups_claim: str = "groups"
-    admin_groups: tuple[str, ...] = ()
-    reader_groups: tuple[str, ...] = ()  # none: everybody whom the provider lets in
-    label: str = "Log in with your hospital account"
-    passwords: bool = True  # whether users of this server may log in with a password too
-
-    @pydantic.field_validator("issuer")
-    @classmethod
-    def _is_https(cls, issuer: str) -> str:
-        parts = urlsplit(issuer)
-        if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-            raise ValueError("The issuer must begin with https://")
-        return issuer
-
-
 class Serving(Settings):
     """Settings of the server: address, storage, retention and timeouts."""
 
@@ -200,6 +177,7 @@ class Serving(Settings):
     public_url: str | None = None  # what the browser shows, when a proxy stands before the server
     trusted_proxies: tuple[NetworkText, ...] = ()  # believed about the client's address; public_url: loopback at least
     openid: OpenId | None = None
+    webhooks: tuple[Webhook, ...] = ()
     certificate: NamedPath | None = None  # PEM: HTTPS without a proxy
     key: NamedPath | None = None  # PEM
     retention_hours: float = pydantic.Field(720.0, ge=0)  # studies older than this are deleted; 0 keeps them

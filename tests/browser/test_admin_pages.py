@@ -1,6 +1,7 @@
 """Log in and be refused; what a reader sees and what an admin does."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,3 +81,17 @@ def test_an_admin_adds_and_removes_users_and_it_is_written_down(visit: Callable[
     log = page.locator("table.log")
     expect(log).to_contain_text("add-user")
     expect(log).to_contain_text("remove-user")
+
+
+def test_an_unattended_screen_is_left_for_the_log_in(
+    visit: Callable[..., Any], tmp_path: Path, server: Process
+) -> None:
+    database = open_database(Serving(store=tmp_path / "store"))
+    Accounts(database).add("ada", password=PASSWORD, role="admin")
+    database.close()
+    with Process(tmp_path, "--set", "idle_minutes=0.05") as running:
+        page = visit("/users?x=1", address=running.address)
+        log_in(page, "ada")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Users")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Log in", timeout=60_000)
+        assert "next=%2Fusers" in page.url

@@ -15,10 +15,11 @@ from covid_xray import __version__
 from covid_xray.config import Serving
 from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.inference.predictor import Predictor
-from covid_xray.serving.api import audit, batches, health, predict, sessions, studies, tokens
+from covid_xray.serving.api import audit, batches, bulk, health, predict, sessions, studies, tokens
 from covid_xray.serving.api.openapi import complete_openapi
 from covid_xray.serving.http.access import trusted_proxies
 from covid_xray.serving.http.host_check import HostCheck
+from covid_xray.serving.http.methods import Methods
 from covid_xray.serving.http.openid import Provider
 from covid_xray.serving.http.problems import install_handlers
 from covid_xray.serving.http.security_headers import SecurityHeaders
@@ -61,7 +62,7 @@ def create_app(settings: Serving, predictor: Predictor) -> FastAPI:
     v1 = APIRouter(prefix="/api/v1")
     v1.include_router(predict.router(predictor.limits))
     v1.include_router(batches.router(predictor.limits))
-    for small in (studies.router(), sessions.router(), tokens.router(), audit.router()):
+    for small in (studies.router(), sessions.router(), tokens.router(), audit.router(), bulk.router()):
         v1.include_router(small, max_body_size=_SMALL_BODY)
     app.include_router(v1)
     app.include_router(health.router())
@@ -69,7 +70,8 @@ def create_app(settings: Serving, predictor: Predictor) -> FastAPI:
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     install_handlers(app)
     complete_openapi(app)
-    app.add_middleware(BodyDeadline, settings=settings)  # the first is the innermost
+    app.add_middleware(Methods)  # the first is the innermost
+    app.add_middleware(BodyDeadline, settings=settings)
     for middleware in (HostCheck, ErrorPages, RequestMetrics, SecurityHeaders):
         app.add_middleware(middleware)
     app.add_middleware(Languages, default=settings.language)

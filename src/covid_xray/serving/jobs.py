@@ -22,6 +22,7 @@ from covid_xray.files import CHUNK, fsync_folder, read_bounded, sha256_bytes, sh
 from covid_xray.inference.io.inputs import Item, expand
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
+from covid_xray.serving.webhooks import Webhooks
 from covid_xray.store import tables
 from covid_xray.store.image_files import private_file, room_on_disk
 from covid_xray.store.records import Key, Study, Upload, clean_name, new_id, now
@@ -68,6 +69,7 @@ class ImageService(Protocol):
 
     predictor: Predictor
     store: Store
+    webhooks: Webhooks
 
     async def answer(
         self, upload: Upload, *, uploader: str, key: str | None = None, job_item: tuple[str, int] | None = None
@@ -152,6 +154,7 @@ class Jobs:
                 if not item.done:
                     group.create_task(answer(item))
         await asyncio.to_thread(self._finish, job.id)
+        await asyncio.to_thread(self._service.webhooks.emit, "job.finished", {"id": job.id, "total": len(job.items)})
 
     async def _answer(self, job: Job, item: JobItem) -> None:
         upload = Upload(item.name, functools.partial(self._read, item))

@@ -26,6 +26,7 @@ from covid_xray.serving.batching import Admission, Batcher
 from covid_xray.serving.jobs import Jobs
 from covid_xray.serving.prometheus import Metrics
 from covid_xray.serving.rates import RateLimit
+from covid_xray.serving.webhooks import Webhooks
 from covid_xray.store import audit_chain, refusals, trash
 from covid_xray.store.accounts import Accounts
 from covid_xray.store.audit_log import AuditLog
@@ -61,6 +62,7 @@ class Service:
         self.lockouts = Lockouts(store.database, failures=settings.lockout_failures, minutes=settings.lockout_minutes)
         self.metrics = Metrics()
         self.admission = Admission(concurrency=predictor.limits.concurrency, queue=predictor.limits.queue)
+        self.webhooks = Webhooks(store.database, settings.webhooks)
         self.jobs = Jobs(self, settings.store.expanduser() / "inbox")
         self._readers = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="read")
         self._network: Batcher[View, Finding] = Batcher(
@@ -113,6 +115,7 @@ class Service:
             await loop.run_in_executor(self._readers, self.store.images.remove, found.id)
             raise
         self.metrics.answers.labels(study.label).inc()
+        await asyncio.to_thread(self.webhooks.emit, "study.created", {"id": study.id, "label": study.label})
         self.drift.note(finding)
         return study
 
@@ -182,6 +185,7 @@ class Service:
         self.metrics.watch("covid_xray_uploads_working", "Uploads in progress.", lambda: self.admission.working)
         self.metrics.watch("covid_xray_uploads_waiting", "Uploads that wait.", lambda: self.admission.waiting)
         self.metrics.watch("covid_xray_store_bytes", "Bytes of stored images.", lambda: self.store.images.used)
+        self.metrics.watch("covid_xray_webhooks_waiting", "Webhooks that have not arrived.", self.webhooks.waiting)
         self.metrics.watch_drift(self.drift)
 
     @contextlib.asynccontextmanager
@@ -189,6 +193,7 @@ class Service:
         """Answer requests while the block lasts; those in progress are finished at its end."""
         async with self._network, self._writer:
             tasks = [asyncio.create_task(self._sweep()), asyncio.create_task(self.jobs.work())]
+            tasks.append(asyncio.create_task(self.webhooks.work()))
             try:
                 yield
             finally:
@@ -204,7 +209,8 @@ class Service:
         while True:
             with contextlib.suppress(CovidXrayError):  # tried again in a minute
                 hours = self.settings.retention_hours
-                await asyncio.to_thread(trash.purge, self.store)
+                for identity in await asyncio.to_thread(trash.purge, self.store):
+                    await asyncio.to_thread(self.webhooks.emit, "study.deleted", {"id": identity})
                 await asyncio.to_thread(self.store.expire, hours=hours)
                 await asyncio.to_thread(refusals.expire, self.store.database, hours=hours)
                 await asyncio.to_thread(audit_chain.expire, self.store.database, days=self.settings.audit_days)

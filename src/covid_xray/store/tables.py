@@ -234,6 +234,16 @@ refusals = sa.Table(  # what the node refused, and from whom; a bounded number o
     sa.Column("last", UtcTime, nullable=False),
 )
 
+webhooks = sa.Table(  # requests that have not arrived yet
+    "webhooks",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("url", sa.String(1000), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("due", UtcTime, nullable=False, index=True),
+)
+
 drift_images = sa.Table(  # a bounded sample without picture, name, identifier or time of day; rows of `store/drift/`
     "drift_images",
     metadata,

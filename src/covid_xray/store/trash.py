@@ -23,14 +23,14 @@ def restore(store: Store, identity: str) -> None:
     _change(store, identity, tables.studies.c.deleted >= limit, deleted=False)
 
 
-def purge(store: Store) -> int:
-    """Delete the studies whose moment is over, with image and feedback, and return how many."""
+def purge(store: Store) -> list[str]:
+    """Delete the studies whose moment is over, with image and feedback, and return their ids."""
     limit = now() - timedelta(seconds=UNDO_SECONDS)
     with store.database.reading() as connection:
         ids = list(connection.scalars(sa.select(tables.studies.c.id).where(tables.studies.c.deleted < limit)))
     for identity in ids:
         store.delete(identity)
-    return len(ids)
+    return ids
 
 
 def _change(store: Store, identity: str, where: sa.ColumnElement[bool], *, deleted: bool) -> None:

@@ -1,12 +1,15 @@
 """Filter, sort and page the stored studies."""
 
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from covid_xray.errors import InputRefused
 from covid_xray.store import tables
 from covid_xray.store.database import Database
 from covid_xray.store.records import Study, as_study, clean_text
@@ -22,6 +25,7 @@ class Query:
 
     search: str = ""  # part of the file name, or the beginning of an id; case-insensitive
     label: str | None = None
+    labels: tuple[str, ...] = ()  # one of these; empty: any
     origin: str | None = None  # name of a PACS
     feedback: FeedbackState | None = None  # without feedback (`none`), with some (`any`), or with this newest verdict
     since: datetime | None = None  # earliest time of storing
@@ -33,30 +37,37 @@ class Query:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the studies that match a query, and the number of all matches."""
+    """One page of the studies that match a query, the number of all matches, and the cursor of the next page."""
 
     studies: list[Study]
     total: int
+    next: str | None = None
 
 
-def page(database: Database, query: Query, *, limit: int = 50, offset: int = 0) -> Page:
-    """Read the matches `offset` .. `offset + limit` of a query."""
+def page(database: Database, query: Query, *, limit: int = 50, offset: int = 0, cursor: str | None = None) -> Page:
+    """Read `limit` matches of a query, from `offset` or after a cursor (`Page.next`).
+
+    Raises:
+        InputRefused: the cursor is invalid or belongs to another order (`bad-cursor`).
+    """
     where = _where(query)
     with database.reading() as connection:
         total = connection.execute(sa.select(sa.func.count()).select_from(tables.studies).where(where)).scalar_one()
-        # Only ids are sorted: a sort of whole rows takes several times as long.
-        ids = list(connection.scalars(_ordered(query, where).limit(limit).offset(offset)))
-        found = connection.execute(sa.select(*_listed_columns()).where(tables.studies.c.id.in_(ids))).mappings()
-        rows = {row["id"]: as_study(dict(row)) for row in found}
-        return Page([rows[identity] for identity in ids], total)
+        rows = _rows(connection, query, limit=limit + 1, offset=offset, cursor=cursor)
+    more = _cursor(query, rows[limit - 1]) if len(rows) > limit else None
+    return Page([as_study(row) for row in rows[:limit]], total, more)
 
 
 def every(database: Database, query: Query) -> Iterator[Study]:
     """Yield all matches of a query, a few hundred in memory at a time."""
-    offset = 0
-    while found := page(database, query, limit=_CHUNK, offset=offset).studies:
-        yield from found
-        offset += _CHUNK
+    cursor = None
+    while True:
+        with database.reading() as connection:
+            rows = _rows(connection, query, limit=_CHUNK, cursor=cursor)
+        yield from map(as_study, rows)
+        if len(rows) < _CHUNK:
+            return
+        cursor = _cursor(query, rows[-1])
 
 
 def neighbours(database: Database, query: Query, identity: str) -> tuple[str | None, str | None]:
@@ -109,6 +120,47 @@ def _order(query: Query) -> Order:
     return [*first, (columns[query.sort], falls), *newest, (columns.id, True)]
 
 
+def _rows(
+    connection: sa.Connection, query: Query, *, limit: int, offset: int = 0, cursor: str | None = None
+) -> list[dict[str, Any]]:
+    where = _where(query) if cursor is None else _where(query) & _after(query, cursor)
+    # Only ids are sorted: a sort of whole rows takes several times as long.
+    ids = list(connection.scalars(_ordered(query, where).limit(limit).offset(0 if cursor else offset)))
+    found = connection.execute(sa.select(*_listed_columns()).where(tables.studies.c.id.in_(ids))).mappings()
+    rows = {row["id"]: dict(row) for row in found}
+    return [rows[identity] for identity in ids]
+
+
+def _cursor(query: Query, row: dict[str, Any]) -> str:
+    """Write where a row stands in the order of a query."""
+    values = [row[column.name] for column, _ in _order(query)]
+    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+    return urlsafe_b64encode(json.dumps([query.sort, query.reverse, *plain]).encode()).decode()
+
+
+def _after(query: Query, cursor: str) -> sa.ColumnElement[bool]:
+    """Select what comes after a cursor. Raises `InputRefused` (`bad-cursor`)."""
+    order = _order(query)
+    try:
+        sort, reverse, *plain = json.loads(urlsafe_b64decode(cursor.encode()))
+        values = [_value(column, value) for (column, _), value in zip(order, plain, strict=True)]
+        if (sort, reverse) != (query.sort, query.reverse):
+            raise ValueError
+    except (ValueError, TypeError, OverflowError):
+        message = "The cursor belongs to another order or is damaged. Send the `next` of the previous page unchanged."
+        raise InputRefused(message, code="bad-cursor") from None
+    return _beyond(order, values, backwards=False)
+
+
+def _value(column: sa.Column[Any], plain: Any) -> Any:
+    if column.name == "created":
+        return datetime.fromisoformat(plain).astimezone(UTC)
+    value = column.type.python_type(plain)
+    if isinstance(value, str) and value != clean_text(value):  # databases refuse some characters
+        raise ValueError
+    return value
+
+
 def _sorted(order: Order, *, backwards: bool) -> list[sa.UnaryExpression[Any]]:
     return [column.desc() if falls != backwards else column.asc() for column, falls in order]
 
@@ -136,6 +188,8 @@ def _where(query: Query) -> sa.ColumnElement[bool]:
         parts.append(columns.name.icontains(text, autoescape=True) | by_id)
     if query.label is not None:
         parts.append(columns.label == clean_text(query.label))
+    if query.labels:
+        parts.append(columns.label.in_([clean_text(label) for label in query.labels]))
     if query.origin is not None:
         parts.append(columns.origin == clean_text(query.origin))
     if query.feedback == "none":

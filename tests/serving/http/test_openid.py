@@ -8,12 +8,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
-import pydantic
 import pytest
 from fastapi.testclient import TestClient
 from oidc_provider_mock import User, run_server_in_thread
 
-from covid_xray.config import OpenId
+from covid_xray.connections import OpenId
 from covid_xray.serving.http import openid
 from covid_xray.serving.http.access import COOKIE
 from support.servers import audit_lines, client, service_of
@@ -161,8 +160,3 @@ def test_passwords_can_be_switched_off(tmp_path: Path, issuer: str) -> None:
         assert (answer.status_code, answer.json()["code"]) == (403, "no-password")
         assert 'name="password"' not in api.get("/login").text
         assert COOKIE not in answer.cookies
-
-
-def test_an_issuer_uses_https() -> None:
-    with pytest.raises(pydantic.ValidationError, match="https"):
-        OpenId(issuer="http://id.ward.example", client_id="x")

@@ -1,13 +1,12 @@
 """Serve /api/v1/audit and /audit.csv: who viewed, changed or was refused what. Admins only."""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
-from fastapi.responses import StreamingResponse
 
-from covid_xray.serving.api.predict import Offset, csv_response, problems
-from covid_xray.serving.api.schemas import AuditOut, utc
+from covid_xray.serving.api.lists import Bom, Since, Until, csv_download, csv_response
+from covid_xray.serving.api.predict import Offset, problems
+from covid_xray.serving.api.schemas import AuditOut
 from covid_xray.serving.http.access import Admin, Server
 from covid_xray.store import audit_log, exports
 
@@ -19,15 +18,15 @@ def audit_query(
     action: Text = None,
     what: Text = None,
     address: Text = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Since = None,
+    until: Until = None,
     refused: Annotated[bool, Query(description="Only what was refused.")] = False,
     before: Annotated[
         int | None, Query(ge=1, le=2**31 - 1, description="Only lines with a smaller `id`: the next page.")
     ] = None,
 ) -> audit_log.AuditQuery:
     """Read the filters of the audit log from the URL."""
-    return audit_log.AuditQuery(who, action, what, address, utc(since), utc(until), refused, before)
+    return audit_log.AuditQuery(who, action, what, address, since, until, refused, before)
 
 
 AuditFilter = Annotated[audit_log.AuditQuery, Depends(audit_query)]
@@ -48,11 +47,10 @@ def router() -> APIRouter:
         return [AuditOut.model_validate(entry) for entry in found]
 
     @api.get("/audit.csv", response_class=Response, responses={**problems(422), **csv_response("The audit log.")})
-    def export_audit(service: Server, who: Admin, query: AuditFilter) -> Response:
+    def export_audit(service: Server, who: Admin, query: AuditFilter, bom: Bom = False) -> Response:
         """Export the lines that match as CSV, oldest first, with the hashes of the chain. Admins only."""
         service.audit.record(who, "export-log")
         lines = exports.audit_csv(audit_log.every(service.store.database, query))
-        headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-        return StreamingResponse(lines, media_type="text/csv", headers=headers)
+        return csv_download("audit.csv", lines, bom=bom)
 
     return api

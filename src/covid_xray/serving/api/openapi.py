@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from covid_xray.serving.api import schemas, sessions, tokens
+from covid_xray.serving.api import bulk, schemas, sessions, tokens
 from covid_xray.serving.http.access import COOKIE
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/api/v1/login"})  # without authentication
@@ -28,7 +28,7 @@ _SCHEMES = {
     },
 }
 _SAFE = frozenset({"get", "head", "options"})
-_MODELS = {**vars(schemas), **vars(sessions), **vars(tokens)}
+_MODELS = {**vars(schemas), **vars(sessions), **vars(tokens), **vars(bulk)}
 
 
 def complete_openapi(app: FastAPI) -> None:
@@ -39,6 +39,7 @@ def complete_openapi(app: FastAPI) -> None:
         is_built = app.openapi_schema is not None
         document = build()
         if not is_built:
+            document["components"]["schemas"]["Problem"] = schemas.Problem.model_json_schema()
             _restore_examples(document)
             _add_security(document)
         return document

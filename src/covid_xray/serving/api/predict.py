@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 
 from covid_xray.files import sha256_bytes
 from covid_xray.limits import Limits
-from covid_xray.serving.api.schemas import BundleOut, Problem, StudyOut, study_out
+from covid_xray.serving.api.schemas import BundleOut, StudyOut, study_out
 from covid_xray.serving.http.access import Reader, Server
 from covid_xray.serving.http.uploads import OVERHEAD, multipart_files, openapi_body, text_fields
 from covid_xray.serving.service import Service
@@ -40,7 +40,7 @@ ShownClass = Annotated[
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe the errors of a route for OpenAPI."""
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     codes = (401, 403, 429, 503, *statuses)
     return {status: {"description": _PROBLEMS[status], "content": content} for status in codes}
 
@@ -49,11 +49,6 @@ def png(description: str) -> dict[int | str, dict[str, Any]]:
     """Describe a PNG response for OpenAPI."""
     schema = {"type": "string", "format": "binary"}
     return {200: {"description": description, "content": {"image/png": {"schema": schema}}}}
-
-
-def csv_response(description: str) -> dict[int | str, dict[str, Any]]:
-    """Describe a CSV response for OpenAPI."""
-    return {200: {"description": description, "content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 
 def bind_key(who: Principal, request: Request, key: str | None) -> str | None:

@@ -1,10 +1,11 @@
 """Define the JSON bodies of the API, each with an example that a test validates."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import pydantic
 
+from covid_xray.images.decode import FORMATS
 from covid_xray.inference.heatmap import DISCLAIMER
 from covid_xray.store.records import Study, Verdict
 
@@ -39,7 +40,7 @@ _STUDY = {
     "origin": None,
     "disclaimer": DISCLAIMER,
 }
-_REFUSAL = {"code": "not-an-image", "message": "Not an image file. Give a PNG, JPEG or DICOM file."}
+_REFUSAL = {"code": "not-an-image", "message": f"Not an image file. Give a {FORMATS} file."}
 _ITEMS = [
     {"number": 0, "name": "a.png", "study_id": _ID, "code": None, "message": None},
     {"number": 1, "name": "b.txt", "study_id": None, **_REFUSAL},
@@ -102,7 +103,9 @@ class StudyOut(pydantic.BaseModel):
     site: dict[str, str] | None = pydantic.Field(
         description="Where the network was checked: name, verdict, sha256; null where it was not checked."
     )
-    region: list[float] = pydantic.Field(description="Part of the image seen: top, left, bottom, right, 0..1.")
+    region: list[float] = pydantic.Field(
+        description="Part of the image seen: top, left, bottom, right, 0..1.", min_length=4, max_length=4
+    )
     suspicion: float = pydantic.Field(description="Worklist priority, 0..1: probability that it is not normal.")
     model: ModelOut
     image: ImageOut
@@ -117,12 +120,13 @@ class StudyOut(pydantic.BaseModel):
 class StudyPage(pydantic.BaseModel):
     """One page of the studies that match a query."""
 
-    model_config = example({"total": 1, "limit": 50, "offset": 0, "studies": [_STUDY]})
+    model_config = example({"total": 1, "limit": 50, "offset": 0, "studies": [_STUDY], "next": None})
 
     total: int
     limit: int
     offset: int
     studies: list[StudyOut]
+    next: str | None = pydantic.Field(None, description="Cursor of the next page; null on the last one.")
 
 
 class FeedbackIn(pydantic.BaseModel):
@@ -281,8 +285,3 @@ def study_out(study: Study) -> StudyOut:
     values = study.finding | vars(study)
     copied = {name: values.get(name) for name in StudyOut.model_fields if name not in ("model", "image", "disclaimer")}
     return StudyOut(**copied, model=ModelOut.model_validate(study.model), image=ImageOut.model_validate(study))
-
-
-def utc(value: datetime | None) -> datetime | None:
-    """Add the zone UTC to a time without one."""
-    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value

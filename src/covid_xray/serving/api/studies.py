@@ -1,17 +1,16 @@
 """Serve /api/v1/studies: the worklist, each study with its pictures, report and feedback, and the CSV exports."""
 
-from collections.abc import Iterator
-from datetime import datetime
 from functools import partial
 from typing import Annotated
 
+import pydantic
 from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from covid_xray import clinical
-from covid_xray.serving.api.predict import Offset, ShownClass, csv_response, png, problems
-from covid_xray.serving.api.schemas import FeedbackIn, FeedbackOut, StudyOut, StudyPage, study_out, utc
+from covid_xray.serving.api.lists import Bom, Since, Until, csv_download, csv_response
+from covid_xray.serving.api.predict import Offset, ShownClass, png, problems
+from covid_xray.serving.api.schemas import FeedbackIn, FeedbackOut, StudyOut, StudyPage, study_out
 from covid_xray.serving.http.access import Admin, Reader, Server
 from covid_xray.serving.http.caching import cached
 from covid_xray.serving.service import Service
@@ -20,32 +19,40 @@ from covid_xray.serving.views.clinical_view import ClinicalIn, require_clinical_
 from covid_xray.serving.views.drawings import LONGEST
 from covid_xray.store import exports, worklist
 from covid_xray.store.principals import Principal
-from covid_xray.store.records import Study
+from covid_xray.store.records import Feedback, Study
 
 StudyId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="Id of the study.")]
 Limit = Annotated[int, Query(ge=1, le=500)]
+Cursor = Annotated[
+    str | None,
+    Query(
+        max_length=1000, description="`next` of the previous page: unlike `offset` it misses none while others arrive."
+    ),
+]
 Longest = Annotated[int, Query(alias="size", ge=16, le=8192, description="Largest height and width in pixels.")]
 Share = Annotated[float, Query(ge=-4, le=4, allow_inf_nan=False, description="Share of the file's white.")]
+
+Label = Annotated[str, pydantic.StringConstraints(min_length=1, max_length=64)]
 
 
 def study_query(
     q: Annotated[str, Query(max_length=200, description="Part of the file name, or the beginning of an id.")] = "",
-    label: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
+    label: Annotated[list[Label], Query(max_length=16, description="One of these; repeatable.")] = [],  # noqa: B006
     origin: Annotated[str | None, Query(min_length=1, max_length=64)] = None,
     feedback: worklist.FeedbackState | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Since = None,
+    until: Until = None,
     sort: worklist.Sort = "suspicion",
     reverse: bool = False,
 ) -> worklist.Query:
     """Read the filters and the order of the worklist from the URL."""
     return worklist.Query(
         search=q,
-        label=label,
+        labels=tuple(label),
         origin=origin,
         feedback=feedback,
-        since=utc(since),
-        until=utc(until),
+        since=since,
+        until=until,
         sort=sort,
         reverse=reverse,
     )
@@ -67,26 +74,33 @@ def router() -> APIRouter:
 def _add_lists(api: APIRouter) -> None:
     @api.get("/studies", response_model=StudyPage, responses=problems(422))
     def list_studies(
-        service: Server, who: Reader, query: StudyQuery, limit: Limit = 50, offset: Offset = 0
+        service: Server,
+        who: Reader,
+        query: StudyQuery,
+        limit: Limit = 50,
+        offset: Offset = 0,
+        cursor: Cursor = None,
     ) -> StudyPage:
-        """List studies, most suspicious first unless sorted otherwise."""
-        found = worklist.page(service.store.database, query, limit=limit, offset=offset)
+        """List studies, most suspicious first unless sorted otherwise. `next` is the cursor of the next page."""
+        found = worklist.page(service.store.database, query, limit=limit, offset=offset, cursor=cursor)
         service.audit.record(who, "list")
         shown = [study_out(study) for study in found.studies]
-        return StudyPage(total=found.total, limit=limit, offset=offset, studies=shown)
+        return StudyPage(total=found.total, limit=limit, offset=offset, studies=shown, next=found.next)
 
     @api.get("/studies.csv", response_class=Response, responses={**problems(422), **csv_response("The studies.")})
-    def export_studies(service: Server, who: Reader, query: StudyQuery) -> Response:
+    def export_studies(service: Server, who: Reader, query: StudyQuery, bom: Bom = False) -> Response:
         """Export all studies of a query as CSV."""
         service.audit.record(who, "export")
         studies = worklist.every(service.store.database, query)
-        return _download("studies.csv", exports.studies_csv(studies, service.predictor.classes))
+        return csv_download("studies.csv", exports.studies_csv(studies, service.predictor.classes), bom=bom)
 
-    @api.get("/feedback.csv", response_class=Response, responses={**problems(), **csv_response("A training manifest.")})
-    def export_feedback(service: Server, who: Reader) -> Response:
+    @api.get(
+        "/feedback.csv", response_class=Response, responses={**problems(422), **csv_response("A training manifest.")}
+    )
+    def export_feedback(service: Server, who: Reader, bom: Bom = False) -> Response:
         """Export confirmed and corrected labels as a training manifest; `image` names files of the store."""
         service.audit.record(who, "export")
-        return _download("feedback.csv", exports.feedback_csv(service.store))
+        return csv_download("feedback.csv", exports.feedback_csv(service.store), bom=bom)
 
 
 def _add_study(api: APIRouter) -> None:
@@ -98,15 +112,17 @@ def _add_study(api: APIRouter) -> None:
     @api.delete("/studies/{id}", status_code=204, responses=problems(404, 422))
     def delete_study(service: Server, who: Admin, id: StudyId) -> None:
         """Delete a study with its image and feedback. Admins only."""
-        service.store.delete(id)
-        service.audit.record(who, "delete", id)
+        remove_study(service, who, id)
 
     @api.put("/studies/{id}/clinical", response_model=StudyOut, responses=problems(404, 422))
     async def put_clinical(service: Server, who: Reader, id: StudyId, given: Annotated[ClinicalIn, Body()]) -> StudyOut:
         """Classify a stored image together with clinical values; the answer for the image alone stays."""
         return study_out(await set_clinical(service, who, id, given.known))
 
-    pdf = {"description": "One page.", "content": {"application/pdf": {"schema": {"type": "string"}}}}
+    pdf = {
+        "description": "One page.",
+        "content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}},
+    }
 
     @api.get("/studies/{id}/report.pdf", response_class=Response, responses={**problems(404, 422), 200: pdf})
     def get_report(service: Server, who: Reader, id: StudyId) -> Response:
@@ -124,9 +140,7 @@ def _add_feedback(api: APIRouter) -> None:
     @api.post("/studies/{id}/feedback", response_model=FeedbackOut, status_code=201, responses=problems(404, 422))
     def create_feedback(service: Server, who: Reader, id: StudyId, given: Annotated[FeedbackIn, Body()]) -> FeedbackOut:
         """Agree with the label, disagree, or correct it."""
-        kept = service.store.add_feedback(service.store.study(id), reader=who.name, **given.model_dump())
-        service.audit.record(who, "feedback", id)
-        return FeedbackOut.model_validate(kept)
+        return FeedbackOut.model_validate(add_feedback(service, who, id, given))
 
     @api.get("/studies/{id}/feedback", response_model=list[FeedbackOut], responses=problems(404, 422))
     def list_feedback(service: Server, who: Reader, id: StudyId) -> list[FeedbackOut]:
@@ -179,12 +193,24 @@ async def set_clinical(service: Service, who: Principal, identity: str, known: c
     return found
 
 
+def add_feedback(service: Service, who: Principal, identity: str, given: FeedbackIn) -> Feedback:
+    """Store a verdict, record it and tell the webhooks. Raises what `Store.add_feedback` raises."""
+    verdict = given.model_dump(include={"verdict", "label", "note"})
+    kept = service.store.add_feedback(service.store.study(identity), reader=who.name, **verdict)
+    service.audit.record(who, "feedback", identity)
+    about = {"study_id": identity, "verdict": kept.verdict, "label": kept.label}
+    service.webhooks.emit("feedback.created", about)
+    return kept
+
+
+def remove_study(service: Service, who: Principal, identity: str) -> None:
+    """Delete a study, record it and tell the webhooks. Raises `NotFound`."""
+    service.store.delete(identity)
+    service.audit.record(who, "delete", identity)
+    service.webhooks.emit("study.deleted", {"id": identity})
+
+
 def _view(service: Service, who: Principal, identity: str) -> Study:
     found = service.store.study(identity)
     service.audit.record(who, "view", identity)
     return found
-
-
-def _download(name: str, lines: Iterator[str]) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(lines, media_type="text/csv", headers=headers)

@@ -18,7 +18,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from covid_xray.config import OpenId
+from covid_xray.connections import OpenId
 from covid_xray.errors import Busy, CovidXrayError, NotLoggedIn, UsageError
 from covid_xray.serving.http import access, login
 from covid_xray.serving.service import Service

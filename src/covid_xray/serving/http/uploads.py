@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from covid_xray import clinical
 from covid_xray.errors import InputRefused
+from covid_xray.images.decode import FORMATS
 
 OVERHEAD = 64 << 10  # bytes of a body besides the file: boundaries, headers, small fields
 FIELD = "file"
@@ -57,7 +58,7 @@ async def text_fields(request: Request) -> dict[str, str]:
 
 def openapi_body(*, many: bool = False) -> dict[str, Any]:
     """Describe the body for OpenAPI: one file in the field `file` with clinical values, or many files."""
-    one = {"type": "string", "format": "binary", "description": "PNG, JPEG or DICOM"}
+    one = {"type": "string", "format": "binary", "description": FORMATS}
     schema = {"type": "array", "items": one, "minItems": 1} if many else one
     more = {} if many else {field.name: _describe(field) for field in clinical.FIELDS}
     content = {"type": "object", "required": [FIELD], "properties": {FIELD: schema, **more}}

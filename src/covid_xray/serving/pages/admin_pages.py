@@ -9,8 +9,9 @@ from fastapi.responses import RedirectResponse
 
 from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.inference.drift.checks import EVERY, WINDOW
+from covid_xray.serving.api.lists import parse_day
 from covid_xray.serving.http.access import Admin, Server
-from covid_xray.serving.pages.worklist_pages import day_end, day_start, parse_day
+from covid_xray.serving.pages.worklist_pages import day_end, day_start
 from covid_xray.serving.service import Service
 from covid_xray.serving.views import drift_charts
 from covid_xray.serving.views.rendering import page

@@ -9,7 +9,8 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from covid_xray.errors import InputRefused
-from covid_xray.serving.api.studies import StudyId, set_clinical
+from covid_xray.serving.api.schemas import FeedbackIn
+from covid_xray.serving.api.studies import StudyId, add_feedback, set_clinical
 from covid_xray.serving.http.access import Admin, Reader, Server
 from covid_xray.serving.http.caching import cached
 from covid_xray.serving.http.uploads import text_fields
@@ -129,8 +130,7 @@ def _change(pages: APIRouter) -> None:
         """Store feedback; the label counts only with `correct`."""
         found = service.store.study(id)
         right = (label or None) if verdict == "correct" else None
-        service.store.add_feedback(found, reader=who.name, verdict=verdict, label=right, note=note)
-        service.audit.record(who, "feedback", id)
+        add_feedback(service, who, id, FeedbackIn(verdict=verdict, label=right, note=note))
         if not is_partial(request):
             return RedirectResponse(f"/studies/{id}#feedback", status_code=303)
         facts = {"study": found, "feedback": service.store.feedback(id), "saved": True}

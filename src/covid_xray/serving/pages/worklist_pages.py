@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from covid_xray.serving.api.lists import parse_day
 from covid_xray.serving.http.access import Reader, Server
 from covid_xray.serving.views.languages import gettext, mark, zone
 from covid_xray.serving.views.rendering import page
@@ -156,14 +157,6 @@ def _csv_fields(asked: WorklistRequest) -> dict[str, str]:
     times = {"since": asked.query.since, "until": asked.query.until}
     rest = {key: value for key, value in asked.given.items() if key not in times}
     return rest | {key: value.isoformat() for key, value in times.items() if value}
-
-
-def parse_day(text: str) -> date | None:
-    """Parse `2026-11-25`; `None` for anything else."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
 
 
 def day_start(day: date) -> datetime:

@@ -38,8 +38,9 @@ def page(
     """
     token, fresh = access.page_token(request)
     service = access.service_of(request)
-    shared = {"who": who, "csrf_token": token, "model": service.predictor.identity, "partial": is_partial(request)}
-    shared["address"] = _address(request)
+    shared: dict[str, Any] = {"who": who, "csrf_token": token, "model": service.predictor.identity}
+    shared |= {"partial": is_partial(request), "address": _address(request)}
+    shared["idle_seconds"] = round(60 * service.settings.idle_minutes) if who and who.how == "session" else 0
     alarm = service.drift.alarm if who and who.role == "admin" else None
     shared["drift_alarm"] = alarm.kind if alarm else None
     response = _TEMPLATES.TemplateResponse(request, template, {**shared, **facts}, status_code=status)
@@ -50,7 +51,7 @@ def page(
 
 def render_bare(template: str, facts: Mapping[str, Any]) -> str:
     """Render a template that needs neither a request nor a running service."""
-    shared = {"who": None, "csrf_token": "", "partial": False, "drift_alarm": None, "address": "/"}
+    shared = {"who": None, "csrf_token": "", "partial": False, "drift_alarm": None, "address": "/", "idle_seconds": 0}
     return _TEMPLATES.get_template(template).render({**shared, **facts})
 
 
