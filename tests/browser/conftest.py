@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from covid_xray.files import sha256_bytes
 from support.bundles import CLASSES, grey, make_bundle, network
@@ -18,6 +18,7 @@ from support.joints import make_joint_bundle
 from support.servers import Process, upload
 from support.studies import film
 
+expect.set_options(timeout=20_000)  # a loaded machine is slow
 CHROMIUM = shutil.which("chromium")
 DESK = {"width": 1440, "height": 900}
 

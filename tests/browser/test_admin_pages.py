@@ -1,5 +1,6 @@
 """Log in and be refused; what a reader sees and what an admin does."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,13 @@ def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
 
 
 def test_refused_then_let_in_to_where_one_was_going(visit: Callable[..., Any], locked: Process) -> None:
-    page = visit("/worklist", address=locked.address)
+    page = visit("/worklist?sort=name&q=locked", address=locked.address)
     expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
     log_in(page, "rhea", "wrong horse battery")
     expect(page.get_by_role("alert")).to_have_text("Wrong name or password.")
     log_in(page, "rhea")
     expect(page.get_by_role("heading", level=1)).to_have_text("Worklist")
+    expect(page).to_have_url(re.compile(r"/worklist\?sort=name&q=locked$"))
     expect(page.locator(".studies")).to_contain_text("locked.png")
     page.get_by_role("button", name="Log out").click()
     page.goto("/worklist")

@@ -128,6 +128,17 @@ def test_a_screen_reader_hears_the_answer(visit: Callable[..., Any]) -> None:
     expect(page.locator("#said[role=status]")).to_have_text("heard.png: Normal")
 
 
+def test_a_file_that_was_sent_before_is_recognised(visit: Callable[..., Any]) -> None:
+    page = visit("/")
+    for name in ("once.png", "twice.png"):
+        page.set_input_files("#files", chosen((name, png(grey("covid", seed=321)))))
+        expect(page.locator("#results").get_by_role("link", name=name)).to_be_visible()
+    row = page.locator("#results > li").filter(has_text="twice.png")
+    expect(row).to_contain_text("The same file was sent before.")
+    row.get_by_role("link", name="Compare once.png").click()
+    expect(page.locator(".which")).to_have_count(2)
+
+
 def test_results_are_there_again_after_going_back(visit: Callable[..., Any]) -> None:
     page = visit("/")
     page.set_input_files("#files", chosen(("back.png", png(grey("normal")))))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pypdfium2
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -290,3 +291,11 @@ def test_report_on_paper_and_as_pdf(visit: Callable[..., Any], study: str) -> No
     pdf = page.request.get(link)
     assert pdf.ok, pdf.text()
     assert pdf.body().startswith(b"%PDF-")
+
+
+def test_every_printed_page_has_the_disclaimer(visit: Callable[..., Any], study: str) -> None:
+    printed = pypdfium2.PdfDocument(visit(f"{study}/report").pdf(format="A5"))
+    assert len(printed) > 1
+    for number, page in enumerate(printed):
+        assert "Research use, not for diagnosis." in page.get_textpage().get_text_range(), number
+    assert "Not checked at this hospital." in printed[0].get_textpage().get_text_range()

@@ -46,7 +46,12 @@ def _start(pages: APIRouter) -> None:
     def row(service: Server, request: Request, who: Reader, id: StudyId) -> Response:
         study = service.store.study(id)
         service.audit.record(who, "view", id)
-        return page(request, "result.html", {"study": study, "bars_of": bars_of}, who=who)
+        return page(
+            request,
+            "result.html",
+            {"study": study, "bars_of": bars_of, "copies": service.store.related(study)[1]},
+            who=who,
+        )
 
     @pages.get("/batches/{id}")
     def batch(service: Server, request: Request, who: Reader, id: JobId) -> Response:
