@@ -43,8 +43,8 @@ def test_results_come_one_by_one_with_an_answer_or_advice(visit: Callable[..., A
     results = page.locator("#results > li")
     expect(results.filter(has_text="bright.png").locator("strong")).to_have_text("COVID-19")
     expect(results.filter(has_text="dark.jpg").locator("strong")).to_have_text("Normal")
-    expect(results.filter(has_text="letter.pdf")).to_contain_text("This is no PNG, JPEG or DICOM file.")
-    expect(results.filter(has_text="letter.pdf")).to_contain_text("Export the radiograph in one of these formats.")
+    expect(results.filter(has_text="letter.pdf")).to_contain_text("This is no image file.")
+    expect(results.filter(has_text="letter.pdf")).to_contain_text("Export it again as PNG, JPEG or DICOM.")
     expect(results.filter(has_text="empty.png")).to_contain_text("The file is empty.")
     results.filter(has_text="chest.dcm").get_by_role("link", name="chest.dcm").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("chest.dcm")
@@ -118,7 +118,7 @@ def test_a_file_that_failed_is_sent_again_by_its_button(visit: Callable[..., Any
 def test_a_file_that_will_never_do_has_no_such_button(visit: Callable[..., Any]) -> None:
     page = visit("/")
     page.set_input_files("#files", chosen(("letter.pdf", b"%PDF-1.7 again")))
-    expect(page.locator("#results > li")).to_contain_text("This is no PNG, JPEG or DICOM file.")
+    expect(page.locator("#results > li")).to_contain_text("This is no image file.")
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 
 

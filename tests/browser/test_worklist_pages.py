@@ -113,7 +113,7 @@ def test_what_has_no_answer_stands_on_top_in_a_group_of_its_own(
     page = visit("/worklist?sort=name")
     group = page.locator(".attention")
     expect(group.locator(".refusals")).to_contain_text("fax.pdf")
-    expect(group).to_contain_text("This is no PNG, JPEG or DICOM file.")
+    expect(group).to_contain_text("This is no image file.")
     close = group.locator(f"#s-{close_study.rpartition('/')[2]}")
     expect(close).to_contain_text("Cannot say: close call")
     assert "%" not in close.inner_text()

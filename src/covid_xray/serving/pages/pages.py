@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from covid_xray.errors import CovidXrayError, NotFound, NotLoggedIn
+from covid_xray.images.decode import FORMATS
 from covid_xray.serving.api.batches import JobId, job_out
 from covid_xray.serving.http import access, login, openid
 from covid_xray.serving.http.access import Reader, Server
@@ -40,6 +41,7 @@ def _start(pages: APIRouter) -> None:
         predictor = service.predictor
         facts = {"limits": predictor.limits, "advice": ADVICE, "again": AGAIN, "newest": newest, "bars_of": bars_of}
         facts |= {"scope": scope(predictor.classes), "site": predictor.site}
+        facts["formats"] = FORMATS.replace(" or ", ", ")  # of any language
         return page(request, "start.html", facts, who=who)
 
     @pages.get("/studies/{id}/row")

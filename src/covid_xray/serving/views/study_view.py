@@ -30,8 +30,8 @@ CHECKS = {
 _ANOTHER = mark("Export it again as PNG, JPEG or DICOM.")
 ADVICE = {
     "not-an-image": (
-        mark("This is no PNG, JPEG or DICOM file."),
-        mark("Export the radiograph in one of these formats."),
+        mark("This is no image file."),
+        _ANOTHER,
     ),
     "empty": (mark("The file is empty."), mark("Export or copy it again.")),
     "truncated": (mark("The file is incomplete."), mark("Copy it again; the transfer was probably interrupted.")),
