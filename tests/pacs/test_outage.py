@@ -23,3 +23,8 @@ def test_it_is_said_once_and_waited_for_longer_and_longer(caplog: pytest.LogCapt
     assert len(caplog.records) == 4
     outage.failed("disk")  # another reason is news
     assert len(caplog.records) == 5
+
+
+def test_it_waits_no_longer_than_it_is_told() -> None:
+    outage = Outage("peer archive", longest=2)
+    assert [outage.failed("no-answer") for _ in range(4)] == [1, 2, 2, 2]

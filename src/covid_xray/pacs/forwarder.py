@@ -31,7 +31,7 @@ class Forwarder(threading.Thread):
         super().__init__(name=f"to {name}", daemon=True)
         self._peer, self._settings, self._queue, self._spool = name, settings, queue, spool
         self._stopping, self.wake = threading.Event(), threading.Event()
-        self._outage, self._pause = Outage(f"peer {name}"), 0.0
+        self._outage, self._pause = Outage(f"peer {name}", longest=settings.retry_longest), 0.0
         self._skipped: set[str] = set()  # kinds
 
     def run(self) -> None:

@@ -12,8 +12,10 @@ _LOG = logging.getLogger("covid_xray.pacs")
 class Outage:
     """The failures of one part of the node, called `what` in the log. For one thread."""
 
-    def __init__(self, what: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._what, self._clock = what, clock
+    def __init__(
+        self, what: str, *, longest: float = _LONGEST_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._what, self._longest, self._clock = what, min(longest, _LONGEST_SECONDS), clock
         self._code, self._count, self._logged = "", 0, 0.0
 
     def failed(self, code: str) -> float:
@@ -23,7 +25,7 @@ class Outage:
             _LOG.warning("%s: %s; trying again until it works", self._what, code)
             self._logged = moment
         self._code, self._count = code, self._count + 1
-        return float(min(_LONGEST_SECONDS, _FIRST_SECONDS * 2.0 ** min(self._count - 1, 10)))
+        return float(min(self._longest, _FIRST_SECONDS * 2.0 ** min(self._count - 1, 10)))
 
     def over(self) -> None:
         """Note that it works (again)."""

@@ -154,5 +154,5 @@ def test_an_archive_that_answers_nonsense_is_said_and_not_repeated(
 
 
 def test_an_archive_that_is_not_there_is_said(tmp_path: Path, predictor: Predictor) -> None:
-    with pytest.raises(PeerFailed, match="nobody listens"):
+    with pytest.raises(PeerFailed, match="No association"):
         pull(settings(tmp_path, free_port()), lambda: predictor, "archive", RECENT)
