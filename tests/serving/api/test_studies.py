@@ -63,7 +63,7 @@ def test_the_image_is_drawn_anew(api: TestClient) -> None:
 
 def test_a_window_reaches_into_all_bits(api: TestClient) -> None:
     deep = (picture(bits=12) // 32).astype(np.uint16)  # all of it in the lowest 1/32 of the range
-    study = upload(api, dicom(deep, bits=12))
+    study = upload(api, dicom(deep, bits=12, WindowCenter=2048, WindowWidth=4096))
     flat = pixels(api.get(f"/api/v1/studies/{study['id']}/image.png").content)
     shown = pixels(api.get(f"/api/v1/studies/{study['id']}/image.png?low=0&high=0.03125").content)
     assert len(np.unique(flat)) < 12
