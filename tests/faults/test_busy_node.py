@@ -108,7 +108,9 @@ def test_names_in_every_tag_are_in_no_log_and_no_file_name(bundle: Path, tmp_pat
     with nodes.running(tmp_path / "node", bundle, peers={"archive": archive}, send_to=["archive"]) as node:
         for path in sorted(folder.iterdir()):
             nodes.stored(node, [path])
-        node.until(lambda: node.counts().get("arrivals answered", 0) >= 1 and "not sent" in node.log)
+        node.until(
+            lambda: node.counts().get("arrivals answered", 0) >= 1 and "peer archive: no-association" in node.log
+        )
         status = subprocess.run(
             [sys.executable, "-m", "covid_xray", "pacs", "status", "--config", str(node.config)],
             capture_output=True, check=True)  # fmt: skip
