@@ -1,11 +1,15 @@
 """Tags of DICOM files: what is read, what is refused, and what libraries get of it."""
 
+import io
+
 import pydicom
 import pytest
+from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
 from covid_xray.errors import BadImage
+from covid_xray.images.decode import decode
 from covid_xray.pacs.phi_safe_logging import suppress_phi
-from covid_xray.pacs.source_object import NoResult, character_set, read_tags, reference_dataset, require_frontal_chest
+from covid_xray.pacs.source_object import NoResult, Original, character_set, read_tags, reference_dataset, require_frontal_chest
 from support import studies
 from support.chests import chest
 
@@ -52,16 +56,49 @@ def test_others_do_not(tags: dict[str, str]) -> None:
         require_frontal_chest(read_tags(studies.film(PIXELS, **tags, **other)))
 
 
-def test_the_digest_is_of_the_data_set_not_of_who_sent_it() -> None:
-    data = studies.film(PIXELS)
-    again = pydicom.dcmread(pydicom.filebase.DicomBytesIO(data))
-    again.file_meta.SourceApplicationEntityTitle = "SOMEBODY"
-    again.preamble = b"x" * 128
-    stream = pydicom.filebase.DicomBytesIO()
-    again.save_as(stream)
-    assert stream.getvalue() != data
-    assert read_tags(stream.getvalue()).sha256 == read_tags(data).sha256
-    assert read_tags(studies.film(PIXELS, PatientID="P-2")).sha256 != read_tags(data).sha256
+def original(data: bytes) -> Original:
+    return Original(read_tags(data), decode(data))
+
+
+def reencoded(data: bytes, syntax: str | None = None, **tags: object) -> bytes:
+    """The same object in another transfer syntax, from another sender, with other tags."""
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    if syntax in (RLELossless, JPEGLSLossless):
+        dataset.compress(syntax, generate_instance_uid=False)
+    elif syntax:
+        dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.SourceApplicationEntityTitle = "SOMEBODY"
+    dataset.preamble = b"x" * 128
+    for keyword, value in tags.items():
+        setattr(dataset, keyword, value)
+    stream = io.BytesIO()
+    dataset.save_as(stream, implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=True, enforce_file_format=True)
+    return stream.getvalue()
+
+
+FILM = studies.film(PIXELS.astype("uint16") * 16, bits=12, PixelSpacing=[0.2, 0.2], WindowCenter=2000, WindowWidth=4000)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, RLELossless, JPEGLSLossless, None])
+def test_an_object_is_the_same_in_every_encoding(syntax: str | None) -> None:
+    private = {"InstitutionName": "Elsewhere", "PatientName": "Phantom^Nobody^^", "PixelSpacing": ["0.20", "2e-1"]}
+    again = reencoded(FILM, syntax, SpecificCharacterSet="ISO_IR 100", **private)
+    assert again != FILM
+    assert original(again).sha256 == original(FILM).sha256
+
+
+@pytest.mark.parametrize(
+    "tags", [{"PatientID": "P-2"}, {"StudyDescription": "Thorax"}, {"WindowCenter": 2100}, {"StudyDate": "20261127"}]
+)
+def test_a_corrected_object_is_another(tags: dict[str, object]) -> None:
+    assert original(reencoded(FILM, **tags)).sha256 != original(FILM).sha256
+
+
+def test_other_pixels_are_another_object() -> None:
+    altered = PIXELS.copy()
+    altered[3, 4] ^= 1
+    assert original(studies.film(altered)).sha256 != original(studies.film(PIXELS)).sha256
+    assert original(studies.film(altered)).tags.sha256 == original(studies.film(PIXELS)).tags.sha256
 
 
 def test_what_a_library_gets_is_complete_and_valid() -> None:

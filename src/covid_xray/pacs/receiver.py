@@ -16,7 +16,7 @@ from covid_xray.images.sandbox import decode_limited
 from covid_xray.limits import Limits
 from covid_xray.pacs.refusals import RefusalLog
 from covid_xray.pacs.settings import Pacs
-from covid_xray.pacs.source_object import NoResult, Tags, read_tags, require_frontal_chest
+from covid_xray.pacs.source_object import NoResult, Original, Tags, read_tags, require_frontal_chest
 from covid_xray.pacs.spool import Spool
 from covid_xray.pacs.work_queue import LIVE, NO_RESULT, PULLED, URGENT, Arrival, WorkQueue
 from covid_xray.store.records import new_id
@@ -75,15 +75,18 @@ class Receiver:
         """
         self.spool.check_room()
         tags = _read_announced(received, announced or AnnouncedObject(), limits=self._limits)
-        if self.queue.contains(tags.sop_uid, tags.sha256):
-            return False
         priority = URGENT if priority == LIVE and tags.text("RequestedProcedurePriority") in _URGENT else priority
         arrival = Arrival(new_id(), origin, tags.study_uid, tags.sop_uid, tags.sha256, priority=priority)
         try:
             require_frontal_chest(tags)
         except NoResult as reason:
             return self._commit(replace(arrival, state=NO_RESULT, code=reason.code))
-        self._check(received, waiting=self._settings.waiting // (2 if priority == PULLED else 1))
+        arrival = replace(arrival, sha256=self._identify(received, tags))
+        if self.queue.contains(tags.sop_uid, arrival.sha256):  # in whatever encoding
+            return False
+        limit = self._settings.waiting // (2 if priority == PULLED else 1)
+        if self.queue.count_waiting() >= limit:
+            raise Busy(f"Too many objects wait: the limit is {limit:,}. Send it again later.")
         self.spool.store_original(received, arrival.id)
         new = False
         try:
@@ -93,12 +96,10 @@ class Receiver:
                 self.spool.remove(self.spool.original_path(arrival.id))
         return new
 
-    def _check(self, received: Path, *, waiting: int) -> None:
-        """Raise unless its pixels can be decoded and fewer objects are `waiting`."""
-        if self.queue.count_waiting() >= waiting:
-            raise Busy(f"Too many objects wait: the limit is {waiting:,}. Send it again later.")
+    def _identify(self, received: Path, tags: Tags) -> str:
+        """Return the digest of pixels and tags. Raise unless the pixels can be decoded."""
         try:
-            decode_limited(received, limits=self._limits)
+            return Original(tags, decode_limited(received, limits=self._limits)).sha256
         except BadImage as error:
             if error.code in _TOO_MUCH:
                 raise StoreFull(error.message, code=error.code) from None

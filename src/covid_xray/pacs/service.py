@@ -51,6 +51,7 @@ class NodeServices:
         total = 0
         while done := self.worker.process_batch():
             total += done
+        self.worker.close_studies(quiet_seconds=0)
         return total
 
     def send_all(self) -> None:
@@ -64,6 +65,7 @@ class NodeServices:
         _clean_spool(self.spool, self.queue)
         self.queue.delete_finished(hours=self.settings.retention_hours)
         self.store.expire(hours=self.settings.retention_hours)
+        self.worker.made.expire(hours=self.settings.retention_hours)
         self.store.images.rescan()
         self.drift.flush()
 
@@ -151,6 +153,7 @@ def _process_until(stopping: threading.Event, services: NodeServices) -> None:
         services.receiver.refusals.flush()
         try:
             done = services.worker.process_batch()
+            closed = services.worker.close_studies()
             if time.monotonic() - cleaned > _CLEANUP_SECONDS:
                 services.clean_up()
                 cleaned = time.monotonic()
@@ -161,7 +164,7 @@ def _process_until(stopping: threading.Event, services: NodeServices) -> None:
             stopping.wait(seconds)
             continue
         outage.over()
-        for forwarder in services.forwarders if done else ():
+        for forwarder in services.forwarders if done or closed else ():
             forwarder.wake.set()
         if not done:
             services.receiver.wake.wait(_POLL_SECONDS)

@@ -134,6 +134,7 @@ class Pacs(Settings):
     reserve_bytes: int = pydantic.Field(256 << 20, ge=0)  # free disk space below which objects are refused with 0xA700
     batch: int = pydantic.Field(8, ge=1, le=64)  # objects per run of the network
     results: tuple[Kind, ...] = ("sc", "sr", "seg")
+    study_quiet_seconds: float = pydantic.Field(10.0, ge=0)  # without a new image, before the report of a study is made
     share: float = pydantic.Field(0.5, gt=0, lt=1)  # region: heat map above this share of its maximum
     peers: dict[str, Peer] = pydantic.Field(default_factory=dict)
     send_to: tuple[str, ...] = ()  # peers that get the results; none: results are in the worklist only

@@ -1,11 +1,15 @@
 """Read the tags of a DICOM file that its results need, and refuse what is no frontal chest radiograph."""
 
+import functools
 import io
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pydicom
 from pydicom.config import RAISE
 from pydicom.dataset import Dataset
@@ -22,7 +26,6 @@ from covid_xray.pacs.phi_safe_logging import suppress_phi
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"  # for presentation
 RADIOGRAPHS = frozenset({CR, DX})
-_DICM_AT = 128
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")  # leading zeros, which PS3.5 forbids, are read: some devices write them
 
 _IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID", "ReferringPhysicianName")
@@ -31,6 +34,13 @@ _DATES = {"PatientBirthDate": "DA", "StudyDate": "DA", "StudyTime": "TM"}
 _MOMENTS = ("Study", "Acquisition", "Content", "Series")  # pairs of a date and a time, the first usable one is taken
 _NO_MOMENT = ("19000101", "000000")
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing")
+# Tags that differ between encodings of one object, or whose meaning is in the decoded pixels.
+_ENCODING = frozenset(
+    {
+        *("SpecificCharacterSet", "PhotometricInterpretation", "SamplesPerPixel", "NumberOfFrames"),
+        *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ModalityLUTSequence", "VOILUTSequence"),
+    }
+)
 _IMAGE = (
     *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
     *(
@@ -61,7 +71,14 @@ class Tags:
     """The tags of one object."""
 
     dataset: Dataset  # without pixels
-    sha256: str  # of the data set as sent, without preamble and meta header, which differ by sender
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Return the digest of the tags that results depend on: the same in every encoding of the object."""
+        keywords = sorted({*_IDENTITY, *_STUDY, *_DATES, *_IMAGE} - _ENCODING)
+        found = {keyword: _normalise(self.dataset.get(keyword)) for keyword in keywords}
+        known = [(keyword, value) for keyword, value in found.items() if value]
+        return sha256_bytes(json.dumps([known, study_moment(self)]).encode())
 
     def text(self, keyword: str) -> str:
         """Return the first value of a tag as text; empty where there is none."""
@@ -88,6 +105,13 @@ class Original:
     tags: Tags
     radiograph: Radiograph
 
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Return the digest of the decoded pixels and of the tags that results depend on."""
+        pixels, bits = self.radiograph.pixels, self.radiograph.bits
+        facts = json.dumps([self.tags.sha256, pixels.shape, bits]).encode()
+        return sha256_bytes(facts + np.ascontiguousarray(pixels).tobytes())
+
 
 def read_tags(data: bytes, *, limits: Limits = Limits()) -> Tags:  # noqa: B008  (frozen)
     """Read the tags of a DICOM file.
@@ -105,7 +129,7 @@ def read_tags(data: bytes, *, limits: Limits = Limits()) -> Tags:  # noqa: B008 
         found = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=keywords)
         for element in found.iterall():
             _ = element.value  # converts it here, where exceptions are replaced
-        tags = Tags(found, sha256_bytes(data[_data_set_offset(found) :]))
+        tags = Tags(found)
         for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
             if not _is_uid(tags.text(keyword)):
                 raise BadImage(f"The object has no valid {keyword}.", code="unusable-tags")
@@ -169,10 +193,10 @@ def study_moment(tags: Tags) -> tuple[str, str]:
     return _NO_MOMENT
 
 
-def character_set(dataset: Dataset) -> str | None:
-    """Return the SpecificCharacterSet of a data set: none for ASCII, else UTF-8."""
+def character_set(dataset: Dataset, *others: str) -> str | None:
+    """Return the SpecificCharacterSet of a data set and other texts: none for ASCII, else UTF-8."""
     texts = (str(element.value) for element in dataset if element.VR in ("PN", "LO", "SH", "LT", "ST"))
-    return None if all(text.isascii() for text in texts) else "ISO_IR 192"
+    return None if all(text.isascii() for text in (*texts, *others)) else "ISO_IR 192"
 
 
 def _valid_or_empty(value: str, kind: str) -> str:
@@ -188,7 +212,12 @@ def _is_uid(text: str) -> bool:
     return len(text) <= 64 and _UID.fullmatch(text) is not None
 
 
-def _data_set_offset(found: Any) -> int:
-    """Return where the data set begins: behind preamble, magic word and meta header."""
-    length = found.file_meta.get("FileMetaInformationGroupLength")
-    return _DICM_AT + 4 + 12 + int(length) if length else _DICM_AT + 4
+def _normalise(value: Any) -> str:
+    """Write a value as text that does not depend on its encoding: numbers by value, names without empty parts."""
+    if value is None:
+        return ""
+    if isinstance(value, PersonName):
+        return "=".join(group.rstrip("^ ") for group in str(value).split("=")).rstrip("=")
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "\\".join(_normalise(one) for one in value)
+    return str(float(value)) if isinstance(value, int | float | Decimal) else str(value).strip()

@@ -1,17 +1,19 @@
 """Classify received objects in batches: store a study in the worklist and result objects in the spool for each.
 
 The image is written first, then the study, the results and the outcome. After a crash in between, the object still
-waits; the next try finds its study and makes the same results with the same UIDs.
+waits; the next try finds its study and makes the same results with the same UIDs. The report of a study is made when no
+image of it has come for some seconds.
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from covid_xray.errors import Busy, CovidXrayError, InputRefused, StoreFull
 from covid_xray.inference.finding import Failure, Finding
 from covid_xray.inference.site.close_call import settle
-from covid_xray.pacs.results.result_objects import LoadedImage, ResultBuilder
+from covid_xray.pacs.made_results import MadeResults, image_record
+from covid_xray.pacs.results.result_objects import LoadedImage, ResultBuilder, to_bytes
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import NoResult
 from covid_xray.pacs.spool import Spool
@@ -52,6 +54,7 @@ class InferenceWorker:
     ) -> None:
         self._settings, self._queue, self._spool, self._store = settings, queue, spool, store
         self._builder, self._drift, self._thresholds = builder, drift, thresholds
+        self.made = MadeResults(spool.folder / "made")
         self._peers = settings.send_to or (("none",) if settings.test_mode else ())
 
     def process_batch(self) -> int:
@@ -77,11 +80,33 @@ class InferenceWorker:
         self._store_studies(classified)
         outcomes += [self._build_results(one) for one in classified]
         self._spool.sync()
-        state = TEST if self._settings.test_mode else WAITING
-        self._queue.record(outcomes, peers=self._peers, takes=self._settings.takes, state=state)
+        self._record(outcomes)
         self._spool.remove(*(self._spool.original_path(one.id) for one in waiting))
         for outcome in outcomes:
             _LOG.info("arrival %s: %s%s", outcome.id, outcome.state, f" ({outcome.code})" if outcome.code else "")
+
+    def close_studies(self, *, quiet_seconds: float | None = None) -> int:
+        """Queue the report of each study without a new image for `quiet_seconds`, or as in the settings; return how many.
+
+        Raises `Busy`, `StoreFull`; the reports are made at the next call.
+        """
+        seconds = self._settings.study_quiet_seconds if quiet_seconds is None else quiet_seconds
+        due = self.made.due_reports(quiet_seconds=seconds)
+        for report in due:
+            image = report.image
+            self._spool.store_result(image.arrival, "sr", to_bytes(report.data))
+            self._spool.sync()
+            try:
+                self._record([Outcome(image.arrival, image.state, image.code, kinds=("sr",))])
+            except CovidXrayError as error:
+                if error.code != "store-failed":  # else it was queued before a crash
+                    raise
+            self.made.mark_reported(report)
+        return len(due)
+
+    def _record(self, outcomes: Sequence[Outcome]) -> None:
+        state = TEST if self._settings.test_mode else WAITING
+        self._queue.record(outcomes, peers=self._peers, takes=self._settings.takes, state=state)
 
     def _load(self, waiting: Sequence[Arrival], outcomes: list[Outcome]) -> list[tuple[Arrival, LoadedImage]]:
         found = []
@@ -104,16 +129,21 @@ class InferenceWorker:
         return [_Classified(*pair, settle(finding)) for pair, finding in zip(images, findings, strict=True)]
 
     def _build_results(self, one: _Classified) -> Outcome:
+        original, withdrawal = one.image.original, None
         try:
-            made = self._builder.build_objects(one.image, one.finding)
+            withdrawal = self.made.withdrawal(original) if self._peers else None
+            made = self._builder.build_objects(one.image, one.finding, withdrawal=withdrawal)
         except (NoResult, InputRefused) as error:
             return _outcome_of(one.arrival, error)
         state, code = (NO_RESULT, made.refusal.code) if made.refusal else (ANSWERED, None)
         if not self._peers:
             return Outcome(one.arrival.id, state, code)
-        for kind, data in made.objects.items():
-            self._spool.store_result(one.arrival.id, kind, data)
-        return Outcome(one.arrival.id, state, code, kinds=tuple(made.objects))
+        kinds = tuple(kind for kind in made.objects if kind != "sr")
+        for kind in kinds:
+            self._spool.store_result(one.arrival.id, kind, made.objects[kind])
+        record = image_record(original, made.objects, arrival=one.arrival.id, outcome=(state, code))
+        self.made.add(replace(record, withdraws=withdrawal), original, made.objects.get("sr"))
+        return Outcome(one.arrival.id, state, code, kinds=kinds)
 
     def _store_studies(self, classified: Sequence[_Classified]) -> None:
         """Add each object to the worklist once."""

@@ -209,7 +209,7 @@ def test_settings_are_checked(builder: ResultBuilder) -> None:
 def test_files_are_named_after_content_never_after_tags(builder: ResultBuilder, tmp_path: Path) -> None:
     results = builder.build(studies.film(PIXELS, PatientID="../../etc/passwd", StudyID="../x"))
     paths = write_results(results, tmp_path / "out")
-    digest = results.original.tags.sha256[:16]
+    digest = results.original.sha256[:16]
     assert {kind: path.name for kind, path in paths.items()} == {kind: f"{digest}-{kind}.dcm" for kind in KINDS}
     assert sorted(path.name for path in tmp_path.rglob("*.dcm")) == sorted(path.name for path in paths.values())
 

@@ -92,7 +92,7 @@ def segmentation(result: ResultContext, mask: NDArray[np.bool_]) -> Dataset:
 
 def _place(result: ResultContext) -> Dataset:
     """Return the tags of the original with a nominal plane, in a frame of reference of its own where it has none."""
-    placed = copy.copy(result.reference)
+    placed = copy.deepcopy(result.reference)
     if "FrameOfReferenceUID" not in placed:
         placed.FrameOfReferenceUID = result.tracking_uid("frame of reference")
     if "PixelSpacing" not in placed:

@@ -18,8 +18,9 @@ from covid_xray.pacs.source_object import Original, character_set, reference_dat
 
 MANUFACTURER = "covid-xray"
 _NAMESPACE = uuid.UUID("8c0f7a0e-6d0a-5a86-9f0e-2d4d7a3b1c55")  # arbitrary, never to be changed
-_SERIES = {"sc": 9901, "sr": 9902, "seg": 9903, "gsps": 9904}
+_SERIES = {"sc": 9901, "sr": 9902, "seg": 9903, "gsps": 9904, "ko": 9905, "pdf": 9906}
 _TITLES = {"sc": "heat map", "sr": "finding", "seg": "region", "gsps": "outline"}
+_FIXED_TITLES = {"ko": "rejection note", "pdf": "report"}
 LO_LENGTH = 64  # characters of the VR LO
 DEFAULT_SHARE = 0.5  # of the heat map's maximum, for its region
 # Dates and times that highdicom takes from the clock.
@@ -146,7 +147,7 @@ class ResultContext:
         site = finding.site.as_dict() if finding.site else None
         words = (self.statement, self.scope, self.site, finding.lungs.words if finding.lungs else "")
         facts = (self.probabilities, self.prediction_set, finding.region, finding.model.sha256)
-        source = (self.original.tags.sop_uid, self.original.tags.sha256)
+        source = (self.original.tags.sop_uid, self.original.sha256)
         used = (__version__, settings.bundle, settings.share, settings.kinds, settings.step)
         return json.dumps([*source, *used, site, *words, *facts], sort_keys=True)
 
@@ -180,10 +181,12 @@ class ResultContext:
             **self._device,
             "contributing_equipment": [self._equipment()],
             "coding_schemes": [scheme],
-            "specific_character_set": character_set(self.reference),
+            "specific_character_set": character_set(self.reference, self.statement, self.site, self.model),
         }
 
     def _title(self, kind: str) -> str:
+        if kind in _FIXED_TITLES:
+            return _FIXED_TITLES[kind]
         if not self.has_answer:
             return self.label
         return _TITLES[kind] if self.may_have_region or kind == "sr" else "no sign found"

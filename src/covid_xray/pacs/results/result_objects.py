@@ -21,6 +21,7 @@ from covid_xray.inference.site.close_call import settle
 from covid_xray.inference.view import View
 from covid_xray.pacs.phi_safe_logging import suppress_phi
 from covid_xray.pacs.results.probability import supported_step
+from covid_xray.pacs.results.references import Withdrawal
 from covid_xray.pacs.results.result_context import DEFAULT_SHARE, ResultContext, ResultSettings
 from covid_xray.pacs.settings import suffix_of
 from covid_xray.pacs.source_object import NoResult, Original, read_tags, require_frontal_chest
@@ -95,37 +96,41 @@ class ResultBuilder:
         radiograph = open_source(data, limits=self.predictor.limits, untrusted=self.predictor.untrusted)
         return LoadedImage(Original(tags, radiograph), self.predictor.view(radiograph))
 
-    def build_objects(self, image: LoadedImage, finding: Finding) -> ResultObjects:
+    def build_objects(
+        self, image: LoadedImage, finding: Finding, *, withdrawal: Withdrawal | None = None
+    ) -> ResultObjects:
         """Make the objects of an image and its finding with class maps. Raises `BadImage`.
 
-        A picture that the gate refuses has a Secondary Capture and a report that say why, and a `refusal`.
+        A picture that the gate refuses has a Secondary Capture and a report that say why, and a `refusal`. With a
+        `withdrawal` of the results of an earlier version of the image there is a rejection note, of kind `ko`.
         """
         refusal = gate_refusal(finding)
         shown = max(finding.probabilities, key=lambda name: finding.probabilities[name])
         words = refusal.message if refusal else ""
         result = ResultContext(image.original, finding, image.view.lungs, self._settings, shown, words)
         with suppress_phi("No result can be made with the tags of this object"):
-            return ResultObjects(image.original, finding, self._objects(result), refusal)
+            return ResultObjects(image.original, finding, self._objects(result, withdrawal), refusal)
 
-    def _objects(self, result: ResultContext) -> dict[str, bytes]:
-        from covid_xray.pacs.results import capture, presentation, region, structured_report
+    def _objects(self, result: ResultContext, withdrawal: Withdrawal | None) -> dict[str, bytes]:
+        from covid_xray.pacs.results import capture, presentation, region, rejection, structured_report
 
         mask = region.region_mask(result) if result.may_have_region else None
         made: dict[str, Dataset] = {}
-        segments = region.segmentation(result, mask) if mask is not None and "seg" in self.kinds else None
         if "sc" in self.kinds:
             made["sc"] = capture.secondary_capture(result)
+        if mask is not None and "seg" in self.kinds:
+            made["seg"] = region.segmentation(result, mask)
         if "sr" in self.kinds:
-            made["sr"] = structured_report.report(result, segments)
-        if segments is not None:
-            made["seg"] = segments
+            made["sr"] = structured_report.report(result, made)
         grey = result.original.tags.text("SamplesPerPixel") == "1"  # a grayscale presentation state needs one channel
         if grey and "gsps" in self.kinds and not result.refusal:
             made["gsps"] = presentation.presentation_state(result, mask)
+        if withdrawal:
+            made["ko"] = rejection.rejection_note(result, withdrawal)
         for dataset in made.values():
             result.stamp(dataset)
         reports = {kind: _render_report(kind, result) for kind in REPORT_KINDS if kind in self.kinds}
-        return {kind: to_bytes(dataset) for kind, dataset in made.items()} | reports
+        return {kind: to_bytes(made[kind]) for kind in ("ko", *KINDS) if kind in made} | reports
 
 
 def _render_report(kind: str, result: ResultContext) -> bytes:
@@ -169,11 +174,11 @@ def _read(path: Path, predictor: Predictor) -> bytes:
 def write_results(results: ResultObjects, folder: Path) -> dict[str, Path]:
     """Write the objects as files and return their paths by kind.
 
-    A file is named after the SHA-256 of its original, never after a tag.
+    A file is named after the digest of its original, never after a tag.
     """
     paths = {}
     for kind, data in results.objects.items():
-        paths[kind] = folder / f"{results.original.tags.sha256[:16]}-{kind}.{suffix_of(kind)}"
+        paths[kind] = folder / f"{results.original.sha256[:16]}-{kind}.{suffix_of(kind)}"
         with replacing(paths[kind]) as temporary:
             temporary.write_bytes(data)
     return paths

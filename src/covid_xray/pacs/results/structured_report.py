@@ -1,5 +1,6 @@
-"""Make a Comprehensive SR (TID 1500): finding, probabilities, prediction set, reasons, image and region."""
+"""Make a Comprehensive 3D SR (TID 1500): finding, probabilities, prediction set, reasons, image, picture and region."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from highdicom import sr
@@ -13,17 +14,18 @@ from covid_xray.pacs.results.region import region_label
 from covid_xray.pacs.results.result_context import MANUFACTURER, ResultContext, algorithm_parameters, device_uid
 
 
-def report(result: ResultContext, region: Dataset | None) -> Dataset:
-    """Make the structured report; `region` is the segmentation that it refers to, if there is one."""
-    groups = [_finding_group(result)] + ([_region_group(result, region)] if region is not None else [])
+def report(result: ResultContext, others: Mapping[str, Dataset]) -> Dataset:
+    """Make the structured report; `others` are the objects by kind, of which it refers to `sc` and `seg`."""
+    region, picture = others.get("seg"), others.get("sc")
+    groups = [_finding_group(result, picture)] + ([_region_group(result, region)] if region is not None else [])
     content = sr.MeasurementReport(
-        observation_context=_observer(result),
+        observation_context=sr.ObservationContext(observer_device_context=observer_context(result)),
         procedure_reported=concepts.PROCEDURE,
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )
-    return sr.ComprehensiveSR(
-        evidence=[result.reference] + ([region] if region is not None else []),
+    return sr.Comprehensive3DSR(
+        evidence=[result.reference, *(one for one in (region, picture) if one is not None)],
         content=content,
         is_complete=True,
         is_final=False,
@@ -33,7 +35,8 @@ def report(result: ResultContext, region: Dataset | None) -> Dataset:
     )
 
 
-def _observer(result: ResultContext) -> sr.ObservationContext:
+def observer_context(result: ResultContext) -> sr.ObserverContext:
+    """Make the observer: the device with its network."""
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=device_uid(result.finding.model.sha256),
         name=MANUFACTURER,
@@ -41,10 +44,10 @@ def _observer(result: ResultContext) -> sr.ObservationContext:
         model_name=result.model,
         serial_number=result.finding.model.sha256,
     )
-    return sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DCM.Device, device))
+    return sr.ObserverContext(codes.DCM.Device, device)
 
 
-def _finding_group(result: ResultContext) -> Any:
+def _finding_group(result: ResultContext, picture: Dataset | None) -> Any:
     """Make the measurement group of the whole image: TID 1501."""
     reference = result.reference
     member = concepts.private_code("prediction-set", meaning="Member of the prediction set")
@@ -59,6 +62,11 @@ def _finding_group(result: ResultContext) -> Any:
         **_common(result, "finding"),
     )
     _append_texts(group, result)
+    if picture is not None:
+        name = concepts.private_code("picture", meaning="Picture of the finding")
+        uids = (picture.SOPClassUID, picture.SOPInstanceUID)
+        item = sr.ImageContentItem(name, *uids, relationship_type=sr.RelationshipTypeValues.CONTAINS)
+        group[0].ContentSequence.append(item)
     return group
 
 
@@ -92,9 +100,9 @@ def _region_group(result: ResultContext, region: Dataset) -> Any:
 
 
 def _common(result: ResultContext, name: str) -> dict[str, Any]:
-    model = result.finding.model
+    model, uid = result.finding.model, result.tracking_uid(name)
     return {
-        "tracking_identifier": sr.TrackingIdentifier(uid=result.tracking_uid(name), identifier=f"covid-xray {name} 1"),
+        "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=f"covid-xray {name} {uid[-6:]}"),
         "algorithm_id": sr.AlgorithmIdentification(
             name=model.name, version=model.version, parameters=algorithm_parameters(result), manufacturer=MANUFACTURER
         ),
