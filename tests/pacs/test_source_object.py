@@ -9,7 +9,14 @@ from pydicom.uid import ImplicitVRLittleEndian, JPEGLSLossless, RLELossless
 from covid_xray.errors import BadImage
 from covid_xray.images.decode import decode
 from covid_xray.pacs.phi_safe_logging import suppress_phi
-from covid_xray.pacs.source_object import NoResult, Original, character_set, read_tags, reference_dataset, require_frontal_chest
+from covid_xray.pacs.source_object import (
+    NoResult,
+    Original,
+    character_set,
+    read_tags,
+    reference_dataset,
+    require_frontal_chest,
+)
 from support import studies
 from support.chests import chest
 

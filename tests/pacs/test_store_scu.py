@@ -86,6 +86,16 @@ def test_a_peer_that_takes_no_segmentations_says_so_for_those_only(objects: list
         assert codes(peer, objects) == ["", "", "not-accepted"]
 
 
+def test_a_peer_without_3d_reports_gets_plain_ones(objects: list[bytes]) -> None:
+    without = tuple(uid for uid, kind in studies.RESULT_CLASSES.items() if kind != "sr")
+    received: list[Any] = []
+    with provider(0x0000, classes=without, received=received) as peer:
+        assert codes(peer, objects) == ["", "", ""]
+    reports = [one for _, one, _ in received if one.Modality == "SR"]
+    assert [one.SOPClassUID for one in reports] == ["1.2.840.10008.5.1.4.1.1.88.33"]
+    assert reports[0].ContentSequence == opened(objects[1]).ContentSequence
+
+
 def test_an_archive_that_knows_implicit_vr_only_gets_all_in_it(objects: list[bytes]) -> None:
     received: list[Any] = []
     with provider(0, syntaxes=(NATIVE[1],), received=received) as peer:

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from covid_xray.errors import CovidXrayError, MissingPackage
 from covid_xray.images.dicom_file import TRANSFER_SYNTAXES
 from covid_xray.pacs.phi_safe_logging import silence_libraries, suppress_phi
+from covid_xray.pacs.results.study_report import as_comprehensive
 from covid_xray.pacs.settings import Pacs, Peer
 from covid_xray.pacs.tls import connecting_context
 
@@ -27,6 +28,7 @@ NATIVE = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")  # explicit and implicit V
 _COMPRESSED = "1.2.840.10008.1.2.4.80"  # JPEG-LS lossless
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _DUPLICATE = 0x0111  # the peer has an object with this SOP Instance UID
+_REPORT, _PLAIN_REPORT = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.88.33"  # Comprehensive 3D, and not
 _WARNINGS = range(0xB000, 0xC000)  # statuses of objects that were stored with a remark
 
 
@@ -110,7 +112,7 @@ def _fetch_token(session: Any, url: str) -> None:
 def _send_dicom(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterator[SendResult]:
     datasets = [_read(data) for data in objects]
     try:
-        association = associate(settings, peer, {str(one.SOPClassUID) for one in datasets})
+        association = associate(settings, peer, _classes(datasets))
     except PeerFailed as error:
         yield from (SendResult(error.code) for _ in objects)
         return
@@ -157,9 +159,17 @@ def associate(settings: Pacs, peer: Peer, classes: set[str], *, receives: Collec
     raise PeerFailed("No association: no program listens there, or the peer does not answer.", code="no-association")
 
 
+def _classes(datasets: Sequence[Dataset]) -> set[str]:
+    """Return the SOP classes to propose; for a 3D report also the plain one, for a peer that takes no other."""
+    classes = {str(one.SOPClassUID) for one in datasets}
+    return classes | {_PLAIN_REPORT} if _REPORT in classes else classes
+
+
 def _store(association: Any, one: Dataset) -> SendResult:
     if not association.is_established:
         return SendResult("no-answer")
+    if one.SOPClassUID == _REPORT and not accepted_syntaxes(association, _REPORT):
+        one = as_comprehensive(one)
     syntaxes = accepted_syntaxes(association, str(one.SOPClassUID))
     if not syntaxes:
         return SendResult(NOT_ACCEPTED)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from covid_xray.errors import Busy, CovidXrayError, InputRefused, StoreFull
 from covid_xray.inference.finding import Failure, Finding
 from covid_xray.inference.site.close_call import settle
-from covid_xray.pacs.made_results import MadeResults, image_record
+from covid_xray.pacs.results.made_results import MadeResults, image_record
 from covid_xray.pacs.results.result_objects import LoadedImage, ResultBuilder, to_bytes
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import NoResult
@@ -54,7 +54,7 @@ class InferenceWorker:
     ) -> None:
         self._settings, self._queue, self._spool, self._store = settings, queue, spool, store
         self._builder, self._drift, self._thresholds = builder, drift, thresholds
-        self.made = MadeResults(spool.folder / "made")
+        self.made = MadeResults(settings.store.expanduser() / "results")
         self._peers = settings.send_to or (("none",) if settings.test_mode else ())
 
     def process_batch(self) -> int:
@@ -86,7 +86,7 @@ class InferenceWorker:
             _LOG.info("arrival %s: %s%s", outcome.id, outcome.state, f" ({outcome.code})" if outcome.code else "")
 
     def close_studies(self, *, quiet_seconds: float | None = None) -> int:
-        """Queue the report of each study without a new image for `quiet_seconds`, or as in the settings; return how many.
+        """Queue the report of each study without a new image for `quiet_seconds`; return how many. Default: settings.
 
         Raises `Busy`, `StoreFull`; the reports are made at the next call.
         """

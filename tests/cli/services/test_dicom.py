@@ -48,6 +48,19 @@ def test_each_file_ends_as_objects_or_as_a_reason(folder: Path, capfdbinary: Cap
     assert b"not-frontal" in ran.err
 
 
+def test_a_study_has_one_report(folder: Path, capfdbinary: Capture) -> None:
+    (folder / "in" / "b.dcm").write_bytes(studies.film(255 - PIXELS, number=2))
+    (folder / "in" / "d.dcm").write_bytes(studies.film(PIXELS, study=2))
+    for _ in range(2):
+        assert dicom(capfdbinary, folder).code == 4
+        first, second, _, other = rows(folder)
+        assert first["sr"] == second["sr"] != other["sr"]
+        assert {path.name for path in (folder / "out").glob("*-sr.dcm")} == {first["sr"], other["sr"]}
+    report = pydicom.dcmread(folder / "out" / first["sr"])
+    groups = report.ContentSequence[-1].ContentSequence
+    assert sum(group.ContentSequence[0].TextValue.startswith("covid-xray finding") for group in groups) == 2
+
+
 def test_originals_are_never_touched_and_a_second_run_is_the_same(folder: Path, capfdbinary: Capture) -> None:
     before = (folder / "in" / "a.dcm").read_bytes()
     how = ("--results", "sc,gsps", "--share", "0.3")

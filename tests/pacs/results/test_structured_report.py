@@ -84,7 +84,10 @@ def test_it_refers_to_the_image_and_to_the_region(made: ResultObjects) -> None:
     picture = opened(made, "sc")
     assert listed == {str(one.SOPInstanceUID) for one in (original, region, picture)}
     shown = named(report, "Picture of the finding")[0].ReferencedSOPSequence[0]
-    assert (shown.ReferencedSOPClassUID, shown.ReferencedSOPInstanceUID) == (picture.SOPClassUID, picture.SOPInstanceUID)
+    assert (shown.ReferencedSOPClassUID, shown.ReferencedSOPInstanceUID) == (
+        picture.SOPClassUID,
+        picture.SOPInstanceUID,
+    )
 
 
 def objects_of(folder: Path, pixels: np.ndarray, **options: Any) -> ResultObjects:

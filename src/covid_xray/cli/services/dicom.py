@@ -12,9 +12,10 @@ from covid_xray.cli.terminal import bar, err, finish, list_items, out
 if TYPE_CHECKING:
     from covid_xray.inference.finding import Failure
     from covid_xray.inference.io.inputs import Item
-    from covid_xray.pacs.deidentify import Deidentifier
+    from covid_xray.pacs.copies.deidentify import Deidentifier
     from covid_xray.pacs.results.result_objects import ResultBuilder, ResultObjects
 
+_Part = tuple[dict[str, str], bytes]  # a row, and the report of its image
 COLUMNS = ("image", "label", "reasons", "sc", "sr", "seg", "gsps", "copy", "burnt_in", "code", "message")
 
 
@@ -48,7 +49,7 @@ def dicom(
     """Make DICOM results for frontal chest radiographs (CR, DX); the originals stay as they are."""
     from covid_xray.inference.finding import site_in_words
     from covid_xray.inference.predictor import Predictor
-    from covid_xray.pacs.deidentify import Deidentifier, read_key
+    from covid_xray.pacs.copies.deidentify import Deidentifier, read_key
     from covid_xray.pacs.results.result_objects import ResultBuilder, require_packages
 
     require_packages()
@@ -56,12 +57,14 @@ def dicom(
     kinds = [kind for kind in results.replace(" ", "").split(",") if kind]
     deidentifier = Deidentifier(read_key(deidentify)) if deidentify else None
     builder = ResultBuilder(Predictor(bundle, untrusted=untrusted, site=site), kinds=kinds, share=share)
-    rows, failures = [], []
+    rows, failures, reports = [], [], {}
     with bar("dicom") as progress:
-        for done, (row, failure) in enumerate(_process(items, builder, deidentifier, output), start=1):
+        for done, (row, failure) in enumerate(_process(items, builder, deidentifier, output, reports), start=1):
             rows.append(row)
             failures += [failure] if failure else []
             progress(done, len(items))
+    for parts in reports.values():
+        _join_reports(parts, output)
     _write_rows(output / "results.csv", rows)
     answered = f"{len(items) - len(failures)} of {len(items)} files in {output}"
     _report(rows, answered, site_in_words(builder.predictor.site))
@@ -76,8 +79,28 @@ def _report(rows: list[dict[str, str]], answered: str, site: str) -> None:
         err.line(f"{unclean} copies may have text in their pixels: check them before you share them")
 
 
+def _join_reports(parts: "list[_Part]", output: Path) -> None:
+    """Replace the reports of the images of one study by one report."""
+    from covid_xray.files import replacing
+    from covid_xray.pacs.results.result_objects import to_bytes
+    from covid_xray.pacs.results.study_report import join_reports
+
+    joined = join_reports([data for _, data in parts])
+    name = parts[0][0]["sr"]
+    with replacing(output / name) as temporary:
+        temporary.write_bytes(to_bytes(joined))
+    for row, _ in parts[1:]:
+        if row["sr"] != name:
+            (output / row["sr"]).unlink(missing_ok=True)
+        row["sr"] = name
+
+
 def _process(
-    items: "list[Item]", builder: "ResultBuilder", deidentifier: "Deidentifier | None", output: Path
+    items: "list[Item]",
+    builder: "ResultBuilder",
+    deidentifier: "Deidentifier | None",
+    output: Path,
+    reports: "dict[str, list[_Part]]",
 ) -> Iterator[tuple[dict[str, str], "Failure | None"]]:
     from covid_xray.errors import InputRefused
     from covid_xray.inference.finding import Failure
@@ -89,11 +112,14 @@ def _process(
             source = item.read(builder.predictor.limits)
             made = builder.build(source)
             row |= _describe(made, write_results(made, output))
+            if "sr" in made.objects:
+                reports.setdefault(made.original.tags.study_uid, []).append((row, made.objects["sr"]))
             if made.refusal:
                 raise made.refusal
             row |= _write_copy(deidentifier, source, output / "deidentified") if deidentifier else {}
         except InputRefused as error:
-            yield row | {"code": error.code, "message": error.message}, Failure(item.name, error.code, error.message)
+            row |= {"code": error.code, "message": error.message}
+            yield row, Failure(item.name, error.code, error.message)
             continue
         yield row, None
 

@@ -1,6 +1,6 @@
 """Remember which results were made of which image, for the report of its study and for its corrections.
 
-Private files in one folder, written durably: a record and a report for each image, a record for each study, and a
+Private files in the folder of the store, written durably: a record and a report for each image, a record for each study, and a
 marker for each study that has had no report since its last image. One process at a time (the node's lock).
 """
 
@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pydicom
 
@@ -178,9 +179,9 @@ def _write(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def _read_json(path: Path) -> dict[str, object] | None:
+def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        facts: dict[str, object] = json.loads(path.read_bytes())
+        facts: dict[str, Any] = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     return facts

@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 
 from covid_xray.images.decode import decode
-from covid_xray.pacs.made_results import MadeResults, image_record
+from covid_xray.pacs.results.made_results import MadeResults, image_record
 from covid_xray.pacs.source_object import Original, read_tags
 from support import studies
 from support.chests import chest

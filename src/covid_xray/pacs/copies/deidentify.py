@@ -1,15 +1,16 @@
 """Make de-identified copies of DICOM radiographs for research.
 
-Applies the Basic Application Level Confidentiality Profile of PS3.15 with the rules of dicom-anonymizer (table E.1-1,
-edition 2026c), also in nested items, and deletes the free texts, dates and private elements that the profile keeps.
-Pseudonyms depend on the identifier and a secret key. Text drawn into the pixels is not removed.
+Applies the Basic Application Level Confidentiality Profile of PS3.15 by the actions that dicom-anonymizer lists for
+table E.1-1 (edition 2026c), also in nested items, and none of its options. What the table does not list is kept only
+where `retained_tags` has it. Pseudonyms depend on the identifier and a secret key. Text drawn into the pixels is not
+removed.
 """
 
 import hmac
 import io
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,24 @@ from pydicom.uid import UID
 
 from covid_xray.errors import MissingPackage, UsageError
 from covid_xray.files import replacing
+from covid_xray.pacs.copies.retained_tags import (
+    ALWAYS,
+    BINARY,
+    NUMBERS,
+    TERMS,
+    TYPE_2,
+    standard_codes,
+    standard_meanings,
+)
 from covid_xray.pacs.phi_safe_logging import suppress_phi
 from covid_xray.pacs.source_object import read_tags, require_frontal_chest
 
 EDITION = "dicomfields_2026c"
 _KEY_BYTES = 32
-_TEXT_VRS = frozenset({"AE", "AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UN", "UR", "UT"})
-# Text without personal data, or replaced by the rules.
-_KEPT_TEXT = frozenset(
-    {
-        *("PatientID", "PatientName", "PatientBirthDate", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
-        *("ReferringPhysicianName", "DeidentificationMethod", "RescaleType", "PixelSpacingCalibrationDescription"),
-    }
-)
-_CODE_TAGS = frozenset({"CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning"})
-_STANDARD_SCHEMES = frozenset({"SCT", "SRT", "99SDM", "SNM3", "DCM"})  # their meanings hold no personal data
-_EMPTIED = ("PatientBirthDate", "StudyDate", "StudyTime")  # many programs reject the library's dummy dates
+_NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "UL", "US", "SV", "UV", "US or SS", "US or SS or OW"})
+_CODE_TAGS = frozenset({"CodeValue", "CodingSchemeDesignator", "CodeMeaning"})
+_UID_ACTIONS = ("replace_UID", "delete_or_empty_or_replace_UID")
+_Tag = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class Deidentifier:
             from dicomanonymizer.simpledicomanonymizer import initialize_actions
         except ModuleNotFoundError:
             raise MissingPackage('dicom-anonymizer is not installed. Run: pip install "covid-xray[pacs]"') from None
-        self._rules: dict[tuple[int, ...], Callable[..., None]] = {
-            tag: _delete_on_failure(action) for tag, action in initialize_actions(EDITION).items()
+        self._actions: Mapping[tuple[int, ...], str] = {
+            tag: action.__name__ for tag, action in initialize_actions(EDITION).items()
         }
 
     def copy(self, data: bytes) -> DeidentifiedCopy:
@@ -76,8 +79,9 @@ class Deidentifier:
             burnt_in = str(dataset.get("BurnedInAnnotation") or "").upper()
             self._apply(dataset)
             dataset.PatientID = dataset.PatientName = patient
-            for keyword in _EMPTIED:
-                setattr(dataset, keyword, "")
+            for keyword in ALWAYS:
+                if keyword not in dataset:
+                    setattr(dataset, keyword, None)
             _record_method(dataset)
             name = f"{self._digest('file', tags.sop_uid)[:16]}.dcm"
             said = {"YES": "yes", "NO": "no"}.get(burnt_in, "not said")
@@ -96,20 +100,23 @@ class Deidentifier:
         return hmac.new(self._key, f"{purpose}|{value}".encode(), "sha256").hexdigest()
 
     def _apply(self, dataset: Dataset) -> None:
-        """Apply the rules to a data set and its remaining items."""
-        from dicomanonymizer.simpledicomanonymizer import anonymize_dataset
-
-        uids = [(element, element.value) for element in dataset if element.VR == "UI" and element.value]
-        anonymize_dataset(dataset, base_rules_gen=lambda: dict(self._rules), delete_private_tags=True)
-        for element, value in uids:  # the library's new UIDs are random
-            if element.tag in dataset:
-                dataset[element.tag].value = self._replace_uid(value)
+        """Apply the profile to a data set and the items that it keeps."""
         for element in list(dataset):
-            if _may_hold_personal_data(element, dataset):
-                del dataset[element.tag]
-            elif element.VR == "SQ":
-                for item in element.value:
-                    self._apply(item)
+            action = self._actions.get((element.tag.group, element.tag.element))
+            if element.VR == "UI" and (action in (None, *_UID_ACTIONS)):
+                element.value = self._replace_uid(element.value) if element.value else element.value
+            elif element.VR == "SQ" and (action in (None, *_UID_ACTIONS)) and element.keyword:
+                self._apply_to_items(element, dataset)
+            elif action or not _is_retained(element, dataset):
+                _remove(element, dataset)
+
+    def _apply_to_items(self, element: DataElement, dataset: Dataset) -> None:
+        """Clean the items of a sequence; drop codes that are in no value set, and a sequence without items."""
+        for item in element.value:
+            self._apply(item)
+        element.value = [item for item in element.value if len(item)]
+        if not element.value:
+            _remove(element, dataset)
 
     def _replace_uid(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -132,26 +139,45 @@ def read_key(file: Path) -> bytes:
     return key
 
 
-def _delete_on_failure(action: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a rule so that an element for which the library has no dummy value is deleted."""
-
-    def apply(dataset: Dataset, tag: tuple[int, int]) -> None:
-        try:
-            action(dataset, tag)
-        except (NotImplementedError, ValueError, TypeError, AttributeError):
-            if tag in dataset:
-                del dataset[tag]
-
-    return apply
+def _is_retained(element: DataElement, dataset: Dataset) -> bool:
+    """Return whether an element that the profile's table does not list is kept; terms are reduced to known ones."""
+    keyword = element.keyword
+    if keyword in _CODE_TAGS:
+        return _set_standard_meaning(dataset)
+    if keyword in TERMS:
+        return _keep_terms(element)
+    return keyword in BINARY or (keyword in NUMBERS and element.VR in _NUMBER_VRS)
 
 
-def _may_hold_personal_data(element: DataElement, dataset: Dataset) -> bool:
-    """Return whether an element that the profile keeps is free text, a date or unknown."""
-    if element.tag.is_private or not element.keyword:
-        return True
-    if element.VR not in _TEXT_VRS or element.keyword in _KEPT_TEXT:
+def _set_standard_meaning(item: Dataset) -> bool:
+    """Return whether the item's code is in a value set of PS3.16; a meaning that is in none is replaced."""
+    meaning = standard_codes().get((str(item.get("CodingSchemeDesignator")), str(item.get("CodeValue"))))
+    if meaning and item.get("CodeMeaning") not in standard_meanings():
+        item.CodeMeaning = meaning
+    return meaning is not None
+
+
+def _keep_terms(element: DataElement) -> bool:
+    """Keep the terms of the value set; a body part becomes CHEST, which was checked, and a view its first word."""
+    values = [element.value] if isinstance(element.value, str) else list(element.value or ())
+    terms = TERMS[element.keyword]
+    if element.keyword == "BodyPartExamined":
+        values = [value if value in terms else "CHEST" for value in values if value]
+    elif element.keyword == "ViewPosition":
+        values = [str(value).upper()[:2] for value in values]
+    if element.keyword == "PatientOrientation" and not all(value in terms for value in values):
         return False
-    return not (element.keyword in _CODE_TAGS and str(dataset.get("CodingSchemeDesignator")) in _STANDARD_SCHEMES)
+    kept = [value for value in values if value in terms]
+    element.value = kept[0] if len(kept) == 1 else kept
+    return bool(kept)
+
+
+def _remove(element: DataElement, dataset: Dataset) -> None:
+    """Remove an element, or empty it where the object needs it."""
+    if element.keyword in TYPE_2:
+        element.value = [] if element.VR == "SQ" else None
+    else:
+        del dataset[element.tag]
 
 
 def _record_method(dataset: Dataset) -> None:

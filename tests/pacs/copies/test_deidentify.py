@@ -11,7 +11,7 @@ import pytest
 
 from covid_xray.errors import UsageError
 from covid_xray.images.decode import decode
-from covid_xray.pacs.deidentify import Deidentifier, read_key
+from covid_xray.pacs.copies.deidentify import Deidentifier, read_key
 from covid_xray.pacs.source_object import NoResult
 from support import studies
 from support.chests import chest
@@ -39,7 +39,7 @@ def test_the_same_patient_and_study_stay_together_under_one_key() -> None:
 
 
 def test_all_of_the_table_is_gone_and_the_picture_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "hostile"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "hostile"))
     from test_privacy import SECRETS, full_of_names
 
     with pydicom.config.disable_value_validation():
@@ -107,3 +107,70 @@ def test_elements_without_a_keyword_are_removed() -> None:
     made = HIDER.copy(stream.getvalue())
     assert b"CANARY" not in made.data
     assert {0x00183FF0, 0x00183FF2}.isdisjoint(opened(made.data).keys())
+
+
+def hidden(**tags: object) -> pydicom.FileDataset:
+    """The copy of a film with these tags, which hold CANARY where they may not."""
+    film = opened(studies.film(PIXELS))
+    for keyword, value in tags.items():
+        setattr(film, keyword, value)
+    stream = io.BytesIO()
+    film.save_as(stream)
+    made = HIDER.copy(stream.getvalue())
+    assert b"CANARY" not in made.data
+    return opened(made.data)
+
+
+def code(value: str, scheme: str, meaning: str) -> pydicom.Dataset:
+    item = pydicom.Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
+
+
+def test_required_elements_are_emptied_and_others_removed() -> None:
+    made = hidden(
+        Manufacturer="CANARY", StationName="CANARY", ReferringPhysicianName="CANARY", InstitutionName="CANARY"
+    )
+    assert (made.Manufacturer, str(made.ReferringPhysicianName)) == ("", "")
+    assert "StationName" not in made
+    assert "InstitutionName" not in made
+    for keyword in ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"):
+        assert not made[keyword].value
+
+
+def test_codes_are_kept_by_value_set_and_not_by_what_they_claim() -> None:
+    known, claimed = code("121320", "DCM", "CANARY"), code("CANARY", "DCM", "CANARY")
+    source = pydicom.Dataset()
+    source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = studies.CR, "1.2.3.4"
+    source.PurposeOfReferenceCodeSequence = [known]
+    made = hidden(SourceImageSequence=[source], AnatomicRegionSequence=[claimed])
+    kept = made.SourceImageSequence[0]
+    assert kept.ReferencedSOPClassUID == studies.CR
+    assert kept.ReferencedSOPInstanceUID.startswith("2.25.")
+    assert kept.PurposeOfReferenceCodeSequence[0].CodeMeaning == "Uncompressed predecessor"
+    assert "AnatomicRegionSequence" not in made
+
+
+def test_terms_and_numbers_that_are_not_listed_are_removed() -> None:
+    terms = {"BodyPartExamined": "CHEST CANARY", "ViewPosition": "AP CANARY", "ImageType": ["DERIVED", "CANARY"]}
+    numbers = {"KVP": "110", "WindowCenter": "128", "WindowWidth": "256", "SeriesNumber": 7}
+    made = hidden(**terms, **numbers, TimeSource="CANARY")
+    assert (made.BodyPartExamined, made.ViewPosition, made.ImageType) == ("CHEST", "AP", "DERIVED")
+    assert (made.KVP, made.WindowCenter, made.SeriesNumber) == (110, 128, 7)
+    assert "TimeSource" not in made
+    assert "NumberOfTemporalPositions" not in hidden(NumberOfTemporalPositions=4711)
+
+
+def test_a_copy_has_no_fault_that_its_original_does_not_have(tmp_path: Path) -> None:
+    studies.require("dciodvfy")
+    source = pydicom.Dataset()
+    source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = studies.CR, "1.2.3.4"
+    source.PurposeOfReferenceCodeSequence = [code("121320", "DCM", "Uncompressed predecessor")]
+    film = opened(studies.film(PIXELS, Manufacturer="ACME", ViewPosition="PA"))
+    film.SourceImageSequence, film.Laterality = [source], ""
+    film.ViewCodeSequence = [code("399348003", "SCT", "postero-anterior")]
+    film.ViewCodeSequence[0].ViewModifierCodeSequence = []
+    stream = io.BytesIO()
+    film.save_as(stream)
+    before = set(studies.errors_of(stream.getvalue(), tmp_path))
+    assert set(studies.errors_of(HIDER.copy(stream.getvalue()).data, tmp_path)) <= before

@@ -1,0 +1,1 @@
+"""Make de-identified copies of radiographs."""
