@@ -57,7 +57,8 @@ def dicom(
     kinds = [kind for kind in results.replace(" ", "").split(",") if kind]
     deidentifier = Deidentifier(read_key(deidentify)) if deidentify else None
     builder = ResultBuilder(Predictor(bundle, untrusted=untrusted, site=site), kinds=kinds, share=share)
-    rows, failures, reports = [], [], {}
+    rows, failures = [], []
+    reports: dict[str, list[_Part]] = {}
     with bar("dicom") as progress:
         for done, (row, failure) in enumerate(_process(items, builder, deidentifier, output, reports), start=1):
             rows.append(row)

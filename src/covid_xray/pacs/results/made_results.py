@@ -1,7 +1,7 @@
 """Remember which results were made of which image, for the report of its study and for its corrections.
 
-Private files in the folder of the store, written durably: a record and a report for each image, a record for each study, and a
-marker for each study that has had no report since its last image. One process at a time (the node's lock).
+Private files in the folder of the store, written durably: a record and a report for each image, a record for each
+study, and a marker for each study that has had no report since its last image. One process at a time (the node's lock).
 """
 
 import contextlib
