@@ -18,7 +18,7 @@ from pydicom.valuerep import DA, TM, PersonName, validate_value
 from covid_xray.errors import BadImage, InputRefused
 from covid_xray.files import sha256_bytes
 from covid_xray.images import dicom_tags
-from covid_xray.images.dicom_file import is_dicom, normalise
+from covid_xray.images.dicom_file import is_dicom, normalise, repair
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.limits import Limits
 from covid_xray.pacs.phi_safe_logging import suppress_phi
@@ -124,9 +124,18 @@ def read_tags(data: bytes, *, limits: Limits = Limits()) -> Tags:  # noqa: B008 
     data, *_ = normalise(data, limits=limits)
     with suppress_phi("The DICOM tags cannot be parsed"):
         moments = [f"{name}{part}" for name in _MOMENTS for part in ("Date", "Time")]
-        keywords = [*_IDENTITY, *_STUDY, *_DATES, *_IMAGE, *moments, "RequestedProcedurePriority"]
+        keywords = [
+            *_IDENTITY,
+            *_STUDY,
+            *_DATES,
+            *_IMAGE,
+            *moments,
+            "RequestedProcedurePriority",
+            "PresentationLUTShape",
+        ]
         keywords += [*dicom_tags.TAGS, *dicom_tags.PLACE_TAGS]
         found = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=keywords)
+        repair(found)
         for element in found.iterall():
             _ = element.value  # converts it here, where exceptions are replaced
         tags = Tags(found)

@@ -36,7 +36,7 @@ def set_grey_scale(state: Dataset, original: Original) -> None:
     table, stored = _read_table(original)
     slope, intercept = (greyscale.number(tags, name) for name in ("RescaleSlope", "RescaleIntercept"))
     values = stored * (slope or 1.0) + (intercept or 0.0)
-    item, inverted = Dataset(), original.radiograph.source.photometric == "MONOCHROME1"
+    item, inverted = Dataset(), greyscale.is_inverted(tags)
     window = _linear_window(tags, table, values, inverted=inverted)
     if window:
         item.WindowCenter, item.WindowWidth = (format_number_as_ds(value) for value in window)
@@ -55,21 +55,30 @@ def _read_table(original: Original) -> tuple[greyscale.Table, _Values]:
     """Return the grey level of each stored value, lowest value first, and these values."""
     tags = original.tags.dataset
     bits, signed = int(tags.BitsStored), int(tags.get("PixelRepresentation") or 0) == 1
-    inverted = original.radiograph.source.photometric == "MONOCHROME1"
-    table = greyscale.grey_table(tags, bits=bits, signed=signed, inverted=inverted)
+    used = None if greyscale.has_voi(tags) else _used_range(original, stored=bits)
+    inverted = greyscale.is_inverted(tags)
+    table = greyscale.grey_table(tags, bits=bits, signed=signed, inverted=inverted, used=used)
     half = (1 << (bits - 1)) if signed else 0
     stored = np.arange(1 << bits, dtype=np.float64) - half
     return greyscale.Table(np.roll(table.levels, half), table.bits), stored
+
+
+def _used_range(original: Original, *, stored: int) -> tuple[int, int] | None:
+    """Return the range of an image without a window as it was read: fewer bits than stated.
+
+    Signed pixels of fewer bits are taken to be positive, which the reader knows and the radiograph does not tell.
+    """
+    bits = original.radiograph.bits
+    return (0, 2**bits - 1) if bits < stored else None
 
 
 def _linear_window(
     tags: Dataset, table: greyscale.Table, values: _Values, *, inverted: bool
 ) -> tuple[float, float] | None:
     """Return centre and width of the linear window that gives the levels of the table; `None` where none does."""
-    centre, width = (greyscale.number(tags, name) for name in ("WindowCenter", "WindowWidth"))
-    if centre is None or width is None or width <= 0:
-        low, high = float(values.min()), float(values.max())
-        centre, width = (low + high + 1) / 2, high - low + 1
+    inside = values[(table.levels > 0) & (table.levels < 2**table.bits - 1)]
+    low, high = (float(inside.min()) - 1, float(inside.max()) + 1) if len(inside) else (0.0, 0.0)
+    centre, width = greyscale.window(tags) or ((low + high + 1) / 2, high - low + 1)
     if width < 1:  # PS3.3 C.11.2.1.2 knows no other
         return None
     shown = greyscale.apply_window(values, centre=centre, width=width)
