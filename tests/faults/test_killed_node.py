@@ -68,7 +68,7 @@ class Sender(threading.Thread):
 
     def _send(self, association: pynetdicom.association.Association) -> None:
         while not self.stop.is_set() and association.is_established:
-            one = pydicom.dcmread(io.BytesIO(studies.film(PIXELS, number=self.number)))
+            one = pydicom.dcmread(io.BytesIO(studies.film(PIXELS, number=self.number, study=self.number)))
             with contextlib.suppress(RuntimeError, ValueError):
                 if association.send_c_store(one).get("Status") == 0:
                     self.confirmed.add(str(one.SOPInstanceUID))
@@ -104,7 +104,7 @@ def test_every_object_that_got_success_has_its_results_after_kills(bundle: Path,
     draw = random.Random(0)
     with orthanc.running(tmp_path / "orthanc") as archive:
         peer = {"host": "127.0.0.1", "port": archive.dicom, "ae_title": "ORTHANC"}
-        settings = {"peers": {"archive": peer}, "send_to": ["archive"], "share": 0.3}
+        settings = {"peers": {"archive": peer}, "send_to": ["archive"], "share": 0.3, "study_quiet_seconds": 0}
         with nodes.running(tmp_path / "node", bundle, **settings) as node:
             senders = [Sender(node.port, 1 + 100_000 * number) for number in range(2)]
             for sender in senders:
@@ -137,11 +137,11 @@ def test_every_object_that_got_success_has_its_results_after_kills(bundle: Path,
 def test_a_peer_that_is_away_gets_all_when_it_is_back(bundle: Path, tmp_path: Path) -> None:
     dicom, http = orthanc.free_port(), orthanc.free_port()
     peer = {"host": "127.0.0.1", "port": dicom, "ae_title": "ORTHANC"}
-    settings = {"peers": {"archive": peer}, "send_to": ["archive"], "share": 0.3}
+    settings = {"peers": {"archive": peer}, "send_to": ["archive"], "share": 0.3, "study_quiet_seconds": 0}
     (tmp_path / "sent").mkdir()
     with nodes.running(tmp_path / "node", bundle, **settings) as node:
         for number in range(4):
-            (tmp_path / "sent" / f"{number}.dcm").write_bytes(studies.film(PIXELS, number=number + 1))
+            (tmp_path / "sent" / f"{number}.dcm").write_bytes(studies.film(PIXELS, number=number + 1, study=number + 1))
         assert nodes.stored(node, sorted((tmp_path / "sent").iterdir())).returncode == 0
         node.until(lambda: node.counts().get("arrivals answered") == 4)
         time.sleep(DOWN)

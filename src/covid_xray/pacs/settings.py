@@ -11,8 +11,8 @@ from covid_xray.config import FileLimits, NamedPath, Serving, Settings
 from covid_xray.errors import UsageError
 from covid_xray.limits import Limits
 
-Kind = Literal["sc", "sr", "seg", "gsps", "fhir4", "fhir5", "hl7"]
-_DICOM_KINDS = frozenset({"sc", "sr", "seg", "gsps"})
+Kind = Literal["sc", "sr", "seg", "gsps", "pdf", "fhir4", "fhir5", "hl7"]
+_DICOM_KINDS = frozenset({"sc", "sr", "seg", "gsps", "pdf", "ko"})
 _SUFFIXES = {"fhir4": "json", "fhir5": "json", "hl7": "hl7"}  # of the kinds that are no DICOM
 AE_TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5 6.2 AE: 16 characters, no backslash
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -196,6 +196,11 @@ class WorkQueue:
         """Return the ids of arrivals without an outcome."""
         return {row.id for row in self._read(sa.select(arrivals.c.id).where(arrivals.c.state == WAITING))}
 
+    def waiting_studies(self) -> set[str]:
+        """Return the Study Instance UIDs of arrivals without an outcome."""
+        query = sa.select(arrivals.c.study_uid).where(arrivals.c.state == WAITING).distinct()
+        return {row.study_uid for row in self._read(query)}
+
     def finished_ids(self, ids: set[str]) -> set[str]:
         """Return those of these ids that have an outcome."""
         columns, ordered = arrivals.c, sorted(ids)

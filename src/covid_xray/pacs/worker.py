@@ -91,7 +91,9 @@ class InferenceWorker:
         Raises `Busy`, `StoreFull`; the reports are made at the next call.
         """
         seconds = self._settings.study_quiet_seconds if quiet_seconds is None else quiet_seconds
-        due = self.made.due_reports(quiet_seconds=seconds)
+        if not self.made.has_open_studies():
+            return 0
+        due = self.made.due_reports(quiet_seconds=seconds, busy=self._queue.waiting_studies())
         for report in due:
             image = report.image
             self._spool.store_result(image.arrival, "sr", to_bytes(report.data))

@@ -77,7 +77,7 @@ def test_nothing_that_can_be_answered_is_refused(folder: Path, capfdbinary: Capt
     assert ran.code == 3
     assert (
         run(
-            capfdbinary, "dicom", folder / "in", "-o", folder / "out", "--bundle", folder / "bundle", "--results", "pdf"
+            capfdbinary, "dicom", folder / "in", "-o", folder / "out", "--bundle", folder / "bundle", "--results", "png"
         ).code
         == 2
     )

@@ -12,19 +12,20 @@ import pytest
 from covid_xray.errors import BadImage, UsageError
 from covid_xray.images.phantoms import phantom
 from covid_xray.inference.predictor import Predictor
-from covid_xray.pacs.results.result_objects import KINDS, ResultBuilder, write_results
+from covid_xray.pacs.results.result_objects import ResultBuilder, write_results
 from covid_xray.pacs.source_object import NoResult
 from support import studies
 from support.bundles import grey, make_bundle
 from support.chests import chest
 
+MADE = ("sc", "sr", "seg", "gsps")
 PIXELS = chest(height=160, width=140, body=255, lung=85)  # bright enough for covid, with lungs that the map reaches
 
 
 @pytest.fixture(scope="module")
 def builder(tmp_path_factory: pytest.TempPathFactory) -> ResultBuilder:
     folder = tmp_path_factory.mktemp("bundle") / "bundle"
-    return ResultBuilder(Predictor(studies.make_lung_bundle(folder)), kinds=KINDS, share=0.3)
+    return ResultBuilder(Predictor(studies.make_lung_bundle(folder)), kinds=MADE, share=0.3)
 
 
 def opened(objects: Any) -> dict[str, pydicom.Dataset]:
@@ -86,6 +87,23 @@ def test_they_lie_in_the_study_of_their_patient_as_new_series(builder: ResultBui
     assert len({str(result.SOPInstanceUID) for result in made.values()}) == 4
 
 
+def test_every_object_names_the_device_and_what_is_tracked(builder: ResultBuilder, tmp_path: Path) -> None:
+    """The algorithm is in the contributing equipment; tracking identifiers depend on the original alone."""
+    made = opened(builder.build(ORIGINALS["DX"]).objects)
+    sha256 = builder.predictor.identity.sha256
+    for result in made.values():
+        (device,) = [item for item in result.ContributingEquipmentSequence if item.Manufacturer == "covid-xray"]
+        assert (device.ManufacturerModelName, device.DeviceSerialNumber) == ("small", sha256)
+        assert "model 1" in device.SoftwareVersions
+        assert device.DeviceUID.startswith("2.25.")
+    other = ResultBuilder(Predictor(studies.make_lung_bundle(tmp_path / "b", temperature=2.0)), kinds=MADE, share=0.31)
+    again = opened(other.build(ORIGINALS["DX"]).objects)
+    assert again["seg"].SOPInstanceUID != made["seg"].SOPInstanceUID
+    assert again["seg"].SegmentSequence[0].TrackingUID == made["seg"].SegmentSequence[0].TrackingUID
+    assert made["seg"].SegmentSequence[0].TrackingUID in str(made["sr"])
+    assert made["seg"].SegmentSequence[0].TrackingUID in str(again["sr"])
+
+
 def test_identifiers_that_are_too_long_are_not_cut(builder: ResultBuilder) -> None:
     odd = studies.film(PIXELS, PatientID="P" * 70, AccessionNumber="A" * 20)
     made = builder.build(odd)
@@ -100,7 +118,7 @@ def test_uids_depend_on_original_and_network(builder: ResultBuilder, tmp_path: P
 
     first = uids(builder, ORIGINALS["DX"])
     assert uids(builder, ORIGINALS["DX"]) == first
-    other = ResultBuilder(Predictor(make_bundle(tmp_path / "other", size=32)), kinds=KINDS)
+    other = ResultBuilder(Predictor(make_bundle(tmp_path / "other", size=32)), kinds=MADE)
     assert not uids(other, ORIGINALS["DX"]) & first
     altered = PIXELS.copy()
     altered[0, 0] = 7
@@ -110,16 +128,16 @@ def test_uids_depend_on_original_and_network(builder: ResultBuilder, tmp_path: P
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     """And the UIDs change with the settings, the bundle's calibration and what is said."""
     folder = studies.make_lung_bundle(tmp_path / "bundle")
-    first = ResultBuilder(Predictor(folder), kinds=KINDS, share=0.3).build(ORIGINALS["DX"]).objects
-    again = ResultBuilder(Predictor(folder), kinds=KINDS[::-1], share=0.3).build(ORIGINALS["DX"]).objects
+    first = ResultBuilder(Predictor(folder), kinds=MADE, share=0.3).build(ORIGINALS["DX"]).objects
+    again = ResultBuilder(Predictor(folder), kinds=MADE[::-1], share=0.3).build(ORIGINALS["DX"]).objects
     assert dict(first) == dict(again)
     made = opened(first)
     assert {(one.InstanceCreationDate, one.InstanceCreationTime) for one in made.values()} == {("20261126", "101500")}
     studies.make_lung_bundle(tmp_path / "warmer", temperature=1.5)
     others = (
-        ResultBuilder(Predictor(folder), kinds=KINDS, share=0.31),
+        ResultBuilder(Predictor(folder), kinds=MADE, share=0.31),
         ResultBuilder(Predictor(folder), kinds=["sr"], share=0.3),
-        ResultBuilder(Predictor(tmp_path / "warmer"), kinds=KINDS, share=0.3),
+        ResultBuilder(Predictor(tmp_path / "warmer"), kinds=MADE, share=0.3),
     )
     uids = [made["sr"].SOPInstanceUID]
     uids += [opened(other.build(ORIGINALS["DX"]).objects)["sr"].SOPInstanceUID for other in others]
@@ -201,7 +219,7 @@ def test_a_bundle_without_lungs_or_evidence_says_so(tmp_path: Path) -> None:
 
 def test_settings_are_checked(builder: ResultBuilder) -> None:
     with pytest.raises(UsageError, match="Choose from sc"):
-        ResultBuilder(builder.predictor, kinds=["pdf"])
+        ResultBuilder(builder.predictor, kinds=["png"])
     with pytest.raises(UsageError, match="share"):
         ResultBuilder(builder.predictor, share=1.5)
 
@@ -210,7 +228,7 @@ def test_files_are_named_after_content_never_after_tags(builder: ResultBuilder, 
     results = builder.build(studies.film(PIXELS, PatientID="../../etc/passwd", StudyID="../x"))
     paths = write_results(results, tmp_path / "out")
     digest = results.original.sha256[:16]
-    assert {kind: path.name for kind, path in paths.items()} == {kind: f"{digest}-{kind}.dcm" for kind in KINDS}
+    assert {kind: path.name for kind, path in paths.items()} == {kind: f"{digest}-{kind}.dcm" for kind in MADE}
     assert sorted(path.name for path in tmp_path.rglob("*.dcm")) == sorted(path.name for path in paths.values())
 
 

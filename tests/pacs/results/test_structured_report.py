@@ -13,11 +13,12 @@ from pydicom.dataset import Dataset
 from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.site.site_file import read_site
 from covid_xray.pacs.results.probability import round_to
-from covid_xray.pacs.results.result_objects import KINDS, ResultBuilder, ResultObjects
+from covid_xray.pacs.results.result_objects import ResultBuilder, ResultObjects
 from support import studies
 from support.chests import chest
 from support.sites import make_site_file
 
+MADE = ("sc", "sr", "seg", "gsps")
 PIXELS = chest(height=160, width=140, body=255, lung=85)
 # Keeps classes down to a probability of 0.01, so that a picture between two classes has a set of two.
 CONFORMAL = {"method": "lac", "coverage": 0.9, "quantiles": {"lac": {"0.9": 0.99}}}
@@ -92,7 +93,7 @@ def test_it_refers_to_the_image_and_to_the_region(made: ResultObjects) -> None:
 
 def objects_of(folder: Path, pixels: np.ndarray, **options: Any) -> ResultObjects:
     bundle = studies.make_lung_bundle(folder / "bundle", **options)
-    return ResultBuilder(Predictor(bundle), kinds=KINDS).build(studies.film(pixels))
+    return ResultBuilder(Predictor(bundle), kinds=MADE).build(studies.film(pixels))
 
 
 def texts(dataset: Dataset) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from covid_xray.pacs.results.result_objects import ResultBuilder, ResultObjects
 
 _Part = tuple[dict[str, str], bytes]  # a row, and the report of its image
-COLUMNS = ("image", "label", "reasons", "sc", "sr", "seg", "gsps", "copy", "burnt_in", "code", "message")
+COLUMNS = ("image", "label", "reasons", "sc", "sr", "seg", "gsps", "pdf", "copy", "burnt_in", "code", "message")
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,10 @@ def dicom(
     site: SiteFolder = None,
     results: Annotated[
         str,
-        typer.Option("--results", help="List of sc (Secondary Capture), sr (report), seg (region) and gsps (outline)."),
+        typer.Option(
+            "--results",
+            help="List of sc (Secondary Capture), sr (report), seg (region), gsps (outline) and pdf (page to print).",
+        ),
     ] = "sc,sr,seg",
     share: Annotated[
         float, typer.Option("--share", help="The region is where the heat map is above this share of its maximum.")
@@ -73,7 +76,7 @@ def dicom(
 
 
 def _report(rows: list[dict[str, str]], answered: str, site: str) -> None:
-    made = sum(bool(row[name]) for row in rows for name in ("sc", "sr", "seg", "gsps"))
+    made = sum(bool(row[name]) for row in rows for name in ("sc", "sr", "seg", "gsps", "pdf"))
     unclean = sum(row["burnt_in"] in ("yes", "not said") for row in rows)
     out.line(f"{made} objects for {answered}; research use, not for diagnosis; {site}")
     if unclean:

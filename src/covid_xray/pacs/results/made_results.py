@@ -7,7 +7,7 @@ study, and a marker for each study that has had no report since its last image. 
 import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pydicom
 from covid_xray.files import replacing, sha256_bytes
 from covid_xray.pacs.results.references import ObjectReference, Withdrawal
 from covid_xray.pacs.results.study_report import join_reports
+from covid_xray.pacs.settings import suffix_of
 from covid_xray.pacs.source_object import Original, Tags
 
 _PATIENT = ("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex")
@@ -92,11 +93,15 @@ class MadeResults:
         if report is not None:
             (self._open / study).touch()
 
-    def due_reports(self, *, quiet_seconds: float) -> list[StudyReport]:
-        """Make the reports of studies whose last image came at least `quiet_seconds` ago."""
-        before = time.time() - quiet_seconds
+    def has_open_studies(self) -> bool:
+        """Return whether a study has had no report since its last image."""
+        return any(self._open.iterdir())
+
+    def due_reports(self, *, quiet_seconds: float, busy: Collection[str] = ()) -> list[StudyReport]:
+        """Make the reports of studies whose last image came at least `quiet_seconds` ago, and that are not `busy`."""
+        before, waiting = time.time() - quiet_seconds, {_key(uid) for uid in busy}
         due = [path.name for path in sorted(self._open.iterdir()) if path.stat().st_mtime <= before]
-        return [made for study in due if (made := self._report(study))]
+        return [made for study in due if study not in waiting and (made := self._report(study))]
 
     def mark_reported(self, made: StudyReport) -> None:
         """Remember that the report of a study is queued."""
@@ -150,7 +155,7 @@ def image_record(
     references = tuple(
         ObjectReference.to(pydicom.dcmread(pydicom.filebase.DicomBytesIO(data), stop_before_pixels=True))
         for kind, data in objects.items()
-        if kind not in ("sr", "ko")
+        if kind not in ("sr", "ko") and suffix_of(kind) == "dcm"
     )
     tags = original.tags
     return ImageRecord(tags.study_uid, arrival, *outcome, original.sha256, _patient(tags), references)

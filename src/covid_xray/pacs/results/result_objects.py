@@ -26,7 +26,7 @@ from covid_xray.pacs.results.result_context import DEFAULT_SHARE, ResultContext,
 from covid_xray.pacs.settings import suffix_of
 from covid_xray.pacs.source_object import NoResult, Original, read_tags, require_frontal_chest
 
-KINDS = ("sc", "sr", "seg", "gsps")
+KINDS = ("sc", "sr", "seg", "gsps", "pdf")
 REPORT_KINDS = ("fhir4", "fhir5", "hl7")  # for systems other than archives
 DEFAULT_KINDS = ("sc", "sr", "seg")
 # Gate checks that say "no frontal chest radiograph"; the others say "a chest radiograph, but ...".
@@ -112,7 +112,14 @@ class ResultBuilder:
             return ResultObjects(image.original, finding, self._objects(result, withdrawal), refusal)
 
     def _objects(self, result: ResultContext, withdrawal: Withdrawal | None) -> dict[str, bytes]:
-        from covid_xray.pacs.results import capture, presentation, region, rejection, structured_report
+        from covid_xray.pacs.results import (
+            capture,
+            encapsulated_pdf,
+            presentation,
+            region,
+            rejection,
+            structured_report,
+        )
 
         mask = region.region_mask(result) if result.may_have_region else None
         made: dict[str, Dataset] = {}
@@ -125,6 +132,8 @@ class ResultBuilder:
         grey = result.original.tags.text("SamplesPerPixel") == "1"  # a grayscale presentation state needs one channel
         if grey and "gsps" in self.kinds and not result.refusal:
             made["gsps"] = presentation.presentation_state(result, mask)
+        if "pdf" in self.kinds:
+            made["pdf"] = encapsulated_pdf.encapsulated_pdf(result)
         if withdrawal:
             made["ko"] = rejection.rejection_note(result, withdrawal)
         for dataset in made.values():
