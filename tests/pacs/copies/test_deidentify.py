@@ -152,7 +152,7 @@ def test_codes_are_kept_by_value_set_and_not_by_what_they_claim() -> None:
 
 
 def test_terms_and_numbers_that_are_not_listed_are_removed() -> None:
-    terms = {"BodyPartExamined": "CHEST CANARY", "ViewPosition": "AP CANARY", "ImageType": ["DERIVED", "CANARY"]}
+    terms = {"BodyPartExamined": "CHEST CANARY", "ViewPosition": "AP SUPINE", "ImageType": ["DERIVED", "CANARY"]}
     numbers = {"KVP": "110", "WindowCenter": "128", "WindowWidth": "256", "SeriesNumber": 7}
     made = hidden(**terms, **numbers, TimeSource="CANARY")
     assert (made.BodyPartExamined, made.ViewPosition, made.ImageType) == ("CHEST", "AP", "DERIVED")

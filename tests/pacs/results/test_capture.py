@@ -124,7 +124,8 @@ def test_a_probability_has_no_more_digits_than_the_calibration_supports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = captions(monkeypatch)
-    bundle = make_bundle(tmp_path / "bundle", metrics={"part": "test", "ece": {"value": 0.078}})
+    ece = {"value": 0.078, "ci_low": 0.06, "ci_high": 0.09, "n": 1577, "unit": "patients", "method": "bootstrap"}
+    bundle = make_bundle(tmp_path / "bundle", metrics={"part": "test", "ece": ece})
     ResultBuilder(Predictor(bundle), kinds=["sc"]).build(studies.film(marked()))
     assert (written[0].shown, written[0].probability) == ("COVID-19", "over 95%")
 
