@@ -1,6 +1,7 @@
 """The audit log is append-only and chained; whatever is changed is found; whole months expire and leave an anchor."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -66,6 +67,13 @@ def test_lines_are_neither_changed_nor_deleted(database: Database) -> None:
         with pytest.raises(CovidXrayError), database.writing() as connection:
             connection.execute(statement)
     assert audit_chain.verify(database).lines == 1
+
+
+def test_writers_at_the_same_time_make_one_chain(database: Database) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: write(database, f"{number}", "again"), range(40)))
+    assert audit_chain.verify(database).lines == 80
+    assert [line.id for line in read(database, limit=80)] == list(range(80, 0, -1))
 
 
 LOG = tables.audit.c
