@@ -150,3 +150,10 @@ def test_days_are_those_of_the_reader(visit: Callable[..., Any]) -> None:
     shown, moment = page.locator("#studies time").first.evaluate("time => [time.textContent, time.dateTime]")
     local = datetime.fromisoformat(moment).astimezone(ZoneInfo("Asia/Tokyo"))
     assert shown.endswith(f"{local:%H:%M}")
+
+
+def test_a_list_that_refreshes_itself_is_no_use_of_the_session(visit: Callable[..., Any]) -> None:
+    page = visit("/worklist")
+    with page.expect_request("**/worklist*") as asked:
+        page.evaluate("document.getElementById('studies').dispatchEvent(new Event('refresh-studies'))")
+    assert asked.value.headers["x-background"] == "true"
