@@ -2,7 +2,8 @@
 # make setup  set up .venv
 # make test   set up .venv and run the tests
 # make check  ruff, ruff format, mypy, import-linter, docs, bandit, hadolint, pip-audit
-# make docs   generate the reference of commands and API
+# make docs   generate the references and build the site into build/site
+# make tutorials   run the notebooks and write their pages
 # make sbom   write a bill of materials of the image (CycloneDX)
 # make lock   pin every package again, including those of the image (needs uv)
 
@@ -10,7 +11,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check lock docs sbom setup
+.PHONY: demo test check lock docs tutorials sbom setup
 
 demo: $(STAMP)
 	$(BIN)/covid-xray demo -o demo
@@ -38,6 +39,10 @@ docs: $(STAMP)
 	$(BIN)/python scripts/write_schemas.py
 	$(BIN)/python scripts/write_settings_reference.py
 	$(BIN)/python scripts/write_licences.py
+	$(BIN)/python scripts/build_site.py
+
+tutorials: $(STAMP)
+	$(BIN)/python scripts/write_tutorials.py
 
 sbom: $(STAMP)
 	$(BIN)/python scripts/write_licences.py --sbom build/sbom.cdx.json

@@ -47,7 +47,9 @@ class Figures(Mapping[str, "Image.Image"]):
         """Return the named pictures that there are, for a notebook."""
         found = [self._paths[name] for name in names if name in self._paths]
         data = (base64.b64encode(path.read_bytes()).decode() for path in found)
-        return "".join(f'<img alt="" style="max-width:32em" src="data:image/png;base64,{one}">' for one in data)
+        return "".join(
+            f'<img alt="" style="max-width:min(32em,100%)" src="data:image/png;base64,{one}">' for one in data
+        )
 
 
 class Scratch:

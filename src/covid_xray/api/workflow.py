@@ -54,7 +54,8 @@ def read(
         images: folder of the images that a table names.
         columns: our column -> the table's, such as `{"image": "path", "label": "Diagnosis"}`.
         rename: label in the table -> label here.
-        labels, where: keep these labels, or `source:label`; keep rows with `column=value`.
+        labels: keep these labels, or `source:label`.
+        where: keep rows with `column=value`.
         duplicates: duplicates.csv of `covid-xray duplicates`; copies of a radiograph then stay in one part.
         progress: show a bar.
 
@@ -208,7 +209,13 @@ def audit(
     """Measure how much of a score is left without the lungs, and test the heat maps.
 
     Args:
-        run, data, images, part, output, with_trained, progress: as of `evaluate`.
+        run: as of `evaluate`.
+        data: as of `read`.
+        images: folder of the images that a table names.
+        part: as of `evaluate`.
+        output: as of `evaluate`.
+        with_trained: as of `evaluate`.
+        progress: show bars.
         plan: of `covid_xray.evaluation.audit.audit.Plan`: `masks`, `lungs`, `images`, `rounds`, `seed`, `heatmaps`.
 
     Raises:

@@ -47,7 +47,8 @@ class Predictor:
         bundle: folder of a bundle or run, a loaded `Bundle`, or `None` for the one that ships with the package.
         threads: threads of the network; 0 for one on each core.
         limits: for reading files.
-        engine, precision: of `engines.open_engine`; a loaded bundle is in int8 or not already.
+        engine: of `engines.open_engine`.
+        precision: of the same; a loaded bundle is in int8 or not already.
         few: for only a few images: start sooner, each may take a little longer.
         untrusted: decode in child processes with time and memory limits, for files from unknown senders.
         shares: as in `engines.open_engine`, for a program that does other work beside the network.
