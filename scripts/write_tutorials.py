@@ -45,7 +45,7 @@ def write(name: str, notebook: nbformat.NotebookNode, output: Path) -> Path:
         picture = f"{name}-{number}{Path(old).suffix}"
         (output / "images" / picture).write_bytes(content)
         body = body.replace(f"({old})", f"(images/{picture})")
-    body = re.sub(r"/tmp/tmp\w+", "/tmp/work", body)
+    body = re.sub(r"/tmp/tmp\w+", "/tmp/covid-xray", body)
     body = "\n".join(line.rstrip() for line in body.splitlines())
     page = output / f"{name}.md"
     page.write_text(HEAD.format(name=name) + re.sub(r"\n{3,}", "\n\n", body).strip() + "\n", encoding="utf-8")
