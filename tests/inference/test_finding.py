@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from covid_xray.images.dicom_file import WARNINGS
 from covid_xray.inference.finding import CANNOT_SAY, Finding, LungFacts, ModelIdentity
 from covid_xray.inference.lungs import WHOLE
 
@@ -18,6 +19,12 @@ def test_remarks_are_the_reasons_and_what_is_said_of_the_lungs() -> None:
     refused = finding(label=CANNOT_SAY, reasons=("not a chest",), lungs=LungFacts(plausible=False, words="no lungs"))
     assert refused.remarks == ("not a chest", "no lungs")
     assert finding(lungs=LungFacts(plausible=True)).remarks == ()
+
+
+def test_what_was_wrong_with_the_file_is_said_beside_the_answer() -> None:
+    mirrored = finding(warnings=("mirrored",), lungs=LungFacts(plausible=True, words="low"))
+    assert mirrored.remarks == mirrored.notes == ("low", WARNINGS["mirrored"])
+    assert "left and right are exchanged" in mirrored.notes[1]
 
 
 def test_without_a_crop_the_network_sees_the_whole_picture() -> None:

@@ -122,6 +122,12 @@ def test_files_that_cannot_be_read_fail_alone(predictor: Predictor, tmp_path: Pa
         assert isinstance(answer, Failure) or answer.label == label
 
 
+def test_what_was_wrong_with_a_file_is_said_in_its_answer(predictor: Predictor) -> None:
+    mirrored = predictor.predict(dicom(grey("normal"), bits=8, PatientOrientation=["R", "F"]))
+    assert (mirrored.label, mirrored.warnings) == ("normal", ("mirrored",))
+    assert predictor.predict(dicom(grey("normal"), bits=8)).warnings == ()
+
+
 def test_only_failures_are_answered_too(predictor: Predictor) -> None:
     answers = list(predictor.predict_many([b"", b"x", b""]))
     assert [answer.code for answer in answers if isinstance(answer, Failure)] == ["empty", "not-an-image", "empty"]

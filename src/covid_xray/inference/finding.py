@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.images.appearance import Appearance
+from covid_xray.images.dicom_file import WARNINGS
 from covid_xray.inference.lungs import WHOLE, Box
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class Finding:
         site: the hospital at which the network was checked; `None` where it was not checked.
         appearance: figures of the picture as it came, for drift monitoring; `None` for bare network inputs.
         draw: draws the heat map of a class; `None` without class maps.
+        warnings: codes of what was wrong with the file, which was read all the same (`images.dicom_file.WARNINGS`).
     """
 
     image: str
@@ -155,6 +157,7 @@ class Finding:
     site: SiteCheck | None = None
     appearance: Appearance | None = None
     draw: "Callable[[Finding, str | None], Image.Image] | None" = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
 
     def overlay(self, shown: str | None = None) -> "Image.Image":
         """Draw the heat map of a class, by default the most probable one, over the radiograph.
@@ -171,9 +174,15 @@ class Finding:
         return self.draw(self, shown)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what a reader should know beside the answer: about the lungs, and about the file."""
+        lungs = (self.lungs.words,) if self.lungs and self.lungs.words else ()
+        return (*lungs, *(WARNINGS[code] for code in self.warnings))
+
+    @property
     def remarks(self) -> tuple[str, ...]:
-        """Return the reasons, and the remark about the lungs."""
-        return (*self.reasons, self.lungs.words) if self.lungs and self.lungs.words else self.reasons
+        """Return the reasons and the notes."""
+        return (*self.reasons, *self.notes)
 
 
 @dataclass(frozen=True)

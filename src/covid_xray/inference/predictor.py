@@ -120,7 +120,8 @@ class Predictor:
         """Read one image for `answers`: the network's input, its region, lungs, gate features. Raises `BadImage`."""
         radiograph = open_source(source, limits=self.limits, untrusted=self.untrusted)
         shown = look(radiograph) if self.gate else None
-        return dataclasses.replace(self.viewer.view(radiograph), appearance=appearance(radiograph), look=shown)
+        made, warnings = self.viewer.view(radiograph), radiograph.source.warnings
+        return dataclasses.replace(made, appearance=appearance(radiograph), look=shown, warnings=warnings)
 
     def run(self, pixels: NDArray[np.uint8], *, class_maps: bool = False) -> dict[str, NDArray[np.float32]]:
         """Compute the network's outputs for N x height x width grey values in 0..255.
@@ -264,8 +265,7 @@ class Predictor:
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
         known = float(output["known"][0]) if "known" in output else None
         maps = placed(output["class_maps"], view.region) if "class_maps" in output else None
-        site = self.site
-        reasons = site_reasons(site, required=self._require_site)
+        site, reasons = self.site, site_reasons(self.site, required=self._require_site)
         return Finding(
             image=name,
             probabilities=probabilities,
@@ -278,6 +278,7 @@ class Predictor:
             known=known,
             site=site,
             appearance=view.appearance,
+            warnings=view.warnings,
             **decide(probabilities, self.bundle.contents, gate=verdicts, known=known, lungs=view.lungs, site=reasons),
         )
 

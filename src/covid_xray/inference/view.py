@@ -31,6 +31,7 @@ class View:
         look: the features of the gate; `None` when the bundle has no gate.
         raw: `pixels` before their histogram was equalised, which training augments; `None` where nothing is equalised.
         appearance: figures of the whole picture, for drift monitoring.
+        warnings: codes of what was wrong with the file (`images.dicom_file.WARNINGS`).
     """
 
     pixels: NDArray[np.uint8]
@@ -39,6 +40,7 @@ class View:
     look: Look | None = None
     raw: NDArray[np.uint8] | None = None
     appearance: Appearance | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Viewer:

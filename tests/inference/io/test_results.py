@@ -83,6 +83,11 @@ def test_keys_of_the_json_form() -> None:
     assert list(as_dict(Failure("a", "empty", "m"), identity=IDENTITY)) == keys
 
 
+def test_warnings_about_a_file_are_told_by_code() -> None:
+    facts = as_dict(finding("a", warnings=("mirrored", "no-preamble")), identity=IDENTITY)
+    assert facts["warnings"] == ["mirrored", "no-preamble"]
+
+
 def test_a_finding_as_data() -> None:
     facts = as_dict(finding("a"), identity=IDENTITY)
     assert facts["probabilities"] == {"covid": 0.123457, "normal": 0.8, "virus": 0.076543}

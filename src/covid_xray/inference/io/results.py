@@ -27,7 +27,8 @@ Answer = Finding | Failure
 def as_dict(answer: Answer, *, identity: ModelIdentity, joint: bool = False) -> dict[str, Any]:
     """Write one result as plain data; a failure has the same keys, with its code in `error`.
 
-    With `joint`, or for a finding with a joint prediction, there is also the key `joint`, perhaps `None`.
+    With `joint`, or for a finding with a joint prediction, there is also the key `joint`, perhaps `None`; for a file in
+    which something was wrong, the key `warnings` with codes.
     Probabilities are rounded to six digits; one that is not finite becomes `None`, since JSON has no NaN.
     """
     finding = answer if isinstance(answer, Finding) else None
@@ -49,6 +50,8 @@ def as_dict(answer: Answer, *, identity: ModelIdentity, joint: bool = False) -> 
     }
     if joint or (finding and finding.joint):
         facts["joint"] = joint_as_dict(finding.joint) if finding and finding.joint else None
+    if finding and finding.warnings:
+        facts["warnings"] = list(finding.warnings)
     return facts
 
 

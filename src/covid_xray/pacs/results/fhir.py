@@ -143,8 +143,7 @@ def _study(result: ResultContext) -> dict[str, Any]:
 
 
 def _remarks(result: ResultContext) -> list[str]:
-    lungs = result.finding.lungs.words if result.finding.lungs else ""
-    return [text for text in (lungs, result.scope, result.site, DISCLAIMER) if text]
+    return [text for text in (*result.finding.notes, result.scope, result.site, DISCLAIMER) if text]
 
 
 def _concept(code: Code) -> dict[str, Any]:

@@ -72,9 +72,8 @@ def _observations(result: ResultContext) -> Iterator[tuple[str, ...]]:
 
 
 def _remarks(result: ResultContext) -> Iterable[str]:
-    lungs = result.finding.lungs.words if result.finding.lungs else ""
     used = f"{MANUFACTURER} {__version__}, {result.model}, SHA-256 {result.finding.model.sha256}"
-    return [text for text in (lungs, result.scope, result.site, used, DISCLAIMER) if text]
+    return [text for text in (*result.finding.notes, result.scope, result.site, used, DISCLAIMER) if text]
 
 
 def _row(kind: str, code: Code, value: str, *, unit: str = "") -> tuple[str, ...]:

@@ -73,10 +73,8 @@ def _finding_group(result: ResultContext, picture: Dataset | None) -> Any:
 def _append_texts(group: Any, result: ResultContext) -> None:
     """Append reasons and remarks as text."""
     reason = concepts.private_code("reason", meaning="Reason why nothing can be said")
-    lungs = result.finding.lungs
-    remarks = [lungs.words] if lungs and lungs.words else []
     texts = [(reason, text) for text in result.reasons]
-    texts += [(codes.DCM.Comment, text) for text in (*remarks, result.scope, result.site, DISCLAIMER)]
+    texts += [(codes.DCM.Comment, text) for text in (*result.finding.notes, result.scope, result.site, DISCLAIMER)]
     for name, text in texts:
         item = sr.TextContentItem(name=name, value=text, relationship_type=sr.RelationshipTypeValues.CONTAINS)
         group[0].ContentSequence.append(item)
