@@ -67,7 +67,7 @@ class _Worker:
         try:
             ready = self._receive(len(_READY), deadline=time.monotonic() + _START_SECONDS)
         except (EOFError, TimeoutError):
-            ready = b""
+            ready = bytearray()
         if ready != _READY:
             self.close()
             raise CovidXrayError("The decoding process does not start.")
@@ -100,21 +100,20 @@ class _Worker:
             if pipe:
                 pipe.close()
 
-    def _receive(self, size: int, *, deadline: float) -> bytes:
+    def _receive(self, size: int, *, deadline: float) -> bytearray:
         pipe = self.process.stdout
         assert pipe is not None
-        parts, missing = [], size
-        with selectors.DefaultSelector() as selector:
+        received, done = bytearray(size), 0  # filled in place: pixels of a full-size film are 30 MB
+        with selectors.DefaultSelector() as selector, memoryview(received) as view:
             selector.register(pipe, selectors.EVENT_READ)
-            while missing:
+            while done < size:
                 if not selector.select(timeout=max(0.0, deadline - time.monotonic())):
                     raise TimeoutError
-                part = os.read(pipe.fileno(), min(missing, 1 << 20))
+                part = os.readv(pipe.fileno(), [view[done : done + (1 << 20)]])
                 if not part:
                     raise EOFError
-                parts.append(part)
-                missing -= len(part)
-        return b"".join(parts)
+                done += part
+        return received
 
 
 class _Pool:
@@ -199,7 +198,7 @@ def _timeout() -> BadImage:
     return BadImage("Decoding the image took longer than the time limit.", code="decode-timeout")
 
 
-def _send(pipe: Any, head: dict[str, Any], payload: bytes) -> None:
+def _send(pipe: Any, head: dict[str, Any], payload: bytes | memoryview) -> None:
     text = json.dumps(head).encode()
     for part in (_SIZES.pack(len(text), len(payload)), text, payload):
         left = memoryview(part)
@@ -207,12 +206,12 @@ def _send(pipe: Any, head: dict[str, Any], payload: bytes) -> None:
             left = left[pipe.write(left) :]
 
 
-def _radiograph(answer: dict[str, Any], payload: bytes) -> Radiograph:
+def _radiograph(answer: dict[str, Any], payload: bytearray) -> Radiograph:
     if "code" in answer:
         raise BadImage(str(answer["message"]), code=str(answer["code"]))
     bits = int(answer["bits"])
     height, width = answer["shape"]
-    flat = np.frombuffer(payload, np.uint8).copy()  # a copy is writable
+    flat = np.frombuffer(payload, np.uint8)
     pixels = flat.reshape(height, width) if bits == 8 else flat.view(np.uint16).reshape(height, width)
     facts: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in answer["source"].items()
@@ -245,7 +244,7 @@ def _answer(inbox: BinaryIO, outbox: BinaryIO, size: int, *, limits: Limits, map
     try:
         radiograph = decode(data, limits=limits)
         head = {"shape": radiograph.pixels.shape, "bits": radiograph.bits, "source": asdict(radiograph.source)}
-        _send(outbox, head, radiograph.pixels.tobytes())
+        _send(outbox, head, np.ascontiguousarray(radiograph.pixels).data.cast("B"))
     except BadImage as error:
         _send(outbox, {"code": error.code, "message": error.message}, b"")
         return error.code != "decode-memory"
