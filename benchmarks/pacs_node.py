@@ -117,7 +117,7 @@ def order(folder: Path, data: bytes, pulled: int, live: int) -> dict:
     with services.opened(folder / f"order{pulled}", Predictor(threads=1, untrusted=True), **settings) as parts:
         _fill(parts, data, pulled)
         batches, stopping = _count_batches(parts), threading.Event()
-        worker = threading.Thread(target=_work, args=(parts, stopping))
+        worker = threading.Thread(target=_work, args=(parts, stopping), daemon=True)
         with StoreScp(parts.settings, parts.receiver, limits=Limits(decode_seconds=60)).listening() as port:
             _send_one(folder / "live", numbered(data, 400_000), port)  # starts the decoding process
             worker.start()
