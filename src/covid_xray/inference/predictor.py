@@ -118,10 +118,9 @@ class Predictor:
 
     def view(self, source: Source) -> View:
         """Read one image for `answers`: the network's input, its region, lungs, gate features. Raises `BadImage`."""
-        radiograph = open_source(source, limits=self.limits, untrusted=self.untrusted)
-        shown = look(radiograph) if self.gate else None
-        made, warnings = self.viewer.view(radiograph), radiograph.source.warnings
-        return dataclasses.replace(made, appearance=appearance(radiograph), look=shown, warnings=warnings)
+        film = open_source(source, limits=self.limits, untrusted=self.untrusted)
+        made, shown = self.viewer.view(film), look(film) if self.gate else None
+        return dataclasses.replace(made, appearance=appearance(film), look=shown, warnings=film.source.warnings)
 
     def run(self, pixels: NDArray[np.uint8], *, class_maps: bool = False) -> dict[str, NDArray[np.float32]]:
         """Compute the network's outputs for N x height x width grey values in 0..255.
