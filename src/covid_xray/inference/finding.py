@@ -136,7 +136,7 @@ class Finding:
         site: the hospital at which the network was checked; `None` where it was not checked.
         appearance: figures of the picture as it came, for drift monitoring; `None` for bare network inputs.
         draw: draws the heat map of a class; `None` without class maps.
-        warnings: codes of what was wrong with the file, which was read all the same (`images.dicom_file.WARNINGS`).
+        warnings: codes of faults of the file that did not stop it from being read (`images.dicom_file.WARNINGS`).
     """
 
     image: str
