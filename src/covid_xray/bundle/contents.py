@@ -17,12 +17,15 @@ Counts = dict[str, int]
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A value with its 95 % interval and the number of resampled units."""
+    """A value (`None` where undefined) with its 95 % interval and the number of resampled units.
 
-    value: float
-    ci_low: float | None
-    ci_high: float | None
-    n: int
+    Bundles of earlier versions may leave out the interval and `n`, which is 0 then.
+    """
+
+    value: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int = 0
     unit: Literal["patients", "images"] | None = None
     method: Literal["bootstrap", "exact", "ends"] | None = None
 
@@ -190,7 +193,7 @@ class Contents:
     reference: dict[str, object] | None = None  # answers to the drawn images of `covid-xray selftest`
     training_data: TrainingData | None = None
     training: dict[str, object] | None = None  # settings and best epoch of the run
-    metrics: dict[str, Figure | str] | None = None  # of the test part
+    metrics: dict[str, object] | None = None  # of the test part: figures, and what they were measured on
     parity: dict[str, float] = dataclasses.field(default_factory=dict)
     storage: dict[str, object] | None = None
     site: dict[str, object] | None = None  # what `covid-xray commission` compares a hospital with
