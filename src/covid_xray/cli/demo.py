@@ -11,10 +11,9 @@ import typer
 
 from covid_xray.cli import selection
 from covid_xray.cli.console import bar, err, folder_option, out, stages
-from covid_xray.cli.training.train import print_parts, split_for
+from covid_xray.cli.training.train import print_parts, quiet_tensorflow, split_for
 from covid_xray.errors import CovidXrayError, UsageError
 from covid_xray.files import make_folder
-from covid_xray.training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from covid_xray.config import Training

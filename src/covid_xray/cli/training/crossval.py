@@ -9,9 +9,8 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Engine, Images, err, folder_option, out, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where, WithTrained
-from covid_xray.cli.training.train import LungRun, settings_of, with_lungs
+from covid_xray.cli.training.train import LungRun, quiet_tensorflow, settings_of, with_lungs
 from covid_xray.errors import UsageError
-from covid_xray.training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable

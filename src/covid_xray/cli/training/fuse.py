@@ -8,8 +8,8 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, folder_option, out, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
+from covid_xray.cli.training.train import quiet_tensorflow
 from covid_xray.errors import UsageError
-from covid_xray.training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from covid_xray.data.manifest.manifest import Manifest

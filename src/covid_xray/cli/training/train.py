@@ -10,7 +10,6 @@ from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, err, folder_option, out, print_next, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where, WithTrained
 from covid_xray.errors import UsageError
-from covid_xray.training.quiet import quiet_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,6 +184,13 @@ def _export_int8(run: Path, bundle: Path, manifest: "Manifest") -> None:
 def with_lungs(overrides: list[str] | None, lungs: Path | None) -> list[str]:
     """Return the overrides and those that --lungs stands for."""
     return [*(overrides or ()), *([f"lungs={json.dumps(str(lungs))}", "crop=lungs"] if lungs else ())]
+
+
+def quiet_tensorflow() -> None:
+    """Import TensorFlow without its start-up lines; only now, since commands that do not train start without it."""
+    from covid_xray.training.quiet import quiet_tensorflow as quiet
+
+    quiet()
 
 
 def settings_of(

@@ -8,8 +8,7 @@ import typer
 from covid_xray.cli import selection
 from covid_xray.cli.console import Data, Images, folder_option, out, print_next, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
-from covid_xray.cli.training.train import settings_of, split_for
-from covid_xray.training.quiet import quiet_tensorflow
+from covid_xray.cli.training.train import quiet_tensorflow, settings_of, split_for
 
 
 def register(app: typer.Typer) -> None:
