@@ -71,7 +71,8 @@ def finished(model: keras.Model, run: Path) -> Path:
 def test_the_same_weights_are_the_same_file_and_keep_what_was_fitted_on_it(model: keras.Model, tmp_path: Path) -> None:
     run = finished(model, tmp_path / "run")
     fitted = {
-        "temperature": 1.5, "calibration": {"part": "val"}, "conformal": {"method": "lac", "coverage": 0.9, "quantiles": {}},
+        "temperature": 1.5, "calibration": {"part": "val"},
+        "conformal": {"method": "lac", "coverage": 0.9, "quantiles": {}},
         "operating_points": {"covid": {"sha256": "x", "points": {}}}, "metrics": {"part": "test"},
     }  # fmt: skip
     record(run / "bundle", **fitted)
