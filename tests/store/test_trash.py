@@ -18,7 +18,7 @@ def test_delete_undo_purge(tmp_path: Path) -> None:
         trash.delete_later(store, study)
         assert api.get(f"/api/v1/studies/{study}").status_code == 404
         assert worklist.page(store.database, worklist.Query()).total == 0
-        assert trash.purge(store) == 0
+        assert trash.purge(store) == []
         trash.restore(store, study)
         assert api.get(f"/api/v1/studies/{study}").status_code == 200
         trash.delete_later(store, study)
@@ -27,5 +27,5 @@ def test_delete_undo_purge(tmp_path: Path) -> None:
             connection.execute(sa.update(tables.studies).values(deleted=long_ago))
         with pytest.raises(NotFound):
             trash.restore(store, study)
-        assert trash.purge(store) == 1
+        assert trash.purge(store) == [study]
         assert not list(store.images.folder.glob("*.png"))
