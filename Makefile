@@ -1,6 +1,6 @@
 # make demo   set up .venv and run the whole workflow on drawn phantoms
 # make setup  set up .venv
-# make test   set up .venv and run the tests
+# make test   set up .venv and run the tests, but for the slow ones, which .ci/run adds
 # make check  ruff, ruff format, mypy, import-linter, docs, bandit, hadolint, pip-audit
 # make docs   generate the references and build the site into build/site
 # make tutorials   run the notebooks and write their pages
@@ -8,6 +8,7 @@
 # make lock   pin every package again, including those of the image (needs uv)
 
 PYTHON ?= python3
+PYTEST ?= -m "not slow"
 BIN := .venv/bin
 STAMP := .venv/.installed
 
