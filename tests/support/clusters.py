@@ -10,8 +10,8 @@ from typing import Any
 
 from covid_xray.cluster.ray_session import QUIET_ENVIRONMENT, STARTS
 
-os.environ.update(QUIET_ENVIRONMENT)  # before Ray is imported
-os.environ["RAY_worker_niceness"] = "0"  # of 15 by default: beside other tests its processes would hardly get a turn
+# Before Ray is imported. Niceness is 15 by default: beside other tests its processes would hardly get a turn.
+os.environ.update({**QUIET_ENVIRONMENT, "RAY_worker_niceness": "0"})
 # A node that is gone is missed after two seconds instead of half a minute.
 HASTY = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
 
