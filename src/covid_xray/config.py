@@ -135,7 +135,7 @@ class Training(Settings):
     reduce_lr_patience: int = pydantic.Field(2, ge=1)
     reduce_lr_factor: float = pydantic.Field(0.2, gt=0, lt=1)
     min_learning_rate: float = pydantic.Field(1e-6, ge=0)
-    chance_patience: int = pydantic.Field(10, ge=0)  # first epochs at chance after which training stops; 0: never
+    chance_patience: int = pydantic.Field(10, ge=0)  # epochs at chance from the start, then it stops; 0: never
     track: Literal["csv", "tensorboard", "mlflow"] | None = None  # where figures go beside history.csv
     class_weights: bool = True  # n / (classes * n_class), from the training part
     augment: bool = True

@@ -71,7 +71,8 @@ def test_a_network_at_chance_is_known_by_accuracy_and_loss() -> None:
     from covid_xray.training.schedule import at_chance
 
     shares = (0.5, 0.3, 0.2)
-    blind = {"val_accuracy": 0.5, "val_loss": 1.04}
-    assert at_chance([blind, {"val_accuracy": 0.3, "val_loss": 2.0}], shares=shares)
-    assert not at_chance([blind, {"val_accuracy": 0.52, "val_loss": 1.04}], shares=shares)
-    assert not at_chance([{"val_accuracy": 0.5, "val_loss": 0.9}], shares=shares)  # it ranks already
+    blind = {"loss": 1.1, "val_accuracy": 0.5, "val_loss": 1.04}
+    assert at_chance([blind, {**blind, "val_accuracy": 0.3, "val_loss": 2.0}], shares=shares)
+    assert not at_chance([blind, {**blind, "val_accuracy": 0.52}], shares=shares)
+    assert not at_chance([{**blind, "val_loss": 0.9}], shares=shares)  # it ranks already
+    assert not at_chance([blind, {**blind, "loss": 0.9}], shares=shares)  # it learns the training images

@@ -112,7 +112,7 @@ def _stop_if_lost(run: Run, state: Schedule, row: Mapping[str, float]) -> None:
     patience = run.settings.chance_patience
     if not patience or state.epoch != patience or "val_accuracy" not in row:
         return
-    table = pd.read_csv(run.out / "history.csv")[["val_accuracy", "val_loss"]]
+    table = pd.read_csv(run.out / "history.csv")[["loss", "val_accuracy", "val_loss"]]
     history = [dict(zip(table.columns, values, strict=True)) for values in table.to_numpy().tolist()]
     shares = np.bincount(run.val.labels, minlength=len(run.val.classes)) / len(run.val)
     if schedule.at_chance(history, shares=shares.tolist()):

@@ -73,12 +73,17 @@ def _cosine_rate(epoch: int, settings: Training) -> float:
 def at_chance(rows: Sequence[Mapping[str, float]], *, shares: Sequence[float]) -> bool:
     """Say whether every epoch of history.csv was no better than always giving the same answer.
 
+    Better on the training images alone is not at chance: a small validation part may show it late.
+
     Args:
-        rows: the epochs so far, with val_accuracy and val_loss.
+        rows: the epochs so far, with loss, val_accuracy and val_loss.
         shares: share of each class in the validation part; they sum to 1.
     """
     blind = -sum(share * math.log(share) for share in shares if share)  # loss of answering the shares themselves
-    return all(row["val_accuracy"] <= max(shares) + 1e-9 and row["val_loss"] >= blind - CLEAR for row in rows)
+    learning = min(row["loss"] for row in rows) < blind - CLEAR
+    return not learning and all(
+        row["val_accuracy"] <= max(shares) + 1e-9 and row["val_loss"] >= blind - CLEAR for row in rows
+    )
 
 
 def finished(schedule: Schedule, settings: Training) -> str | None:

@@ -30,7 +30,6 @@ SETTINGS = Training(
     dense=(32,),
     initializer="he_normal",
     epochs=25,
-    chance_patience=0,  # it learns late
     dropout=0.0,
     batch_size=8,
     learning_rate=3e-3,
