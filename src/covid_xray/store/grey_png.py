@@ -1,17 +1,19 @@
-"""Encode grey pixels as PNG, three times as fast as Pillow at about the same size.
+"""Encode grey pixels as PNG, several times as fast as Pillow at about the same size.
 
 Pillow tries every filter on every row, which costs more than the compression. Radiographs are smooth and noisy, so the
-difference to the row above, packed with run lengths and Huffman codes only, is about as small.
+difference to the row above, deflated by ISA-L, is about as small.
 """
 
 import struct
-import zlib
+from collections.abc import Iterator
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _UP = 0, 2  # colour type and filter type of the PNG specification (third edition, 11.2.1 and 9.2)
+_ROWS = 64  # filtered at once, which stay in the processor's cache
 
 
 def encode(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
@@ -20,20 +22,25 @@ def encode(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
         raise ValueError(f"Cannot encode {pixels.shape} {pixels.dtype} as PNG: pixels must be H x W uint8 or uint16.")
     height, width = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.dtype.itemsize, _GREY, 0, 0, 0)
-    packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-    data = packer.compress(_filtered(pixels).tobytes()) + packer.flush()
+    packer = isal_zlib.compressobj(isal_zlib.ISAL_DEFAULT_COMPRESSION)
+    data = b"".join([*(packer.compress(part) for part in _filtered(pixels)), packer.flush()])
     return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
-def _filtered(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Prefix each row with its filter type and replace its bytes by the difference to the row above, modulo 256."""
-    rows = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder(">")).view(np.uint8)
-    filtered = np.empty((rows.shape[0], 1 + rows.shape[1]), np.uint8)
-    filtered[:, 0] = _UP
-    filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    return filtered
+def _filtered(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Iterator[NDArray[np.uint8]]:
+    """Yield the rows, some at a time: its filter type before each, its bytes as differences to the row above."""
+    above = np.zeros(pixels.shape[1] * pixels.dtype.itemsize, np.uint8)
+    for start in range(0, len(pixels), _ROWS):
+        part = pixels[start : start + _ROWS]
+        rows = np.ascontiguousarray(part, dtype=pixels.dtype.newbyteorder(">")).view(np.uint8)
+        filtered = np.empty((rows.shape[0], 1 + rows.shape[1]), np.uint8)
+        filtered[:, 0] = _UP
+        np.subtract(rows[0], above, out=filtered[0, 1:])
+        np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+        above = rows[-1]
+        yield filtered
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
-    return b"".join([struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))])
+    checksum = isal_zlib.crc32(data, isal_zlib.crc32(kind))
+    return b"".join([struct.pack(">I", len(data)), kind, data, struct.pack(">I", checksum)])
