@@ -4,6 +4,7 @@ import functools
 import os
 import secrets
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,9 @@ def runs_ray(path: Path) -> bool:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     note_skip(report)
+    if report.failed and os.environ.get("COVID_XRAY_CI") and not os.environ.get("PYTEST_XDIST_WORKER"):
+        # At once, since a run that is cut off prints no summary.
+        print(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext}", file=sys.__stderr__, flush=True)
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
