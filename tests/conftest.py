@@ -18,6 +18,7 @@ MAY_SKIP = (
     *("cannot be had from the registry", "this processor has no bfloat16"),
     *("SCIPY_ARRAY_API is not set", "CXRClassifier is non deterministic"),  # said by scikit-learn's own checks
 )
+RAY = ("import ray", "support.clusters", '"ray"', "need_ray")  # in the files of tests that start Ray
 SKIPPED: list[str] = []
 
 
@@ -30,18 +31,32 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """For several processes (`-n 2 --dist loadgroup`): a file stays in one of them, and all that runs Ray in one."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(name="ray" if runs_ray(item.path) else str(item.path)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For several processes (`-n 2`): a file stays in one of them, and all that runs Ray in one.
+
+    `--dist loadgroup` would do, but pytest-xdist 3.8 writes the groups where pytest 9.2 no longer reads them.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            name = nodeid.partition("::")[0]
+            return "ray" if contains(config.rootpath / name, *RAY) else name
+
+        def schedule(self) -> None:
+            super().schedule()
+            for scope in list(self.workqueue):  # the longest first, so that no process waits for the other at the end
+                if scope == "ray" or contains(config.rootpath / scope, "mark.slow"):
+                    self.workqueue.move_to_end(scope, last=False)
+
+    return ByFile(config, log)
 
 
 @functools.cache
-def runs_ray(path: Path) -> bool:
+def contains(path: Path, *words: str) -> bool:
     text = path.read_text(encoding="utf-8")
-    return any(word in text for word in ("import ray", "support.clusters", '"ray"', "need_ray"))
+    return any(word in text for word in words)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

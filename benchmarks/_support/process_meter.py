@@ -61,7 +61,7 @@ class Meter(threading.Thread):
 def _kind(pid: int, command: bytes) -> str:
     if pid == os.getpid():
         return "driver"
-    if b"covid_xray.images.sandbox" in command:
+    if b"covid_xray.images.decoding_child" in command:
         return "decoder"
     return "worker" if b"spawn_main" in command or b"ray::MapWorker" in command else "other"
 

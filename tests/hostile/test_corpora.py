@@ -69,7 +69,7 @@ GOOD |= {
     "dicom without preamble": lambda: drawing.dicom(DEEP)[132:],
     "16-bit rgb png": lambda: bombs.png_of(width=3, height=2, depth=16, colour=2, body=(b"\0" + bytes(range(18))) * 2),
 }
-# GDCM is C++ that has crashed before, so these are only mutated in a child process.
+# GDCM and the decoder of HTJ2K are C++ that has crashed before: mutated in a child process alone.
 FOR_GDCM: dict[str, Callable[[], bytes]] = {
     "jpeg lossless dicom": lambda: drawing.dicom(DEEP, syntax=drawing.JPEG_LOSSLESS_SV1),
     "jpeg-ls dicom": lambda: drawing.dicom(DEEP, syntax=drawing.JPEG_LS),
@@ -189,6 +189,12 @@ def test_mutations(name: str) -> None:
     data = good(name)
     seen = Counter(outcome(mutated(name, data, seed)) for seed in range(MUTATIONS // len(GOOD)))
     assert len(seen) > 2, "the injuries are of many kinds"
+
+
+@pytest.mark.skipif(not HAVE_GDCM, reason="python-gdcm is not installed")
+def test_a_file_at_which_gdcm_ends_its_process_is_refused() -> None:
+    """The other decoders refuse it, so GDCM is asked, in a child: in this process it threw a C++ exception."""
+    assert outcome(mutated("jpeg dicom", good("jpeg dicom"), 478)) in ("decode-crashed", "decoder-failed", "damaged")
 
 
 @pytest.mark.parametrize("name", FOR_GDCM)

@@ -17,9 +17,9 @@ import pytest
 import covid_xray.images
 from covid_xray.config import Limits
 from covid_xray.errors import BadImage, InputRefused
-from covid_xray.images.decode import SUFFIXES, decode, is_candidate, read_source
+from covid_xray.images.decode import SUFFIXES, decode, is_candidate
 from covid_xray.images.dicom_file import TRANSFER_SYNTAXES
-from covid_xray.images.sandbox import decode_limited
+from covid_xray.images.sandbox import decode_limited, read_source
 from support import drawing
 
 GREY = drawing.picture()
@@ -247,7 +247,7 @@ def test_the_cause_of_a_refused_file_is_not_shown(tmp_path: Path, monkeypatch: p
     def fail(_: Path, *, limit: int) -> bytes:
         raise OSError(5, CANARY) if code == "unreadable-file" else InputRefused(CANARY)
 
-    monkeypatch.setattr("covid_xray.images.decode.read_bounded", fail)
+    monkeypatch.setattr("covid_xray.images.sandbox.read_bounded", fail)
     for reader in (read_source, decode_limited):
         with pytest.raises(BadImage) as refusal:
             reader(path, limits=Limits())

@@ -11,10 +11,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from covid_xray.errors import BadImage, InputRefused
-from covid_xray.files import is_hidden, read_bounded
+from covid_xray.errors import BadImage
+from covid_xray.files import is_hidden
 from covid_xray.images import headers
+from covid_xray.images.gdcm_codec import NEEDS_CHILD
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.images.sandbox import decode_limited, read_source
 from covid_xray.limits import Limits
 
 SUFFIXES = frozenset(
@@ -44,10 +46,11 @@ def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  #
     """Decode a file or bytes into a radiograph: lungs dark, bones bright, upright, grey.
 
     The magic bytes decide the format, never the name. 8-bit files give `uint8`; 16-bit PNG and DICOM of more than
-    8 bits give `uint16` with white at `2 ** bits - 1`.
+    8 bits give `uint16` with white at `2 ** bits - 1`. What only GDCM decodes is decoded in a child process, since
+    GDCM ends the process at some damaged files.
 
     Raises:
-        BadImage: always with one of these codes.
+        BadImage: always with one of these codes; for what GDCM decodes also with those of `decode_limited`.
             the file: `unreadable-file`, `empty`, `too-large`, `not-an-image`
             its limits: `too-many-pixels`, `several-frames`, `unsupported-bits`, `too-complex`
             its state: `truncated`, `checksum`, `damaged`, `no-pixels`, `decoder-failed`, `decode-memory`
@@ -58,7 +61,13 @@ def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  #
         raise TypeError(f"`source` must be a Path or bytes, not {type(source).__name__}")
     with contained():
         try:
-            return _decode_bytes(read_source(source, limits=limits), limits=limits)
+            data = read_source(source, limits=limits)
+            try:
+                return _decode_bytes(data, limits=limits)
+            except BadImage as error:
+                if error.code != NEEDS_CHILD:
+                    raise
+            return decode_limited(data, limits=limits)
         except BadImage as error:
             refusal = error
         except MemoryError:
@@ -72,25 +81,6 @@ def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  #
 def read_image(source: str | Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  # noqa: B008  (frozen)
     """Read an image file or its bytes as `decode` does; a text is the path of a file."""
     return decode(Path(source) if isinstance(source, str) else source, limits=limits)
-
-
-def read_source(source: Path | bytes, *, limits: Limits) -> bytes:
-    """Return the bytes of a file or `source` itself, at most `limits.upload_bytes`. Raises `BadImage`."""
-    too_large = BadImage(f"The file is larger than {limits.upload_bytes:,} bytes.", code="too-large")
-    if not isinstance(source, Path):
-        if len(source) > limits.upload_bytes:
-            raise too_large
-        return bytes(source)
-    try:
-        if not source.is_file():  # a pipe or a device could block or never end
-            raise BadImage("No such regular file.", code="unreadable-file")
-        return read_bounded(source, limit=limits.upload_bytes)
-    except OSError:
-        raise BadImage("The file cannot be read.", code="unreadable-file") from None
-    except BadImage:
-        raise
-    except InputRefused:
-        raise too_large from None
 
 
 def has_image_suffix(name: str) -> bool:

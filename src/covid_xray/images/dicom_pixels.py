@@ -130,17 +130,22 @@ def decode_pixels(dataset: "Dataset", layout: Layout, *, precision: int) -> Pixe
         return Pixels(_decoded(dataset, layout, plugin=""))
     if layout.syntax == JPEG_EXTENDED and precision > 8:
         _require_gdcm(layout, precision)
+        gdcm_codec.require_child()
         values = gdcm_codec.decode_extended(_stream(dataset), rows=layout.rows, columns=layout.columns)
         return Pixels(values, precision)
     if precision:  # decoders go by the tags, which may tell of other pixels: GDCM keeps the stored bits alone
         dataset.BitsAllocated, dataset.BitsStored = 8 if precision <= 8 else 16, precision
     first, *others = _plugins(layout.syntax)
+    if first == "gdcm":
+        gdcm_codec.require_child()
     try:
         return Pixels(_decoded(dataset, layout, plugin=first), precision)
     except MemoryError:
         raise
     except Exception:
         for plugin in others:
+            if plugin == "gdcm":
+                gdcm_codec.require_child()
             with contextlib.suppress(Exception):
                 return Pixels(_decoded(dataset, layout, plugin=plugin), precision, ("other-decoder",))
         raise

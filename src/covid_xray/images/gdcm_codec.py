@@ -1,6 +1,7 @@
-"""Decode 12-bit JPEG Extended with GDCM, which pydicom does not use for it, and keep GDCM quiet.
+"""Keep GDCM quiet and in child processes, and decode 12-bit JPEG Extended with it, which pydicom does not.
 
-The decoded values equal those of DCMTK.
+The decoded values equal those of DCMTK. GDCM throws C++ exceptions at some damaged files that nothing in Python can
+catch: they end the process.
 """
 
 import importlib.util
@@ -9,6 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.errors import BadImage
+
+NEEDS_CHILD = "needs-child-process"
+_process = {"may die": False}
+
+
+def allow() -> None:
+    """Let GDCM decode in this process, a child that may die."""
+    _process["may die"] = True
+
+
+def require_child() -> None:
+    """Raise `BadImage` with `NEEDS_CHILD` unless this process is a child that may die."""
+    if not _process["may die"]:
+        raise BadImage("GDCM decodes this image, in a child process only.", code=NEEDS_CHILD)
 
 
 def is_installed() -> bool:

@@ -5,11 +5,8 @@ and raw pixels, never as pickles, since a compromised child must not compromise 
 """
 
 import atexit
-import importlib
 import json
-import math
 import os
-import resource
 import selectors
 import signal
 import struct
@@ -19,12 +16,12 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from covid_xray.errors import BadImage, CovidXrayError
-from covid_xray.images.decode import decode, read_source
+from covid_xray.errors import BadImage, CovidXrayError, InputRefused
+from covid_xray.files import read_bounded
 from covid_xray.images.radiograph import ImageSource, Radiograph
 from covid_xray.limits import Limits
 
@@ -32,9 +29,9 @@ MAX_WORKERS = 4
 TRIES = 3  # a child may also die of an earlier image, or because the machine is short of memory
 _RECYCLE_AFTER = 500  # images; leaks of decoders count against the memory limit
 _START_SECONDS = 60.0
-_READY = b"ready\n"
+READY = b"ready\n"
 _CRASHED = "decode-crashed"
-_SIZES = struct.Struct(">II")  # bytes of JSON, bytes of payload
+SIZES = struct.Struct(">II")  # bytes of JSON, bytes of payload
 
 
 def decode_limited(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  # noqa: B008
@@ -50,6 +47,25 @@ def decode_limited(source: Path | bytes, *, limits: Limits = Limits()) -> Radiog
     return _pool().decode(read_source(source, limits=limits), limits=limits)
 
 
+def read_source(source: Path | bytes, *, limits: Limits) -> bytes:
+    """Return the bytes of a file or `source` itself, at most `limits.upload_bytes`. Raises `BadImage`."""
+    too_large = BadImage(f"The file is larger than {limits.upload_bytes:,} bytes.", code="too-large")
+    if not isinstance(source, Path):
+        if len(source) > limits.upload_bytes:
+            raise too_large
+        return bytes(source)
+    try:
+        if not source.is_file():  # a pipe or a device could block or never end
+            raise BadImage("No such regular file.", code="unreadable-file")
+        return read_bounded(source, limit=limits.upload_bytes)
+    except OSError:
+        raise BadImage("The file cannot be read.", code="unreadable-file") from None
+    except BadImage:
+        raise
+    except InputRefused:
+        raise too_large from None
+
+
 class _Worker:
     """One child process and the pipes to it."""
 
@@ -57,7 +73,7 @@ class _Worker:
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self.done = 0
         self.process = subprocess.Popen(  # -P: a module in the working folder must not stand in for ours
-            [sys.executable, "-P", "-m", "covid_xray.images.sandbox"],
+            [sys.executable, "-P", "-m", "covid_xray.images.decoding_child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -65,18 +81,18 @@ class _Worker:
             bufsize=0,
         )
         try:
-            ready = self._receive(len(_READY), deadline=time.monotonic() + _START_SECONDS)
+            ready = self._receive(len(READY), deadline=time.monotonic() + _START_SECONDS)
         except (EOFError, TimeoutError):
             ready = bytearray()
-        if ready != _READY:
+        if ready != READY:
             self.close()
             raise CovidXrayError("The decoding process does not start.")
 
     def decode(self, data: bytes, *, limits: Limits) -> Radiograph:
         deadline = time.monotonic() + limits.decode_seconds
         self.done += 1
-        _send(self.process.stdin, asdict(limits), data)
-        head, payload = _SIZES.unpack(self._receive(_SIZES.size, deadline=deadline))
+        send(self.process.stdin, asdict(limits), data)
+        head, payload = SIZES.unpack(self._receive(SIZES.size, deadline=deadline))
         # Reading the answer does not count as the decoder's time.
         deadline = max(deadline, time.monotonic() + limits.decode_seconds)
         if head > 1 << 16 or payload > 2 * limits.pixels:
@@ -198,9 +214,10 @@ def _timeout() -> BadImage:
     return BadImage("Decoding the image took longer than the time limit.", code="decode-timeout")
 
 
-def _send(pipe: Any, head: dict[str, Any], payload: bytes | memoryview) -> None:
+def send(pipe: Any, head: dict[str, Any], payload: bytes | memoryview) -> None:
+    """Write one message to a pipe: the sizes of both parts, `head` as JSON, `payload`."""
     text = json.dumps(head).encode()
-    for part in (_SIZES.pack(len(text), len(payload)), text, payload):
+    for part in (SIZES.pack(len(text), len(payload)), text, payload):
         left = memoryview(part)
         while left:
             left = left[pipe.write(left) :]
@@ -218,64 +235,3 @@ def _radiograph(answer: dict[str, Any], payload: bytearray) -> Radiograph:
     }
     source = ImageSource(**facts)
     return Radiograph(pixels, bits=bits, source=source)
-
-
-def serve() -> None:
-    """Run the child: read limits and bytes and answer them until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and then closes the pipe
-    inbox, outbox = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb", buffering=0)
-    with open(os.devnull, "r+b") as nowhere:  # noqa: PTH123
-        for standard in (0, 1, 2):  # C decoders print to any of them
-            os.dup2(nowhere.fileno(), standard)
-    _warm_up()
-    mapped = _mapped_bytes()
-    outbox.write(_READY)
-    while sizes := inbox.read(_SIZES.size):
-        head, payload = _SIZES.unpack(sizes)
-        limits = Limits(**json.loads(inbox.read(head)))
-        if not _answer(inbox, outbox, payload, limits=limits, mapped=mapped):
-            return
-
-
-def _answer(inbox: BinaryIO, outbox: BinaryIO, size: int, *, limits: Limits, mapped: int) -> bool:
-    """Decode one image under its limits; return whether the process can be used again."""
-    data = inbox.read(size)
-    _restrict(limits, mapped=mapped + size)
-    try:
-        radiograph = decode(data, limits=limits)
-        head = {"shape": radiograph.pixels.shape, "bits": radiograph.bits, "source": asdict(radiograph.source)}
-        _send(outbox, head, np.ascontiguousarray(radiograph.pixels).data.cast("B"))
-    except BadImage as error:
-        _send(outbox, {"code": error.code, "message": error.message}, b"")
-        return error.code != "decode-memory"
-    return True
-
-
-def _warm_up() -> None:
-    """Import the decoders, so that this does not count against an image's time and memory."""
-    plugins = ("Png", "Jpeg", "Tiff", "Bmp", "Gif", "WebP", "Jpeg2K")
-    rooms = ("covid_xray.images.raster", "covid_xray.images.arrays", "pydicom.pixels")
-    for module in (*rooms, *(f"PIL.{plugin}ImagePlugin" for plugin in plugins)):
-        importlib.import_module(module)
-    importlib.import_module("covid_xray.images.gdcm_codec").silence()
-
-
-def _mapped_bytes() -> int:
-    """Return the address space in use before any image; 0 where the system does not state it."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123
-            return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
-
-
-def _restrict(limits: Limits, *, mapped: int) -> None:
-    if mapped:
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + limits.decode_bytes, resource.RLIM_INFINITY))
-    # In case the parent, which enforces the time limit, has died. CPU time counts from the start of the process.
-    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + limits.decode_seconds) + 1, resource.RLIM_INFINITY))
-
-
-if __name__ == "__main__":
-    serve()
