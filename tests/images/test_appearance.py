@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from covid_xray.images.appearance import FIGURES, appearance
+from covid_xray.images.appearance import FIGURES, QUANTILES, appearance
 from covid_xray.images.radiograph import ImageSource, Radiograph
 from support.drift import PROCESSING
 from support.gate_samples import chest
@@ -16,6 +16,18 @@ def test_any_picture_has_finite_figures(shape: tuple[int, int], value: int | Non
     figures = appearance(Radiograph(pixels.astype(np.uint8))).figures
     assert figures.shape == (len(FIGURES),)
     assert np.isfinite(figures).all()
+
+
+def test_greys_and_steps_are_those_of_plain_arithmetic() -> None:
+    random = np.random.default_rng(1)
+    for pixels, bits in ((random.integers(0, 256, (190, 181)), 8), (random.integers(7, 4001, (200, 230)), 12)):
+        shares = pixels / (2**bits - 1)
+        first = np.mean([np.abs(np.diff(shares, axis=axis)).mean() for axis in (0, 1)])
+        figures = appearance(Radiograph(pixels.astype(np.uint8 if bits == 8 else np.uint16), bits=bits)).figures
+        np.testing.assert_allclose(figures[:5], np.quantile(shares, QUANTILES), atol=1e-6)
+        assert figures[5] == pytest.approx(np.mean((pixels == pixels.min()) | (pixels == pixels.max())))
+        second = np.mean([np.abs(shares[2:] - shares[:-2]).mean(), np.abs(shares[:, 2:] - shares[:, :-2]).mean()])
+        assert figures[9] == pytest.approx(np.log(first + 1e-4) - np.log(second + 1e-4), abs=1e-6)
 
 
 def test_depth_changes_nothing() -> None:

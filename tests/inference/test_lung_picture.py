@@ -18,7 +18,7 @@ from covid_xray.inference.lung_picture import (
     outlined,
     region_of,
 )
-from covid_xray.inference.lungs import lungs_of, two_sides
+from covid_xray.inference.lungs import lungs_of, pair_of
 from covid_xray.inference.view import Viewer
 from support.chests import chest, lung_facts, lung_network
 
@@ -84,11 +84,11 @@ def test_equalising_twice_changes_little_and_black_stays() -> None:
 def test_one_broad_lung_is_not_plausible() -> None:
     broad = np.zeros((96, 96), np.float32)
     broad[20:80, 15:85] = 1
-    assert len(two_sides(broad > 0)) == 1
+    assert len(pair_of(broad > 0)) == 1
     assert not lungs_of(broad).plausible
     touching = two_lungs()
     touching[60:66, 38:58] = True
-    assert [side.sum() > 800 for side in two_sides(touching)] == [True, True]
+    assert [side.sum() > 800 for side in pair_of(touching)] == [True, True]
     assert lungs_of(touching.astype(np.float32)).plausible
 
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.errors import BadBundle
 from covid_xray.images.radiograph import Radiograph
-from covid_xray.inference.lungs import WHOLE, LungFinder, box_pixels, cropped, lungs_of, two_largest
+from covid_xray.inference.lungs import WHOLE, LungFinder, box_pixels, cropped, dilated, lungs_of
 from covid_xray.inference.view import open_lungs
 from support.chests import SIDE, chest, lung_facts, lung_network
 
@@ -16,6 +17,11 @@ def pair(height: int = 40, width: int = 40, *, sure: float = 1.0) -> np.ndarray:
     probability = np.full((height, width), 1 - sure, np.float32)
     probability[10:30, 6:16] = probability[10:30, 24:34] = sure
     return probability
+
+
+def kept(mask: np.ndarray) -> np.ndarray:
+    """The parts of a mask that count as lungs."""
+    return lungs_of(mask.astype(np.float32)).mask
 
 
 def test_two_lungs_are_found_with_their_box() -> None:
@@ -66,13 +72,13 @@ def test_the_two_largest_parts_stay_whatever_their_shape() -> None:
     mask[2:28, 3] = mask[2, 3:12] = mask[27, 3:12] = mask[14:28, 11] = True  # a long bent one
     mask[5:15, 20:25] = True
     mask[0, 28:] = True
-    kept = two_largest(mask)
-    assert not kept[0].any()
-    assert kept.sum() == mask.sum() - 2
-    assert two_largest(np.zeros((4, 4), bool)).sum() == 0
+    parts = kept(mask)
+    assert not parts[0].any()
+    assert parts.sum() == mask.sum() - 2
+    assert kept(np.zeros((4, 4), bool)).sum() == 0
     small = np.zeros((20, 20), bool)
     small[2:12, 2:12] = small[18, 18] = True
-    assert two_largest(small).sum() == 100, "a second part under a tenth of the first is dirt"
+    assert kept(small).sum() == 100, "a second part under a tenth of the first is dirt"
 
 
 def test_parts_are_those_of_scikit_image() -> None:
@@ -84,7 +90,18 @@ def test_parts_are_those_of_scikit_image() -> None:
         sizes = np.bincount(parts.ravel())[1:]
         wanted = sorted(sizes, reverse=True)[:2]
         wanted = sum(size for size in wanted if size > 0.1 * wanted[0])
-        assert two_largest(mask).sum() == wanted
+        assert kept(mask).sum() == wanted
+
+
+@pytest.mark.parametrize("reach", [1, 2])
+def test_dilation_is_that_of_pillow_up_to_the_edge(reach: int) -> None:
+    mask = np.random.default_rng(0).random((40, 31)) < 0.1
+    picture = Image.fromarray(mask.astype(np.uint8))
+    for found, filtered in (
+        (dilated(mask, reach), picture.filter(ImageFilter.MaxFilter(2 * reach + 1))),
+        (~dilated(~mask, reach), picture.filter(ImageFilter.MinFilter(2 * reach + 1))),
+    ):
+        np.testing.assert_array_equal(found, np.asarray(filtered) > 0)
 
 
 def test_the_crop_has_a_pixel_at_least_and_stays_inside() -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from covid_xray.images.radiograph import Radiograph
 
 Figures = NDArray[np.float32]
+Greys = NDArray[np.uint8] | NDArray[np.uint16]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LAGS = (1, 2, 4, 8)  # pixels
@@ -46,15 +47,15 @@ def appearance(radiograph: Radiograph) -> Appearance:
     `aspect` and `height` are logarithms, and so are the ratios of the mean grey step between pixels one lag apart to
     that of the next lag, which noise, sharpening and resampling move.
     """
-    pixels, white = radiograph.pixels, np.float32(2**radiograph.bits - 1)
+    pixels, white = radiograph.pixels, 2**radiograph.bits - 1
     height, width = pixels.shape
     step = max(1, min(height, width) // _THINNED)
-    thin = pixels[::step, ::step] / white
-    steps = [np.log(_mean_step(_centre(pixels) / white, lag) + _LEAST_STEP) for lag in LAGS]
+    thin, centre = np.ascontiguousarray(pixels[::step, ::step]), _centre(pixels)
+    steps = [np.log(_mean_step(centre, lag) / white + _LEAST_STEP) for lag in LAGS]
     figures = [
-        *np.quantile(thin, QUANTILES),
-        np.mean((thin == thin.min()) | (thin == thin.max())),
-        _edge(thin),
+        *(_quantiles(thin) / white),
+        share_of_extremes(thin),
+        _edge(thin) / white,
         np.log(width / height),
         np.log(height),
         *(steps[i] - steps[i + 1] for i in range(len(steps) - 1)),
@@ -63,17 +64,37 @@ def appearance(radiograph: Radiograph) -> Appearance:
     return Appearance(np.asarray(figures, np.float32), view=source.view, vendor=source.vendor)
 
 
-def _centre(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def share_of_extremes(pixels: Greys) -> float:
+    """Compute the share of pixels that have the least or the greatest grey, 0..1."""
+    low, high = pixels.min(), pixels.max()
+    count = np.count_nonzero(pixels == low) + (np.count_nonzero(pixels == high) if high > low else 0)
+    return count / pixels.size
+
+
+def _quantiles(pixels: Greys) -> NDArray[np.float64]:
+    """Compute the `QUANTILES`, linear between neighbours, from the histogram."""
+    places = np.array(QUANTILES) * (pixels.size - 1)
+    low = places.astype(np.intp)
+    up_to = np.bincount(pixels.ravel()).cumsum()  # pixels of each grey and all darker ones
+    grey, following = (np.searchsorted(up_to, np.minimum(low + i, pixels.size - 1), side="right") for i in (0, 1))
+    return np.asarray(grey + (places - low) * (following - grey))
+
+
+def _centre(pixels: Greys) -> Greys:
     top, left = (max(0, (side - _CENTRE) // 2) for side in pixels.shape)
     return pixels[top : top + _CENTRE, left : left + _CENTRE]
 
 
-def _mean_step(pixels: NDArray[np.floating], lag: int) -> float:
-    steps = [np.abs(pixels[lag:] - pixels[:-lag]), np.abs(pixels[:, lag:] - pixels[:, :-lag])]
-    return float(np.mean([found.mean() for found in steps if found.size] or [0.0]))
+def _mean_step(pixels: Greys, lag: int) -> float:
+    pairs = ((pixels[lag:], pixels[:-lag]), (pixels[:, lag:], pixels[:, :-lag]))
+    return float(np.mean([_mean(np.maximum(a, b) - np.minimum(a, b)) for a, b in pairs if a.size] or [0.0]))
 
 
-def _edge(pixels: NDArray[np.floating]) -> float:
+def _mean(pixels: Greys) -> float:
+    return float(pixels.sum(dtype=np.uint32 if pixels.dtype == np.uint8 else np.uint64)) / pixels.size
+
+
+def _edge(pixels: Greys) -> float:
     rows, columns = (max(1, round(_EDGE * side)) for side in pixels.shape)
     sides = (pixels[:rows], pixels[-rows:], pixels[:, :columns], pixels[:, -columns:])
-    return float(np.mean([side.mean() for side in sides]))
+    return float(np.mean([_mean(side) for side in sides]))

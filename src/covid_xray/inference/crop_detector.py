@@ -33,5 +33,9 @@ def extent(lungs: Lungs) -> Features:
 
 def features(thumbnails: NDArray[np.float32], extents: Features | None) -> Features:
     """Compute N x 80 features of N thumbnails (32 x 32), or N x 149 with N x 69 values of `extent`."""
-    place = layout(thumbnails)
-    return place if extents is None else np.hstack([place, _WEIGHT * extents])
+    return with_extent(layout(thumbnails), extents)
+
+
+def with_extent(layouts: Features, extents: Features | None) -> Features:
+    """Append N x 69 values of `extent`, weighted, to N x 80 layouts."""
+    return layouts if extents is None else np.hstack([layouts, _WEIGHT * extents])

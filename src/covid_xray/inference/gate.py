@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from covid_xray.errors import BadBundle
-from covid_xray.inference.crop_detector import extent
-from covid_xray.inference.crop_detector import features as features_of_part
-from covid_xray.inference.gate_features import LAYOUT, UNDONE_BY, WAYS, Look, greys, layout
+from covid_xray.inference.crop_detector import extent, with_extent
+from covid_xray.inference.gate_features import CELLS, LAYOUT, UNDONE_BY, WAYS, Look, layout
 from covid_xray.inference.lungs import Lungs
 
 VERSION = 1
@@ -38,10 +37,9 @@ class Evidence:
     Args:
         look: features of the picture and its file.
         embedding: D values, the network's last hidden features.
-        values: the measured ones, by check.
-        thresholds: the stored ones, by check.
+        values, thresholds: the measured and the stored ones, by check.
         best: the most probable change of the picture: a key of `WAYS`.
-        restored: `layout` value of the picture with that undone, or of its mirror image if that is less.
+        usual: distribution of the layout of training images.
     """
 
     look: Look
@@ -49,7 +47,15 @@ class Evidence:
     values: Mapping[str, float]
     thresholds: Mapping[str, Any]
     best: str
-    restored: float
+    usual: "Gaussian"
+
+    @property
+    def restored(self) -> float:
+        """Compute the `layout` value of the picture with `best` undone, or of its mirror image if that is less."""
+        thumbnail = self.look.thumbnail[None]
+        undone = thumbnail if self.best == "as it is" else WAYS[UNDONE_BY.get(self.best, self.best)](thumbnail)
+        # A picture that was flipped top to bottom is a mirrored chest once it is turned.
+        return float(self.usual.distances(layout(np.concatenate([undone, undone[:, :, ::-1]]))).min())
 
 
 Check = Callable[[Evidence], Verdict | None]
@@ -131,33 +137,27 @@ class Gate:
     def evidence(self, look: Look, embedding: ArrayLike, lungs: Array | None = None) -> Evidence:
         """Measure all values of one image; `lungs` are those of `crop_detector.extent`."""
         features = np.asarray(embedding, dtype=np.float64).ravel()
-        thumbnail = look.thumbnail[None]
-        logits = self.turns[:, :-1] @ greys(thumbnail)[0] + self.turns[:, -1]
+        place = layout(look.thumbnail[None])
+        logits = self.turns[:, :-1] @ place[0, : CELLS**2] + self.turns[:, -1]
         best = list(WAYS)[int(np.argmax(logits))]
-        undone = thumbnail if best == "as it is" else WAYS[UNDONE_BY.get(best, best)](thumbnail)
-        # A picture that was flipped top to bottom is a mirrored chest once it is turned.
-        three = np.concatenate([thumbnail, undone, undone[:, :, ::-1]])
-        shown, *restored = self.layout.distances(layout(three))
         values = {
             "contrast": look.contrast,
             "extremes": look.extremes,
             "aspect": look.aspect,
             "polarity": _margin(logits, "inverted"),
             "orientation": _margin(logits, "turned", "upside down"),
-            "layout": float(shown),
+            "layout": float(self.layout.distances(place)[0]),
             "likeness": self._likeness(features),
-            **self._part(thumbnail, lungs),
+            **self._part(place, lungs),
         }
-        return Evidence(look, features, values, self.thresholds, best, float(min(restored)))
+        return Evidence(look, features, values, self.thresholds, best, self.layout)
 
-    def _part(self, thumbnail: NDArray[np.float32], lungs: Array | None) -> dict[str, float]:
+    def _part(self, place: Array, lungs: Array | None) -> dict[str, float]:
         """Measure how much it looks like a part of a chest; empty where statistics or lungs are missing."""
-        if self.part is None:
+        plain = self.part is not None and self.part.shape[1] == LAYOUT + 1
+        if self.part is None or (lungs is None and not plain):
             return {}
-        plain = self.part.shape[1] == LAYOUT + 1
-        if lungs is None and not plain:
-            return {}
-        row = features_of_part(thumbnail, None if plain or lungs is None else lungs[None])[0]
+        row = with_extent(place, None if plain or lungs is None else lungs[None])[0]
         return {PART: float(self.part[0, :-1] @ row + self.part[0, -1])}
 
     def _likeness(self, features: Array) -> float:

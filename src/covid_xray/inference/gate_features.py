@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from covid_xray.images.appearance import share_of_extremes
 from covid_xray.images.radiograph import Radiograph
 
 Thumbnails = NDArray[np.float32]
@@ -57,14 +58,14 @@ def look(radiograph: Radiograph) -> Look:
     """Compute the features of one radiograph of any size and depth."""
     height, width = radiograph.pixels.shape
     step = max(1, min(height, width) // _THINNED)
-    pixels = radiograph.pixels[::step, ::step]
+    pixels = np.ascontiguousarray(radiograph.pixels[::step, ::step])
     thumbnail = _shrunk(pixels.astype(np.float32) / np.float32(2**radiograph.bits - 1))
     low, high = np.quantile(thumbnail, (0.05, 0.95))
     return Look(
         thumbnail=thumbnail,
         aspect=width / height,
         contrast=float(high - low),
-        extremes=float(np.mean((pixels == pixels.min()) | (pixels == pixels.max()))),
+        extremes=share_of_extremes(pixels),
         modality=radiograph.source.modality,
         view=radiograph.source.view,
     )
@@ -76,8 +77,9 @@ def layout(thumbnails: Thumbnails) -> Features:
     Neither depends on brightness or contrast.
     """
     spread = np.ptp(np.quantile(thumbnails, (0.05, 0.95), axis=(1, 2)), axis=0) + _FLAT
-    steps = np.abs(np.diff(thumbnails, axis=2, append=thumbnails[:, :, -1:]))
-    steps = steps + np.abs(np.diff(thumbnails, axis=1, append=thumbnails[:, -1:]))
+    steps = np.zeros_like(thumbnails)
+    steps[:, :, :-1] = np.abs(np.diff(thumbnails, axis=2))
+    steps[:, :-1] += np.abs(np.diff(thumbnails, axis=1))
     grain = _parts(steps, GRAIN) / spread[:, None]
     return np.hstack([greys(thumbnails), np.log(grain + 1e-3)]).astype(np.float64)
 

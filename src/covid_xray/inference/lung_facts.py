@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.inference.finding import LungFacts
+from covid_xray.inference.heatmap import placed
 from covid_xray.inference.lungs import Lungs
 from covid_xray.inference.view import View
 
@@ -15,14 +16,14 @@ def lung_facts(view: View, class_map: NDArray[np.float32] | None) -> LungFacts |
 
     Args:
         view: of the radiograph.
-        class_map: h x w over the whole picture, of the most probable class; `None` when there is none.
+        class_map: h x w over the view's region, of the most probable class; `None` when there is none.
     """
     lungs = view.lungs
     if lungs is None:
         return None
     if not lungs.plausible:
         return LungFacts(plausible=False, words=NOT_FOUND)
-    inside = None if class_map is None else heat_inside(class_map, lungs)
+    inside = None if class_map is None else heat_inside(placed(class_map[None], view.region)[0], lungs)
     return LungFacts(plausible=True, box=lungs.box, area=lungs.area, heat_inside=inside, opaque=lungs.opaque)
 
 

@@ -7,15 +7,15 @@ equalised, so that window, gamma and detector no longer identify a hospital. num
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
-from covid_xray.inference.lungs import AREA, Box, Lungs, two_largest, two_sides
+from covid_xray.inference.lungs import AREA, Box, Lungs, dilated, pair_of
 
 GRID = 224  # rows and columns of the picture that the lungs are cut from; finer detail differs between archives
 BLACK = 4  # grey values up to this one are outside the lungs
-GROW = 5  # pixels of the grid: side of the square by which the hulls are dilated
+GROW = 2  # pixels of the grid to each side by which the hulls are dilated
 OUTLINED = (0.35, 0.95)  # share of black in a picture that was black outside the lungs when it came
-RIM = 5  # pixels: side of the square by which the bright part is eroded before its holes are closed
+RIM = 2  # pixels to each side by which the bright part is eroded before its holes are closed
 REACH = 8  # pixels to either side of the box filters that close them
 
 Pixels = NDArray[np.uint8]
@@ -33,7 +33,7 @@ def hulls_of(lungs: Lungs) -> Mask:
     for side in lungs.sides:
         if side.any():
             pen.polygon([tuple(corner) for corner in (convex_hull(side) * scale).tolist()], fill=255)
-    return np.asarray(picture.filter(ImageFilter.MaxFilter(GROW))) > 0
+    return dilated(np.asarray(picture) > 0, GROW)
 
 
 def convex_hull(mask: Mask) -> NDArray[np.float64]:
@@ -42,32 +42,32 @@ def convex_hull(mask: Mask) -> NDArray[np.float64]:
     The monotone chain of Andrew (1979) over the ends of the rows; cell (row, column) covers column to column + 1.
     """
     rows = np.flatnonzero(mask.any(axis=1))
-    first = mask[rows].argmax(axis=1)
-    last = mask.shape[1] - mask[rows][:, ::-1].argmax(axis=1)
-    ys = np.concatenate([rows, rows + 1])
-    left, right = _chain(np.tile(first, 2), ys, side=-1), _chain(np.tile(last, 2), ys, side=1)
-    return np.array(left + right[::-1], dtype=np.float64)
+    left = mask[rows].argmax(axis=1)
+    right = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
+    mirrored = [(-x, y) for x, y in _chain(-right, rows)]
+    return np.array(_chain(left, rows) + mirrored[::-1], dtype=np.float64)
 
 
-def _chain(xs: NDArray[np.int64], ys: NDArray[np.int64], *, side: int) -> list[tuple[int, int]]:
-    """Find one side of the hull from top to bottom: -1 is the left one, 1 the right one."""
+def _chain(xs: NDArray[np.int64], rows: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Find the left side of the hull from top to bottom, of cells whose left edge is `xs` in each of the rows."""
+    edges = dict(zip(rows.tolist(), xs.tolist(), strict=True))  # of the upper corners, then also of the lower ones
+    for row, x in zip(rows.tolist(), xs.tolist(), strict=True):
+        edges[row + 1] = min(x, edges.get(row + 1, x))
     kept: list[tuple[int, int]] = []
-    for x, y in sorted(zip(xs.tolist(), ys.tolist(), strict=True), key=lambda corner: (corner[1], side * corner[0])):
-        while len(kept) >= 2 and side * _turn(kept[-2], kept[-1], (x, y)) <= 0:
+    for y, x in sorted(edges.items()):
+        while len(kept) >= 2:
+            (ax, ay), (bx, by) = kept[-2:]
+            if (bx - ax) * (y - by) < (by - ay) * (x - bx):  # a turn to the right on the screen, seen from above
+                break
             kept.pop()
         kept.append((x, y))
     return kept
 
 
-def _turn(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> int:
-    """Compute the cross product of the steps a to b and b to c: positive for a turn to the right on the screen."""
-    return (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0])
-
-
 def cut(picture: Pixels, hulls: Mask, *, height: int, width: int) -> Pixels:
     """Cut the lungs out of a GRID x GRID picture, height x width: black outside, brighter than `BLACK` inside."""
     rows, columns = box_of(hulls)
-    inside = np.where(hulls, np.maximum(picture, BLACK + 1), 0)[rows, columns].astype(np.uint8)
+    inside = np.maximum(picture[rows, columns], np.uint8(BLACK + 1)) * hulls[rows, columns]
     return np.asarray(Image.fromarray(inside).resize((width, height), Image.Resampling.BILINEAR))
 
 
@@ -85,10 +85,11 @@ def region_of(hulls: Mask) -> Box:
 
 def equalise(picture: Pixels) -> Pixels:
     """Equalise the histogram of all pixels brighter than `BLACK`; the others become 0. Any shape, uint8."""
-    inside = picture > BLACK
-    steps = np.bincount(picture[inside], minlength=256).cumsum()
+    counts = np.bincount(picture.ravel(), minlength=256)
+    counts[: BLACK + 1] = 0
+    steps = counts.cumsum()
     table = (steps / max(int(steps[-1]), 1) * 255).astype(np.uint8)
-    return np.where(inside, table[picture], np.uint8(0))
+    return table[picture]
 
 
 def outlined(picture: Pixels) -> Mask | None:
@@ -101,10 +102,8 @@ def outlined(picture: Pixels) -> Mask | None:
     edge = np.concatenate([dark[0], dark[-1], dark[:, 0], dark[:, -1]])
     if not (edge.mean() > 0.9 and OUTLINED[0] <= dark.mean() <= OUTLINED[1]):
         return None
-    lit = Image.fromarray((~dark).astype(np.uint8) * np.uint8(255))
-    opened = np.asarray(lit.filter(ImageFilter.MinFilter(5)).filter(ImageFilter.MaxFilter(5))) > 0
-    mask = two_largest(opened)
-    sides = two_sides(mask)
+    sides = pair_of(dilated(~dilated(dark, 2), 2))
+    mask = np.logical_or.reduce(sides)
     return mask if len(sides) == 2 and AREA[0] <= mask.mean() <= AREA[1] else None
 
 
@@ -113,8 +112,7 @@ def filled(picture: Pixels, hulls: Mask) -> Pixels:
 
     The rim of the bright part is replaced as well: compression has darkened it, and a dark rim would mark every hole.
     """
-    lit = Image.fromarray((picture > BLACK).astype(np.uint8) * np.uint8(255)).filter(ImageFilter.MinFilter(RIM))
-    sure = hulls & (np.asarray(lit) > 0)
+    sure = hulls & ~dilated(picture <= BLACK, RIM)
     if sure.all() or not sure.any():
         return picture
     weight = _smooth(sure.astype(np.float64))
@@ -128,9 +126,6 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     for _ in range(3):
         for axis in (0, 1):
             ends = [(REACH + 1, REACH) if side == axis else (0, 0) for side in (0, 1)]
-            sums = np.pad(values, ends).cumsum(axis=axis)
-            last = sums.shape[axis]
-            values = sums.take(range(2 * REACH + 1, last), axis=axis) - sums.take(
-                range(last - 2 * REACH - 1), axis=axis
-            )
+            sums = np.moveaxis(np.pad(values, ends).cumsum(axis=axis), axis, 0)
+            values = np.moveaxis(sums[2 * REACH + 1 :] - sums[: -2 * REACH - 1], 0, axis)
     return values

@@ -60,7 +60,7 @@ class Lungs:
 
     def at_size(self, height: int, width: int) -> NDArray[np.bool_]:
         """Resize the mask to height x width: the probability, bilinearly, inside the kept parts, above one half."""
-        kept = np.where(_grown(self.mask), self.probability, 0.0).astype(np.float32)
+        kept = np.where(dilated(self.mask, 1), self.probability, 0.0).astype(np.float32)
         return np.asarray(Image.fromarray(kept).resize((width, height), Image.Resampling.BILINEAR)) > 0.5
 
     def share(self, height: int, width: int) -> NDArray[np.float32]:
@@ -114,8 +114,8 @@ class LungFinder:
 
 def lungs_of(probability: NDArray[np.float32], *, margin: float = MARGIN) -> Lungs:
     """Compute mask, crop box and verdict from the network's h x w output."""
-    mask = two_largest(probability > 0.5)
-    sides = two_sides(mask)
+    sides = pair_of(probability > 0.5)
+    mask = np.logical_or.reduce(sides)
     plausible = mask.any() and _plausible(mask, sides, probability)
     box = _with_margin(_box(mask), margin) if plausible else WHOLE
     return Lungs(probability=probability, mask=mask, box=box, plausible=bool(plausible), sides=tuple(sides))
@@ -137,28 +137,22 @@ def box_pixels(box: Box, height: int, width: int) -> tuple[slice, slice]:
     return slice(first_row, last_row), slice(first_column, last_column)
 
 
-def two_largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keep the two largest connected parts (4 neighbours) of an h x w mask, a second above a tenth of the first."""
+def pair_of(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """Find the two lungs in an h x w mask, left of the picture first; one part where they cannot be separated.
+
+    The two largest connected parts count (4 neighbours), a second one above a tenth of the first. They are the lungs
+    where they lie beside each other; otherwise they are cut where they are lowest between two higher halves.
+    """
     labels = _labels(mask)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     order = np.argsort(sizes)[::-1][:2]
-    kept = [int(label) for label in order if sizes[label] > 0.1 * sizes[order[0]]]
-    return np.isin(labels, kept) & mask
-
-
-def two_sides(mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-    """Separate the two lungs of an h x w mask, left of the picture first; one part where that is not possible.
-
-    Two separate parts beside each other, or one part that is cut where it is lowest between two higher halves.
-    """
-    labels = _labels(mask)
-    names = [int(name) for name in np.unique(labels) if name]
-    parts = sorted((labels == name for name in names), key=_centre)
-    width = np.ptp(np.flatnonzero(mask.any(axis=0))) + 1 if names else 0
-    if len(parts) == 2 and _centre(parts[1]) - _centre(parts[0]) >= 0.2 * width:
-        return list(parts)
-    return _split(mask)
+    parts = sorted((labels == name for name in order if sizes[name] > 0.1 * sizes[order[0]]), key=_centre)
+    if len(parts) < 2:
+        return _split(parts[0] if parts else np.zeros_like(mask))
+    both = parts[0] | parts[1]
+    width = np.ptp(np.flatnonzero(both.any(axis=0))) + 1
+    return parts if _centre(parts[1]) - _centre(parts[0]) >= 0.2 * width else _split(both)
 
 
 def _centre(mask: NDArray[np.bool_]) -> float:
@@ -185,23 +179,22 @@ def _labels(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
 
     Runs of each row are joined with the runs of the row above that they touch: a mask of lungs has a few hundred runs.
     """
-    steps = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, starts = np.nonzero(steps == 1)
-    ends = np.nonzero(steps == -1)[1]
-    runs = list(zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True))
-    parent = list(range(len(runs)))
-    above = 0
-    for number, (row, start, end) in enumerate(runs):
-        while runs[above][0] < row - 1 or (runs[above][0] == row - 1 and runs[above][2] <= start):
-            above += 1
-        other = above
-        while runs[other][0] == row - 1 and runs[other][1] < end:
+    height, width = mask.shape
+    padded = np.zeros((height, width + 1), np.int8)  # a column between the rows, so that no run goes on in the next
+    padded[:, :width] = mask
+    steps = np.diff(padded.ravel(), prepend=np.int8(0))
+    starts, ends = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    # Run i touches the runs of the row above that end after its start and start before its end.
+    first = np.searchsorted(ends, starts - (width + 1), side="right").tolist()
+    last = np.searchsorted(starts, ends - (width + 1), side="left").tolist()
+    parent = list(range(len(starts)))
+    for number, (low, high) in enumerate(zip(first, last, strict=True)):
+        for other in range(low, high):
             parent[_root(parent, number)] = _root(parent, other)
-            other += 1
-    labels = np.zeros(mask.shape, np.int32)
-    for number, (row, start, end) in enumerate(runs):
-        labels[row, start:end] = _root(parent, number) + 1
-    return labels
+    names = np.array([_root(parent, number) + 1 for number in range(len(parent))], np.int32)
+    padded_labels = np.zeros(padded.size, np.int32)
+    padded_labels[starts], padded_labels[ends] = names, -names
+    return padded_labels.cumsum(dtype=np.int32).reshape(padded.shape)[:, :width]
 
 
 def _root(parent: list[int], number: int) -> int:
@@ -211,10 +204,16 @@ def _root(parent: list[int], number: int) -> int:
     return number
 
 
-def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    padded = np.pad(mask, 1)
-    return np.any([padded[1 + i : padded.shape[0] - 1 + i, 1 + j : padded.shape[1] - 1 + j]
-                   for i in (-1, 0, 1) for j in (-1, 0, 1)], axis=0)  # fmt: skip
+def dilated(mask: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Dilate an h x w mask by a square of `reach` pixels to each side; `~dilated(~mask, reach)` erodes it."""
+    for axis in (0, 1):
+        grown = np.moveaxis(mask.copy(), axis, 0)
+        source = np.moveaxis(mask, axis, 0)
+        for step in range(1, reach + 1):
+            grown[step:] |= source[:-step]
+            grown[:-step] |= source[step:]
+        mask = np.moveaxis(grown, 0, axis)
+    return mask
 
 
 def _box(mask: NDArray[np.bool_]) -> Box:

@@ -263,17 +263,17 @@ class Predictor:
         verdicts = self.gate.judge(view.look, output["embedding"], view.lungs) if self.gate and view.look else None
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
         known = float(output["known"][0]) if "known" in output else None
-        maps = placed(output["class_maps"], view.region) if "class_maps" in output else None
+        maps = placed(output["class_maps"], view.region) if class_maps else None
         site, reasons = self.site, site_reasons(self.site, required=self._require_site)
         return Finding(
             image=name,
             probabilities=probabilities,
             gate=verdicts,
             model=self.identity,
-            class_maps=maps if class_maps else None,
+            class_maps=maps,
             embedding=output["embedding"],
             region=view.region,
-            lungs=lung_facts(view, None if maps is None else maps[int(np.argmax(output["probabilities"]))]),
+            lungs=lung_facts(view, output["class_maps"][output["probabilities"].argmax()] if self.bundle.lungs else None),
             known=known,
             site=site,
             appearance=view.appearance,
