@@ -6,6 +6,7 @@ Both trees take turns, each in a process of its own. A stage counts its own time
 """
 
 import argparse
+import functools
 import importlib
 import json
 import os
@@ -22,19 +23,22 @@ from typing import Any
 
 from benchmarks._support.results import ROOT, load_note, markdown_table, write_results
 
-PREDICTOR, VIEW, LUNGS = (f"covid_xray.inference.{name}" for name in ("predictor", "view", "lungs"))
+INFERENCE = "covid_xray.inference"
 STAGES = {  # stage: the functions that it consists of, module and name; those that a tree lacks are left out
-    "decode": [(PREDICTOR, "open_source")],
-    "resize to the inputs": [(VIEW, "to_input"), (LUNGS, "to_input")],
+    "decode": [("predictor", "open_source")],
+    "resize to the inputs": [("view", "to_input"), ("lungs", "to_input")],
     "lung network": [],  # by the outputs of the session
-    "mask, sides, opacity of the lungs": [(LUNGS, "LungFinder.find"), (VIEW, "lungs_of")],
-    "hulls, crop, equalise": [(VIEW, "Viewer.view")],
-    "features of the gate": [(PREDICTOR, "look")],
-    "appearance, for drift": [(PREDICTOR, "appearance")],
+    "mask, sides, opacity of the lungs": [("lungs", "LungFinder.find"), ("view", "lungs_of")],
+    "hulls, crop, equalise": [("view", "Viewer.view")],
+    "features of the gate": [("predictor", "look"), ("networks.network", "look")],
+    "appearance, for drift": [("predictor", "appearance"), ("networks.network", "appearance")],
     "classifier": [],
-    "verdicts of the gate": [("covid_xray.inference.gate", "Gate.judge")],
-    "class maps in place, heat inside the lungs": [(PREDICTOR, "placed"), (PREDICTOR, "lung_facts")],
-    "label, sets, finding": [(PREDICTOR, "Predictor.answers")],
+    "verdicts of the gate": [("gate", "Gate.judge")],
+    "class maps in place, heat inside the lungs": [
+        *(("predictor", name) for name in ("placed", "lung_facts")),
+        *(("networks.network", name) for name in ("placed", "lung_facts")),
+    ],
+    "label, sets, finding": [("predictor", "Predictor.answers")],
 }
 BETWEEN = "threads and queues between them"
 
@@ -128,11 +132,12 @@ def attach(meter: Meter) -> None:
     for stage, functions in STAGES.items():
         for module, name in functions:
             *outer, last = name.split(".")
-            owner = importlib.import_module(module)
-            for part in outer:
-                owner = getattr(owner, part)
-            if hasattr(owner, last):
-                setattr(owner, last, meter.wrap(getattr(owner, last), lambda *_, stage=stage: stage))
+            try:
+                owner = functools.reduce(getattr, outer, importlib.import_module(f"{INFERENCE}.{module}"))
+                wrapped = getattr(owner, last)
+            except (ImportError, AttributeError):
+                continue
+            setattr(owner, last, meter.wrap(wrapped, lambda *_, stage=stage: stage))
     session = onnxruntime.InferenceSession
     session.run = meter.wrap(session.run, lambda _, names, *__: "lung network" if "lungs" in names else "classifier")
 

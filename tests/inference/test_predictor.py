@@ -274,7 +274,7 @@ from covid_xray.inference.predictor import Predictor
 from covid_xray.images.radiograph import Radiograph
 predictor = Predictor(sys.argv[1], threads=1)
 peaks = []
-for count in (8, 120):
+for count in (24, 120):  # the first fill the queue
     many = (Radiograph(np.full((3000, 4000), i % 256, np.uint8)) for i in range(count))
     assert sum(1 for _ in predictor.predict_many(many, batch=4, workers=2)) == count
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -50,7 +50,7 @@ def appearance(radiograph: Radiograph) -> Appearance:
     pixels, white = radiograph.pixels, 2**radiograph.bits - 1
     height, width = pixels.shape
     step = max(1, min(height, width) // _THINNED)
-    thin, centre = np.ascontiguousarray(pixels[::step, ::step]), _centre(pixels)
+    thin, centre = pixels[::step, ::step].copy(), _centre(pixels)
     steps = [np.log(_mean_step(centre, lag) / white + _LEAST_STEP) for lag in LAGS]
     figures = [
         *(_quantiles(thin) / white),

@@ -58,7 +58,7 @@ def look(radiograph: Radiograph) -> Look:
     """Compute the features of one radiograph of any size and depth."""
     height, width = radiograph.pixels.shape
     step = max(1, min(height, width) // _THINNED)
-    pixels = np.ascontiguousarray(radiograph.pixels[::step, ::step])
+    pixels = radiograph.pixels[::step, ::step].copy()
     thumbnail = _shrunk(pixels.astype(np.float32) / np.float32(2**radiograph.bits - 1))
     low, high = np.quantile(thumbnail, (0.05, 0.95))
     return Look(

@@ -1,7 +1,6 @@
 """Classify images with a bundle's network.
 
-Decoding runs in threads (Pillow and pydicom release the interpreter lock for the heavy part) ahead of the network,
-batches have a fixed size, and only a few batches exist at a time, so memory does not grow with the number of images.
+Images are decoded in threads ahead of the network; only a few batches exist at a time, however many images there are.
 """
 
 import dataclasses
@@ -263,6 +262,7 @@ class Predictor:
         verdicts = self.gate.judge(view.look, output["embedding"], view.lungs) if self.gate and view.look else None
         probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
         known = float(output["known"][0]) if "known" in output else None
+        shown = output["class_maps"][output["probabilities"].argmax()] if self.bundle.lungs else None
         maps = placed(output["class_maps"], view.region) if class_maps else None
         site, reasons = self.site, site_reasons(self.site, required=self._require_site)
         return Finding(
@@ -273,7 +273,7 @@ class Predictor:
             class_maps=maps,
             embedding=output["embedding"],
             region=view.region,
-            lungs=lung_facts(view, output["class_maps"][output["probabilities"].argmax()] if self.bundle.lungs else None),
+            lungs=lung_facts(view, shown),
             known=known,
             site=site,
             appearance=view.appearance,
