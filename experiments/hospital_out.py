@@ -7,6 +7,10 @@ healthy adults that are both left out: AUROC of covid against healthy. Beside it
 against healthy of another, and covid against covid, which should be .50. At the carried threshold (P(ill) = .5): how
 many of the healthy are answered covid or virus, how many "cannot say", how many of covid are found. Intervals: 1,000
 bootstrap rounds over patients, each side by itself. RSNA and NIH are one hospital.
+
+Where FOLDER/more/brixia.csv is there, also the rank correlation of P(ill) with the severity that two radiologists
+scored (Brixia score, Signoroni and others, doi:10.1016/j.media.2021.102046) inside one source that was left out: nothing
+that is constant in a source helps.
 """
 
 import argparse
@@ -19,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import rankdata, spearmanr
 
 from benchmarks._support.results import RESULTS
 from covid_xray.errors import BadImage
@@ -116,8 +120,17 @@ def share(values: NDArray[Any]) -> float:
     return float(values.mean())
 
 
-def measure(scores: pd.DataFrame, name: str) -> dict[str, Any]:
-    """Return all figures of one run."""
+def severity(folder: Path) -> pd.Series:
+    """Read the Brixia score of each image, 0 (nothing) to 18, mean of two readers; empty without the file."""
+    file = folder / "more" / "brixia.csv"
+    if not file.is_file():
+        return pd.Series(dtype=float)
+    table = pd.read_csv(file)
+    return pd.Series(table[["S-Global", "J-Global"]].mean(axis=1).to_numpy(), index="cxr/" + table["image"])
+
+
+def measure(scores: pd.DataFrame, name: str, brixia: pd.Series) -> dict[str, Any]:
+    """Return all figures of one run; `brixia` holds the severity of some images."""
     scores = scores.dropna(subset=["ill"])
     groups = dict(list(scores.groupby(["source", "label"])))
     left = set(scores["source"][scores["left_out"]])
@@ -145,7 +158,24 @@ def measure(scores: pd.DataFrame, name: str) -> dict[str, Any]:
         "nulls": nulls,
         "ill": ill,
         "point": point,
+        "severity": _severity(scores[scores["left_out"]], brixia),
     }
+
+
+def _severity(rows: pd.DataFrame, brixia: pd.Series) -> dict[str, Any]:
+    """Return for each source the rank correlation of P(ill), and of the outline alone, with the severity of a film."""
+    scored = rows.assign(score=rows["image"].map(brixia)).dropna(subset=["score", "outline"])
+    found = {}
+    for source, own in scored.groupby("source"):
+        values = {
+            column: own.assign(pair=list(zip(own[column], own["score"], strict=True))) for column in ("ill", "outline")
+        }
+        found[str(source)] = {column: figure(_rank_correlation, each, column="pair") for column, each in values.items()}
+    return found
+
+
+def _rank_correlation(pairs: NDArray[Any]) -> float:
+    return float(spearmanr(*np.array(pairs.tolist(), dtype=np.float64).T).statistic)
 
 
 def _against(covid: pd.DataFrame, healthy: pd.DataFrame) -> dict[str, Any]:
@@ -252,6 +282,11 @@ def page(measured: list[dict[str, Any]]) -> str:
         "", "Other illness at a hospital never seen, against the healthy of the same hospital:", "",
         "| run | illness | AUROC of P(ill) | n |", "|---|---|---|---|",
         *(f"| {one['run']} | {name} | {show(f)} | {f['n']} |" for one in measured for name, f in one["ill"].items()),
+        "", "Severity inside one collection never seen: rank correlation of P(ill) with the Brixia score of two "
+        "radiologists. Nothing that is constant in a collection can bring it about.", "",
+        "| run | source | P(ill) | outline of the lungs alone | n |", "|---|---|---|---|---|",
+        *(f"| {one['run']} | {name} | {show(f['ill'])} | {show(f['outline'])} | {f['ill']['n']} |"
+          for one in measured for name, f in one["severity"].items()),
         "", "At the threshold that the network carries:", "",
         "| run | group, never seen | answered covid or virus | answered covid | cannot say | P(ill) >= .5 | n |",
         "|---|---|---|---|---|---|---|",
@@ -275,7 +310,8 @@ def main() -> None:
     table = pd.read_csv(chosen.table, dtype=str, keep_default_na=False)
     # The covid images of DarkCovidNet are copies of those of ieee8023.
     table = table[~(table["image"].str.contains("darkcovidnet") & (table["label"] == "covid"))]
-    measured = [measure(score(run, table, chosen.data), run.name) for run in chosen.runs]
+    brixia = severity(chosen.data)
+    measured = [measure(score(run, table, chosen.data), run.name, brixia) for run in chosen.runs]
     write_compact_json(RESULTS / "hospital_out.json", measured)
     (RESULTS / "hospital_out.md").write_text(page(measured), encoding="utf-8")
     print(json.dumps([one["pairs"] for one in measured], indent=1))
