@@ -9,8 +9,8 @@ many of the healthy are answered covid or virus, how many "cannot say", how many
 bootstrap rounds over patients, each side by itself. RSNA and NIH are one hospital.
 
 Where FOLDER/more/brixia.csv is there, also the rank correlation of P(ill) with the severity that two radiologists
-scored (Brixia score, Signoroni and others, doi:10.1016/j.media.2021.102046) inside one source that was left out: nothing
-that is constant in a source helps.
+scored (Brixia score, Signoroni and others, doi:10.1016/j.media.2021.102046) inside one source that was left out:
+nothing that is constant in a source helps.
 """
 
 import argparse
