@@ -24,7 +24,7 @@ from support.clusters import cluster
 from support.poison import poisoned
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     # Ray's own: pipes that its processes leave, and interfaces that it uses itself after it gave them up.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

@@ -22,7 +22,7 @@ from support.bundles import make_bundle
 OBJECTS = int(os.environ.get("COVID_XRAY_NODE_OBJECTS", "100"))
 ASSOCIATIONS, TIMES = 10, 5
 SIZE = 64 if OBJECTS < 1000 else 256
-pytestmark = pytest.mark.timeout(240 + OBJECTS)
+pytestmark = pytest.mark.timeout(900 + OBJECTS)
 
 
 @pytest.fixture(autouse=True)

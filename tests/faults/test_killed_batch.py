@@ -20,7 +20,7 @@ from support.drawing import chunk, png
 
 KILLS = int(os.environ.get("COVID_XRAY_BATCH_KILLS", "3"))
 FILES = 2000 if KILLS >= 20 else 300
-pytestmark = pytest.mark.timeout(180 + 20 * KILLS)
+pytestmark = pytest.mark.timeout(900 + 20 * KILLS)
 
 
 @pytest.fixture(scope="module")

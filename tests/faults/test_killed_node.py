@@ -30,7 +30,7 @@ DOWN = float(os.environ.get("COVID_XRAY_NODE_DOWN", "2"))
 PAUSE = 0.05 if KILLS > 5 else 0.4  # seconds between objects of a sender
 PIXELS = chest(height=96, width=80, body=255, lung=85)
 pytestmark = [
-    pytest.mark.timeout(300 + 60 * KILLS + DOWN),
+    pytest.mark.timeout(900 + 60 * KILLS + DOWN),
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # pynetdicom, when nobody is there
 ]
 

@@ -19,7 +19,7 @@ from covid_xray.training import checkpoint
 from support import bundles
 
 KILLS = int(os.environ.get("COVID_XRAY_SAVE_KILLS", "12"))
-pytestmark = pytest.mark.timeout(120 + 5 * KILLS)
+pytestmark = pytest.mark.timeout(900 + 5 * KILLS)
 
 
 def read(kind: str, folder: Path) -> int:

@@ -22,7 +22,7 @@ from support.servers import Process, wait_for_job
 KILLS = int(os.environ.get("COVID_XRAY_KILLS", "5"))
 CLIENTS = 8
 IMAGES = [png(grey(label, seed=seed)) for label in GREYS for seed in range(4)]
-pytestmark = pytest.mark.timeout(180 + 40 * KILLS)
+pytestmark = pytest.mark.timeout(900 + 40 * KILLS)
 
 
 class Load:

@@ -21,7 +21,7 @@ pytest.importorskip("tensorflow")
 
 KILLS = int(os.environ.get("COVID_XRAY_KILLS", "5"))
 EPOCHS = 10
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300 + 60 * KILLS)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900 + 60 * KILLS)]
 
 
 @dataclasses.dataclass

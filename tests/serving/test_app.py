@@ -53,7 +53,7 @@ def test_every_operation_says_what_it_does_and_how_it_fails(document: dict[str, 
                 assert content, (method, path, status)
 
 
-@pytest.mark.timeout(300 + 5 * REQUESTS)
+@pytest.mark.timeout(900 + 5 * REQUESTS)
 def test_no_request_ends_in_a_5xx(tmp_path: Path, postgresql: str) -> None:
     """On PostgreSQL, which is the stricter of the two databases about what it takes."""
     settings = ["--set", "requests_per_minute=0", "--set", "logins_per_minute=1000000", "--set", "body_seconds=5"]

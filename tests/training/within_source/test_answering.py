@@ -25,6 +25,7 @@ SETTINGS = Training(
     samples_per_epoch=32, batch_size=8, learning_rate=1e-3, schedule="cosine", warmup=1, average_decay=0.5,
     precision="float32", calibration_fraction=0.2, val_fraction=0.2, test_fraction=0.0,
 )  # fmt: skip
+EXACT = {"deterministic": True}  # so that two runs can be compared
 
 
 def draw_hospitals(root: Path) -> Manifest:
@@ -54,7 +55,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 @pytest.fixture(scope="module")
 def run(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
-    settings = SETTINGS.model_copy(update={"crop": "lungs-only", "lungs": write_lung_run(folder / "lungs")})
+    settings = SETTINGS.model_copy(update={"crop": "lungs-only", "lungs": write_lung_run(folder / "lungs"), **EXACT})
     split = make_split(manifest, val_fraction=0.2, test_fraction=0.0, calibration_fraction=0.2)
     train(manifest, split, settings=settings, out=folder / "run")
     return folder / "run"
@@ -88,10 +89,9 @@ def test_without_lungs_it_cannot_say(run: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_that_was_stopped_ends_as_an_undisturbed_one(run: Path, manifest: Manifest, tmp_path: Path) -> None:
-    settings = SETTINGS.model_copy(update={"crop": "lungs-only", "lungs": run / "lungs", "deterministic": True})
+    settings = SETTINGS.model_copy(update={"crop": "lungs-only", "lungs": run / "lungs", **EXACT})
     split = make_split(manifest, val_fraction=0.2, test_fraction=0.0, calibration_fraction=0.2)
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    train(manifest, split, settings=settings, out=whole)
+    stopped = tmp_path / "stopped"
 
     def stop(row: dict[str, float]) -> None:
         raise KeyboardInterrupt
@@ -99,7 +99,7 @@ def test_a_run_that_was_stopped_ends_as_an_undisturbed_one(run: Path, manifest: 
     with pytest.raises(KeyboardInterrupt):
         train(manifest, split, settings=settings, out=stopped, each_epoch=stop)
     train(manifest, split, settings=settings, out=stopped, resume=True)
-    hashes = [json.loads((out / "bundle" / "bundle.json").read_text())["model"]["sha256"] for out in (whole, stopped)]
+    hashes = [json.loads((out / "bundle" / "bundle.json").read_text())["model"]["sha256"] for out in (run, stopped)]
     assert hashes[0] == hashes[1]
 
 
