@@ -30,6 +30,7 @@ from covid_xray.models import lung_unet
 from covid_xray.training.augmentation import change
 from covid_xray.training.batches import affine
 from covid_xray.training.finish_run import describe_data
+from covid_xray.training.onnx.enlarge import with_resize
 from covid_xray.training.onnx.export import to_onnx
 from covid_xray.training.onnx.storage import half_precision
 
@@ -87,7 +88,7 @@ def train_lungs(
 
 def _export(model: keras.Model) -> bytes:
     named = keras.Model(model.input, {"lungs": model.output})
-    return half_precision(to_onnx(named, inputs=("image",), outputs=("lungs",)))
+    return half_precision(with_resize(to_onnx(named, inputs=("image",), outputs=("lungs",))))
 
 
 def _describe(data: bytes, settings: LungTraining) -> dict[str, Any]:
