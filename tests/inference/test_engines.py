@@ -66,6 +66,14 @@ def test_answers_do_not_depend_on_the_batch(
         assert first == pytest.approx(second, abs=max(tolerance, 1e-6))
 
 
+@pytest.mark.parametrize("shares", [True, False])
+def test_threads_of_the_network_leave_the_processor_to_those_that_decode(folder: Path, shares: bool) -> None:
+    options = {} if shares else {"shares": False}
+    session = open_engine(load_bundle(folder), threads=2, **options)._session  # type: ignore[attr-defined]
+    spins = session.get_session_options().get_session_config_entry("session.intra_op.allow_spinning")
+    assert spins == ("0" if shares else "1")
+
+
 def test_the_shipped_network_answers_the_same_bits_in_any_company() -> None:
     predictor = Predictor(threads=1)
     pixels = np.stack([grey(label, seed=seed, height=192, width=192) for label in CLASSES for seed in range(4)])

@@ -41,7 +41,7 @@ def open_engine(
     precision: str = "float32",
     threads: int = 0,
     few: bool = False,
-    shares: bool = False,
+    shares: bool = True,
 ) -> Engine:
     """Open the network of `bundle`.
 
@@ -73,8 +73,7 @@ class _OnnxRuntime:
         options.log_severity_level = 4  # errors come as exceptions; the runtime's own log would repeat them
         if few:  # packed weights make many images a little faster, and delay the first one
             options.add_session_config_entry("session.disable_prepacking", "1")
-        if shares:
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0" if shares else "1")
         try:
             skeleton = split_weights(bundle.model)
             values = [onnxruntime.OrtValue.ortvalue_from_numpy(weight) for weight in skeleton.weights.values()]

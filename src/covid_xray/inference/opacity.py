@@ -32,7 +32,7 @@ def opaque_share(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float | 
     middle = grey[_between(mask)]
     if inside.size < FEWEST[0] or middle.size < FEWEST[1]:
         return None
-    air, tissue = float(np.quantile(inside, DARK)), float(np.median(middle))
+    air, tissue = (float(np.quantile(part, q)) for part, q in ((inside, DARK), (middle, 0.5)))
     if tissue - air < 1:
         return None
     return float(np.mean(inside > air + OPAQUE * (tissue - air)))

@@ -50,7 +50,7 @@ class Predictor:
         precision: of the same; a loaded bundle is in int8 or not already.
         few: for only a few images: start sooner, each may take a little longer.
         untrusted: decode in child processes with time and memory limits, for files from unknown senders.
-        shares: as in `engines.open_engine`, for a program that does other work beside the network.
+        shares: as in `engines.open_engine`; `False` where nothing but the network runs.
         site: site file of the hospital at which it answers, or its folder; `None` where the bundle was not checked.
         require_site: answer "cannot say" where `site` is missing or its check has ended.
 
@@ -77,7 +77,7 @@ class Predictor:
         precision: str = "float32",
         few: bool = False,
         untrusted: bool = False,
-        shares: bool = False,
+        shares: bool = True,
         site: Site | Path | None = None,
         require_site: bool = False,
     ) -> None:
