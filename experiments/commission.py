@@ -25,7 +25,8 @@ from covid_xray.evaluation.report.figures import LIGHT, drawing
 from covid_xray.evaluation.site.adaptation import feature_offset, site_threshold
 from covid_xray.evaluation.site.reference import Healthy, linear_part, measure
 from covid_xray.evaluation.site.rule import Rule, threshold_rank
-from covid_xray.inference.predictor import Predictor, calibrate
+from covid_xray.inference.networks.network import calibrate
+from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.site.correction import Correction, healthy_class, log_odds
 from scripts.compact_json import write_compact_json
 

@@ -1,5 +1,6 @@
 """The results folder: one row for each input, whatever happened on the way, and never somebody else's."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster.parquet_rows import checksum
 from covid_xray.cluster.partition_scorer import ScoringSetup
 from covid_xray.cluster.plan import Partition
@@ -94,6 +96,31 @@ def test_a_run_that_stopped_goes_on_where_it_was(films: Path, bundle: Path, tmp_
     begun.clear()
     assert score(resumed, engine=counting, name="x").rows == 100  # it is finished: nothing is done again
     assert not begun
+
+
+def test_several_bundles_answer_together_and_their_spread_is_a_column(
+    films: Path, bundle: Path, tmp_path: Path
+) -> None:
+    soft = make_bundle(tmp_path / "soft", model=network(sharpness=0.1))
+    job = ScoringRequest(str(films), tmp_path / "out", bundle=(bundle, soft))
+    score(job, engine=here, name="x")
+    found, hashes = rows(tmp_path / "out"), [load_bundle(folder).sha256 for folder in (bundle, soft)]
+    assert {row["model_sha256"] for row in found} == {"+".join(hashes)}
+    assert [member["sha256"] for member in facts(tmp_path / "out")["model"]["members"]] == hashes
+    assert max(row["spread_covid"] for row in found) > 0.01
+    score(ScoringRequest(str(films), tmp_path / "alone", bundle=bundle), engine=here, name="x")
+    assert "spread_covid" not in rows(tmp_path / "alone")[0]
+    site = make_site_file(tmp_path / "site", bundle)
+    with pytest.raises(UsageError, match="2 were given"):
+        score(dataclasses.replace(job, out=tmp_path / "other", site=site), engine=here, name="x")
+
+
+def test_copies_of_the_inputs_are_an_option_of_a_run(films: Path, bundle: Path, tmp_path: Path) -> None:
+    job = ScoringRequest(str(films), tmp_path / "out", bundle=bundle, tta=2)
+    score(job, engine=here, name="x")
+    assert rows(tmp_path / "out")[0]["model"].endswith(", tta 2")
+    with pytest.raises(UsageError, match="begun with tta=2, not tta=None"):
+        score(dataclasses.replace(job, tta=None, resume=True), engine=here, name="x")
 
 
 def test_the_folder_of_another_network_is_refused_and_stays_as_it_is(films: Path, bundle: Path, tmp_path: Path) -> None:

@@ -49,6 +49,17 @@ def test_thresholds_split_the_answers_of_the_predictor_as_they_did_when_they_wer
     assert any(point["threshold"] is not None for point in stored.values())
 
 
+def test_a_bundle_calibrated_with_copies_of_its_inputs_answers_with_them(bundle, tmp_path):
+    manifest = drawn(tmp_path / "data", 45)
+    plain = fit(bundle, manifest, part="val", wishes=CalibrationSettings(rounds=10))
+    assert "tta" not in load_bundle(bundle).facts
+    copied = fit(bundle, manifest, part="val", wishes=CalibrationSettings(rounds=10, tta=4))
+    assert load_bundle(bundle).facts["tta"] == copied["tta"] == Predictor(bundle).tta == 4
+    assert copied["temperature"] != plain["temperature"]
+    fit(bundle, manifest, part="val", wishes=CalibrationSettings(rounds=10))
+    assert Predictor(bundle).tta == 1
+
+
 def test_fitting_twice_gives_the_same(bundle, tmp_path):
     manifest = drawn(tmp_path / "data", 66)
     assert fit(bundle, manifest, part="val", wishes=CalibrationSettings(rounds=20)) == fit(

@@ -1,5 +1,6 @@
 """A study chooses its images, says what it left out, and records the figures of a whole test part."""
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.study import Study, choose, nothing, run_study, without_trained
 from covid_xray.inference.predictor import Predictor
-from support.bundles import make_bundle
+from support.bundles import make_bundle, network
 from support.datasets import draw_folders
 
 
@@ -56,6 +57,25 @@ def test_a_bundle_is_evaluated_on_everything(data: Manifest, tmp_path: Path) -> 
         ("The bundle does not list the images it was trained on, so whether some of these are among them is unknown.",
          False)]  # fmt: skip
     nothing("silence", True)
+
+
+def test_several_bundles_are_evaluated_together_without_the_images_of_any(data: Manifest, tmp_path: Path) -> None:
+    """The first run's split chooses the part; what another one was trained on is left out of it."""
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for number, (run, parts) in enumerate(zip(runs, (["test"] * 18, ["train", "test", "test"]), strict=True)):
+        make_bundle(run / "bundle", model=network(sharpness=1 + number), name=run.name)
+        split_file(run, data, parts)
+    before = (runs[0] / "bundle" / "bundle.json").read_bytes()
+    study = Study(runs[0], tmp_path / "out", others=(runs[1],), rounds=10)
+    metrics = run_study(study, Predictor(runs), data)
+    assert metrics["n_images"] == 12
+    assert metrics["trained_images"]["recognised"] == {"train": 6}
+    assert metrics["model"]["name"] == "a + b"
+    assert metrics["calibration"]["temperature"] == 1.0
+    assert metrics["model"]["sha256"] in (tmp_path / "out" / "report.md").read_text()
+    assert (runs[0] / "bundle" / "bundle.json").read_bytes() == before
+    with pytest.raises(UsageError, match="belong to none of their folders"):
+        run_study(dataclasses.replace(study, output=None), Predictor(runs), data)
 
 
 def test_images_of_the_run_are_left_out_by_name_where_nothing_else_is_known(data: Manifest, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from covid_xray.evaluation.trained_images import (
     kept_sentence,
     leave_out_trained,
     left_out_sentence,
+    merge_trained,
 )
 from support.bundles import make_bundle
 from support.copies import copies, draw_classes, knowing
@@ -31,6 +32,18 @@ def test_copies_are_recognised_by_their_part_and_new_images_are_not(run: Path, t
     assert found.how.count("near") == 9
     same = find_trained(run / "bundle", read_manifest(tmp_path / "trained", check=False))
     assert (same.counts, set(same.how)) == ({"train": 6, "val": 3}, {"file", ""})
+
+
+def test_an_image_that_one_of_several_networks_knows_is_known(run: Path, tmp_path: Path) -> None:
+    other = knowing(tmp_path / "other", draw_classes(tmp_path / "elsewhere", each=4, first=70))
+    mixed = copies(tmp_path / "trained", draw_classes(tmp_path / "mixed", each=3, first=50))
+    manifest = read_manifest(copies(tmp_path / "elsewhere", mixed))
+    each = [find_trained(folder / "bundle", manifest) for folder in (run, other)]
+    both = merge_trained(each)
+    assert sum(both.counts.values()) == sum(sum(one.counts.values()) for one in each) > each[0].counts["train"]
+    assert both.listed == {"train": 6 + 12, "val": 3}
+    assert merge_trained([each[0], find_trained(make_bundle(tmp_path / "without"), manifest)]).listed is None
+    assert merge_trained(each[:1]) is each[0]
 
 
 def test_they_are_left_out_counted_and_said(run: Path, tmp_path: Path) -> None:

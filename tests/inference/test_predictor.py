@@ -22,7 +22,8 @@ from covid_xray.errors import BadImage
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.finding import CANNOT_SAY, Failure, Finding
 from covid_xray.inference.io.inputs import Item, expand
-from covid_xray.inference.predictor import Predictor, calibrate
+from covid_xray.inference.networks.network import calibrate
+from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.view import View
 from support.bundles import CLASSES, GREYS, SIZE, grey, make_bundle, network
 from support.drawing import dicom, png
@@ -287,7 +288,7 @@ print(json.dumps(peaks))
 
 def test_decoding_overlaps_the_network(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     decoding, overlapped = threading.Event(), threading.Event()
-    view, run = predictor.view, predictor.run
+    view, run = predictor.view, predictor.members[0].run
 
     def slow_view(source: object) -> View:
         decoding.set()
@@ -301,7 +302,7 @@ def test_decoding_overlaps_the_network(predictor: Predictor, monkeypatch: pytest
         return run(pixels, **options)
 
     monkeypatch.setattr(predictor, "view", slow_view)
-    monkeypatch.setattr(predictor, "run", watching_run)
+    monkeypatch.setattr(predictor.members[0], "run", watching_run)
     list(predictor.predict_many([Radiograph(grey("covid"))] * 40, batch=4, workers=2))
     assert overlapped.is_set()
 
@@ -322,7 +323,7 @@ def test_operating_points_of_this_network_are_told_and_of_another_are_not(tmp_pa
 def test_the_gate_judges_the_lungs_of_the_image(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     judged = []
     gate = SimpleNamespace(judge=lambda look, embedding, lungs=None: judged.append((look, lungs)) or {})
-    monkeypatch.setattr(predictor, "gate", gate)
+    monkeypatch.setattr(predictor.members[0], "gate", gate)
     lungs = SimpleNamespace(plausible=False)
     views = [View(np.zeros((SIZE, SIZE), np.uint8), lungs=lungs, look="a look")]
     list(predictor.answers(["a.png"], views))

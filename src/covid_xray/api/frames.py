@@ -12,7 +12,7 @@ def to_frame(answers: Iterable[Finding | Failure]) -> pd.DataFrame:
     """Return one row for each answer of `Predictor.predict_many`, in order.
 
     Columns: image, label, p_<class> for each class, prediction_set (classes joined by "|"), reasons (why the answer is
-    "cannot say"), error (the code of a file that could not be read, else ""), model.
+    "cannot say"), error (the code of a file that could not be read, else ""), model; of several bundles spread_<class>.
     """
     rows = [_row(answer) for answer in answers]
     frame = pd.DataFrame(rows, columns=None if rows else ["image", "label"])
@@ -34,4 +34,5 @@ def _row(answer: Finding | Failure) -> dict[str, Any]:
         "reasons": "; ".join(answer.reasons),
         "error": "",
         "model": f"{answer.model.name} {answer.model.version}",
+        **{f"spread_{name}": value for name, value in (answer.spread or {}).items()},
     }

@@ -148,7 +148,7 @@ def train(
 
 
 def evaluate(
-    run: Folder,
+    run: Folder | Sequence[Folder],
     data: Data,
     *,
     images: str | Path | None = None,
@@ -159,21 +159,23 @@ def evaluate(
     baselines: str | Path | None = None,
     pdf: bool = False,
     with_trained: bool = False,
+    tta: int | None = None,
     progress: bool = True,
 ) -> Report:
     """Score a run or bundle on labelled images; images that made the network are recognised and left out.
 
     Args:
-        run: what `train` returned, or the folder of a run or bundle.
+        run: what `train` returned, or the folder of a run or bundle; several in a list answer together.
         data: as of `read`; `images` too.
-        part: of the run's split; default: `test` where there is one.
-        output: folder of the results; default: the run's, and for a bundle a temporary one that lives as long as the
-            report.
+        part: of the (first) run's split; default: `test` where there is one.
+        output: folder of the results; default: the run's, and for a bundle or several a temporary one that lives as
+            long as the report.
         rounds: of the bootstrap.
         prevalence: also report figures for this population, such as `"covid=0.05,virus=0.1"`.
         baselines: the baselines.json of this data set.
         pdf: also write report.pdf.
         with_trained: keep images that made the network in the figures, marked in red.
+        tta: as of `Predictor`.
         progress: show a bar.
 
     Raises:
@@ -183,12 +185,12 @@ def evaluate(
     """
     from covid_xray.evaluation.study import Study, run_study
 
-    folder = Path(run)
-    target, kept = _target(folder, output)
+    folder, *others = [Path(one) for one in ([run] if isinstance(run, str | os.PathLike) else run)]
+    target, kept = _target(folder, output, several=bool(others))
     known = json.loads(Path(baselines).read_text(encoding="utf-8")) if baselines else None
-    study = Study(folder, target, part=part, baselines=known, rounds=rounds, pdf=pdf,
-                  prevalence=prevalence, with_trained=with_trained)  # fmt: skip
-    predictor = Predictor(folder)
+    predictor = Predictor([folder, *others], tta=tta)
+    study = Study(folder, target, part=part, baselines=known, rounds=rounds, pdf=pdf, prevalence=prevalence,
+                  banner=predictor.caution or None, with_trained=with_trained, others=tuple(others))  # fmt: skip
     manifest = read(data, images=images, progress=progress)
     with bar("evaluate", show=progress) as update:
         metrics = run_study(study, predictor, manifest, say=say, progress=update)
@@ -260,9 +262,9 @@ def _kept_split(folder: Path, *, resume: bool) -> Path | None:
     return path if resume and path.is_file() else None
 
 
-def _target(folder: Path, output: Folder | None) -> tuple[Path | None, Any]:
+def _target(folder: Path, output: Folder | None, *, several: bool = False) -> tuple[Path | None, Any]:
     """Return the folder of the results (`None`: the run's), and what deletes a temporary one."""
-    if output is not None or bundle_folder(folder) != folder:
+    if output is not None or (bundle_folder(folder) != folder and not several):
         return None if output is None else Path(output), None
     kept = Scratch()
     return kept.path, kept

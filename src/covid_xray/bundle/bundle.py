@@ -33,7 +33,7 @@ OUTPUTS = ("probabilities", "class_maps", "embedding")
 DEFAULT = Path(__file__).parent / "default"
 # The facts that answers depend on: with the same of them, the same picture has the same answer.
 ANSWERING = ("classes", "input", "outputs", "well", "least_known", "temperature", "conformal", "operating_points",
-             "gate", "model", "lungs")  # fmt: skip
+             "gate", "model", "lungs", "tta")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -200,6 +200,7 @@ class Contents:
     well: str | None = None  # the healthy class of a network that answers in two steps
     trained: dict[str, object] | None = None  # identity of `trained.bin`, and number of images in it by part
     unanswered: tuple[str, ...] = ()  # classes that it was trained on and does not answer
+    tta: int = 1  # copies of every input that it was calibrated with, and answers with
     least_known: float | None = None  # share of P(ill) that must be an illness which is answered
 
 

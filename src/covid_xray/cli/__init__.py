@@ -26,6 +26,7 @@ def main() -> None:
     """Run the command line; exit codes: 0 ok, 2 usage, 3 input refused, 4 partly done, 1 anything else."""
     try:
         predict_args.refuse_empty(sys.argv[1:])
+        predict_args.refuse_several(sys.argv[1:])
         job = predict_args.parse_plain(sys.argv[1:])
         if job:
             predict_launch.predict(job)

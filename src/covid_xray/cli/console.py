@@ -11,11 +11,13 @@ from covid_xray.cli.terminal import bar, err, messages, out, print_next, stages
 
 __all__ = [
     "BundleFolder",
+    "BundleFolders",
     "Data",
     "Engine",
     "Images",
     "LogLevel",
     "SiteFolder",
+    "Tta",
     "bar",
     "err",
     "folder_option",
@@ -30,6 +32,14 @@ Data = Annotated[Path, typer.Option("--data", help="Folder of class folders, or 
 Images = Annotated[Path | None, typer.Option("--images", help="Folder of the images that a CSV names.")]
 BundleFolder = Annotated[
     Path | None, typer.Option("--bundle", help="Folder of the bundle; default: the one shipped with the package.")
+]
+BundleFolders = Annotated[
+    list[Path] | None,
+    typer.Option("--bundle", help="Folder of a bundle; default: the one shipped. Given again: an ensemble of them."),
+]
+Tta = Annotated[
+    int | None,
+    typer.Option("--tta", min=1, max=10, help="Average over N mirrored and shifted copies; default: as calibrated."),
 ]
 SiteFolder = Annotated[
     Path | None, typer.Option("--site", help="Site file of this hospital, or its folder (`covid-xray commission`).")

@@ -138,7 +138,7 @@ def _predict(manifest: "Manifest", run: Path, bundle: Path, output: Path) -> lis
     table = manifest.table[manifest.table["image"].map(split).eq("test")]
     some = [str(manifest.path(image)) for _, rows in table.groupby("label") for image in rows["image"][:3]]
     _step(6, "predict and explain nine test images from their files, with ONNX Runtime alone")
-    predict.predict(paths=some, output=output / "predict", bundle=bundle, heatmap=True)
+    predict.predict(paths=some, output=output / "predict", bundle=[bundle], heatmap=True)
     predict.explain(paths=some[:3], output=output / "explain", bundle=bundle, every=True)
     _step(7, "a Kaggle submission for a folder of images without labels")
     predict.submit(data=_unlabelled(some, output / "unlabelled"), output=output / "submission.csv", bundle=bundle)

@@ -1,7 +1,8 @@
 """Write the answers of one partition as Parquet, with a checksum that does not depend on the order of rows.
 
 One row per input: image, sha256 of the file, label, p_<class>, prediction_set, operating_points, gate, lungs, reasons,
-model, model_sha256, site, error. The same answers give the same bytes on every engine; run times go to another file.
+model, model_sha256, site, error; of an ensemble also spread_<class>. The same answers give the same bytes on every
+engine; run times go to another file.
 """
 
 import json
@@ -49,7 +50,8 @@ def encode_partition(
     codes = Counter(failure.code for failure, _ in failures)
     summary = PartitionSummary(partition, len(rows), dict(sorted(codes.items())), checksum(records), identity.sha256)
     metadata = {METADATA_KEY: json.dumps(asdict(summary), sort_keys=True).encode()}
-    files = {"answers": _parquet(records, schema_of(classes).with_metadata(metadata))}
+    schema = schema_of(classes, spread=bool(identity.members))
+    files = {"answers": _parquet(records, schema.with_metadata(metadata))}
     times = [{"image": row.answer.image, "seconds": round(row.seconds, 4)} for row in rows]
     files["seconds"] = _parquet(times, pa.schema({"image": pa.string(), "seconds": pa.float32()}))
     if failures:
@@ -74,16 +76,18 @@ def to_record(row: Row, *, identity: ModelIdentity, classes: Sequence[str]) -> d
         "model_sha256": identity.sha256,
         "site": _json(facts["site"]),
         "error": facts["error"],
+        **{f"spread_{name}": (facts["spread"] or {}).get(name) for name in (classes if identity.members else ())},
     }
 
 
-def schema_of(classes: Sequence[str]) -> Any:
-    """Return the columns of `answers` as a pyarrow schema."""
+def schema_of(classes: Sequence[str], *, spread: bool = False) -> Any:
+    """Return the columns of `answers` as a pyarrow schema; with `spread` also those of an ensemble."""
     pa = require_module("pyarrow")
     text, texts = pa.string(), pa.list_(pa.string())
     fields = {"image": text, "sha256": text, "label": text, **{f"p_{name}": pa.float64() for name in classes}}
     fields |= {"prediction_set": texts, "operating_points": text, "gate": text, "lungs": text, "reasons": texts}
-    return pa.schema(fields | {"model": text, "model_sha256": text, "site": text, "error": text})
+    fields |= {"model": text, "model_sha256": text, "site": text, "error": text}
+    return pa.schema(fields | {f"spread_{name}": pa.float64() for name in (classes if spread else ())})
 
 
 def checksum(rows: Iterable[Mapping[str, Any]]) -> str:

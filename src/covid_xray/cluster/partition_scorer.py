@@ -4,7 +4,7 @@ import collections
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,11 +38,18 @@ T = TypeVar("T")
 class ScoringSetup:
     """What all partitions of one run have in common."""
 
-    bundle: Bundle
+    bundle: Bundle | Sequence[Bundle]  # several answer together
     place: str  # address of the folder that the inputs are below
     heatmap: bool = False  # also draw heat maps
     site: Site | None = None  # where the bundle was checked
+    tta: int | None = None  # copies of every input; None for those of the bundle
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of all networks."""
+        bundles = (self.bundle,) if isinstance(self.bundle, Bundle) else self.bundle
+        return sum(len(bundle.model) for bundle in bundles)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,9 @@ class PartitionScorer:
 
     def __init__(self, setup: ScoringSetup) -> None:
         self.setup = setup
-        self.predictor = Predictor(setup.bundle, threads=1, limits=setup.limits, untrusted=True, site=setup.site)
+        self.predictor = Predictor(
+            setup.bundle, threads=1, limits=setup.limits, untrusted=True, site=setup.site, tta=setup.tta
+        )
         self.storage: Storage = open_storage(setup.place)
 
     def score(self, part: Partition) -> ScoredPartition:

@@ -44,6 +44,7 @@ class Plan:
     passed_over: dict[str, int]  # suffix -> number of files that are no images by name
     repeated: int  # table rows that named an image again
     site_sha256: str | None = None  # of the site file; None where the network was not checked
+    tta: int | None = None  # copies of every input; None for those of the bundle
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,8 @@ def require_same_options(plan: Plan, *, out: Path, **options: Any) -> None:
     """Raise when the folder holds answers of another network (`InputRefused`) or options (`UsageError`)."""
     if options["model_sha256"] != plan.model_sha256:
         raise InputRefused(
-            f"{out} holds answers of another network ({plan.model_sha256[:12]} instead of "
-            f"{options['model_sha256'][:12]}). Name another folder.",
+            f"{out} holds answers of another network ({_short(plan.model_sha256)} instead of "
+            f"{_short(options['model_sha256'])}). Name another folder.",
             code="other-model",
         )
     for name, value in options.items():
@@ -120,6 +121,10 @@ def read_partitions(out: Path, plan: Plan, *, without: frozenset[int] = frozense
             if number not in without:
                 rows = file.read_row_group(number).to_pylist()
                 yield Partition(number, tuple(Entry(**{**row, "path": os.fsdecode(row["path"])}) for row in rows))
+
+
+def _short(sha256: str) -> str:
+    return "+".join(part[:12] for part in sha256.split("+"))  # of an ensemble there are several
 
 
 def _groups(entries: Iterator[Entry], largest: int) -> Iterator[list[Entry]]:

@@ -65,7 +65,7 @@ def _dataset(ray: Any, waiting: list[dict[str, Any]], setup: ScoringSetup, worke
     _silence(data)
     pool = _pool(data, ray, len(waiting), workers)  # Ray Data restarts actors and their tasks without limit
     counter = ray.remote(num_cpus=0, max_restarts=-1)(TryCounter).options(**_on_this_node(ray)).remote()
-    memory = WORKER_BYTES + COPIES * len(setup.bundle.model)
+    memory = WORKER_BYTES + COPIES * setup.bytes
     return data.from_items(waiting, override_num_blocks=len(waiting)).map_batches(
         RayWorker,
         batch_size=1,

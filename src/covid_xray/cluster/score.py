@@ -10,14 +10,13 @@ import dataclasses
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from covid_xray import __version__, partial
-from covid_xray.bundle.bundle import load_bundle
 from covid_xray.cluster.extras import require_module
 from covid_xray.cluster.parquet_rows import PartitionSummary, combine_checksums, read_summary
 from covid_xray.cluster.partition_scorer import ScoredPartition, ScoringSetup
@@ -28,7 +27,8 @@ from covid_xray.errors import CovidXrayError, InputRefused, UsageError
 from covid_xray.files import folder_lock, fsync_folder, replacing, write_json
 from covid_xray.inference.drift.reference import DRIFT_FILE, Reference
 from covid_xray.inference.finding import ModelIdentity
-from covid_xray.inference.site.site_file import read_site
+from covid_xray.inference.networks.ensemble import identity_of
+from covid_xray.inference.predictor import load_bundles, open_site
 
 KINDS = ("heatmaps", "quarantine", "seconds", "drift", "answers")  # in the order of writing
 PACKAGES = ("numpy", "onnxruntime", "pillow", "pyarrow", "pydicom")  # whose versions `run.json` names
@@ -43,11 +43,12 @@ class ScoringRequest:
     source: str  # folder, table, tar file or address
     out: Path  # the results folder
     images: str | None = None  # folder of the images of a table
-    bundle: Path | None = None  # None for the one that ships with the package
+    bundle: Path | Sequence[Path] | None = None  # None for the one that ships; several answer together
     precision: str = "float32"  # or int8 where the bundle has it
     heatmap: bool = False  # also draw heat maps
     resume: bool = False  # continue the run in `out`
     site: Path | None = None  # site file of the hospital, or its folder
+    tta: int | None = None  # copies of every input; None for those of the bundle
 
 
 @dataclass
@@ -105,21 +106,18 @@ def score(request: ScoringRequest, *, engine: Engine, name: str, watch: Watch = 
         UsageError: `out` holds results and `resume` is off, or results of other options.
         Busy: another process writes to `out`.
     """
-    bundle = load_bundle(request.bundle, int8=request.precision == "int8")
-    identity = ModelIdentity(bundle.name, bundle.version, bundle.sha256)
-    site = read_site(request.site) if request.site else None
-    if site:
-        site.require_bundle(bundle)
+    bundles = load_bundles(request.bundle, int8=request.precision == "int8")
+    identity, site = identity_of(bundles), open_site(bundles, request.site)
     out = request.out
     _require_results_folder(out)
     with folder_lock(out):
         state = RunState(_plan(request, identity, site.sha256 if site else None))
         done = _read_committed(out, state)
         if not (out / "run.json").exists():
-            setup = ScoringSetup(bundle, state.plan.place, heatmap=request.heatmap, site=site)
+            setup = ScoringSetup(bundles, state.plan.place, heatmap=request.heatmap, site=site, tta=request.tta)
             left = read_partitions(out, state.plan, without=frozenset(done))
             _run(engine(left, setup), out, state, done, watch)
-            about = {"model": dataclasses.asdict(identity), "site": site.check().as_dict() if site else None}
+            about = {"model": identity.as_dict(), "site": site.check().as_dict() if site else None}
             _finish(out, state, done, about={"engine": name, **about})
     return state
 
@@ -135,6 +133,7 @@ def _plan(request: ScoringRequest, identity: ModelIdentity, site: str | None) ->
         "precision": request.precision,
         "heatmap": request.heatmap,
         "site_sha256": site,
+        "tta": request.tta,
     }
     for folder in (out, *(out / kind for kind in KINDS)):
         partial.clear(folder)

@@ -25,6 +25,7 @@ class CalibrationSettings:
     coverage: float = 0.9  # share of sets that hold the true class
     method: str = "lac"  # of the sets, one of `prediction_sets.METHODS`
     positive: tuple[str, ...] = ()  # classes to choose operating points for; empty for covid where there is one
+    tta: int = 1  # copies of every input (`inference.networks.tta`); the bundle answers with them afterwards
     rounds: int = 1000  # of the bootstrap
     seed: int = 0
 
@@ -56,9 +57,11 @@ def fit(
     if wishes.method not in METHODS:
         raise UsageError(f"Unknown method: {wishes.method}. Give --method {', '.join(METHODS)}.")
     positive_classes(bundle.classes, wishes.positive)
-    raw = Predictor(replace(bundle, temperature=1.0))
+    raw = Predictor(replace(bundle, temperature=1.0), tta=wishes.tta)
     predictions = predict_manifest(raw, manifest, progress=progress)
     facts = fit_predictions(predictions, manifest, sha256=bundle.sha256, part=part, wishes=wishes)
+    if wishes.tta != bundle.facts.get("tta", 1):
+        facts["tta"] = wishes.tta
     record(folder, **facts)
     return facts
 

@@ -1,6 +1,6 @@
 """Evaluate a bundle or run: choose its images, leave out those that made it, and write the whole study."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,13 @@ from covid_xray.evaluation.evaluate import evaluate
 from covid_xray.evaluation.metrics.calibration import parse_prevalence
 from covid_xray.evaluation.predictions import ImagePredictor, Progress, suggest_labels
 from covid_xray.evaluation.run_facts import read_run
-from covid_xray.evaluation.trained_images import find_trained, kept_sentence, leave_out_trained, left_out_sentence
+from covid_xray.evaluation.trained_images import (
+    find_trained,
+    kept_sentence,
+    leave_out_trained,
+    left_out_sentence,
+    merge_trained,
+)
 
 Say = Callable[[str, bool], None]  # a sentence for people, and whether it is a warning
 
@@ -32,6 +38,7 @@ class Study:
 
     Args:
         run: a run folder or a bundle.
+        others: further bundles that answer together with it.
         output: folder for the results; `None` for that of the run.
         part: of the run's split; `None` for `test` where there is one.
         baselines: content of baselines.json.
@@ -51,6 +58,7 @@ class Study:
     banner: str | None = None
     prevalence: str | None = None
     with_trained: bool = False
+    others: tuple[Path, ...] = ()
 
     @property
     def target(self) -> Path:
@@ -67,22 +75,24 @@ def run_study(
 
     Args:
         study: what to do.
-        predictor: of the bundle of `study.run`.
+        predictor: of the bundle of `study.run`, or of all bundles.
         manifest: all images of the data set; those of one part are chosen by the run's split.
         say, progress: called with sentences for people, and with (images done, images in all).
 
     Raises:
         InputRefused: labels that the network does not know, nothing left to score, or images of an uncertain part.
-        UsageError: there is no such part.
+        UsageError: there is no such part, or no folder for the results of several bundles.
     """
-    is_run = bundle_folder(study.run) != study.run
+    if study.others and study.output is None:
+        raise UsageError("The results of several bundles belong to none of their folders. Name one with --output.")
+    is_run = bundle_folder(study.run) != study.run and not study.others
     chosen, part = choose(manifest, study.run / "split.csv", part=study.part)
     if part != "all" and study.part is None:
         say(f"the {part} part: {len(chosen.table):,} of {len(manifest.table):,} images", False)
     _check_labels(chosen, predictor)
     whole = is_run and part == "test" and _is_whole_test_part(study.run, chosen, predictor)
     chosen, trained = without_trained(
-        study.run, chosen, part=study.part, taken=part, with_trained=study.with_trained, say=say
+        study.run, chosen, part=study.part, taken=part, with_trained=study.with_trained, say=say, others=study.others
     )
     if study.prevalence is not None:  # a typing error is reported before the long part
         parse_prevalence(study.prevalence, predictor.classes, old=dict.fromkeys(predictor.classes, 1.0))
@@ -90,7 +100,7 @@ def run_study(
         predictor,
         chosen,
         out=study.target,
-        history=study.run / "history.csv" if (study.run / "history.csv").is_file() else None,
+        history=history if (history := study.run / "history.csv").is_file() and not study.others else None,
         baselines=study.baselines,
         banner=study.banner,
         trained=trained,
@@ -140,7 +150,14 @@ def choose(manifest: Manifest, split_file: Path, *, part: str | None) -> tuple[M
 
 
 def without_trained(
-    run: Path, chosen: Manifest, *, part: str | None, taken: str, with_trained: bool, say: Say = nothing
+    run: Path,
+    chosen: Manifest,
+    *,
+    part: str | None,
+    taken: str,
+    with_trained: bool,
+    say: Say = nothing,
+    others: Sequence[Path] = (),
 ) -> tuple[Manifest, dict[str, Any]]:
     """Leave out the images that made the network, and say so; see `trained_images.leave_out_trained`.
 
@@ -152,12 +169,12 @@ def without_trained(
         part, taken: the part that was asked for, and the one that they are.
         with_trained: keep all.
         say: called with each sentence, and True where it is a warning.
+        others: further bundles, whose images are left out too.
     """
     split = split_of(run)
+    found = merge_trained([find_trained(one, chosen, split=split_of(one)) for one in (run, *others)])
     everything = with_trained or (part == "all" and split is not None)
-    kept, facts = leave_out_trained(
-        chosen, find_trained(run, chosen, split=split), keep=PARTS if everything else {taken} & set(PARTS)
-    )
+    kept, facts = leave_out_trained(chosen, found, keep=PARTS if everything else {taken} & set(PARTS))
     if left_out_sentence(facts):
         say(left_out_sentence(facts), False)
     if kept_sentence(facts):

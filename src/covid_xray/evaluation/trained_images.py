@@ -1,7 +1,7 @@
 """Recognise by content the images that a bundle was made from, and keep them out of the figures of a test."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,21 @@ def find_trained(bundle: str | Path | None, manifest: Manifest, *, split: "pd.Se
         parts = [part if part != "test" else "" for part in manifest.table["image"].map(split).fillna("")]
         return TrainedImages(None, tuple(parts), tuple(BY_NAME if part else "" for part in parts))
     return look_up(trained, contents(manifest) if trained else [Content("", "", "")] * len(manifest.table))
+
+
+def merge_trained(found: Sequence[TrainedImages]) -> TrainedImages:
+    """Join what several networks know of the same images: an image that one of them knows is known."""
+    if len(found) == 1:
+        return found[0]
+    listed = [one.listed for one in found]
+    rows = [
+        next((pair for pair in pairs if pair[0]), ("", ""))
+        for pairs in zip(*(zip(one.part, one.how, strict=True) for one in found), strict=True)
+    ]
+    counts = sum((Counter(one) for one in listed if one is not None), Counter[str]())
+    return TrainedImages(
+        None if None in listed else dict(counts), tuple(part for part, _ in rows), tuple(how for _, how in rows)
+    )
 
 
 def look_up(trained: Trained | None, images: list[Content]) -> TrainedImages:

@@ -21,11 +21,20 @@ NOT_FIT = "not-fit"
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """The network that was used: its name, version and the SHA-256 of `model.onnx`."""
+    """The network that was used: its name, version and the SHA-256 of `model.onnx`.
+
+    For an ensemble these are those of its `members`, joined; a single network has none.
+    """
 
     name: str
     version: str
     sha256: str
+    members: tuple["ModelIdentity", ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The identity as JSON; `members` is there only for an ensemble."""
+        facts: dict[str, Any] = {"name": self.name, "version": self.version, "sha256": self.sha256}
+        return facts | ({"members": [member.as_dict() for member in self.members]} if self.members else {})
 
 
 @dataclass(frozen=True)
@@ -119,8 +128,8 @@ class Finding:
         probabilities: class to calibrated probability, in the bundle's class order; they sum to 1.
         label: the most probable class, or `CANNOT_SAY` when there are `reasons`.
         reasons: why the answer is "cannot say"; empty otherwise.
-        prediction_set: the classes that conformal prediction keeps at the bundle's coverage; `None` when the
-            bundle was not calibrated for it.
+        prediction_set: the classes that conformal prediction keeps at the bundle's coverage, of an ensemble those of
+            all its members; `None` when a bundle was not calibrated for it.
         gate: verdicts of the input checks by name; `None` when the bundle has none.
         model: the network that was used.
         class_maps: C x h x w float32 over the whole picture, Grad-CAM of each class, zero or more, not normalised;
@@ -137,6 +146,7 @@ class Finding:
         appearance: figures of the picture as it came, for drift monitoring; `None` for bare network inputs.
         draw: draws the heat map of a class; `None` without class maps.
         warnings: codes of faults of the file that did not stop it from being read (`images.dicom_file.WARNINGS`).
+        spread: class to standard deviation of its probability over the members of an ensemble, 0..0.5; else `None`.
     """
 
     image: str
@@ -158,6 +168,7 @@ class Finding:
     appearance: Appearance | None = None
     draw: "Callable[[Finding, str | None], Image.Image] | None" = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
+    spread: dict[str, float] | None = None
 
     def overlay(self, shown: str | None = None) -> "Image.Image":
         """Draw the heat map of a class, by default the most probable one, over the radiograph.

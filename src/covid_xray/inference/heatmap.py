@@ -3,6 +3,7 @@
 numpy and Pillow only. Colours are a perceptually uniform ramp (inferno), so that equal steps of the map look equal.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +85,26 @@ def placed(class_maps: NDArray[np.float32], region: Box) -> NDArray[np.float32]:
         enlarged = Image.fromarray(one.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
         part[rows, columns] = np.maximum(np.asarray(enlarged), 0.0)
     return whole
+
+
+def mean_maps(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+    """Average the class maps of several networks, each C x h x w in its own unit and size; `None` without any.
+
+    Each is divided by its own maximum over all classes before, and enlarged to the largest.
+    """
+    if not maps:
+        return None
+    height, width = (max(one.shape[side] for one in maps) for side in (1, 2))
+    same = [one / max(float(one.max(initial=0.0)), 1e-8) for one in maps]
+    return np.mean([_enlarged(one, height=height, width=width) for one in same], axis=0, dtype=np.float32)
+
+
+def _enlarged(maps: NDArray[np.float32], *, height: int, width: int) -> NDArray[np.float32]:
+    if maps.shape[1:] == (height, width):
+        return maps
+    size = (width, height)
+    enlarged = [Image.fromarray(one.astype(np.float32)).resize(size, Image.Resampling.BILINEAR) for one in maps]
+    return np.stack([np.asarray(one) for one in enlarged])
 
 
 def overlay(grey: NDArray[np.uint8], class_map: NDArray[np.float32], *, alpha: float = 0.45) -> NDArray[np.uint8]:

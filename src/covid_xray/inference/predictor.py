@@ -16,19 +16,16 @@ from numpy.typing import NDArray
 
 from covid_xray.bundle.bundle import Bundle, load_bundle
 from covid_xray.errors import BadImage, UsageError
-from covid_xray.images.appearance import appearance
 from covid_xray.images.radiograph import Radiograph
-from covid_xray.inference.engines import open_engine
-from covid_xray.inference.finding import Failure, Finding, ModelIdentity, SiteCheck
-from covid_xray.inference.gate import open_gate
+from covid_xray.inference.finding import Failure, Finding, SiteCheck
 from covid_xray.inference.gate_features import look
-from covid_xray.inference.heatmap import placed
 from covid_xray.inference.io.inputs import Item, Source, open_source, sources_of
 from covid_xray.inference.io.read_ahead import chunks, read_ahead
-from covid_xray.inference.lung_facts import lung_facts
-from covid_xray.inference.site.decision import decide, site_reasons
+from covid_xray.inference.networks import ensemble
+from covid_xray.inference.networks.network import Network
+from covid_xray.inference.site.decision import site_reasons
 from covid_xray.inference.site.site_file import Site, read_site
-from covid_xray.inference.view import View, Viewer
+from covid_xray.inference.view import View
 from covid_xray.limits import Limits
 
 if TYPE_CHECKING:
@@ -37,13 +34,15 @@ if TYPE_CHECKING:
     from covid_xray.inference.fusion import Fusion
 
 BATCH = 16
+BundleLike = str | os.PathLike[str] | Bundle
 
 
 class Predictor:
-    """Classify images with one bundle. Thread-safe: threads may share one predictor.
+    """Classify images with a bundle, or with several at once. Thread-safe: threads may share one predictor.
 
     Args:
-        bundle: folder of a bundle or run, a loaded `Bundle`, or `None` for the one that ships with the package.
+        bundle: folder of a bundle or run, a loaded `Bundle`, or `None` for the one that ships with the package; several
+            of them in a list answer together (`inference.networks.ensemble`).
         threads: threads of the network; 0 for one on each core.
         limits: for reading files.
         engine: of `engines.open_engine`.
@@ -53,6 +52,8 @@ class Predictor:
         shares: as in `engines.open_engine`; `False` where nothing but the network runs.
         site: site file of the hospital at which it answers, or its folder; `None` where the bundle was not checked.
         require_site: answer "cannot say" where `site` is missing or its check has ended.
+        tta: copies of every input whose probabilities are averaged (`networks.tta`); 1 for none, `None` for those that
+            the bundle was calibrated with.
 
     Example:
         >>> predictor = Predictor("runs/x/bundle")
@@ -62,14 +63,15 @@ class Predictor:
 
     Raises:
         BadBundle: the bundle is missing, altered, or not one that the engine can open.
-        UsageError: an engine or precision that does not exist, or not together.
+        UsageError: an engine or precision that does not exist, or not together; bundles of other classes, or one
+            twice; several bundles and a site file.
         MissingPackage: the engine is not installed.
         InputRefused: the site file is missing, changed, or of another bundle (`other-bundle`).
     """
 
     def __init__(
         self,
-        bundle: str | os.PathLike[str] | Bundle | None = None,
+        bundle: BundleLike | Sequence[BundleLike] | None = None,
         *,
         threads: int = 0,
         limits: Limits | None = None,
@@ -80,26 +82,29 @@ class Predictor:
         shares: bool = True,
         site: Site | Path | None = None,
         require_site: bool = False,
+        tta: int | None = None,
     ) -> None:
-        loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle, int8=precision == "int8")
-        self._site = read_site(site) if isinstance(site, Path) else site
-        self._well = self._site.require_bundle(loaded) if self._site else 0
+        bundles = load_bundles(bundle, int8=precision == "int8")
+        hospital = open_site(bundles, site)  # what does not go together is refused before a network is opened
         self._require_site = require_site
-        self.precision = "int8" if loaded.int8 else precision
-        self._engine = open_engine(
-            loaded, engine=engine, precision=self.precision, threads=threads, few=few, shares=shares
-        )
-        self.bundle = dataclasses.replace(loaded, model=b"")  # the engine holds the network
         self.limits = limits or Limits()
         self.untrusted = untrusted
-        self.gate = open_gate(self.bundle.facts.get("gate"))
-        self.viewer = Viewer(height=loaded.height, width=loaded.width, lungs=loaded.lungs, crop=loaded.crop)
-        self.identity = ModelIdentity(loaded.name, loaded.version, loaded.sha256)
+        self.members = tuple(
+            Network(
+                one, engine=engine, precision=precision, threads=threads, few=few, shares=shares, tta=tta,
+                site=hospital, require_site=require_site,
+            )
+            for one in bundles
+        )  # fmt: skip
+        first = self.members[0]
+        self.precision, self.gate, self.viewer, self.tta = first.precision, first.gate, first.viewer, first.tta
+        opened = [member.bundle for member in self.members]
+        self.bundle, self.identity = ensemble.bundle_of(opened), ensemble.identity_of(opened)
 
     @property
     def engine(self) -> str:
         """Return name and version of the engine, such as `onnxruntime 1.22.0`."""
-        return self._engine.version
+        return self.members[0].engine.version
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -109,44 +114,46 @@ class Predictor:
     @property
     def site(self) -> SiteCheck | None:
         """The hospital at which the bundle was checked, as answers of today name it; `None` where it was not."""
-        return self._site.check() if self._site else None
+        return self.members[0].site
+
+    @property
+    def caution(self) -> str:
+        """Say that what a bundle was calibrated with is not how it answers (`tta`); "" where it is."""
+        return " ".join(filter(None, (member.caution for member in self.members)))
 
     def read(self, source: Source) -> NDArray[np.uint8]:
-        """Make the network's input of one image: height x width uint8, 0..255. Raises `BadImage`."""
+        """Make the (first) network's input of one image: height x width uint8, 0..255. Raises `BadImage`."""
         return self.viewer.view(open_source(source, limits=self.limits, untrusted=self.untrusted)).pixels
 
     def view(self, source: Source) -> View:
         """Read one image for `answers`: the network's input, its region, lungs, gate features. Raises `BadImage`."""
         film = open_source(source, limits=self.limits, untrusted=self.untrusted)
-        made, shown = self.viewer.view(film), look(film) if self.gate else None
-        return dataclasses.replace(made, appearance=appearance(film), look=shown, warnings=film.source.warnings)
+        made: dict[str, View] = {}
+        for member in self.members:  # those whose inputs are made alike share them
+            if member.preprocessing not in made:
+                made[member.preprocessing] = member.view(film)
+        first, *others = (made[member.preprocessing] for member in self.members)
+        return dataclasses.replace(first, others=tuple(others)) if others else first
 
     def run(self, pixels: NDArray[np.uint8], *, class_maps: bool = False) -> dict[str, NDArray[np.float32]]:
-        """Compute the network's outputs for N x height x width grey values in 0..255.
-
-        Returns:
-            `probabilities` N x C float32, calibrated and as the site has them, rows sum to 1; `embedding` N x D
-            float32; with `class_maps` also `class_maps` N x C x h x w float32, zero or more; and of a two-step network
-            `known` N x 1 float32, the share of P(ill) for the illnesses that it knows.
-        """
-        result = self.run_uncalibrated(pixels, class_maps=class_maps)
-        result["probabilities"] = calibrate(result["probabilities"], temperature=self.bundle.temperature)
-        if self._site:
-            moved = self._site.correction.apply(result["probabilities"], result["embedding"], well=self._well)
-            result["probabilities"] = moved
-        return result
+        """Compute the outputs of the one network, as `Network.run` does. Raises `UsageError` for an ensemble."""
+        return self._only.run(pixels, class_maps=class_maps)
 
     def run_uncalibrated(
         self, pixels: NDArray[np.uint8], *, class_maps: bool = False
     ) -> dict[str, NDArray[np.float32]]:
         """Compute the outputs as `run` does, with the probabilities before temperature scaling."""
-        height, width = self.bundle.height, self.bundle.width
-        if pixels.ndim != 3 or pixels.shape[1:] != (height, width) or pixels.dtype != np.uint8:
-            shape = " x ".join(map(str, pixels.shape))
-            raise ValueError(f"The input is {shape} {pixels.dtype}. It must be N x {height} x {width} uint8.")
-        outputs = ["probabilities", "embedding"] + (["class_maps"] if class_maps else [])
-        outputs += ["known"] if "known" in self.bundle.contents.outputs else []
-        return self._engine.run(pixels[..., None].astype(np.float32), outputs)
+        return self._only.run_uncalibrated(pixels, class_maps=class_maps)
+
+    def forward(self, pixels: NDArray[np.uint8], *, class_maps: bool = False) -> dict[str, NDArray[np.float32]]:
+        """Compute the bare outputs as `run` does: without copies (`tta`) and temperature scaling."""
+        return self._only.forward(pixels, class_maps=class_maps)
+
+    @property
+    def _only(self) -> Network:
+        if len(self.members) > 1:
+            raise UsageError("Several bundles have no outputs in common. Give one of them.")
+        return self.members[0]
 
     def predict(
         self, source: Source, *, class_maps: bool = False, clinical: Mapping[str, float] | None = None
@@ -181,6 +188,8 @@ class Predictor:
         """Open the fusion network when it is first used. Raises `UsageError` where the bundle has none."""
         from covid_xray.inference.fusion import Fusion
 
+        if len(self.members) > 1:
+            raise UsageError("Clinical values are used with one bundle, and several were given. Give one of them.")
         if self.bundle.fusion is None:
             raise UsageError(
                 "This bundle has no clinical input, so clinical values cannot be used. Leave them out, or add one with "
@@ -216,7 +225,7 @@ class Predictor:
     def answers(
         self, names: Sequence[str], views: Sequence[View] | NDArray[np.uint8], *, class_maps: bool = False
     ) -> list[Finding]:
-        """Classify N images that `view` has read, in one run of the network.
+        """Classify N images that `view` has read, in one run of the network (of each, for an ensemble).
 
         For callers that read and predict in different places, such as a server with many readers. Bare inputs of `read`
         (N x height x width) serve as well, but without their place in the radiograph, lungs, and the shape and tags of
@@ -224,14 +233,14 @@ class Predictor:
         """
         if isinstance(views, np.ndarray):
             views = [View(one, look=look(Radiograph(one))) for one in views]
-        pixels = np.stack([view.pixels for view in views])
-        # Facts about the lungs need the class maps, which take next to no time.
-        outputs = self.run(pixels, class_maps=class_maps or self.bundle.lungs is not None)
-        rows = ({key: value[i] for key, value in outputs.items()} for i in range(len(names)))
-        return [
-            self._finding(name, row, view, class_maps=class_maps)
-            for name, row, view in zip(names, rows, views, strict=True)
+        first = self.members[0].answers(names, views, class_maps=class_maps)
+        if len(self.members) == 1:
+            return first
+        others = [
+            member.answers(names, [one.others[number] if one.others else one for one in views], class_maps=class_maps)
+            for number, member in enumerate(self.members[1:])
         ]
+        return [ensemble.combine(row, model=self.identity) for row in zip(first, *others, strict=True)]
 
     def _try(self, source: Source) -> tuple[Source, View | Failure]:
         try:
@@ -256,42 +265,31 @@ class Predictor:
         for source, item in chunk:
             yield item if isinstance(item, Failure) else self._drawable(next(findings), source)
 
-    def _finding(
-        self, name: str, output: Mapping[str, NDArray[np.float32]], view: View, *, class_maps: bool
-    ) -> Finding:
-        verdicts = self.gate.judge(view.look, output["embedding"], view.lungs) if self.gate and view.look else None
-        probabilities = dict(zip(self.classes, (float(p) for p in output["probabilities"]), strict=True))
-        known = float(output["known"][0]) if "known" in output else None
-        shown = output["class_maps"][output["probabilities"].argmax()] if self.bundle.lungs else None
-        maps = placed(output["class_maps"], view.region) if class_maps else None
-        site, reasons = self.site, site_reasons(self.site, required=self._require_site)
-        return Finding(
-            image=name,
-            probabilities=probabilities,
-            gate=verdicts,
-            model=self.identity,
-            class_maps=maps,
-            embedding=output["embedding"],
-            region=view.region,
-            lungs=lung_facts(view, shown),
-            known=known,
-            site=site,
-            appearance=view.appearance,
-            warnings=view.warnings,
-            **decide(probabilities, self.bundle.contents, gate=verdicts, known=known, lungs=view.lungs, site=reasons),
-        )
+
+def load_bundles(given: BundleLike | Sequence[BundleLike] | None, *, int8: bool) -> list[Bundle]:
+    """Load one bundle or several, as of `Predictor`. Raises `BadBundle`."""
+    if given is None or isinstance(given, str | os.PathLike | Bundle):
+        return [given if isinstance(given, Bundle) else load_bundle(given, int8=int8)]
+    return [bundle for one in given for bundle in load_bundles(one, int8=int8)] or load_bundles(None, int8=int8)
 
 
-def calibrate(probabilities: NDArray[np.float32], *, temperature: float) -> NDArray[np.float32]:
-    """Apply temperature scaling (Guo and others 2017) to N x C softmax outputs: softmax(log p / T).
+def open_site(bundles: Sequence[Bundle], site: Site | Path | None) -> Site | None:
+    """Read the site file and check that it goes with the bundles, and they with each other.
 
-    A softmax is unchanged by a shift of its logits, so log p serves as well as the logits.
+    Raises:
+        UsageError: several bundles, of which a site file never is, or which differ in their classes.
+        InputRefused: as of `Site.require_bundle` and `read_site`.
     """
-    if temperature == 1.0:
-        return probabilities
-    logits = np.log(np.clip(probabilities, 1e-30, 1.0)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    ensemble.bundle_of(bundles)
+    if site is not None and len(bundles) > 1:
+        raise UsageError(
+            f"A site file holds for the one bundle that was checked, and {len(bundles)} were given. Give that one "
+            "alone, or leave the site file out."
+        )
+    found = read_site(site) if isinstance(site, Path) else site
+    if found:
+        found.require_bundle(bundles[0])
+    return found
 
 
 def _name(source: Source) -> str:

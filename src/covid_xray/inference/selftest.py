@@ -15,7 +15,8 @@ from PIL import Image
 
 from covid_xray.errors import BadBundle
 from covid_xray.files import sha256_bytes
-from covid_xray.inference.predictor import Predictor, calibrate
+from covid_xray.inference.networks.network import calibrate
+from covid_xray.inference.predictor import Predictor
 
 VERSION = 1  # of `draw`; raise it when a pixel changes
 IMAGES = 6
@@ -100,7 +101,7 @@ def reference_inputs(predictor: Predictor) -> NDArray[np.uint8]:
 
 def _reference(predictor: Predictor, seed: int) -> dict[str, Any]:
     pixels = predictor.read(_png(draw(seed)))
-    outputs = predictor.run_uncalibrated(pixels[None], class_maps=True)
+    outputs = predictor.forward(pixels[None], class_maps=True)
     peaks = outputs["class_maps"][0].max(axis=(1, 2))
     return {
         "seed": seed,

@@ -32,6 +32,7 @@ class View:
         raw: `pixels` before their histogram was equalised, which training augments; `None` where nothing is equalised.
         appearance: figures of the whole picture, for drift monitoring.
         warnings: codes of what was wrong with the file (`images.dicom_file.WARNINGS`).
+        others: for an ensemble the views of its further members, in order.
     """
 
     pixels: NDArray[np.uint8]
@@ -41,6 +42,7 @@ class View:
     raw: NDArray[np.uint8] | None = None
     appearance: Appearance | None = None
     warnings: tuple[str, ...] = ()
+    others: tuple["View", ...] = ()
 
 
 class Viewer:
@@ -73,6 +75,11 @@ class Viewer:
             network = {"network": known["sha256"], "margin": known["margin"], "version": LUNGS_VERSION}
             facts["crop"] = {"kind": self.crop, **network}
         return facts
+
+    @property
+    def lungs_sha256(self) -> str:
+        """Return the hash of the lung network; "" without one."""
+        return str(self._lungs.facts["sha256"]) if self._lungs else ""
 
     def view(self, radiograph: Radiograph) -> View:
         """Make the input of one radiograph, with its region and lungs."""

@@ -181,7 +181,7 @@ class Service:
         return [settle(finding) for finding in self.predictor.answers([""] * len(views), views, class_maps=True)]
 
     def _watch(self) -> None:
-        self.metrics.model.labels(*vars(self.predictor.identity).values()).set(1)
+        self.metrics.model.labels(*self.predictor.identity.as_dict().values()).set(1)
         self.metrics.watch("covid_xray_uploads_working", "Uploads in progress.", lambda: self.admission.working)
         self.metrics.watch("covid_xray_uploads_waiting", "Uploads that wait.", lambda: self.admission.waiting)
         self.metrics.watch("covid_xray_store_bytes", "Bytes of stored images.", lambda: self.store.images.used)

@@ -203,7 +203,7 @@ def _set(layer: Any, norm: Any, operator: Operator) -> None:
 def _prove(model: keras.Model, bundle: Bundle) -> None:
     predictor = Predictor(bundle)
     pixels = reference_inputs(predictor)
-    expected = predictor.run_uncalibrated(pixels, class_maps=True)
+    expected = predictor.forward(pixels, class_maps=True)
     rebuilt = with_class_maps(model).predict_on_batch(pixels[..., None].astype(np.float32))
     for name, values in expected.items():
         scale = 1.0 if name == HEAD else max(1.0, float(np.abs(values).max()))

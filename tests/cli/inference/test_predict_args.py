@@ -20,6 +20,7 @@ PLAIN = [
     ["predict", "--json", "a.png"],
     ["predict", "a.png", "--csv", "-o", "out"],
     ["predict", "a.png", "--output", "out", "--heatmap", "--resume", "--report", "r.json", "b.png"],
+    ["predict", "a.png", "--bundle", "a", "--csv", "--bundle", "b", "--tta", "4"],
     ["predict", "a.png", "--bundle", "runs/x/bundle", "--engine", "openvino", "--precision", "int8"],
     ["predict", "a.png", "--site", "site"],
     ["predict", "é\udcff.png", "[a].png", ""],
@@ -67,6 +68,15 @@ def test_every_option_of_the_command_is_known_here() -> None:
     names = {parameter.name for parameter in command.params}
     known = {*predict_args._FLAGS, *predict_args._PATHS, *predict_args._WORDS}
     assert options - {"paths", "--help"} == known, names
+
+
+@pytest.mark.parametrize("command", ["serve", "explain", "submit", "selftest", "info", "commission"])
+def test_several_bundles_are_refused_where_only_one_answers(
+    command: str, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    ran = run(capsysbinary, command, "--bundle", "a", "--bundle=b")
+    assert (ran.code, ran.out) == (2, b"")
+    assert f"evaluate, predict, score; give {command} one".encode() in ran.err
 
 
 @pytest.mark.parametrize(

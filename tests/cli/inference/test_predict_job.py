@@ -262,6 +262,40 @@ def test_heat_maps(predict, images: Path, tmp_path: Path) -> None:
             assert image.width >= 30
 
 
+def test_several_bundles_answer_together_with_their_spread(
+    capsysbinary: pytest.CaptureFixture[bytes], images: Path, bundle: Path, tmp_path: Path
+) -> None:
+    soft = make_bundle(tmp_path / "soft", model=network(sharpness=0.1))
+    both = ("--bundle", bundle, "--bundle", soft)
+    (images / "broken.png").write_bytes(b"x")
+    found = objects(run(capsysbinary, "predict", images, "--json", *both))
+    table = rows(run(capsysbinary, "predict", images, "--csv", *both).out)
+    hashes = [load_bundle(folder).sha256 for folder in (bundle, soft)]
+    for answer, row in zip(found, table, strict=True):
+        assert [member["sha256"] for member in answer["model"]["members"]] == hashes
+        assert row["model_sha256"] == "+".join(hashes)
+        spread = dict.fromkeys(CLASSES, "") if answer["error"] else answer["spread"]
+        assert {name: str(value) for name, value in spread.items()} == {c: row[f"spread_{c}"] for c in CLASSES}
+    shown = run(capsysbinary, "predict", images, *both, "--report", tmp_path / "run.json")
+    assert " ± ".encode() in shown.out
+    assert json.loads((tmp_path / "run.json").read_text())["bundle"] == [str(bundle), str(soft)]
+    alone = objects(run(capsysbinary, "predict", images, "--json", "--bundle", bundle))
+    assert not any("spread" in answer or "members" in answer["model"] for answer in alone)
+
+
+def test_copies_of_the_input_are_told_and_not_mixed_with_plain_answers(
+    capsysbinary: pytest.CaptureFixture[bytes], predict, images: Path, tmp_path: Path
+) -> None:
+    ran = predict(images, "--json", "-o", tmp_path, "--tta", "4")
+    assert b"were fitted with --tta 1 and are used with --tta 4" in ran.err
+    lines = (tmp_path / "predictions.jsonl").read_text().splitlines()
+    assert {json.loads(line)["model"]["version"] for line in lines} == {"1, tta 4"}
+    mixed = predict(images, "--json", "-o", tmp_path, "--resume")
+    assert mixed.code == 3
+    assert b"other copies of its inputs" in mixed.err
+    assert predict(images, "--json", "-o", tmp_path, "--resume", "--tta", "4").code == 0
+
+
 def test_the_report(predict, images: Path, bundle: Path, tmp_path: Path) -> None:
     (images / "broken.png").write_bytes(b"x")
     predict(images, "-o", tmp_path / "out", "--report", tmp_path / "run.json")

@@ -16,7 +16,7 @@ from covid_xray.evaluation.metrics.calibration import (
     parse_prevalence,
     reweight_to_prevalence,
 )
-from covid_xray.inference.predictor import calibrate
+from covid_xray.inference.networks.network import calibrate
 from support.scored import CLASSES, answers
 
 

@@ -43,6 +43,9 @@ def calibrate(
         float,
         typer.Option("--gate-rate", min=0.0, max=0.5, help="Share of good images the gate may refuse; 0 makes none."),
     ] = 0.05,
+    tta: Annotated[
+        int, typer.Option("--tta", min=1, max=10, help="Fit for, and from now on average over, N copies of each input.")
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the stored facts as JSON.")] = False,
     with_trained: selection.WithTrained = False,
 ) -> None:
@@ -55,7 +58,7 @@ def calibrate(
     chosen = _choose_part(run, part)
     before = read_facts(run / "bundle").get("metrics")
     manifest = _untrained(run, _images(run, data, images=images, part=chosen), with_trained=with_trained)
-    wishes = CalibrationSettings(coverage=coverage, method=method, positive=tuple(positive or ()))
+    wishes = CalibrationSettings(coverage=coverage, method=method, positive=tuple(positive or ()), tta=tta)
     with bar("calibrate") as progress:
         facts = fit(run / "bundle", manifest, part=chosen, wishes=wishes, progress=progress)
     gate = fit_gate(run, data, images=images, part=chosen, rate=gate_rate) if gate_rate else None

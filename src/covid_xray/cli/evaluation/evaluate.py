@@ -1,5 +1,6 @@
 """Do the work of `covid-xray evaluate`: evaluate and print the main figures."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
     from covid_xray.data.manifest.manifest import Manifest
 
 
-def run_study(study: Study, manifest: "Manifest") -> dict[str, Any]:
+def run_study(study: Study, manifest: "Manifest", *, tta: int | None = None) -> dict[str, Any]:
     """Evaluate, write all results, print the main figures; return the content of metrics.json."""
+    predictor = Predictor([study.run, *study.others], tta=tta)
+    study = dataclasses.replace(study, banner=study.banner or predictor.caution or None)
     with bar("evaluate") as progress:
-        metrics = evaluate_study(study, Predictor(study.run), manifest, say=say, progress=progress)
+        metrics = evaluate_study(study, predictor, manifest, say=say, progress=progress)
     _print(metrics, study.target, pdf=study.pdf)
     return metrics
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from covid_xray.cli.console import BundleFolder, SiteFolder, folder_option
+from covid_xray.cli.console import BundleFolder, BundleFolders, SiteFolder, Tta, folder_option
 from covid_xray.cli.inference import predict_args, predict_launch
 from covid_xray.cli.terminal import bar, err, finish, list_items, messages, out, print_failures, print_passed_over
 from covid_xray.errors import CovidXrayError, InputRefused, UsageError, did_you_mean
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 def predict(
     paths: Paths,
     output: Annotated[Path | None, folder_option("Folder for the results.")] = None,
-    bundle: BundleFolder = None,
+    bundle: BundleFolders = None,
     site: SiteFolder = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Rows of a CSV.")] = False,
@@ -50,6 +50,7 @@ def predict(
     untrusted: Annotated[
         bool, typer.Option("--untrusted", help="Decode in child processes with time and memory limits.")
     ] = False,
+    tta: Tta = None,
     age: Annotated[str | None, _of_patient("years")] = None,
     sex: Annotated[str | None, _of_patient("F or M")] = None,
     temperature: Annotated[str | None, _of_patient("degrees Celsius")] = None,
@@ -67,7 +68,7 @@ def predict(
     job = predict_args.PredictRequest(
         paths=tuple(paths),
         output=output,
-        bundle=bundle,
+        bundle=tuple(bundle or ()),
         site=site,
         json=as_json,
         csv=as_csv,
@@ -77,6 +78,7 @@ def predict(
         engine=engine,
         precision=precision,
         untrusted=untrusted,
+        tta=tta,
         clinical_table=clinical,
         clinical_values=predict_args.clinical_values(given),
     )

@@ -29,7 +29,8 @@ _PATHS = {
     "--clinical": "clinical_table",
 }
 _CLINICAL = {**clinical.OPTIONS, "--symptoms": "symptoms"}
-_WORDS = {"--engine": "engine", "--precision": "precision", **_CLINICAL}
+_WORDS = {"--engine": "engine", "--precision": "precision", "--tta": "tta", **_CLINICAL}
+ENSEMBLES = {"evaluate", "predict", "score"}  # commands that take several bundles
 _MAY_BE_EMPTY = {*_CLINICAL, "--title"}  # an empty clinical value is an unknown one
 
 
@@ -39,7 +40,7 @@ class PredictRequest:
 
     paths: tuple[str, ...]
     output: Path | None = None
-    bundle: Path | None = None
+    bundle: tuple[Path, ...] = ()  # several answer together; none: the one that ships
     site: Path | None = None
     json: bool = False
     csv: bool = False
@@ -49,6 +50,7 @@ class PredictRequest:
     engine: str = "onnxruntime"
     precision: str = "float32"
     untrusted: bool = False
+    tta: int | None = None
     clinical_table: Path | None = None
     clinical_values: Mapping[str, str] = field(default_factory=dict)
 
@@ -74,6 +76,16 @@ def refuse_empty(arguments: Sequence[str]) -> None:
             raise UsageError(f'{problem}. Give a file or folder; "." means the current folder.')
 
 
+def refuse_several(arguments: Sequence[str]) -> None:
+    """Refuse `--bundle` given again where it would be ignored. Raises `UsageError`."""
+    given = sum(word == "--bundle" or word.startswith("--bundle=") for word in arguments)
+    if given > 1 and not ENSEMBLES & set(arguments[:1]):
+        raise UsageError(
+            f"--bundle was given {given} times. Several bundles answer together in "
+            f"{', '.join(sorted(ENSEMBLES))}; give {arguments[0]} one."
+        )
+
+
 def parse_plain(arguments: Sequence[str]) -> PredictRequest | None:
     """Parse the arguments after `covid-xray`; `None` where typer must parse them."""
     if list(arguments[:1]) != ["predict"]:
@@ -86,14 +98,17 @@ def parse_plain(arguments: Sequence[str]) -> PredictRequest | None:
         name = _FLAGS.get(word) or _PATHS.get(word) or _WORDS.get(word)
         if not word.startswith("-"):
             paths.append(word)
-        elif name is None or name in values:
+        elif name is None or (name in values and name != "bundle"):
             return None
         elif word in _FLAGS:
             values[name] = True
-        elif not waiting or waiting[0].startswith("-"):
+        elif not waiting or waiting[0].startswith("-") or (name == "tta" and not waiting[0].isdecimal()):
             return None
+        elif name == "bundle":
+            values[name] = (*values.get(name, ()), Path(waiting.pop(0)))
         else:
-            values[name] = Path(waiting.pop(0)) if word in _PATHS else waiting.pop(0)
+            kind = Path if word in _PATHS else int if name == "tta" else str
+            values[name] = kind(waiting.pop(0))
     stated = clinical_values(values)
     plain = {name: value for name, value in values.items() if name not in stated}
     return PredictRequest(paths=tuple(paths), **plain, clinical_values=stated) if paths else None

@@ -63,10 +63,14 @@ def run(job: PredictRequest, *, ahead: ReadAhead | None = None) -> None:
 
 def _open(job: PredictRequest, ahead: ReadAhead | None, *, few: bool) -> Predictor:
     options = {"read": ahead} if ahead else {}
-    loaded = load_bundle(job.bundle, int8=job.precision == "int8", **options)
-    return Predictor(
-        loaded, engine=job.engine, precision=job.precision, few=few, untrusted=job.untrusted, site=job.site
-    )
+    first = load_bundle(job.bundle[0] if job.bundle else None, int8=job.precision == "int8", **options)
+    predictor = Predictor(
+        [first, *job.bundle[1:]], engine=job.engine, precision=job.precision, few=few, untrusted=job.untrusted,
+        site=job.site, tta=job.tta,
+    )  # fmt: skip
+    if predictor.caution:
+        err.line(predictor.caution)
+    return predictor
 
 
 class _Answers:
@@ -91,7 +95,8 @@ class _Answers:
                 self.failures += [failure for failure in rows.failed if shown(failure.image) in names]
                 items = [item for item in items if shown(item.name) not in rows.done]
             elif job.csv:
-                _print(csv_line(columns(predictor.classes, joint=self.known is not None)))
+                spread = bool(predictor.identity.members)
+                _print(csv_line(columns(predictor.classes, joint=self.known is not None, spread=spread)))
             # The bar takes more time than a few images do.
             progress = stack.enter_context(bar("predict")) if len(items) > FEW else None
             for item, answer in self._answered(items, journal):
@@ -200,7 +205,8 @@ class _Table:
 
 
 def _percentages(answer: Finding | Joint) -> list[str]:
-    return [f"{p:.1%}" for p in answer.probabilities.values()]
+    spread = (answer.spread or {}) if isinstance(answer, Finding) else {}
+    return [f"{p:.1%}" + (f" ± {spread[name]:.1%}" if spread else "") for name, p in answer.probabilities.items()]
 
 
 def _common_folder(items: list[Item]) -> str:
@@ -219,6 +225,7 @@ def _short(name: str, folder: str) -> str:
 def _write_report(path: Path, job: PredictRequest, answers: _Answers, *, seconds: float) -> None:
     from importlib import metadata
 
+    bundle = answers.predictor.bundle
     packages = ("numpy", "onnxruntime", "pillow", "pydicom")
     write_json(
         path,
@@ -226,9 +233,9 @@ def _write_report(path: Path, job: PredictRequest, answers: _Answers, *, seconds
             "covid-xray": __version__,
             "python": sys.version.split()[0],
             "packages": {name: metadata.version(name) for name in packages},
-            "model": asdict(answers.predictor.identity),
+            "model": answers.predictor.identity.as_dict(),
             "site": answers.predictor.site.as_dict() if answers.predictor.site else None,
-            "bundle": readable(str(answers.predictor.bundle.folder)),
+            "bundle": [*map(readable, map(str, job.bundle))] if len(job.bundle) > 1 else readable(str(bundle.folder)),
             "engine": answers.predictor.engine,
             "precision": answers.predictor.precision,
             "files": [readable(path) for path in job.paths],

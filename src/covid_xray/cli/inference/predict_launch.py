@@ -21,7 +21,7 @@ def predict(job: PredictRequest) -> None:
     from covid_xray.bundle.prefetch import ReadAhead
 
     # Reading and hashing the network goes on in a thread while the imports below are made.
-    ahead = ReadAhead(_network(job.bundle, int8=job.precision == "int8"))
+    ahead = ReadAhead(_network(job.bundle[0] if job.bundle else None, int8=job.precision == "int8"))
     from covid_xray.cli.inference.predict_job import run
 
     run(job, ahead=ahead)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from covid_xray.cli.console import BundleFolder, Engine, SiteFolder, err, folder_option, out, resumable
+from covid_xray.cli.console import BundleFolders, Engine, SiteFolder, Tta, err, folder_option, out, resumable
 from covid_xray.cli.terminal import print_passed_over
 from covid_xray.errors import InputRefused, PartlyDone, UsageError
 
@@ -34,7 +34,7 @@ def score(
     images: Annotated[
         str | None, typer.Option("--images", help="Folder or address that the names of a table are below.")
     ] = None,
-    bundle: BundleFolder = None,
+    bundle: BundleFolders = None,
     site: SiteFolder = None,
     engine: Engine = "local",
     address: Annotated[
@@ -46,13 +46,14 @@ def score(
     ] = "float32",
     heatmap: Annotated[bool, typer.Option("--heatmap", help="Also draw heat maps into OUTPUT/heatmaps.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished results in OUTPUT.")] = False,
+    tta: Tta = None,
 ) -> None:
     """Classify every radiograph of an archive: one row each, in partitioned Parquet; an interrupted run can resume."""
     if address and engine != "ray":
         raise UsageError("--address names a cluster, and --engine local uses none. Add --engine ray.")
     from covid_xray.cluster.score import ScoringRequest
 
-    request = ScoringRequest(source, output, images, bundle, precision, heatmap, resume, site)
+    request = ScoringRequest(source, output, images, bundle, precision, heatmap, resume, site, tta)
     _report(_run(request, _open_engine(engine, address=address, workers=workers), engine), output)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, err, folder_option, out, print_next, resumable, stages
+from covid_xray.cli.console import Data, Images, Tta, err, folder_option, out, print_next, resumable, stages
 from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where, WithTrained
 from covid_xray.errors import UsageError
 
@@ -130,6 +130,10 @@ def evaluate(
     ] = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf, the report for print.")] = False,
     with_trained: WithTrained = False,
+    bundle: Annotated[
+        list[Path] | None, typer.Option("--bundle", help="A further bundle that answers together with RUN; repeatable.")
+    ] = None,
+    tta: Tta = None,
 ) -> None:
     """Score a bundle on labelled images: metrics with intervals, figures and report.html."""
     from covid_xray.cli.evaluation.evaluate import read_result, run_study
@@ -138,8 +142,8 @@ def evaluate(
     manifest = selection.read(data, images=images, labels=label, where=where, show=False)
     known = read_result(baselines, command="baselines")
     study = Study(run, output, part=part, baselines=known, rounds=rounds, prevalence=prevalence, pdf=pdf,
-                  with_trained=with_trained)  # fmt: skip
-    run_study(study, manifest)
+                  with_trained=with_trained, others=tuple(bundle or ()))  # fmt: skip
+    run_study(study, manifest, tta=tta)
 
 
 def export(

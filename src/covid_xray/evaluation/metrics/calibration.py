@@ -15,7 +15,7 @@ from covid_xray.errors import InputRefused, UsageError
 from covid_xray.evaluation.metrics.metrics import ECE_BINS, Floats, check_arguments, compute
 from covid_xray.evaluation.metrics.subgroups import SMALLEST
 from covid_xray.evaluation.predictions import Predictions, probability_columns
-from covid_xray.inference.predictor import calibrate
+from covid_xray.inference.networks.network import calibrate
 
 LIMITS = (0.05, 20.0)  # of the temperature; an optimum at an end does not count
 SMALLEST_P = 1e-30  # as in `inference.predictor.calibrate`, so that what is fitted is what is applied

@@ -291,7 +291,7 @@ def write_site_folder(found: Commissioning, predictor: Predictor, folder: Path, 
         signed_by: who vouches for the check; `None` leaves a line to sign on.
     """
     site = make_site(site_facts(found, predictor, signed_by=signed_by))
-    about = {"title": title(found), "model": vars(predictor.identity)}
+    about = {"title": title(found), "model": predictor.identity.as_dict()}
     parts = sections(found, site)
     write_text(folder / "report.html", report_html(about, parts=parts, kind=KIND))
     with replacing(folder / "report.pdf") as temporary:

@@ -20,7 +20,8 @@ from covid_xray.errors import BadBundle, UsageError
 from covid_xray.evaluation.gate.sample import Progress
 from covid_xray.inference.gate import packed, unpacked
 from covid_xray.inference.io.inputs import Source
-from covid_xray.inference.predictor import BATCH, Predictor, calibrate
+from covid_xray.inference.networks.network import calibrate
+from covid_xray.inference.predictor import BATCH, Predictor
 from covid_xray.inference.site.correction import healthy_class, log_odds
 
 Array = NDArray[np.float64]

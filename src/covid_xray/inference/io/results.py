@@ -27,8 +27,8 @@ Answer = Finding | Failure
 def as_dict(answer: Answer, *, identity: ModelIdentity, joint: bool = False) -> dict[str, Any]:
     """Write one result as plain data; a failure has the same keys, with its code in `error`.
 
-    With `joint`, or for a finding with a joint prediction, there is also the key `joint`, perhaps `None`; for a file in
-    which something was wrong, the key `warnings` with codes.
+    With `joint`, or for a finding with a joint prediction, there is also the key `joint`, perhaps `None`; for an
+    ensemble the key `spread`; for a file in which something was wrong, the key `warnings` with codes.
     Probabilities are rounded to six digits; one that is not finite becomes `None`, since JSON has no NaN.
     """
     finding = answer if isinstance(answer, Finding) else None
@@ -44,12 +44,15 @@ def as_dict(answer: Answer, *, identity: ModelIdentity, joint: bool = False) -> 
         "gate": finding.gate if finding else None,
         "lungs": lungs_as_dict(finding.lungs) if finding and finding.lungs else None,
         "reasons": [failure.message] if failure else list(finding.reasons if finding else ()),
-        "model": {"name": identity.name, "version": identity.version, "sha256": identity.sha256},
+        "model": identity.as_dict(),
         "site": finding.site.as_dict() if finding and finding.site else None,
         "error": failure.code if failure else None,
     }
     if joint or (finding and finding.joint):
         facts["joint"] = joint_as_dict(finding.joint) if finding and finding.joint else None
+    if identity.members:
+        spread = finding.spread if finding else None
+        facts["spread"] = {k: _rounded(v) for k, v in spread.items()} if spread else None
     if finding and finding.warnings:
         facts["warnings"] = list(finding.warnings)
     return facts
@@ -71,11 +74,17 @@ def lungs_as_dict(lungs: LungFacts) -> dict[str, Any]:
     }
 
 
-def columns(classes: Sequence[str], *, joint: bool = False) -> list[str]:
-    """Return the columns of the CSV form; with `joint` also those of the predictions with clinical values."""
+def columns(classes: Sequence[str], *, joint: bool = False, spread: bool = False) -> list[str]:
+    """Return the columns of the CSV form.
+
+    Args:
+        classes: of the bundle.
+        joint: also those of the predictions with clinical values.
+        spread: also those of an ensemble.
+    """
     probabilities = [f"p_{name}" for name in classes]
     others = ["prediction_set", "operating_points", "gate", "lungs", "reasons", "model", "model_sha256"]
-    others += ["site", "error"]
+    others += ["site", "error", *([f"spread_{name}" for name in classes] if spread else ())]
     return ["image", "label", *probabilities, *others, *(joint_columns(classes) if joint else ())]
 
 
@@ -94,6 +103,7 @@ def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], j
         identity.sha256,
         site_in_words(answer.site) if isinstance(answer, Finding) else "",
         facts["error"] or "",
+        *(_cell((facts["spread"] or {}).get(name)) for name in (classes if identity.members else ())),
         *(joint_cells(facts["joint"], classes) if joint else ()),
     ]
 
@@ -140,10 +150,14 @@ class RowFile:
             self._lock()
             self.done, self.failed = self._reopen()
             if not self._json and os.fstat(self._handle).st_size == 0:
-                self._put(csv_line(columns(self.classes, joint=joint)))
+                self._put(csv_line(self._columns))
         except BaseException:
             os.close(self._handle)
             raise
+
+    @property
+    def _columns(self) -> list[str]:
+        return columns(self.classes, joint=self._joint, spread=bool(self.identity.members))
 
     def write(self, answer: Answer) -> None:
         """Append one row."""
@@ -178,8 +192,8 @@ class RowFile:
         if len(whole) < len(data):
             os.truncate(self.path, len(whole))
         try:
-            text, header = whole.decode("utf-8", errors="surrogateescape"), columns(self.classes, joint=self._joint)
-            rows = _rows(text, header=header, is_json=self._json)
+            text = whole.decode("utf-8", errors="surrogateescape")
+            rows = _rows(text, header=self._columns, is_json=self._json)
             facts = [_facts(row, is_json=self._json) for row in rows]
         except (ValueError, KeyError, TypeError, csv.Error):
             raise InputRefused(
@@ -192,12 +206,17 @@ class RowFile:
                 "another folder.",
                 code="other-site",
             )
-        if any(sha256 != self.identity.sha256 for _, sha256, _ in facts):
+        if any(model != self._expected_model() for _, model, _ in facts):
             raise InputRefused(
-                f"{self.path} holds results of another network. Name another folder.",
+                f"{self.path} holds results of another network, or of other copies of its inputs (--tta). Name another "
+                "folder.",
                 code="other-model",
             )
         return frozenset(name for name, _, _ in facts), tuple(failure for _, _, failure in facts if failure)
+
+    def _expected_model(self) -> tuple[str, str]:
+        name, version = self.identity.name, self.identity.version
+        return version if self._json else f"{name} {version}", self.identity.sha256
 
     def _expected_site(self) -> str | None:
         if self._json:
@@ -273,11 +292,13 @@ def _site(row: dict[str, Any], *, is_json: bool) -> str | None:
     return (site["sha256"] if site else None) if is_json else site
 
 
-def _facts(row: dict[str, Any], *, is_json: bool) -> tuple[str, str, Failure | None]:
-    """Return image, SHA-256 of the network, and the failure if it is one."""
-    sha256 = row["model"]["sha256"] if is_json else row["model_sha256"]
+def _facts(row: dict[str, Any], *, is_json: bool) -> tuple[str, tuple[str, str], Failure | None]:
+    """Return image, version and SHA-256 of the network, and the failure if it is one."""
+    model, sha256 = (
+        (row["model"]["version"], row["model"]["sha256"]) if is_json else (row["model"], row["model_sha256"])
+    )
     name, code, reasons = row["image"], row["error"], row["reasons"]
     if not isinstance(name, str) or not isinstance(sha256, str):
         raise TypeError("a row without image or network")
     message = "; ".join(reasons) if isinstance(reasons, list) else str(reasons)
-    return shown(name), sha256, Failure(name, str(code), message) if code else None
+    return shown(name), (str(model), sha256), Failure(name, str(code), message) if code else None

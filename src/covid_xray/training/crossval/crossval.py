@@ -192,7 +192,7 @@ def run_fold(folder: Path, fold: Fold, settings: Training, *, cache: PixelCache,
         )
         predictions = _score(Predictor(bundle), fold, progress)
         facts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        facts = {"model": dataclasses.asdict(Predictor(bundle).identity), **_of_training(facts)}
+        facts = {"model": Predictor(bundle).identity.as_dict(), **_of_training(facts)}
     write_predictions(folder / "predictions.csv", predictions)
     record = {
         "name": fold.name,

@@ -1,0 +1,1 @@
+"""Run the networks of one or several bundles and make answers of their outputs."""
