@@ -91,9 +91,8 @@ def run_study(
         say(f"the {part} part: {len(chosen.table):,} of {len(manifest.table):,} images", False)
     _check_labels(chosen, predictor)
     whole = is_run and part == "test" and _is_whole_test_part(study.run, chosen, predictor)
-    chosen, trained = without_trained(
-        study.run, chosen, part=study.part, taken=part, with_trained=study.with_trained, say=say, others=study.others
-    )
+    how: dict[str, Any] = {"part": study.part, "taken": part, "with_trained": study.with_trained, "say": say}
+    chosen, trained = without_trained(study.run, chosen, others=study.others, **how)
     if study.prevalence is not None:  # a typing error is reported before the long part
         parse_prevalence(study.prevalence, predictor.classes, old=dict.fromkeys(predictor.classes, 1.0))
     metrics = evaluate(

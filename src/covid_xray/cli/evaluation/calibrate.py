@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from covid_xray.data.manifest.manifest import Manifest
 
 PARTS = ("calibration", "val")
+GateRate = Annotated[
+    float, typer.Option("--gate-rate", min=0.0, max=0.5, help="Share of good images the gate may refuse; 0 makes none.")
+]
+Tta = Annotated[int, typer.Option("--tta", min=1, max=10, help="Copies of every input to fit for and answer with.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,13 +43,8 @@ def calibrate(
         list[str] | None,
         typer.Option("--positive", help="Class to choose operating points for; repeatable; default: covid."),
     ] = None,
-    gate_rate: Annotated[
-        float,
-        typer.Option("--gate-rate", min=0.0, max=0.5, help="Share of good images the gate may refuse; 0 makes none."),
-    ] = 0.05,
-    tta: Annotated[
-        int, typer.Option("--tta", min=1, max=10, help="Fit for, and from now on average over, N copies of each input.")
-    ] = 1,
+    gate_rate: GateRate = 0.05,
+    tta: Tta = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the stored facts as JSON.")] = False,
     with_trained: selection.WithTrained = False,
 ) -> None:

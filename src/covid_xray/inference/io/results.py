@@ -75,13 +75,7 @@ def lungs_as_dict(lungs: LungFacts) -> dict[str, Any]:
 
 
 def columns(classes: Sequence[str], *, joint: bool = False, spread: bool = False) -> list[str]:
-    """Return the columns of the CSV form.
-
-    Args:
-        classes: of the bundle.
-        joint: also those of the predictions with clinical values.
-        spread: also those of an ensemble.
-    """
+    """Return the columns of the CSV form: with `joint` those for clinical values too, with `spread` an ensemble's."""
     probabilities = [f"p_{name}" for name in classes]
     others = ["prediction_set", "operating_points", "gate", "lungs", "reasons", "model", "model_sha256"]
     others += ["site", "error", *([f"spread_{name}" for name in classes] if spread else ())]
