@@ -110,7 +110,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _points(findings: Sequence[Finding]) -> dict[str, dict[str, bool]] | None:
-    """Combine the thresholds: a class is ruled in, or ruled out, where all members that have thresholds say so."""
+    """Combine what the thresholds say: to rule a class in or to exclude it all members that have some must agree."""
     found: dict[str, dict[str, bool]] = {}
     for finding in findings:
         for name, reached in (finding.operating_points or {}).items():
