@@ -24,9 +24,12 @@ CHUNK = 1 << 20  # bytes
 STDOUT = Path("-")
 
 
-def sha256_bytes(data: bytes) -> str:
-    """Return the SHA-256 of `data` as 64 hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()
+def sha256_bytes(*parts: bytes | memoryview) -> str:
+    """Return the SHA-256 of these bytes, one after the other, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def sha256_file(path: Path) -> str:

@@ -64,6 +64,14 @@ def test_depths_differ_by_one_level_at_most(bits: int, size: tuple[int, int]) ->
         assert np.abs(found - to_input(Radiograph(pixels), height=height, width=width)).max() <= 1
 
 
+@pytest.mark.parametrize("size", [(1100, 1000), (1537, 777), (700, 2100)])
+def test_a_large_picture_is_resized_as_in_one_step(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 2**16, size).astype(np.uint16)
+    whole = Image.fromarray(pixels.astype(np.float32)).resize((48, 64), Image.Resampling.BILINEAR)
+    expected = np.rint(np.clip(np.asarray(whole) * (255 / 65_535), 0, 255)).astype(np.uint8)
+    assert np.array_equal(to_input(Radiograph(pixels, bits=16), height=64, width=48), expected)
+
+
 def test_same_size_changes_nothing() -> None:
     assert np.array_equal(to_input(Radiograph(GREY), height=150, width=130), GREY)
 

@@ -14,6 +14,7 @@ from covid_xray.limits import Limits
 PIXELS_VERSION = 1
 
 _WHITE = 255.0  # uint8
+_ROWS, _LARGE = 64, 1 << 20  # of larger pictures so many rows are converted at once: a full-size film takes 120 MB
 
 
 def to_input(radiograph: Radiograph, *, height: int, width: int) -> NDArray[np.uint8]:
@@ -26,11 +27,23 @@ def to_input(radiograph: Radiograph, *, height: int, width: int) -> NDArray[np.u
     size = (width, height)
     if radiograph.bits == 8:
         return np.array(Image.fromarray(radiograph.pixels).resize(size, Image.Resampling.BILINEAR))
-    # Pillow filters 16-bit pixels in 32-bit floats, which hold all of 0..65,535 exactly.
-    wide = Image.fromarray(radiograph.pixels.astype(np.float32))
-    resized = np.asarray(wide.resize(size, Image.Resampling.BILINEAR))
+    resized = np.asarray(_narrowed(radiograph.pixels, width).resize(size, Image.Resampling.BILINEAR))
     scale = _WHITE / (2**radiograph.bits - 1)
     return np.rint(np.clip(resized * scale, 0, _WHITE)).astype(np.uint8)
+
+
+def _narrowed(pixels: NDArray[np.generic], width: int) -> Image.Image:
+    """Convert 16-bit pixels to 32-bit floats, which hold all of 0..65,535 exactly; resize large pictures to `width`.
+
+    Pillow resizes across and then down as well, so the result is the same as in one step.
+    """
+    if pixels.size < _LARGE:
+        return Image.fromarray(pixels).convert("F")
+    narrow = Image.new("F", (width, len(pixels)))
+    for start in range(0, len(pixels), _ROWS):
+        rows = Image.fromarray(pixels[start : start + _ROWS]).convert("F")
+        narrow.paste(rows.resize((width, rows.height), Image.Resampling.BILINEAR), (0, start))
+    return narrow
 
 
 def load_input(source: Path | bytes, *, height: int, width: int, limits: Limits = Limits()) -> NDArray[np.uint8]:  # noqa: B008

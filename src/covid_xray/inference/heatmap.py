@@ -3,6 +3,7 @@
 numpy and Pillow only. Colours are a perceptually uniform ramp (inferno), so that equal steps of the map look equal.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -137,7 +138,7 @@ def annotate(picture: NDArray[np.uint8], caption: Caption, *, evidence: bool = T
     """Add a colour bar at the right and the caption below, as a Pillow RGB image.
 
     Args:
-        picture: H x W x 3 uint8 from `overlay`.
+        picture: H x W x 3 uint8 from `overlay`, or H x W.
         caption: the words.
         evidence: `False` for the words "no evidence for this class" instead of the bar.
     """
@@ -168,6 +169,7 @@ def _lines(caption: Caption, *, evidence: bool) -> list[str]:
     return [line for line in (head, *caption.note.splitlines(), caption.lungs, caption.model, DISCLAIMER) if line]
 
 
+@functools.lru_cache(maxsize=16)
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 

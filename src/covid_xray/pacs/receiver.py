@@ -14,6 +14,7 @@ from covid_xray.errors import BadImage, Busy, InputRefused, StoreFull
 from covid_xray.files import read_bounded
 from covid_xray.images.sandbox import decode_limited
 from covid_xray.limits import Limits
+from covid_xray.pacs.decoded_images import DecodedImages
 from covid_xray.pacs.refusals import RefusalLog
 from covid_xray.pacs.settings import Pacs
 from covid_xray.pacs.source_object import NoResult, Original, Tags, read_tags, require_frontal_chest
@@ -45,8 +46,10 @@ class AnnouncedObject:
 class Receiver:
     """Accept files. Thread-safe; a `with` block, at whose end everything begun is committed."""
 
-    def __init__(self, settings: Pacs, queue: WorkQueue, spool: Spool, *, limits: Limits) -> None:
-        self.queue, self.spool = queue, spool
+    def __init__(
+        self, settings: Pacs, queue: WorkQueue, spool: Spool, *, limits: Limits, decoded: DecodedImages | None = None
+    ) -> None:
+        self.queue, self.spool, self._decoded = queue, spool, decoded
         self._settings, self._limits, self.refusals = settings, limits, RefusalLog(queue.database)
         self._uncommitted: queues.SimpleQueue[tuple[Arrival, Future[bool]] | None] = queues.SimpleQueue()
         self._writer = threading.Thread(target=self._commit_until_closed, name="arrivals", daemon=True)
@@ -81,25 +84,34 @@ class Receiver:
             require_frontal_chest(tags)
         except NoResult as reason:
             return self._commit(replace(arrival, state=NO_RESULT, code=reason.code))
-        arrival = replace(arrival, sha256=self._identify(received, tags))
+        original = self._decode(received, tags)
+        arrival = replace(arrival, sha256=original.sha256)
         if self.queue.contains(tags.sop_uid, arrival.sha256):  # in whatever encoding
             return False
         limit = self._settings.waiting // (2 if priority == PULLED else 1)
         if self.queue.count_waiting() >= limit:
             raise Busy(f"Too many objects wait: the limit is {limit:,}. Send it again later.")
+        return self._store(received, arrival, original)
+
+    def _store(self, received: Path, arrival: Arrival, original: Original) -> bool:
+        """Keep the file and commit its arrival; return whether it is new."""
         self.spool.store_original(received, arrival.id)
+        if self._decoded:
+            self._decoded.put(arrival.id, original)
         new = False
         try:
             new = self._commit(arrival)
         finally:
             if not new:  # the commit failed, or another association committed the same object first
                 self.spool.remove(self.spool.original_path(arrival.id))
+                if self._decoded:
+                    self._decoded.take(arrival.id)
         return new
 
-    def _identify(self, received: Path, tags: Tags) -> str:
-        """Return the digest of pixels and tags. Raise unless the pixels can be decoded."""
+    def _decode(self, received: Path, tags: Tags) -> Original:
+        """Decode the pixels, which the identity of the object depends on. Raises `BadImage`, `StoreFull`."""
         try:
-            return Original(tags, decode_limited(received, limits=self._limits)).sha256
+            return Original(tags, decode_limited(received, limits=self._limits))
         except BadImage as error:
             if error.code in _TOO_MUCH:
                 raise StoreFull(error.message, code=error.code) from None

@@ -14,6 +14,7 @@ from covid_xray.files import folder_lock
 from covid_xray.images.sandbox import decode_limited
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
+from covid_xray.pacs.decoded_images import DecodedImages
 from covid_xray.pacs.forwarder import Forwarder
 from covid_xray.pacs.metrics import exposed
 from covid_xray.pacs.outage import Outage
@@ -71,8 +72,10 @@ class NodeServices:
 
 
 @contextlib.contextmanager
-def open_receiver(settings: Pacs, *, limits: Limits) -> Iterator[Receiver]:
+def open_receiver(settings: Pacs, *, limits: Limits, decoded: DecodedImages | None = None) -> Iterator[Receiver]:
     """Open the part of a node that accepts objects; several processes may do so on one store.
+
+    What it decoded it keeps in `decoded`, for a worker in the same process.
 
     Raises `Busy`, `UsageError`, `MissingPackage` of the database.
     """
@@ -80,7 +83,7 @@ def open_receiver(settings: Pacs, *, limits: Limits) -> Iterator[Receiver]:
     spool = Spool(settings.folder, reserve=settings.reserve_bytes)
     with (
         contextlib.closing(open_database(settings.serving())) as database,
-        Receiver(settings, WorkQueue(database), spool, limits=limits) as receiver,
+        Receiver(settings, WorkQueue(database), spool, limits=limits, decoded=decoded) as receiver,
     ):
         yield receiver
 
@@ -94,7 +97,9 @@ def open_services(settings: Pacs, predictor: Predictor) -> Iterator[NodeServices
     builder = ResultBuilder(predictor, kinds=settings.results, share=settings.share)
     points = thresholds(predictor.bundle.contents.operating_points)
     _make_folders(settings)
-    with folder_lock(settings.folder), open_receiver(settings, limits=predictor.limits) as receiver:
+    decoded = DecodedImages()
+    opened = open_receiver(settings, limits=predictor.limits, decoded=decoded)
+    with folder_lock(settings.folder), opened as receiver:
         queue, spool = receiver.queue, receiver.spool
         images = ImageFiles(settings.store.expanduser() / "images", quota=settings.quota_bytes)
         store = Store(queue.database, images, limits=predictor.limits)
@@ -103,7 +108,7 @@ def open_services(settings: Pacs, predictor: Predictor) -> Iterator[NodeServices
             store.clear_orphans()
         reference = settings.drift_reference
         drift = DriftMonitor(queue.database, model_sha256=predictor.identity.sha256, reference=reference)
-        worker = InferenceWorker(settings, queue, spool, store, builder, drift, thresholds=points)
+        worker = InferenceWorker(settings, queue, spool, store, builder, drift, thresholds=points, decoded=decoded)
         peers = () if settings.test_mode else settings.send_to
         forwarders = tuple(Forwarder(name, settings, queue, spool) for name in peers)
         try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from covid_xray.errors import Busy, CovidXrayError, InputRefused, StoreFull
 from covid_xray.inference.finding import Failure, Finding
 from covid_xray.inference.site.close_call import settle
+from covid_xray.pacs.decoded_images import DecodedImages
 from covid_xray.pacs.results.made_results import MadeResults, image_record
 from covid_xray.pacs.results.result_objects import LoadedImage, ResultBuilder, to_bytes
 from covid_xray.pacs.settings import Pacs
@@ -38,7 +39,8 @@ class _Classified:
 class InferenceWorker:
     """Classify the objects of a work queue.
 
-    `drift` watches the answers; `thresholds` are those of the bundle's operating points.
+    `drift` watches the answers; `thresholds` are those of the bundle's operating points; `decoded` holds images that
+    need not be decoded again.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class InferenceWorker:
         drift: DriftMonitor,
         *,
         thresholds: dict[str, dict[str, float]] | None = None,
+        decoded: DecodedImages | None = None,
     ) -> None:
+        self._decoded = decoded or DecodedImages()
         self._settings, self._queue, self._spool, self._store = settings, queue, spool, store
         self._builder, self._drift, self._thresholds = builder, drift, thresholds
         self.made = MadeResults(settings.store.expanduser() / "results")
@@ -114,7 +118,9 @@ class InferenceWorker:
         found = []
         for one in waiting:
             try:
-                found.append((one, self._builder.load(self._spool.original_path(one.id))))
+                path, known = self._spool.original_path(one.id), self._decoded.take(one.id)
+                source = known if known and path.is_file() else path
+                found.append((one, self._builder.load(source, sha256=one.sha256)))
             except InputRefused as error:
                 outcomes.append(_outcome_of(one, error))
                 self._drift.note(Failure("", error.code, ""))

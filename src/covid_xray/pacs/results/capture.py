@@ -45,7 +45,7 @@ def render(result: ResultContext, *, max_side: int = MAX_SIDE) -> Image.Image:
         lungs = finding.lungs.words if finding.lungs else ""
         model = f"{result.model}, calibrated probability" if result.has_answer else result.model
         caption = Caption(result.statement, None, model, note, lungs)
-        return annotate(np.repeat(grey[..., None], 3, axis=2), caption, evidence=False)
+        return annotate(grey, caption, evidence=False)
     caption = Caption(
         shown=result.label,
         probability=result.probability,

@@ -88,13 +88,15 @@ class ResultBuilder:
         finding = settle(self.predictor.answers([""], [image.view], class_maps=True)[0])
         return self.build_objects(image, finding)
 
-    def load(self, source: Path | bytes) -> LoadedImage:
-        """Decode and preprocess a DICOM file. Raises as `build`."""
+    def load(self, source: Path | bytes | Original, *, sha256: str = "") -> LoadedImage:
+        """Decode and preprocess a DICOM file, of the `sha256` of `Original` where it is known. Raises as `build`."""
+        if isinstance(source, Original):  # was decoded before
+            return LoadedImage(source, self.predictor.view(source.radiograph))
         data = source if isinstance(source, bytes) else _read(source, self.predictor)
         tags = read_tags(data)
         require_frontal_chest(tags)
         radiograph = open_source(data, limits=self.predictor.limits, untrusted=self.predictor.untrusted)
-        return LoadedImage(Original(tags, radiograph), self.predictor.view(radiograph))
+        return LoadedImage(Original(tags, radiograph, sha256), self.predictor.view(radiograph))
 
     def build_objects(
         self, image: LoadedImage, finding: Finding, *, withdrawal: Withdrawal | None = None
