@@ -23,8 +23,9 @@ def cluster(nodes: int, **head: Any) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": HASTY, **head}
-    made = Cluster(initialize_head=True, head_node_args=head)
+    made = Cluster()
     try:
+        join(made, **head)
         for _ in range(nodes):
             join(made)
         made.wait_for_nodes()
@@ -50,11 +51,14 @@ def processes_of(name: bytes) -> list[int]:
     return [pid for pid in _below(os.getpid()) if name in _command(pid)]
 
 
-def join(made: Any) -> None:
-    """Another node of one core; Ray gives it half a minute to start, which a busy machine may need more of."""
+def join(made: Any, **options: Any) -> None:
+    """Another node, of one core unless `options` tell otherwise; the first is the head.
+
+    Ray gives it half a minute to start, and its agents fifteen seconds, which a busy machine may need more of.
+    """
     for left in reversed(range(STARTS)):
         try:
-            made.add_node(num_cpus=1)
+            made.add_node(**{"num_cpus": 1, **options})
             return
         except Exception:  # Ray raises nothing more particular
             if not left:
