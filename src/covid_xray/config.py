@@ -87,6 +87,9 @@ class Appearance(Settings):
     border: float = pydantic.Field(0.08, ge=0, lt=0.4)  # share of the size, each side
 
 
+Share = Annotated[float, pydantic.Field(gt=0)]
+
+
 class Training(Settings):
     """One training run: the original network and recipe by default."""
 
@@ -104,6 +107,10 @@ class Training(Settings):
     average_of: tuple[NamedPath, ...] = ()
     weights: Literal["imagenet"] | None = None  # for efficientnet_lite0 and keras.applications networks
     train_from: str = ""  # efficientnet_lite0: layers before the first one of this prefix, such as block12, stay as is
+    freeze: tuple[str, ...] = ()  # layers whose names begin with one of these stay as they are: [stem, block0]
+    unfreeze: dict[int, tuple[str, ...]] = {}  # epoch -> frozen layers that train from then on: {3: [block16]}
+    layer_rates: dict[str, Share] = {}  # share of learning_rate for layers that begin so: {block: 0.1}; longest wins
+    depth_rate: float = pydantic.Field(1.0, gt=0, le=1)  # the same for the first layer; rises geometrically to the head
     image_size: int = pydantic.Field(224, ge=32, le=1024)  # rows and columns of the network's input
     crop: Literal["none", "lungs", "lungs-only"] = "none"  # lungs: with a margin; lungs-only: equalised, black around
     lungs: NamedPath | None = None  # folder of a lung network: a run of train-lungs, a training run, or a bundle
@@ -158,6 +165,10 @@ class Training(Settings):
             raise ValueError("init and average_of exclude each other. Give one of them.")
         if self.init is not None and self.weights is not None:
             raise ValueError("weights and init exclude each other: a bundle has its own weights. Leave weights out.")
+        if self.unfreeze and not self.freeze:
+            raise ValueError("unfreeze frees layers, and none is frozen. Give freeze as well.")
+        if min(self.unfreeze, default=2) < 2:
+            raise ValueError("Layers are unfrozen from epoch 2 or later. Leave those of epoch 1 out of freeze.")
         return self
 
 

@@ -11,7 +11,8 @@ from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import read_manifest
 from covid_xray.training import batches, epochs
 from covid_xray.training.cache import PixelCache, build_cache
-from covid_xray.training.epochs import part_of
+from covid_xray.training.epochs import Run, part_of, run_epochs
+from covid_xray.training.network import build_model
 from support.datasets import CLASSES, draw_folders
 
 
@@ -68,3 +69,32 @@ def test_a_part_holds_its_own_images_with_the_numbers_of_their_classes(tmp_path:
         assert found.classes == tuple(sorted(CLASSES))
         assert found.cache is cache
         assert len(found.groups) == len(found)
+
+
+def test_layers_are_unfrozen_in_their_epoch_also_after_a_stop(tmp_path: Path) -> None:
+    """Each stage has an optimiser of its own; a run that was stopped in the first ends as the undisturbed one."""
+    random = np.random.default_rng(0)
+    pixels, labels = random.integers(0, 255, (6, 32, 32), dtype=np.uint8), np.arange(6) % 3
+    images = tuple(f"{number}.png" for number in range(6))
+    part = batches.Part(images, labels, CLASSES, PixelCache(pixels, {im: i for i, im in enumerate(images)}), labels)
+    settings = Training(
+        image_size=32, blocks=(2, 2), convolutions=1, dense=(), augment=False, precision="float32", deterministic=True,
+        freeze=("block",), unfreeze={2: ("block2",)}, layer_rates={"block2": 0.1}, optimizer="adamw", weight_decay=0.1,
+    )  # fmt: skip
+    said: list[tuple[str, str]] = []
+
+    def weights(folder: str, epochs: int) -> list[np.ndarray]:
+        chosen = settings.model_copy(update={"epochs": epochs})
+        (tmp_path / folder).mkdir(exist_ok=True)
+        note = lambda stage, done, total, text: said.append((stage, text))  # noqa: E731
+        run = Run(chosen, tmp_path / folder, build_model(chosen, 3), part, part, "the same", note)
+        run_epochs(run)
+        return [layer.get_weights()[0] for layer in run.model.layers if layer.get_weights()]
+
+    begun = [layer.get_weights()[0] for layer in build_model(settings, 3).layers if layer.get_weights()]
+    first, whole, resumed = weights("a", 1), weights("b", 2), weights("a", 2)
+    changed = [[not np.array_equal(x, y) for x, y in zip(begun, then, strict=True)] for then in (first, whole)]
+    assert changed == [[False, False, True], [False, True, True]]
+    for undisturbed, stopped in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(undisturbed, stopped)
+    assert ("layers", "from epoch 2 on 47 of 103 weights are trained") in said

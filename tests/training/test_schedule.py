@@ -76,3 +76,9 @@ def test_a_network_at_chance_is_known_by_accuracy_and_loss() -> None:
     assert not at_chance([blind, {**blind, "val_accuracy": 0.52}], shares=shares)
     assert not at_chance([{**blind, "val_loss": 0.9}], shares=shares)  # it ranks already
     assert not at_chance([blind, {**blind, "loss": 0.9}], shares=shares)  # it learns the training images
+
+
+def test_layers_that_are_unfrozen_later_get_their_epochs() -> None:
+    settings = Training(freeze=("block1",), unfreeze={4: ("block1",)}, early_stopping_patience=2)
+    assert follow([0.1] + [0.5] * 20, settings)[1] == 5  # epochs 4 and 5 train block1; without it 3 would be the last
+    assert follow([0.5, 0.4, 0.3, 0.2, 0.1] + [0.5] * 20, settings)[1] == 7

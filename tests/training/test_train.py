@@ -23,7 +23,7 @@ from covid_xray.files import folder_lock
 from covid_xray.inference.predictor import Predictor
 from covid_xray.training import batches, epochs, schedule
 from covid_xray.training import train as program
-from covid_xray.training.epochs import TrainingDiverged
+from covid_xray.training.recipe.divergence import TrainingDiverged
 from covid_xray.training.train import train
 
 SETTINGS = Training(

@@ -23,6 +23,11 @@ def scope(devices: int) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext() if devices == 1 else _strategy(devices).scope()
 
 
+def scope_of(model: Any) -> contextlib.AbstractContextManager[Any]:
+    """Return the context that the network was built in, to compile it again."""
+    return contextlib.nullcontext() if replicas(model) == 1 else model.distribute_strategy.scope()
+
+
 def train_on_batch(
     model: Any, x: NDArray[np.float32], y: NDArray[np.float32], *, weight: NDArray[np.float32]
 ) -> dict[str, Any]:

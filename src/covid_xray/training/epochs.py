@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,18 @@ from sklearn.metrics import f1_score
 from covid_xray.bundle.lung_network import LungNetwork
 from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import Manifest
-from covid_xray.errors import CovidXrayError, UsageError
+from covid_xray.errors import UsageError
 from covid_xray.files import fsync_folder, write_text
 from covid_xray.training import checkpoint, devices, processes, schedule
 from covid_xray.training.batches import Batch, Part, plain_batches, prefetch, training_batches
 from covid_xray.training.cache import PixelCache
 from covid_xray.training.head.probe import probe_head
-from covid_xray.training.network import averaged, weights_of
+from covid_xray.training.network import averaged, begin_layers, weights_of
+from covid_xray.training.recipe.divergence import diverged, stop_if_lost
+from covid_xray.training.recipe.layer_plan import LayerPlan, plan_layers
 from covid_xray.training.sampling import GroupWeights, group_numbers
 from covid_xray.training.schedule import Schedule
-from covid_xray.training.within_source.batches import contrast_batches, judge, steps_in
+from covid_xray.training.within_source.batches import contrast_batches, judge, sources_in, steps_in
 
 # stage ("decode", "epoch 3/30", "export"), done, total, note ("loss 0.31 accuracy 0.88")
 Progress = Callable[[str, int, int, str], None]
@@ -41,12 +44,6 @@ COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f
 RANKING_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_auroc", "val_worst_auroc", "learning_rate", "seconds")
 # How long an epoch's saving may keep the next one waiting: seconds, or this share of an epoch where that is longer.
 SAVING_SECONDS, SAVING_SHARE = 0.5, 0.1
-
-
-class TrainingDiverged(CovidXrayError):
-    """The loss is no number, or the network answers at chance after many epochs."""
-
-    default_code = "diverged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +59,11 @@ class Run:
     progress: Progress
     lungs: LungNetwork | None = None
     initial: Mapping[str, Any] | None = None  # the bundle that the network began from
+
+    @cached_property
+    def plan(self) -> LayerPlan:
+        """Which layers are trained in which epoch."""
+        return plan_layers(self.model, self.settings)
 
 
 def run_epochs(
@@ -94,40 +96,15 @@ def run_epochs(
                 saved.result()
             _append_history(run.out / "history.csv", row)
             each(row)
-            _stop_if_lost(run, state, row)
+            stop_if_lost(run.out, run.val, run.settings, state=state, row=row)
             saved = writer.submit(checkpoint.save, folder, checkpoint.Generation(variables, best, state, run.identity))
             # Usually it is done before the next epoch begins, so that a kill then costs that epoch and no more.
             wait([saved], timeout=max(SAVING_SECONDS, SAVING_SHARE * row["seconds"]))
         if saved:
             saved.result()
     if run.settings.epochs and not state.best_epoch:
-        raise _diverged(f"none of {state.epoch} epochs has a finite validation loss", run.settings)
+        raise diverged(f"none of {state.epoch} epochs has a finite validation loss", run.settings)
     return state, best
-
-
-def _stop_if_lost(run: Run, state: Schedule, row: Mapping[str, float]) -> None:
-    """Raise `TrainingDiverged` where more epochs cannot help: the loss is no number, or stays at chance."""
-    if not state.best_epoch and not (math.isfinite(row["loss"]) and math.isfinite(row["val_loss"])):
-        raise _diverged(f"the loss of epoch {state.epoch} is not finite", run.settings)
-    patience = run.settings.chance_patience
-    if not patience or state.epoch != patience or "val_accuracy" not in row:
-        return
-    table = pd.read_csv(run.out / "history.csv")[["loss", "val_accuracy", "val_loss"]]
-    history = [dict(zip(table.columns, values, strict=True)) for values in table.to_numpy().tolist()]
-    shares = np.bincount(run.val.labels, minlength=len(run.val.classes)) / len(run.val)
-    if schedule.at_chance(history, shares=shares.tolist()):
-        raise _diverged(f"after {patience} epochs the network answers no better than always the same", run.settings)
-
-
-def _diverged(problem: str, settings: Training) -> TrainingDiverged:
-    advice = [f"learning_rate={settings.learning_rate / 10:g}"]
-    advice += ["precision=float32"] if settings.precision != "float32" else []
-    advice += ["initializer=he_normal"] if settings.model == "vgg" and settings.initializer != "he_normal" else []
-    advice += ["weights=imagenet"] if settings.model != "vgg" and not settings.weights and not settings.init else []
-    return TrainingDiverged(
-        f"The training diverged: {problem}. Try --set {', --set '.join(advice)}, or look at the images with "
-        "`covid-xray doctor`."
-    )
 
 
 def begin_checkpoint(run: Run) -> None:
@@ -138,9 +115,9 @@ def begin_checkpoint(run: Run) -> None:
 
 
 def _restore(run: Run) -> tuple[Schedule, checkpoint.Arrays]:
-    run.model.optimizer.build(run.model.trainable_variables)
     folder = run.out / "checkpoint"
     if not checkpoint.exists(folder):
+        _begin_layers(run, 1)
         (run.out / "history.csv").unlink(missing_ok=True)
         if run.settings.probe:
             run.progress("probe", 0, 1, "")
@@ -154,10 +131,17 @@ def _restore(run: Run) -> tuple[Schedule, checkpoint.Arrays]:
         )
     for reason in generation.skipped:
         run.progress("checkpoint", 1, 1, f"{reason} Continuing from epoch {generation.schedule.epoch}.")
+    _begin_layers(run, max(1, generation.schedule.epoch))  # whose optimiser it holds
     for variable, value in zip(_variables(run.model), generation.variables, strict=True):
         variable.assign(value)
     _cut_history(run.out / "history.csv", generation.schedule.epoch)
     return generation.schedule, generation.best
+
+
+def _begin_layers(run: Run, epoch: int) -> None:
+    if begin_layers(run.model, run.plan, run.settings, epoch=epoch, sources=sources_in(run.train)):
+        counts = [sum(math.prod(v.shape) for v in of) for of in (run.model.trainable_variables, run.model.weights)]
+        run.progress("layers", 1, 1, f"from epoch {epoch} on {counts[0]:,} of {counts[1]:,} weights are trained")
 
 
 def _variables(model: keras.Model) -> list[Any]:
@@ -171,6 +155,7 @@ def _values(model: keras.Model) -> checkpoint.Arrays:
 
 def _epoch(run: Run, state: Schedule) -> tuple[Schedule, dict[str, float], checkpoint.Arrays]:
     number, started = state.epoch + 1, time.perf_counter()
+    _begin_layers(run, number)
     run.model.optimizer.learning_rate.assign(state.learning_rate)
     stage = f"epoch {number}/{run.settings.epochs}"
     logs = train_epoch(

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from covid_xray.config import Training
-from covid_xray.models import zoo
+from covid_xray.models import own, zoo
 from covid_xray.training import devices, precision
+from covid_xray.training.recipe.layer_plan import LayerPlan, plan_layers, rates
+from covid_xray.training.recipe.layerwise_adam import LayerwiseAdam
 from covid_xray.training.within_source.ranker import build_ranker, compile_arguments
 
 
@@ -28,13 +30,36 @@ def build_model(settings: Training, classes: int, *, sources: int = 1) -> keras.
         with precision.policy(precision.choose(settings.precision, model=settings.model)):
             ranks = settings.objective == "within_source"
             model = build_ranker(settings) if ranks else zoo.build(settings, classes)
-        aim = (
-            compile_arguments(settings, sources=sources)
-            if ranks
-            else {"loss": _loss(settings), "metrics": ["accuracy"]}
-        )
-        model.compile(optimizer=_optimizer(settings), **aim)
+        compile_model(model, settings, sources=sources)
     return model
+
+
+def compile_model(model: keras.Model, settings: Training, *, sources: int = 1) -> None:
+    """Compile the network with the optimiser and the loss of `settings`; the layers that are frozen now stay so."""
+    if settings.objective == "within_source":
+        aim = compile_arguments(settings, sources=sources)
+    else:
+        aim = {"loss": _loss(settings), "metrics": ["accuracy"]}
+    model.compile(optimizer=_optimizer(settings, rates(model, settings)), **aim)
+
+
+def begin_layers(model: keras.Model, plan: LayerPlan, settings: Training, *, epoch: int, sources: int = 1) -> bool:
+    """Freeze and free the layers for `epoch`; say whether any changed, and the optimiser therefore started anew."""
+    changed = plan.begin(epoch)
+    if changed:
+        with devices.scope_of(model):
+            compile_model(model, settings, sources=sources)
+    model.optimizer.build(model.trainable_variables)
+    return changed
+
+
+def check_layers(settings: Training) -> None:
+    """Build the network once without weights to check the layers that the settings name. Raises `UsageError`."""
+    if not settings.freeze and not settings.layer_rates:
+        return
+    plain = settings.model_copy(update={"weights": None})
+    classes = own.classes_of(plain.model) or 2
+    plan_layers(build_ranker(plain) if plain.objective == "within_source" else zoo.build(plain, classes), plain)
 
 
 def weights_of(model: keras.Model) -> list[NDArray[Any]]:
@@ -61,8 +86,11 @@ def averaged(model: keras.Model) -> Iterator[None]:
             variable.assign(value)
 
 
-def _optimizer(settings: Training) -> keras.optimizers.Optimizer:
+def _optimizer(settings: Training, shares: list[float] | None) -> keras.optimizers.Optimizer:
     average = {"use_ema": settings.average_decay > 0, "ema_momentum": settings.average_decay or 0.99}
+    if shares:
+        decay = settings.weight_decay if settings.optimizer == "adamw" else 0.0
+        return LayerwiseAdam(settings.learning_rate, shares=shares, decay=decay, **average)
     if settings.optimizer == "adamw":
         return keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay, **average)
     return keras.optimizers.Adam(settings.learning_rate, **average)

@@ -88,7 +88,9 @@ def at_chance(rows: Sequence[Mapping[str, float]], *, shares: Sequence[float]) -
 
 def finished(schedule: Schedule, settings: Training) -> str | None:
     """Explain why training ends now; `None` when it continues."""
-    if settings.schedule == "plateau" and schedule.since_best >= settings.early_stopping_patience:
+    # Layers that are trained from a later epoch on get as many epochs to make it better as those before.
+    waited = min(schedule.since_best, schedule.epoch - max(settings.unfreeze, default=1) + 1)
+    if settings.schedule == "plateau" and waited >= settings.early_stopping_patience:
         return f"no better validation loss for {schedule.since_best} epochs"
     if schedule.epoch >= settings.epochs:
         return f"{settings.epochs} epochs done"

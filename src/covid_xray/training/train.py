@@ -32,6 +32,7 @@ from covid_xray.training.epochs import Progress, Run, begin_checkpoint, part_of,
 from covid_xray.training.finish_run import calibrate_bundle, describe_data, list_trained, write_run_manifest
 from covid_xray.training.lung_crop import FOLDER, kept_network, network_of
 from covid_xray.training.memory import available, describe_shortage, needed
+from covid_xray.training.network import check_layers
 from covid_xray.training.onnx.export import export, prove_export
 from covid_xray.training.schedule import Schedule
 from covid_xray.training.track import tracked
@@ -56,6 +57,7 @@ def check_start(settings: Training, out: Path, *, resume: bool = False) -> Train
     _refuse_other_run(out, resume=resume)
     if not (out / FOLDER).is_dir():
         network_of(settings)
+    check_layers(settings)
     if settings.model not in zoo.MODELS:
         if settings.weights:
             zoo.build(settings, 2)  # Keras alone knows whether they can be had
