@@ -30,6 +30,7 @@ if "onnxruntime" in sys.modules:
 if TYPE_CHECKING:
     from covid_xray.api.classifier import CXRClassifier
     from covid_xray.api.frames import to_frame
+    from covid_xray.api.rates import find_learning_rate
     from covid_xray.api.workflow import audit, evaluate, read, split, train
     from covid_xray.bundle.bundle import load_bundle
     from covid_xray.images.decode import read_image
@@ -44,6 +45,7 @@ __all__ = [
     "__version__",
     "audit",
     "evaluate",
+    "find_learning_rate",
     "load_bundle",
     "read",
     "read_image",
@@ -54,6 +56,7 @@ __all__ = [
 
 _HOMES = {
     "CXRClassifier": "covid_xray.api.classifier",
+    "find_learning_rate": "covid_xray.api.rates",
     "Predictor": "covid_xray.inference.predictor",
     "Radiograph": "covid_xray.images.radiograph",
     "load_bundle": "covid_xray.bundle.bundle",

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from covid_xray.config import Training
+from covid_xray.errors import UsageError
 from covid_xray.training.network import averaged, build_model
+from covid_xray.training.train import check_start
 
 TINY = {"image_size": 32, "blocks": (4,), "convolutions": 1, "dense": (8,), "precision": "float32"}
 
@@ -40,3 +42,10 @@ def test_without_an_average_nothing_changes():
 )
 def test_the_optimiser_is_the_one_of_the_settings(settings, kind):
     assert type(build_model(Training(**TINY, **settings), 3).optimizer) is kind
+
+
+def test_layers_that_the_settings_name_are_checked_before_anything_is_decoded(tmp_path):
+    settings = Training(**TINY, freeze=("block7",), weights=None)
+    with pytest.raises(UsageError, match=r"'block7' \(freeze\)"):
+        check_start(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -280,6 +280,6 @@ def test_a_small_machine_is_named_before_the_first_epoch(
 ) -> None:
     said: list[tuple[str, str]] = []
     monkeypatch.setattr(program, "available", lambda: 1000)
-    program._prepare(manifest, split, settings=SETTINGS, out=tmp_path, cache=None,
+    program.prepare(manifest, split, settings=SETTINGS, out=tmp_path, cache=None,
                      progress=lambda stage, done, total, note: said.append((stage, note)))  # fmt: skip
     assert any(stage == "memory" and "may be killed" in note for stage, note in said)

@@ -95,7 +95,7 @@ def split(data: Data, *, progress: bool = True, **settings: Any) -> pd.Series:
     """
     from covid_xray.training.parts import split_for
 
-    return split_for(read(data, progress=progress), load(Training, overrides=_overrides(settings)), say=say)
+    return split_for(read(data, progress=progress), load(Training, overrides=overrides_of(settings)), say=say)
 
 
 def train(
@@ -138,10 +138,10 @@ def train(
             model = stack.enter_context(own.handed(model))
         values = {**settings, **({"model": model} if model else {})}
         kept = folder / "config.yaml" if resume and not settings and (folder / "config.yaml").is_file() else None
-        chosen = program.check_start(load(Training, file=kept, overrides=_overrides(values)), folder, resume=resume)
+        chosen = program.check_start(load(Training, file=kept, overrides=overrides_of(values)), folder, resume=resume)
         manifest = read(data, images=images, progress=progress)
         require_classes(manifest)
-        parts = _parts(manifest, chosen, split if split is not None else _kept_split(folder, resume=resume))
+        parts = parts_of(manifest, chosen, split if split is not None else _kept_split(folder, resume=resume))
         update = stack.enter_context(stages(show=progress))
         program.train(manifest, parts, settings=chosen, out=folder, resume=resume, progress=update)
     return Run(folder)
@@ -244,12 +244,13 @@ def audit(
     return AuditReport(where, found.facts, kept)
 
 
-def _overrides(settings: Mapping[str, Any]) -> list[str]:
+def overrides_of(settings: Mapping[str, Any]) -> list[str]:
     """Write settings as key=value; JSON is YAML."""
     return [f"{name}={json.dumps(value, default=str)}" for name, value in settings.items()]
 
 
-def _parts(manifest: Manifest, settings: Training, given: "pd.Series | str | Path | None") -> pd.Series:
+def parts_of(manifest: Manifest, settings: Training, given: "pd.Series | str | Path | None") -> pd.Series:
+    """Return the split that was given, read it from its file, or make one."""
     from covid_xray.training.parts import split_for
 
     if isinstance(given, pd.Series):

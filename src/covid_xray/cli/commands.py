@@ -10,7 +10,7 @@ from covid_xray.cli.data import dataset, duplicates
 from covid_xray.cli.evaluation import audit, calibrate, commission, compare, outcomes
 from covid_xray.cli.inference import predict
 from covid_xray.cli.services import dicom, monitor, pacs, score, serve, user
-from covid_xray.cli.training import crossval, fuse, lungs, train, tune, wrap
+from covid_xray.cli.training import crossval, fuse, lr_find, lungs, train, tune, wrap
 from covid_xray.limits import set_limits
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 dataset.register(app)
 duplicates.register(app)
 train.register(app)
+lr_find.register(app)
 lungs.register(app)
 fuse.register(app)
 outcomes.register(app)

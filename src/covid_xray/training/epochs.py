@@ -114,14 +114,19 @@ def begin_checkpoint(run: Run) -> None:
         checkpoint.save(run.out / "checkpoint", checkpoint.Generation(_values(run.model), best, state, run.identity))
 
 
+def begin_run(run: Run) -> None:
+    """Freeze the layers of the first epoch, and fit the head before it where the settings say so."""
+    _begin_layers(run, 1)
+    if run.settings.probe:
+        run.progress("probe", 0, 1, "")
+        probe_head(run.model, run.train, settings=run.settings, lungs=run.lungs)
+
+
 def _restore(run: Run) -> tuple[Schedule, checkpoint.Arrays]:
     folder = run.out / "checkpoint"
     if not checkpoint.exists(folder):
-        _begin_layers(run, 1)
         (run.out / "history.csv").unlink(missing_ok=True)
-        if run.settings.probe:
-            run.progress("probe", 0, 1, "")
-            probe_head(run.model, run.train, settings=run.settings, lungs=run.lungs)
+        begin_run(run)
         # Without an epoch the probe is the result.
         return schedule.start(run.settings), [] if run.settings.epochs else weights_of(run.model)
     generation = checkpoint.load(folder)

@@ -105,7 +105,7 @@ def train(
         if _claim(out, settings, resume=resume):
             return out / "bundle"
         started = time.time()
-        run = _prepare(manifest, split, settings=settings, out=out, cache=cache, progress=progress)
+        run = prepare(manifest, split, settings=settings, out=out, cache=cache, progress=progress)
         if elsewhere:
             begin_checkpoint(run)
             elsewhere(run)
@@ -145,9 +145,10 @@ def _refuse_other_run(out: Path, *, resume: bool) -> None:
         raise UsageError(f"No unfinished run in {out}. Start one without --resume.")
 
 
-def _prepare(
+def prepare(
     manifest: Manifest, split: pd.Series, *, settings: Training, out: Path, cache: PixelCache | None, progress: Progress
 ) -> Run:
+    """Decode the images, build the network and write config.yaml and split.csv of a run; arguments as of `train`."""
     split = split.reindex(manifest.table["image"])
     used = manifest.take(split.isin(["train", "val"]).to_numpy())
     lungs = kept_network(settings, out)

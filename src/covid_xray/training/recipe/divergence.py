@@ -48,6 +48,6 @@ def diverged(problem: str, settings: Training) -> TrainingDiverged:
     advice += ["initializer=he_normal"] if settings.model == "vgg" and settings.initializer != "he_normal" else []
     advice += ["weights=imagenet"] if settings.model != "vgg" and not settings.weights and not settings.init else []
     return TrainingDiverged(
-        f"The training diverged: {problem}. Try --set {', --set '.join(advice)}, or look at the images with "
-        "`covid-xray doctor`."
+        f"The training diverged: {problem}. Try --set {', --set '.join(advice)}, find a rate with `covid-xray "
+        "lr-find`, or look at the images with `covid-xray doctor`."
     )
