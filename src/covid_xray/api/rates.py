@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,7 +10,7 @@ import pandas as pd
 
 from covid_xray.api.progress import stages
 from covid_xray.api.results import Scratch
-from covid_xray.api.workflow import Data, overrides_of, parts_of, read
+from covid_xray.api.workflow import Data, named, overrides_of, parts_of, read
 from covid_xray.config import Training, load
 from covid_xray.data.manifest.manifest import require_classes
 
@@ -70,41 +69,34 @@ def find_learning_rate(
     The range test of Smith 2017 (arXiv:1506.01186). A model that is handed over keeps its weights.
 
     Args:
-        data: as of `train`; `images`, `split`, `model` and `settings` too.
+        data: as of `train`; also `images`, `model` and `settings`, which are those of the training to come.
         output: folder of the results; default: a temporary one that lives as long as the object.
         images: folder of the images that a table names.
         split: part of each image; only the part `train` is used.
         model: the network.
-        steps: number of batches.
-        lowest: the first rate.
-        highest: the last rate.
+        steps: number of batches, each at a higher rate.
+        lowest, highest: the first and the last rate.
         rule: `steepest` fall of the smoothed loss, or a tenth of the rate with its `minimum`.
         progress: show bars.
-        settings: of `covid_xray.config.Training`, as they will be used in training.
+        settings: of `covid_xray.config.Training`.
 
     Raises:
-        UsageError: a setting or network that does not fit.
-        BadManifest, BadSplit: the data cannot be trained on.
+        UsageError, BadManifest, BadSplit: as `train`.
     """
     from covid_xray.training.quiet import quiet_tensorflow
 
     quiet_tensorflow()
-    from covid_xray.models import own
     from covid_xray.training.recipe.rate_finder import describe, search_rates, write_curve
     from covid_xray.training.train import check_start
 
     kept = None if output is not None else Scratch()
     folder = kept.path if kept else Path(str(output))
-    with ExitStack() as stack:
-        if model is not None and not isinstance(model, str):
-            model = stack.enter_context(own.handed(model))
-        values = {**settings, **({"model": model} if model else {})}
-        chosen = check_start(load(Training, overrides=overrides_of(values)), folder)
+    with named(model) as setting, stages(show=progress) as update:
+        chosen = check_start(load(Training, overrides=overrides_of({**settings, **setting})), folder)
         manifest = read(data, images=images, progress=progress)
         require_classes(manifest)
         parts = parts_of(manifest, chosen, split)
-        update = stack.enter_context(stages(show=progress))
-        span = {"steps": steps, "lowest": lowest, "highest": highest}
-        curve = search_rates(manifest, parts, settings=chosen, folder=folder, progress=update, **span)
+        curve = search_rates(manifest, parts, settings=chosen, folder=folder, progress=update,
+                             steps=steps, lowest=lowest, highest=highest)  # fmt: skip
     suggestion = write_curve(curve, folder, settings=chosen, rule=rule)
     return LearningRates(folder, suggestion, describe(curve, rule), kept)

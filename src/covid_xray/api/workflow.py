@@ -10,8 +10,8 @@ report.to_frame(), report.figures["roc"], report.metrics["warnings"]
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,20 +129,16 @@ def train(
     from covid_xray.training.quiet import quiet_tensorflow
 
     quiet_tensorflow()
-    from covid_xray.models import own
     from covid_xray.training import train as program
 
     folder = Path(output)
-    with ExitStack() as stack:
-        if model is not None and not isinstance(model, str):
-            model = stack.enter_context(own.handed(model))
-        values = {**settings, **({"model": model} if model else {})}
+    with named(model) as setting, stages(show=progress) as update:
+        values = {**settings, **setting}
         kept = folder / "config.yaml" if resume and not settings and (folder / "config.yaml").is_file() else None
         chosen = program.check_start(load(Training, file=kept, overrides=overrides_of(values)), folder, resume=resume)
         manifest = read(data, images=images, progress=progress)
         require_classes(manifest)
         parts = parts_of(manifest, chosen, split if split is not None else _kept_split(folder, resume=resume))
-        update = stack.enter_context(stages(show=progress))
         program.train(manifest, parts, settings=chosen, out=folder, resume=resume, progress=update)
     return Run(folder)
 
@@ -242,6 +238,18 @@ def audit(
     where = target or folder
     program.write_audit(found, where)
     return AuditReport(where, found.facts, kept)
+
+
+@contextmanager
+def named(model: "str | keras.Model | Callable[..., keras.Model] | None") -> Iterator[dict[str, str]]:
+    """Yield the setting that names the network, also one that is handed over, inside the context."""
+    if model is None or isinstance(model, str):
+        yield {"model": model} if model else {}
+        return
+    from covid_xray.models import own
+
+    with own.handed(model) as name:
+        yield {"model": name}
 
 
 def overrides_of(settings: Mapping[str, Any]) -> list[str]:

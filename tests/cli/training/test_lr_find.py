@@ -25,5 +25,7 @@ def test_it_suggests_a_rate_and_trains_nothing(tmp_path: Path) -> None:
 
 
 def test_settings_are_checked_before_images_are_read(tmp_path: Path) -> None:
-    said = refused(UsageError, "lr-find", "--data", tmp_path, "-o", tmp_path / "r", "--set", "freeze=[conv9]", *SETTINGS)
+    said = refused(
+        UsageError, "lr-find", "--data", tmp_path, "-o", tmp_path / "r", "--set", "freeze=[conv9]", *SETTINGS
+    )
     assert "'conv9' (freeze)" in said
