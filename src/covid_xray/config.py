@@ -105,7 +105,8 @@ class Training(Settings):
     init: str | None = None  # begin from a bundle: default (the one that ships), or the folder of a bundle or run
     # begin from the mean of the weights of these finished runs of the same network; epochs=0 keeps it as it is
     average_of: tuple[NamedPath, ...] = ()
-    weights: Literal["imagenet"] | None = None  # for efficientnet_lite0 and keras.applications networks
+    weights: str | None = pydantic.Field(None, min_length=1)  # imagenet (found here), download, or a file of weights
+    weights_sha256: str = ""  # of that file: written by the run, compared where it is given
     train_from: str = ""  # efficientnet_lite0: layers before the first one of this prefix, such as block12, stay as is
     freeze: tuple[str, ...] = ()  # layers whose names begin with one of these stay as they are: [stem, block0]
     unfreeze: dict[int, tuple[str, ...]] = {}  # epoch -> frozen layers that train from then on: {3: [block16]}

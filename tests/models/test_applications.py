@@ -48,6 +48,20 @@ def test_no_internet_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path) 
         applications.build(Training(model="MobileNetV2", image_size=96, weights="imagenet"), 3)
 
 
+def test_a_file_of_weights_is_loaded_and_another_one_refused(tmp_path) -> None:
+    settings = Training(model="MobileNet", image_size=32)
+    keras.utils.set_random_seed(1)
+    saved = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
+    saved.save_weights(tmp_path / "mobilenet.weights.h5")
+    model = applications.build(settings.model_copy(update={"weights": str(tmp_path / "mobilenet.weights.h5")}), 3)
+    inner = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    for expected, value in zip(saved.get_weights(), inner.get_weights(), strict=True):
+        np.testing.assert_array_equal(value, expected)
+    (tmp_path / "other.weights.h5").write_bytes(b"no HDF5")
+    with pytest.raises(UsageError, match="do not fit MobileNet without its classifier"):
+        applications.build(settings.model_copy(update={"weights": str(tmp_path / "other.weights.h5")}), 3)
+
+
 def test_a_too_small_image_is_refused() -> None:
     with pytest.raises(UsageError, match="image_size"):
         applications.build(Training(model="InceptionV3", image_size=32), 3)

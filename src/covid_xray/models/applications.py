@@ -3,22 +3,25 @@
 Its own `preprocess_input` becomes part of the graph, so that a wrong normalisation cannot happen later.
 """
 
+import contextlib
 import importlib
 
 import keras
 from keras import layers
 
 from covid_xray.config import Training
-from covid_xray.errors import UsageError
+from covid_xray.errors import CovidXrayError, UsageError
+from covid_xray.models.pretrained import cache_only, load_file, weights_file
 from covid_xray.models.vgg import grey_input, to_rgb
 from covid_xray.models.zoo import APPLICATIONS
 
 
 def build(settings: Training, classes: int) -> keras.Model:
-    """Build the network `settings.model` of `keras.applications`, from scratch or with ImageNet weights.
+    """Build the network `settings.model` of `keras.applications`, from scratch or with weights (`pretrained`).
 
     Raises:
-        UsageError: the ImageNet weights cannot be downloaded, or the image is too small for the network.
+        UsageError: the weights are not there or do not fit, or the image is too small for the network.
+        InputRefused: the file in Keras' cache is not the published one.
     """
     module = importlib.import_module(f"keras.applications.{APPLICATIONS[settings.model]}")
     image = grey_input(settings.image_size, settings.image_size)
@@ -33,19 +36,26 @@ def build(settings: Training, classes: int) -> keras.Model:
 def _features(settings: Training) -> keras.Model:
     network = getattr(keras.applications, settings.model)
     shape = (settings.image_size, settings.image_size, 3)
+    file = weights_file(settings)
+    published = "imagenet" if settings.weights and not file else None
     try:
-        features: keras.Model = network(include_top=False, weights=settings.weights, input_shape=shape)
+        with contextlib.nullcontext() if settings.weights == "download" else cache_only():
+            features: keras.Model = network(include_top=False, weights=published, input_shape=shape)
+    except CovidXrayError:
+        raise
     except ValueError as error:
         raise UsageError(
             f"image_size={settings.image_size} does not fit {settings.model}. Set a larger image_size."
         ) from error
     except Exception as error:  # keras.utils.get_file raises a bare Exception when it cannot reach its server
-        if settings.weights is None:
+        if settings.weights != "download":
             raise
         raise UsageError(
             f"The ImageNet weights of {settings.model} cannot be downloaded: no connection. Train from scratch with "
             "--set weights=null, or copy the cache of Keras (~/.keras/models) from a machine with internet."
         ) from error
+    if file:
+        load_file(features, file, network=settings.model)
     return _with_depthwise(features) if settings.model.startswith("ConvNeXt") else features
 
 

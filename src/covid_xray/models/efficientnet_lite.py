@@ -37,7 +37,7 @@ def build(settings: Training, classes: int) -> keras.Model:
     x = layers.Dropout(settings.dropout, name="pool_dropout")(x)
     probabilities = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
     model = keras.Model(image, probabilities, name="efficientnet_lite0")
-    if settings.weights == "imagenet":
+    if settings.weights:
         from covid_xray.models.imagenet import load_lite0
 
         load_lite0(model)

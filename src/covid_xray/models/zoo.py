@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from covid_xray.config import Training
 from covid_xray.errors import MissingPackage, UsageError, did_you_mean
 from covid_xray.models import own
+from covid_xray.models.pretrained import weights_file
 
 if TYPE_CHECKING:
     import keras
@@ -92,6 +93,8 @@ def checked(settings: Training) -> Training:
         )
     if settings.model in MODELS and settings.model not in PRETRAINED and settings.weights:
         raise UsageError(f"There are no ImageNet weights of {settings.model}. Set weights=null.")
+    if settings.model in PRETRAINED and weights_file(settings):
+        raise UsageError(f"weights of {settings.model} is imagenet or null. Begin from a run or bundle with init.")
     return settings
 
 

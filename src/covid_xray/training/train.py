@@ -24,6 +24,7 @@ from covid_xray.data.split.split import check_split, write_split
 from covid_xray.errors import UsageError
 from covid_xray.files import folder_lock, replacing, sha256_bytes, write_text
 from covid_xray.models import own, zoo
+from covid_xray.models.pretrained import weights_file
 from covid_xray.models.two_step import is_two_step
 from covid_xray.training import checkpoint, precision, schedule
 from covid_xray.training.batches import some_of_each
@@ -199,6 +200,8 @@ def _finish(
     with replacing(run.out / "model.keras") as temporary:
         model.save(temporary)
     stored = run.settings.model_dump(mode="json", exclude={"lungs", "init", "average_of"})  # paths of this machine
+    if file := weights_file(run.settings):
+        stored["weights"] = file.name
     facts = {
         "name": run.settings.model.rpartition(":")[2],
         "version": run.identity[:12],

@@ -20,6 +20,7 @@ from covid_xray.inference.predictor import Predictor
 from covid_xray.inference.selftest import reference_inputs
 from covid_xray.models import zoo
 from covid_xray.models.heatmap_head import with_class_maps
+from covid_xray.models.pretrained import weights_file, with_hash
 from covid_xray.models.two_step import ILL, is_two_step, with_two_steps
 from covid_xray.training import precision
 from covid_xray.training.network import build_model
@@ -33,14 +34,15 @@ LINEAR = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 
 
 def resolved(settings: Training) -> Training:
-    """Complete the settings with the network's shape from the bundle of `init`, and its crop where they set none.
+    """Complete the settings: the shape of the network and its crop from the bundle of `init`, the hash of `weights`.
 
     Raises:
-        UsageError: the settings name another network than that of the bundle.
+        InputRefused: the file of `weights` is another one than its hash says.
+        UsageError: the settings name another network than that of the bundle, or no such file of weights.
         BadBundle: there is no bundle, or none of `covid-xray train`.
     """
     if settings.init is None:
-        return settings
+        return with_hash(settings)
     bundle = open_initial(settings.init)
     known: dict[str, Any] = {name: getattr(shape_of(bundle), name) for name in SHAPE}
     for name, value in known.items():
@@ -65,8 +67,8 @@ def begin(
     it is new.
 
     Returns:
-        The network; name, version, SHA-256, classes and training data of the bundle and what became of its `head`, or
-        `None` without `init`.
+        The network; name, version, SHA-256, classes and training data of the bundle and what became of its `head` (of a
+        file of weights its name and SHA-256), or `None` where it begins from neither.
 
     Raises:
         BadBundle: as `resolved`, or the network cannot be rebuilt from it.
@@ -74,6 +76,10 @@ def begin(
     model = build_model(settings, len(classes), sources=sources)
     if settings.average_of:
         return model, set_average(model, settings.average_of)
+    file = weights_file(settings)
+    if file:
+        sha256 = settings.weights_sha256
+        return model, {"name": file.name, "version": sha256[:12], "sha256": sha256, "head": "new"}
     if settings.init is None:
         return model, None
     bundle = open_initial(settings.init)
