@@ -134,6 +134,9 @@ class Training(Settings):
     probe_prior: Literal["balanced", "natural"] = "balanced"  # probe: classes weigh alike, or as often as they are
     probe_scale: Literal["each", "one"] = "each"  # probe: features by their own spread, or all by one
     probe_blind: tuple[Literal["source", "outside", "corners"], ...] = ()  # probe: to a class's source, off the lungs
+    distill_from: tuple[NamedPath, ...] = ()  # runs or bundles whose mean probabilities are learned with the labels
+    distill_weight: float = pydantic.Field(0.5, gt=0, le=1)  # share of the teachers in the loss; 1: no labels
+    distill_temperature: float = pydantic.Field(2.0, ge=1)  # softens teachers and network; 1: as they are
     label_smoothing: float = pydantic.Field(0.0, ge=0, lt=1)
     mixup: float = pydantic.Field(0.0, ge=0)  # alpha of the Beta that the shares of mixed images come from; 0: none
     sampling: Literal["plain", "balanced"] = "plain"  # balanced over class and source (`training.sampling`)
@@ -170,12 +173,14 @@ class Training(Settings):
             raise ValueError("unfreeze frees layers, and none is frozen. Give freeze as well.")
         if min(self.unfreeze, default=2) < 2:
             raise ValueError("Layers are unfrozen from epoch 2 or later. Leave those of epoch 1 out of freeze.")
+        if self.distill_from and self.objective != "classes":
+            raise ValueError("distill_from teaches probabilities of classes. Leave it out, or set objective=classes.")
         return self
 
 
-# Settings that a resumed run may change; `lungs` and `init` are compared by the network that they name.
+# Settings that a resumed run may change; `lungs`, `init` and `distill_from` are compared by their networks.
 FREE = frozenset({"epochs", "decode_workers", "devices", "calibration_fraction", "lungs", "init", "average_of",
-                  "chance_patience", "track"})  # fmt: skip
+                  "distill_from", "chance_patience", "track"})  # fmt: skip
 
 
 class Serving(Settings):

@@ -40,7 +40,8 @@ class Batch:
 class Part:
     """One part of a split: image keys, labels as numbers, class names, pixels of all images, (class, source).
 
-    `targets` are the outputs that each label number asks for: K x C, rows that sum to 1. `None`: one-hot.
+    `targets` are the outputs that each label number asks for: K x C, rows that sum to 1. `None`: one-hot. `taught` are
+    the probabilities of teachers, N x C; they follow the labels in `Batch.y`, which is then N x 2C.
     """
 
     images: tuple[str, ...]
@@ -50,6 +51,7 @@ class Part:
     groups: NDArray[np.int64]  # number of the (class, source) group of each image
     targets: NDArray[np.float32] | None = None
     sources: tuple[str, ...] = ()  # where each image is from; () where that is not known
+    taught: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -201,10 +203,11 @@ def _batch(
     part: Part, chosen: NDArray[np.int64], pixels: list[NDArray[np.uint8]], weights: NDArray[np.float32] | None
 ) -> Batch:
     labels = part.labels[chosen]
+    y = (np.eye(len(part.classes), dtype=np.float32) if part.targets is None else part.targets)[labels]
     return Batch(
         images=tuple(part.images[index] for index in chosen),
         x=np.stack(pixels)[..., None].astype(np.float32),
-        y=(np.eye(len(part.classes), dtype=np.float32) if part.targets is None else part.targets)[labels],
+        y=y if part.taught is None else np.concatenate([y, part.taught[chosen]], axis=1),
         weight=np.ones(len(chosen), np.float32) if weights is None else weights[labels],
         groups=part.groups[chosen],
     )

@@ -8,7 +8,7 @@ import csv
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,6 +59,7 @@ class Run:
     progress: Progress
     lungs: LungNetwork | None = None
     initial: Mapping[str, Any] | None = None  # the bundle that the network began from
+    teachers: Sequence[Mapping[str, Any]] = ()  # the bundles that it learns from
 
     @cached_property
     def plan(self) -> LayerPlan:
@@ -255,7 +256,8 @@ def steps_of(part: Part, settings: Training) -> int:
 def _losses(model: keras.Model, batch: Batch) -> NDArray[np.float64]:
     """Compute the cross-entropy of each image with the current weights: group DRO weighs the groups by it."""
     probabilities = np.asarray(devices.predict_on_batch(model, batch.x), dtype=np.float64)
-    return np.asarray(-np.log(np.clip((probabilities * batch.y).sum(axis=1), 1e-7, None)))
+    labels = batch.y[:, : probabilities.shape[1]]
+    return np.asarray(-np.log(np.clip((probabilities * labels).sum(axis=1), 1e-7, None)))
 
 
 def validate(model: keras.Model, part: Part, *, batch_size: int) -> tuple[float, float, float]:

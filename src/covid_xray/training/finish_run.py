@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import pandas as pd
 
+from covid_xray.bundle.bundle import bundle_folder
 from covid_xray.bundle.trained import Trained, join, read_trained
 from covid_xray.config import Training
 from covid_xray.data.manifest.manifest import Manifest, fingerprint
@@ -51,8 +52,9 @@ def describe_data(manifest: Manifest, split: pd.Series) -> dict[str, Any]:
 
 
 def list_trained(manifest: Manifest, split: pd.Series, settings: Training) -> Trained:
-    """List the images that the network will know: of this run, and of the networks that it begins from."""
+    """List the images that the network will know: of this run, and of networks that it begins or learns from."""
     before = [run / "bundle" for run in settings.average_of if (run / "bundle").is_dir()]
+    before += [bundle_folder(teacher) for teacher in settings.distill_from]
     before += [] if settings.init is None else [open_initial(settings.init).folder]
     known = [found for found in map(read_trained, before) if found]
     return join(list_split(manifest, split), known)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from covid_xray.config import Training
 from covid_xray.models import own, zoo
 from covid_xray.training import devices, precision
+from covid_xray.training.recipe import distillation
 from covid_xray.training.recipe.layer_plan import LayerPlan, plan_layers, rates
 from covid_xray.training.recipe.layerwise_adam import LayerwiseAdam
 from covid_xray.training.within_source.ranker import build_ranker, compile_arguments
@@ -38,6 +39,8 @@ def compile_model(model: keras.Model, settings: Training, *, sources: int = 1) -
     """Compile the network with the optimiser and the loss of `settings`; the layers that are frozen now stay so."""
     if settings.objective == "within_source":
         aim = compile_arguments(settings, sources=sources)
+    elif settings.distill_from:
+        aim = distillation.compile_arguments(settings)
     else:
         aim = {"loss": _loss(settings), "metrics": ["accuracy"]}
     model.compile(optimizer=_optimizer(settings, rates(model, settings)), **aim)

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,14 @@ from covid_xray.training.lung_crop import FOLDER, kept_network, network_of
 from covid_xray.training.memory import available, describe_shortage, needed
 from covid_xray.training.network import check_layers
 from covid_xray.training.onnx.export import export, prove_export
+from covid_xray.training.recipe.distillation import check_teachers, describe_teachers, open_teachers, teach
 from covid_xray.training.schedule import Schedule
 from covid_xray.training.track import tracked
 from covid_xray.training.warm_start import begin, resolved
 from covid_xray.training.within_source.answering import answers, assemble
 from covid_xray.training.within_source.batches import sources_in
 
+PATHS = {"lungs", "init", "average_of", "distill_from"}  # settings that are of this machine
 EachEpoch = Callable[[dict[str, float]], None]
 
 
@@ -59,6 +61,7 @@ def check_start(settings: Training, out: Path, *, resume: bool = False) -> Train
     if not (out / FOLDER).is_dir():
         network_of(settings)
     check_layers(settings)
+    check_teachers(settings)
     if settings.model not in zoo.MODELS:
         if settings.weights:
             zoo.build(settings, 2)  # Keras alone knows whether they can be had
@@ -164,6 +167,11 @@ def prepare(
         progress=lambda done, total: progress("decode", done, total, ""),
     )
     parts = {name: part_of(manifest, split, name, cache) for name in ("train", "val")}
+    teachers = open_teachers(settings, manifest.classes)
+    if teachers:
+        watch = lambda done, total: progress("teachers", done, total, "")  # noqa: E731
+        parts["train"] = teach(parts["train"], manifest, teachers, progress=watch)
+    taught_by = describe_teachers(teachers)
     model, initial = begin(settings, manifest.classes, sources=sources_in(parts["train"]))
     shortage = describe_shortage(needed(model, batch_size=settings.batch_size), available())
     if shortage:
@@ -172,8 +180,8 @@ def prepare(
     write_split(out / "split.csv", split, manifest)
     if initial:
         progress("init", 1, 1, f"{initial['name']} {initial['version']}, head {initial['head']}")
-    identity = _identity(settings, split, manifest.classes, lungs, initial)
-    return Run(settings, out, model, parts["train"], parts["val"], identity, progress, lungs, initial)
+    identity = _identity(settings, split, manifest.classes, lungs, initial, taught_by)
+    return Run(settings, out, model, parts["train"], parts["val"], identity, progress, lungs, initial, taught_by)
 
 
 def _identity(
@@ -182,11 +190,12 @@ def _identity(
     classes: tuple[str, ...],
     lungs: LungNetwork | None,
     initial: Mapping[str, Any] | None,
+    teachers: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Hash everything that a checkpoint depends on, except the number of epochs: a run may be prolonged."""
     facts = settings.model_dump(mode="json", exclude=set(FREE))
     rows = sorted((str(image), str(part)) for image, part in split.items())
-    begun = [initial["sha256"]] if initial else []
+    begun = [network["sha256"] for network in (*([initial] if initial else ()), *teachers)]
     return sha256_bytes(json.dumps([facts, classes, rows, lungs and lungs.facts["sha256"], *begun]).encode())
 
 
@@ -197,9 +206,10 @@ def _finish(
     with precision.policy("float32"):
         model = _final_network(run, best)
     classes = answers(manifest.classes, run.settings)
+    origins = {name: value for name, value in (("init", run.initial), ("teachers", list(run.teachers))) if value}
     with replacing(run.out / "model.keras") as temporary:
         model.save(temporary)
-    stored = run.settings.model_dump(mode="json", exclude={"lungs", "init", "average_of"})  # paths of this machine
+    stored = run.settings.model_dump(mode="json", exclude=PATHS)
     if file := weights_file(run.settings):
         stored["weights"] = file.name
     facts = {
@@ -208,7 +218,7 @@ def _finish(
         "classes": list(classes),
         **({"unanswered": list(run.settings.unanswered), "well": run.settings.well} if is_two_step(model) else {}),
         "training_data": describe_data(manifest, split),
-        "training": {"settings": stored, **dataclasses.asdict(last), **({"init": run.initial} if run.initial else {})},
+        "training": {"settings": stored, **dataclasses.asdict(last), **origins},
     }
     trained = list_trained(manifest, split, run.settings)
     parity = export(

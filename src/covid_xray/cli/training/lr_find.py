@@ -53,9 +53,9 @@ def lr_find(
     manifest = selection.read(data, images=images, labels=label, where=where, duplicates=duplicates)
     require_classes(manifest)
     parts = split_for(manifest, chosen, given=split)
-    span = {"steps": steps, "lowest": lowest, "highest": highest}
     with stages() as progress:
-        curve = rate_finder.search_rates(manifest, parts, settings=chosen, folder=output, progress=progress, **span)
+        curve = rate_finder.search_rates(manifest, parts, settings=chosen, folder=output, progress=progress,
+                                         steps=steps, lowest=lowest, highest=highest)  # fmt: skip
     suggestion = rate_finder.write_curve(curve, output, settings=chosen, rule=rule)
     out.line(f"rates: {output / 'rates.png'}, rates.csv, rates.json")
     out.line(rate_finder.describe(curve, rule))

@@ -25,7 +25,7 @@ from covid_xray.files import make_folder, replacing, write_json, write_text
 from covid_xray.training import devices
 from covid_xray.training.batches import Batch, prefetch, training_batches
 from covid_xray.training.epochs import Progress, Run, begin_run
-from covid_xray.training.train import prepare
+from covid_xray.training.train import PATHS, prepare
 from covid_xray.training.within_source.batches import contrast_batches
 
 Rule = Literal["steepest", "minimum"]
@@ -149,7 +149,7 @@ def write_curve(curve: RateCurve, folder: Path, *, settings: Training, rule: Rul
         "highest": curve.rates[-1],
         "diverged_at": curve.diverged_at,
         "source": "Smith 2017, arXiv:1506.01186",
-        "settings": settings.model_dump(mode="json", exclude={"lungs", "init", "average_of"}),
+        "settings": settings.model_dump(mode="json", exclude=PATHS),
     }
     write_json(folder / "rates.json", facts)
     with replacing(folder / "rates.png") as temporary:
