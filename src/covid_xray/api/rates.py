@@ -86,7 +86,7 @@ def find_learning_rate(
     from covid_xray.training.quiet import quiet_tensorflow
 
     quiet_tensorflow()
-    from covid_xray.training.recipe.rate_finder import describe, search_rates, write_curve
+    from covid_xray.training.rates.rate_finder import describe, search_rates, write_curve
     from covid_xray.training.train import check_start
 
     kept = None if output is not None else Scratch()

@@ -46,7 +46,7 @@ def lr_find(
     chosen = settings_of(output, config=config, overrides=overrides, model=model, epochs=None, resume=False)
     quiet_tensorflow()
     from covid_xray.data.manifest.manifest import require_classes
-    from covid_xray.training.recipe import rate_finder
+    from covid_xray.training.rates import rate_finder
     from covid_xray.training.train import check_start
 
     chosen = check_start(chosen, output)  # before an hour of decoding

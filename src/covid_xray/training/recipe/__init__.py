@@ -1,1 +1,1 @@
-"""Choose which layers train when and how fast, at which rate to begin, and from whom to learn."""
+"""Choose which layers train when and how fast, when to stop, and from which networks to learn."""

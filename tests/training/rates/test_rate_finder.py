@@ -15,8 +15,8 @@ from covid_xray.errors import UsageError
 from covid_xray.training.batches import Part
 from covid_xray.training.cache import PixelCache
 from covid_xray.training.epochs import Run
-from covid_xray.training.recipe import rate_finder
-from covid_xray.training.recipe.rate_finder import RateCurve, describe, find_rates, write_curve
+from covid_xray.training.rates import rate_finder
+from covid_xray.training.rates.rate_finder import RateCurve, describe, find_rates, write_curve
 
 PIXELS = np.zeros((6, 8, 8), np.uint8)
 IMAGES = tuple(f"{number}.png" for number in range(6))

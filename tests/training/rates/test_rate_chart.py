@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from covid_xray.training.recipe.rate_chart import draw_rates
+from covid_xray.training.rates.rate_chart import draw_rates
 
 
 def picture(chosen: str, rate: float | None) -> np.ndarray:

@@ -135,7 +135,7 @@ def find_rates(
 
 def write_curve(curve: RateCurve, folder: Path, *, settings: Training, rule: Rule = "steepest") -> float | None:
     """Write rates.csv, rates.json and rates.png; return the suggestion."""
-    from covid_xray.training.recipe.rate_chart import draw_rates
+    from covid_xray.training.rates.rate_chart import draw_rates
 
     make_folder(folder)
     write_text(folder / "rates.csv", curve.to_frame().to_csv(float_format="%.6g"))
