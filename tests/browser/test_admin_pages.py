@@ -71,7 +71,7 @@ def test_an_admin_adds_and_removes_users_and_it_is_written_down(visit: Callable[
     page = visit("/users", address=locked.address)
     log_in(page, "ada")
     page.get_by_label("Name").fill("nia")
-    page.get_by_label("Password").fill("short enough")
+    page.get_by_label("Password", exact=True).fill("short enough")
     page.get_by_role("combobox", name="Role").select_option("reader")
     page.get_by_role("button", name="Add").click()
     row = page.get_by_role("row").filter(has_text="nia")

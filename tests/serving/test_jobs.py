@@ -3,12 +3,13 @@
 import asyncio
 import io
 import stat
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from covid_xray.config import Serving
-from covid_xray.errors import Busy, StoreFull
+from covid_xray.errors import Busy, InputRefused, StoreFull
 from covid_xray.inference.predictor import Predictor
 from covid_xray.serving import jobs as module
 from covid_xray.serving.jobs import Job
@@ -56,6 +57,43 @@ def test_the_next_server_works_off_what_this_one_confirmed(tmp_path: Path, predi
     assert [item.code or "answered" for item in job.items] == ["answered", "not-an-image", "answered"]
     assert len({item.study_id for item in job.items}) == 3
     assert list(inbox.iterdir()) == []
+
+
+def packed(mode: str, **files: bytes) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def test_tar_archives_are_batches_too_and_each_has_its_limits(tmp_path: Path, predictor: Predictor) -> None:
+    pictures = {"b": NORMAL, "a": COVID, "notes.txt": b"no image"}
+    whole = packed("w:gz", **pictures)
+    files = {"plain.tar": packed("w", **pictures), "ct.tar.gz": whole, "x.txz": packed("w:xz", a=COVID)}
+    files |= {"torn.tgz": whole[:-200], "none.tar": packed("w", readme=b"nothing"), "no.tar": b"x" * 600}
+
+    async def main() -> Job:
+        async with running(Serving(store=tmp_path / "store"), predictor) as service:
+            with pytest.raises(InputRefused) as caught:
+                service.jobs.accept([("bomb.tgz", io.BytesIO(packed("w:gz", a=bytes(10**7))))], uploader="doe")
+            assert caught.value.code == "zip-limits"
+            sent = [(name, io.BytesIO(data)) for name, data in files.items()]
+            return await when_done(service, accept_and_announce(service, sent))
+
+    job = asyncio.run(main())
+    found = [(item.name, item.code or "answered") for item in job.items]
+    assert found[:5] == [(name, "answered") for name in ("b", "a", "b", "a", "a")]
+    assert found[5:] == [("torn.tgz", "bad-tar"), ("none.tar", "no-images"), ("no.tar", "bad-tar")]
+    assert list((tmp_path / "store" / "inbox").iterdir()) == []
+
+
+def accept_and_announce(service: Service, sent: list[tuple[str, io.BytesIO]]) -> str:
+    identity = service.jobs.accept(sent, uploader="doe")
+    service.jobs.announce()
+    return identity
 
 
 def test_a_busy_store_is_waited_for(tmp_path: Path, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

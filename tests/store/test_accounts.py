@@ -44,7 +44,7 @@ def test_another_pair_is_refused_alike(accounts: Accounts, name: str, password: 
     with pytest.raises(NotLoggedIn) as refusal:
         accounts.log_in(name, password, hours=1)
     assert refusal.value.code == "bad-login"
-    assert refusal.value.message == "Wrong user name or password."
+    assert refusal.value.message == "Wrong name or password."
 
 
 def test_sessions_end(accounts: Accounts) -> None:

@@ -92,3 +92,11 @@ def test_the_old_is_forgotten(database: Database, clock: list[datetime]) -> None
 )
 def test_an_ipv6_client_is_its_network(address: str, client: str) -> None:
     assert by_address(address) == client
+
+
+def test_who_is_locked_now_and_until_when(database: Database, clock: list[datetime]) -> None:
+    guard = Lockouts(database, failures=1, minutes=15)
+    guard.fail([DOE])
+    assert guard.locked([DOE, by_name("roe")]) == {DOE: clock[0] + timedelta(minutes=15)}
+    clock[0] += timedelta(minutes=16)
+    assert guard.locked([DOE]) == {}

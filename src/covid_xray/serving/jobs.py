@@ -1,25 +1,33 @@
 """Accept batches of images as jobs, and process them in the background, also after a crash.
 
 The files of a job stay in the inbox (mode 0600) until each image has become a study or a refusal with its code. Zip
-archives are read in place, under the limits of `inference.io.inputs`; nothing is unpacked.
+and tar archives are read in place, under the limits of `inference.io.inputs`; a packed tar is kept unpacked, since its
+images are not read in its order.
 """
 
 import asyncio
+import bz2
 import contextlib
 import functools
+import gzip
+import io
 import json
 import logging
-from collections.abc import Iterator, Sequence
+import lzma
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol
 
 import sqlalchemy as sa
 
 from covid_xray.errors import BadImage, Busy, CovidXrayError, InputRefused, NotFound, StoreFull
 from covid_xray.files import CHUNK, fsync_folder, read_bounded, sha256_bytes, sha256_file
 from covid_xray.inference.io.inputs import Item, expand
+from covid_xray.inference.io.tar_entries import close_archive, is_tar
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.serving.webhooks import Webhooks
@@ -32,6 +40,8 @@ MOST_OPEN = 32  # unfinished jobs
 _AT_ONCE = 8  # images of a batch in progress; few, so that single uploads are not held up
 _RETRY_SECONDS = 1.0  # when the store is busy
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_TAR_AT, _TAR = 257, b"ustar"
+_PACKED: Mapping[bytes, Callable[..., IO[bytes]]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 _LOG = logging.getLogger("covid_xray.serving")
 
 
@@ -92,19 +102,20 @@ class Jobs:
         """Save the files as a job and return its id; the job is on disk on return.
 
         Args:
-            files: name and content; a zip archive is recognised by its first bytes.
+            files: name and content; an archive is recognised by its first bytes, a packed tar also by its name.
             uploader: name of the user who sent them.
             key: the same files sent again with this key give the same job.
 
         Raises:
-            InputRefused: too many images (`too-many`), or the key was used for other files (`key-reused`).
+            InputRefused: too many images (`too-many`), an archive beyond the limits (`zip-limits`), or the key was used
+                for other files (`key-reused`).
             Busy, StoreFull: too many unfinished jobs, or the store cannot take it.
         """
         self._check_room()
         job = new_id()
         try:
             with room_on_disk():
-                paths = [self._keep(job, number, stream) for number, (_, stream) in enumerate(files)]
+                paths = [self._keep(job, number, name, stream) for number, (name, stream) in enumerate(files)]
                 fsync_folder(self.inbox)
             rows = list(self._rows(job, [name for name, _ in files], paths))
             known = self._insert(job, rows, uploader=uploader, key=_key(key, paths))
@@ -209,14 +220,18 @@ class Jobs:
                 f"The store is full: it may take {images.quota:,} bytes. Delete studies or raise quota_bytes."
             )
 
-    def _keep(self, job: str, number: int, stream: BinaryIO) -> Path:
+    def _keep(self, job: str, number: int, name: str, stream: BinaryIO) -> Path:
         stream.seek(0)
-        start = stream.read(4)
-        path = self.inbox / f"{job}-{number}{'.zip' if start in _ZIP else ''}"
+        start = stream.read(_TAR_AT + len(_TAR))
+        stream.seek(0)
+        tar = start[_TAR_AT:] == _TAR or is_tar(Path(name))
+        path = self.inbox / f"{job}-{number}{'.zip' if start[:4] in _ZIP else '.tar' if tar else ''}"
+        unpack = _PACKED.get(start[:2]) if path.suffix == ".tar" else None
         with private_file(path) as copy:
-            copy.write(start)
-            while chunk := stream.read(CHUNK):
-                copy.write(chunk)
+            if unpack:
+                _unpack(stream, copy, unpack, self._service.predictor.limits)
+            else:
+                shutil.copyfileobj(stream, copy, CHUNK)
         return path
 
     def _rows(self, job: str, names: Sequence[str], paths: Sequence[Path]) -> Iterator[dict[str, object]]:
@@ -241,6 +256,7 @@ class Jobs:
         return claimed
 
     def _forget(self, job: str) -> None:
+        close_archive()
         for path in self.inbox.glob(f"{job}-*"):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
@@ -262,11 +278,34 @@ def _size(path: Path) -> int:
 
 
 def _items(name: str, path: Path, limits: Limits) -> Iterator[Item]:
-    if path.suffix != ".zip":
+    if path.suffix not in (".zip", ".tar"):
         yield Item(name, path)
         return
     for item in expand([path], limits=limits):
         yield Item(item.entry or name, path, entry=item.entry, problem=item.problem)
+
+
+def _unpack(stream: BinaryIO, copy: BinaryIO, unpack: Callable[..., IO[bytes]], limits: Limits) -> None:
+    """Write a packed archive unpacked; nothing of a damaged one. Raises `InputRefused` (`zip-limits`)."""
+    most = min(limits.zip_bytes, int(limits.zip_ratio * stream.seek(0, io.SEEK_END)))
+    stream.seek(0)
+    with unpack(stream) as plain:
+        while chunk := _read_chunk(plain):
+            if copy.tell() + len(chunk) > most:
+                message = "The archive is too large when unpacked, or packed too strongly. Split it."
+                raise InputRefused(message, code="zip-limits")
+            copy.write(chunk)
+    if chunk is None:  # an empty file is refused as damaged when it is listed
+        copy.seek(0)
+        copy.truncate()
+
+
+def _read_chunk(plain: IO[bytes]) -> bytes | None:
+    """Read on in a packed archive; `None` where it is damaged."""
+    try:
+        return plain.read(CHUNK)
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+        return None
 
 
 def _refusal(item: Item, limits: Limits) -> dict[str, str | None]:

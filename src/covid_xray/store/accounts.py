@@ -79,7 +79,7 @@ class Accounts:
         with self._database.reading() as connection:
             stored = connection.execute(query).scalar_one_or_none()
         if not _verify(stored or _unknown_password(), password) or not stored:
-            raise NotLoggedIn("Wrong user name or password.", code="bad-login")
+            raise NotLoggedIn("Wrong name or password.", code="bad-login")
 
     def user_of_subject(self, subject: str, *, name: str, role: Role) -> User:
         """Look up or add a user of OpenID Connect, and set the role that the provider gives now.
@@ -128,9 +128,15 @@ class Accounts:
     def all(self) -> list[User]:
         """List all users by name."""
         users = tables.users.c
-        query = sa.select(users.name, users.role).where(users.role != _REMOVED).order_by(users.name)
+        columns = (users.name, users.role, users.password != "")
+        query = sa.select(*columns).where(users.role != _REMOVED).order_by(users.name)
         with self._database.reading() as connection:
             return [User(*row) for row in connection.execute(query)]
+
+    def require(self, name: str) -> None:
+        """Raise `NotFound` unless there is a user of this name."""
+        if name not in {user.name for user in self.all()}:
+            raise _no_such_user()
 
     def has_users(self) -> bool:
         """Say whether there is or ever was a user; the answer may be two seconds old."""
@@ -194,8 +200,7 @@ class Accounts:
         Raises:
             NotFound: there is no such user.
         """
-        if user not in {each.name for each in self.all()}:
-            raise _no_such_user()
+        self.require(user)
         secret, time = secrets.token_urlsafe(32), now()
         row = {"sha256": _sha256(secret), "user_name": user, "created": time, "scope": scope}
         row |= {"name": clean_text(name, longest=64), "expires": time + timedelta(days=days) if days else None}

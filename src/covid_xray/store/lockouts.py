@@ -1,13 +1,13 @@
 """Lock a name or an address after failed log-ins; the database keeps it through a restart.
 
 Each further round of failures doubles the time, up to a day, so that 100 guesses at one password take more than three
-days (NIST SP 800-63B-4, section 3.2.2, allows 100). A name is free again after a log-in or `covid-xray user unlock`. An
+days (NIST SP 800-63B-4, section 3.2.2, allows 100). A name is free again after a log-in or when an admin unlocks it. An
 address, which many people may share, is also free when it has not failed for the time of the first round.
 """
 
 import ipaddress
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -39,7 +39,7 @@ class Lockouts:
         with self._database.reading() as connection:
             until = connection.execute(query).scalar_one_or_none()
         if until is not None and (seconds := (until - now()).total_seconds()) > 0:
-            message = "Too many failed log-ins. Wait, or ask an admin for `covid-xray user unlock NAME`."
+            message = "Too many failed log-ins. Wait, or ask an admin to unlock the account."
             raise TooOften(message, code="locked-out", retry_after=int(seconds) + 1)
 
     def fail(self, clients: Sequence[str]) -> list[str]:
@@ -54,6 +54,13 @@ class Lockouts:
         with self._database.writing() as connection:
             where = tables.lockouts.c.sha256 == _key(client)
             return bool(connection.execute(sa.delete(tables.lockouts).where(where)).rowcount)
+
+    def locked(self, clients: Sequence[str]) -> dict[str, datetime]:
+        """Return those of these clients that are locked, each with the time until when."""
+        row, keys = tables.lockouts.c, {_key(client): client for client in clients}
+        query = sa.select(row.sha256, row.until).where(row.sha256.in_(keys), row.until > now())
+        with self._database.reading() as connection:
+            return {keys[key]: until for key, until in connection.execute(query)}
 
     def expire(self) -> None:
         """Forget clients that have not failed for a week."""

@@ -12,10 +12,11 @@ Scope = Literal["metrics", "read", "write", "all"]  # /metrics only, no changes,
 
 @dataclass(frozen=True)
 class User:
-    """A user account; one of OpenID Connect has no password."""
+    """A user account; one of OpenID Connect has no password here."""
 
     name: str
     role: Role
+    has_password: bool = True
 
 
 @dataclass(frozen=True)

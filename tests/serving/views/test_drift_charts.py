@@ -4,9 +4,10 @@ import datetime
 from pathlib import Path
 
 from covid_xray.inference.drift.checks import Result
-from covid_xray.serving.views import drift_charts
-from covid_xray.serving.views.drift_charts import HEIGHT, WIDTH
+from covid_xray.serving.views import drift_charts, languages
+from covid_xray.serving.views.drift_charts import HEIGHT, WIDTH, status_words
 from covid_xray.store.drift import rows
+from covid_xray.store.drift.monitor import Status
 from covid_xray.store.drift.rows import Check
 from support.servers import client, service_of, upload
 
@@ -43,6 +44,18 @@ def test_days_are_stacked_to_the_top() -> None:
     assert drift_charts.days({}) is None
 
 
+def test_what_was_found_is_said_in_the_language_of_the_reader() -> None:
+    quiet, alarm = check(1250, 0.5), check(50, 1.25, kind="prevalence")
+    assert status_words(Status("first images", 12, (), None)).endswith("there are 12.")
+    assert status_words(Status("first images", 300, (), None)).startswith("No check yet")
+    assert status_words(Status("first images", 300, (quiet,), None)).endswith("1,250 images were watched.")
+    languages.use("de")
+    try:
+        assert status_words(Status("first images", 300, (alarm,), alarm)).startswith("Der Anteil der Antworten")
+    finally:
+        languages.use("en")
+
+
 def test_an_alarm_is_a_banner_on_every_page_and_a_mark_in_the_chart(tmp_path: Path) -> None:
     with client(tmp_path) as inside:
         upload(inside)
@@ -55,7 +68,7 @@ def test_an_alarm_is_a_banner_on_every_page_and_a_mark_in_the_chart(tmp_path: Pa
         assert "a change of appearance" in inside.get("/").text
         page = inside.get("/monitor").text
         assert page.count('class="alarm"') == 1
-        assert "The appearance of the images has changed. Tests: embeddings (against commissioning)." in page
+        assert "The appearance of the images has changed. Tests: Features of the network (commissioning)." in page
         assert 'class="b1"' in page
         assert "style=" not in page
         assert service.metrics.text().count(b'covid_xray_drift_alarm{kind="appearance"} 1.0') == 1

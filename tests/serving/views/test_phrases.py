@@ -1,6 +1,8 @@
 """What findings say in English is known to the catalogues, sentence by sentence."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from covid_xray.serving.views.phrases import display_name, opacity_words, site_w
 from support.contents import contents
 
 SITE = SiteCheck("St. Elsewhere", "not-fit", "d" * 64)
+
+ERRORS = ("InputRefused", "NotFound", "NotAllowed", "NotLoggedIn", "TooOften")
 
 
 def is_known(text: str) -> bool:
@@ -51,6 +55,29 @@ def test_every_sentence_of_the_checks_is_known() -> None:
     assert is_known("the file says that the view is LL, not frontal (PA or AP)")
     assert is_known("has an odd shape for a chest X-ray: much too wide")
     assert is_known("looks turned by 90 degrees")
+
+
+def test_refusals_that_pages_show_are_known() -> None:
+    """Every sentence with which accounts, log-in and store refuse something, whatever its parts are."""
+    folder = Path(covid_xray.__file__).parent
+    files = ("store/accounts.py", "store/passwords.py", "store/lockouts.py", "store/trash.py", "store/refusals.py")
+    files += ("serving/http/login.py", "serving/pages/user_pages.py", "serving/pages/pages.py", "serving/rates.py")
+    raised = [text for file in files for text in _raised((folder / file).read_text(encoding="utf-8"))]
+    assert len(raised) > 15
+    assert not [text for text in raised if not is_known(text)]
+
+
+def _raised(source: str) -> Iterator[str]:
+    """Yield the messages of the errors that a module makes; a part that changes becomes 7."""
+    names = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            names[node.targets[0].id] = node.value
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS and node.args:
+            text = names.get(node.args[0].id) if isinstance(node.args[0], ast.Name) else node.args[0]
+            parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "7" for part in parts)
 
 
 def test_classes_in_a_reason_have_the_names_that_readers_know() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from covid_xray.serving.views import rendering
-from covid_xray.serving.views.rendering import display_name, figure, percent, render_bare, sentence
+from covid_xray.serving.views import languages, rendering
+from covid_xray.serving.views.rendering import display_name, figure, foreign, percent, render_bare, sentence, with_code
 
 WEB = Path(rendering.__file__).parents[1] / "web"
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
@@ -41,6 +41,28 @@ def test_what_comes_from_outside_is_text() -> None:
     page = render_bare("error.html", facts)
     assert "<script>alert" not in page
     assert "<img src=x" not in page
+
+
+def test_commands_are_code_and_foreign_sentences_are_marked() -> None:
+    assert with_code("Use `a <b>`.") == "Use <code>a &lt;b&gt;</code>."
+    assert with_code("one ` alone") == "one ` alone"
+    assert foreign("Nobody knows it.") == "Nobody knows it."
+    languages.use("de")
+    try:
+        assert foreign("The current password is wrong.") == "Das jetzige Passwort ist falsch."
+        assert foreign("Nobody knows `it`.") == '<bdi lang="en" dir="ltr">Nobody knows <code>it</code>.</bdi>'
+    finally:
+        languages.use("en")
+
+
+def test_a_constant_in_a_template_is_translated_for_each_request() -> None:
+    template = rendering._TEMPLATES.env.from_string('{{ "other" | display_name }}')
+    assert template.render() == "Other finding, or none of these"
+    languages.use("de")
+    try:
+        assert template.render() == "Anderer Befund oder nichts davon"
+    finally:
+        languages.use("en")
 
 
 class Inline(HTMLParser):

@@ -57,6 +57,12 @@ def read_entry(path: Path, name: str, limits: Limits) -> bytes:
     return data
 
 
+def close_archive() -> None:
+    """Close the archive that is kept open, so that its space is free when it is deleted."""
+    with _LOCK:
+        _LAST.close()
+
+
 def _within_limits(archive: tarfile.TarFile, path: Path, limits: Limits) -> Iterator[tarfile.TarInfo]:
     """Yield the entries but folders; sizes are checked before the next header is looked for behind them."""
     packed, size = max(1, path.stat().st_size), 0

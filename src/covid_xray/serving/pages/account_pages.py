@@ -15,6 +15,12 @@ from covid_xray.serving.views.rendering import page
 from covid_xray.store.principals import Principal, as_scope
 
 _Secret = Annotated[str, Form(max_length=1000)]
+SCOPES = {
+    "read": mark("read"),
+    "write": mark("read and write, as readers may"),
+    "metrics": mark("read the metrics only"),
+    "all": mark("all that you may"),
+}
 
 
 def router() -> APIRouter:
@@ -74,6 +80,12 @@ def _show(
     secret: str = "",
     status: int = 200,
 ) -> Response:
-    facts: dict[str, Any] = {"refused": refused, "saved": saved, "secret": secret, "most_days": MOST_DAYS}
+    facts: dict[str, Any] = {
+        "refused": refused,
+        "saved": saved,
+        "secret": secret,
+        "most_days": MOST_DAYS,
+        "scopes": SCOPES,
+    }
     facts |= {"shortest": service.accounts.shortest_password, "tokens": service.accounts.tokens(who.name)}
     return page(request, "account.html", facts, who=who, status=status)

@@ -1,23 +1,19 @@
-"""Serve the pages for admins: users, audit log and drift."""
+"""Serve the pages of audit log and drift, which admins see."""
 
 from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Form, Query, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from covid_xray.errors import CovidXrayError, InputRefused
 from covid_xray.inference.drift.checks import EVERY, WINDOW
 from covid_xray.serving.api.lists import parse_day
 from covid_xray.serving.http.access import Admin, Server
 from covid_xray.serving.pages.worklist_pages import day_end, day_start
-from covid_xray.serving.service import Service
 from covid_xray.serving.views import drift_charts
 from covid_xray.serving.views.rendering import page
 from covid_xray.store import audit_log
 from covid_xray.store.drift import rows
-from covid_xray.store.principals import Principal, as_role
 
 PER_PAGE = 100
 CHECKS_SHOWN = 400
@@ -26,7 +22,6 @@ CHECKS_SHOWN = 400
 def router() -> APIRouter:
     """Build the routes."""
     pages = APIRouter()
-    _users(pages)
 
     @pages.get("/audit")
     def audit(
@@ -50,7 +45,12 @@ def router() -> APIRouter:
         """Show the tests for drift over time."""
         status = service.drift.status(limit=CHECKS_SHOWN)
         answers = rows.counts(service.store.database).get("answer", {})
-        facts = {"status": status, "charts": drift_charts.charts(status.checks), "days": drift_charts.days(answers)}
+        facts = {
+            "status": status,
+            "said": drift_charts.status_words(status),
+            "charts": drift_charts.charts(status.checks),
+            "days": drift_charts.days(answers),
+        }
         return page(request, "monitor.html", {**facts, "every": EVERY, "window": WINDOW}, who=who)
 
     return pages
@@ -93,48 +93,3 @@ def _csv_fields(fields: Mapping[str, str]) -> dict[str, str]:
     query = _audit_query(fields)
     times = {name: time.isoformat() for name in ("since", "until") if (time := getattr(query, name))}
     return {**fields, **times} | ({"refused": "true"} if query.refused else {})
-
-
-def _users(pages: APIRouter) -> None:
-    @pages.get("/users")
-    def users(service: Server, request: Request, who: Admin) -> Response:
-        return _list(service, request, who)
-
-    @pages.post("/users")
-    def add(
-        service: Server,
-        request: Request,
-        who: Admin,
-        name: Annotated[str, Form(max_length=64)] = "",
-        password: Annotated[str, Form(max_length=1000)] = "",
-        role: Annotated[str, Form(max_length=16)] = "reader",
-    ) -> Response:
-        """Add a user. The first must be an admin, since from then on everybody must log in."""
-        try:
-            if role != "admin" and not service.accounts.all():
-                raise InputRefused("The first user must be an admin, since from then on everybody must log in.")
-            service.accounts.add(name, password=password, role=as_role(role))
-        except CovidXrayError as error:
-            return _list(service, request, who, refused=error.message, name=name, status=error.http_status)
-        service.audit.record(who, "add-user", name)
-        return RedirectResponse("/users", status_code=303)
-
-    @pages.post("/users/remove")
-    def remove(service: Server, request: Request, who: Admin, name: Annotated[str, Form(max_length=64)]) -> Response:
-        """Remove another user with all sessions and tokens; the last admin stays."""
-        try:
-            if name == who.name:
-                raise InputRefused("You cannot remove yourself. Ask another admin.")
-            service.accounts.remove(name)
-        except InputRefused as error:
-            return _list(service, request, who, refused=error.message, status=error.http_status)
-        service.audit.record(who, "remove-user", name)
-        return RedirectResponse("/users", status_code=303)
-
-
-def _list(
-    service: Service, request: Request, who: Principal, *, refused: str = "", name: str = "", status: int = 200
-) -> Response:
-    shortest = service.accounts.shortest_password
-    facts = {"users": service.accounts.all(), "refused": refused, "name": name, "shortest": shortest}
-    return page(request, "users.html", facts, who=who, status=status)

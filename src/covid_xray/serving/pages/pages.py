@@ -6,14 +6,14 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from covid_xray.errors import CovidXrayError, NotFound, NotLoggedIn
+from covid_xray.errors import CovidXrayError, NotFound, NotLoggedIn, TooOften
 from covid_xray.images.decode import FORMATS
 from covid_xray.serving.api.batches import JobId, job_out
 from covid_xray.serving.http import access, login, openid
 from covid_xray.serving.http.access import Reader, Server
-from covid_xray.serving.pages import account_pages, admin_pages, model_page, study_pages, worklist_pages
+from covid_xray.serving.pages import account_pages, admin_pages, model_page, study_pages, user_pages, worklist_pages
 from covid_xray.serving.pages.study_pages import StudyId, bars_of
-from covid_xray.serving.views.languages import LANGUAGE_COOKIE, LANGUAGES, mark
+from covid_xray.serving.views.languages import LANGUAGE_COOKIE, LANGUAGES
 from covid_xray.serving.views.reading import scope
 from covid_xray.serving.views.rendering import page
 from covid_xray.serving.views.study_view import ADVICE, AGAIN
@@ -28,7 +28,7 @@ def router() -> APIRouter:
     pages = APIRouter()
     _start(pages)
     _login(pages)
-    for others in (study_pages, worklist_pages, model_page, account_pages, admin_pages):
+    for others in (study_pages, worklist_pages, model_page, account_pages, admin_pages, user_pages):
         pages.include_router(others.router())
     return pages
 
@@ -92,8 +92,12 @@ def _login(pages: APIRouter) -> None:
         response: Response = RedirectResponse(_own_path(next), status_code=303)
         try:
             login.log_in(service, request, response, name=name, password=password)
-        except NotLoggedIn:
-            return _login_page(request, next=_own_path(next), refused=mark("Wrong name or password."), name=name)
+        except NotLoggedIn as error:
+            return _login_page(request, next=_own_path(next), refused=error.message, name=name)
+        except TooOften as error:
+            again = _login_page(request, next=_own_path(next), refused=error.message, name=name, status=429)
+            again.headers["Retry-After"] = str(error.retry_after)
+            return again
         return response
 
     @pages.get(openid.PATH)

@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from covid_xray.inference.drift.checks import TESTS
-from covid_xray.serving.views.languages import mark
+from covid_xray.inference.drift.checks import EVERY, TESTS
+from covid_xray.inference.drift.reference import MOST
+from covid_xray.serving.views.languages import count, gettext, mark
+from covid_xray.store.drift.monitor import SHOWN_DAYS, Status
 from covid_xray.store.drift.rows import Check
 
 WIDTH, HEIGHT = 640.0, 150.0  # of a chart, in its own units
@@ -17,6 +19,12 @@ NAMES: Mapping[str, tuple[str, str]] = {
     "files": (mark("View and vendor"), mark("population stability index")),
     "answers": (mark("Answers"), mark("population stability index, refused files among them")),
     "positives": (mark("Share of positive answers"), mark("CUSUM, up and down")),
+}
+
+
+KINDS: Mapping[str, str] = {
+    "appearance": mark("The appearance of the images has changed."),
+    "prevalence": mark("The share of answers has changed, but not what images of one answer look like: prevalence."),
 }
 
 
@@ -110,3 +118,26 @@ def _chart(test: str, checks: Sequence[Check]) -> Chart:
 
 def _values_of(check: Check, test: str) -> dict[str, float]:
     return {result.against: result.severity for result in check.results if result.test == test}
+
+
+def status_words(status: Status) -> str:
+    """Say in one sentence what was found, as `Status.words` does in English."""
+    if status.alarm:
+        alarm = status.alarm
+        named = dict.fromkeys(f"{gettext(NAMES[it.test][0])} ({gettext(it.against)})" for it in alarm.alarms)
+        values = {"tests": ", ".join(named), "day": alarm.day, "images": count(alarm.images)}
+        noticed = gettext("Tests: %(tests)s. Noticed on %(day)s after %(images)s images.", **values)
+        return f"{gettext(KINDS[alarm.kind or 'prevalence'])} {noticed}"
+    if not status.ready:
+        return gettext(
+            "The first %(most)s images are being collected to compare with; there are %(collected)s.",
+            most=MOST,
+            collected=status.collected,
+        )
+    if not status.checks:
+        return gettext("No check yet: the first comes after %(every)s images.", every=EVERY)
+    return gettext(
+        "No alarm in the last %(days)s days; %(images)s images were watched.",
+        days=SHOWN_DAYS,
+        images=count(status.checks[-1].images),
+    )

@@ -39,6 +39,42 @@ _FIXED = (
     mark("unlike the training images, by the network's features"),
     mark("SpO2 below 70 % is rare: is it the oxygen pressure (PaO2) in mmHg?"),
     mark("Age below one year is rare: is it in years?"),
+    # Refusals that readers and admins meet.
+    mark(
+        "This password is easy to guess: it is common, repeats itself or holds the user's name. Use another one; a few "
+        "unrelated words in a row are fine."
+    ),
+    mark(
+        "Invalid user name. Use up to 64 letters, digits and . _ @ -, beginning with a letter or digit; 'local', "
+        "'token', 'server' and 'unknown' are reserved."
+    ),
+    mark("The first user must be an admin, since from then on everybody must log in."),
+    mark("You cannot remove yourself. Ask another admin."),
+    mark("Change your own password on the page of your account."),
+    mark("No such user. `covid-xray user list` shows all names."),
+    mark("Wrong name or password."),
+    mark("The current password is wrong."),
+    mark("This user logs in by OpenID Connect. Change the password there."),
+    mark("Too many failed log-ins. Wait, or ask an admin to unlock the account."),
+    mark("Log in as a user to do this; a token cannot."),
+    mark("Log-in with a password is switched off. Log in by OpenID Connect."),
+    mark("This server has no OpenID provider. Log in with a password."),
+    mark("The OpenID provider does not answer. Try again later, or log in with a password."),
+    mark("The provider's answer is invalid. Try again, or look into the provider's log."),
+    mark("Your account is in no group that may log in here. Ask an admin."),
+    mark("The log-in took too long or began in another browser. Log in again."),
+    mark("Only an admin may do this. Ask an admin, or log in as one."),
+    mark("Authentication required. Log in, or send a bearer token."),
+    mark("The request does not come from a page of this server. Reload the page and try again."),
+    mark("No such study: the id is wrong, or the study was deleted or has expired."),
+    mark("No such study: it was deleted, and undoing is over after half a minute."),
+    mark("No such job: the id is wrong, or the job has expired."),
+    mark("No such refused file: it was dealt with or has expired."),
+    mark("No such token. `covid-xray user tokens` lists all."),
+    mark("The image of this study has been deleted."),
+    mark("The request cannot be answered: not found."),
+    mark("The server failed on this request; its log says where. Try again."),
+    mark("The database of the users cannot be read. Try again later, or look into the log."),
 )
 # Names of clinical fields and units, and of what drift is compared with; they are translated where they are shown.
 _NAMES = (
@@ -74,6 +110,22 @@ _PATTERNS = tuple(
         (
             rf"the check at {_NAME} ended on (?P<day>.+)",
             mark("the check of the network at %(name)s ended on %(day)s"),
+        ),
+        (
+            r"Password too short\. Use at least (?P<count>\d+) characters; a few words in a row are fine\.",
+            mark("Password too short. Use at least %(count)s characters; a few words in a row are fine."),
+        ),
+        (
+            rf"User {_NAME} already exists\. Choose another name\.",
+            mark("User %(name)s already exists. Choose another name."),
+        ),
+        (
+            rf"{_NAME} is the last admin and cannot be removed\. Add another admin first\.",
+            mark("%(name)s is the last admin and cannot be removed. Add another admin first."),
+        ),
+        (
+            r"Too many requests: at most (?P<count>[\d,]+) per minute\. Try again in (?P<seconds>\d+) s\.",
+            mark("Too many requests: at most %(count)s per minute. Try again in %(seconds)s s."),
         ),
         (
             rf"the file says that it is {_NAME}, not a plain radiograph",

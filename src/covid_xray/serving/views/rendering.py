@@ -4,13 +4,15 @@ The content security policy (`security_headers.py`) forbids inline scripts and s
 """
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from fastapi import Request, Response
 from fastapi.templating import Jinja2Templates
+from markupsafe import Markup
 
 from covid_xray import __version__
 from covid_xray.serving.http import access
@@ -92,9 +94,33 @@ def capital(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}"
 
 
+def with_code(text: str) -> Markup:
+    """Show what stands between backticks as code."""
+    parts = re.split("`([^`]+)`", text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
+def foreign(text: str) -> Markup:
+    """Translate a sentence of the server; one that no catalogue has is marked as English."""
+    told = words(text)
+    if told != text or languages.current().code == "en":
+        return with_code(told)
+    return Markup('<bdi lang="en" dir="ltr">{}</bdi>').format(with_code(told))
+
+
 def _address(request: Request) -> str:
     """Return path and query of a page, to come back to."""
     return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def _at_request(apply: Callable[..., str]) -> Callable[..., str]:
+    """Keep Jinja from applying a filter to a constant once for all: what it gives depends on the request's language."""
+
+    @jinja2.pass_context
+    def filter(_: jinja2.runtime.Context, *values: Any) -> str:
+        return apply(*values)
+
+    return filter
 
 
 def _templates() -> Jinja2Templates:
@@ -106,7 +132,9 @@ def _templates() -> Jinja2Templates:
         lstrip_blocks=True,
     )
     filters = (percent, figure, display_name, sentence, capital, words, opacity_words, site_words)
-    environment.filters |= {it.__name__: it for it in filters} | {"thousands": count, "timestamp": moment}
+    filters += (with_code, foreign)
+    named = {it.__name__: it for it in filters} | {"thousands": count, "timestamp": moment}
+    environment.filters |= {name: _at_request(it) for name, it in named.items()}
     environment.globals |= {"disclaimer_text": disclaimer_text, "house_version": __version__, "_": gettext}
     environment.globals |= {"languages": languages.LANGUAGES, "language": languages.current}
     environment.globals |= {"reviewer": languages.reviewer, "script_words": WORDS, "headline": headline}

@@ -54,6 +54,8 @@ ADVICE = {
         mark("Choose the image file, not a report or directory file."),
     ),
     "bad-zip": (mark("The archive cannot be read."), mark("Pack it again as a plain zip without a password.")),
+    "bad-tar": (mark("The archive cannot be read."), mark("Pack it again as a plain tar or zip.")),
+    "zip-limits": (mark("The archive is too large or packed too strongly."), mark("Split it.")),
     "no-images": (mark("The archive has no image."), mark("Pack the image files themselves.")),
     "decode-timeout": (mark("The file takes too long to read."), _ANOTHER),
     "decode-memory": (mark("The file needs too much memory to read."), _ANOTHER),

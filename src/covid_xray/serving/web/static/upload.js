@@ -34,7 +34,7 @@
     const task = queue.shift();
     working += 1;
     try {
-      await (await isZip(task.file) ? sendArchive(task) : sendImage(task));
+      await (await isArchive(task.file) ? sendArchive(task) : sendImage(task));
     } catch (problem) {
       refuse(task, problem);
     }
@@ -45,9 +45,11 @@
     if (queue.length) next();
   }
 
-  async function isZip(file) {
-    const start = new Uint8Array(await file.slice(0, 4).arrayBuffer());
-    return start[0] === 0x50 && start[1] === 0x4b && (start[2] === 3 || start[2] === 5);
+  /** Recognise zip and tar archives by their bytes, packed tars by their name. */
+  async function isArchive(file) {
+    if (/\.(tar|tgz|tbz2|txz|tar\.(gz|bz2|xz))$/i.test(file.name)) return true;
+    const start = String.fromCharCode(...new Uint8Array(await file.slice(0, 262).arrayBuffer()));
+    return start.startsWith("PK\x03\x04") || start.startsWith("PK\x05\x06") || start.slice(257) === "ustar";
   }
 
   async function sendImage(task) {
@@ -104,7 +106,7 @@
     return new Promise((resolve) => {
       const request = new XMLHttpRequest();
       const form = new FormData();
-      form.append("file", file, file.name);
+      form.append("file", file, file.path || file.name);
       request.open("POST", url);
       request.responseType = "json";
       request.setRequestHeader("X-CSRF-Token", token);
@@ -153,7 +155,7 @@
     again.hidden = !known || known.dataset.again === undefined;
     again.addEventListener("click", () => {
       const item = template("sending");
-      item.querySelector(".name").textContent = task.file.name;
+      item.querySelector(".name").textContent = task.file.path || task.file.name;
       row.replaceWith(item);
       sent.delete(task.once);
       failed -= 1;
@@ -183,7 +185,7 @@
     const found = [];
     const walk = async (entry) => {
       if (!entry) return;
-      if (entry.name.startsWith(".") || entry.name === "DICOMDIR") { passed += 1; return; }
+      if (isPassedOver(entry.name)) { passed += 1; return; }
       if (entry.isFile) {
         const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
         found.push(Object.assign(file, { path: entry.fullPath.slice(1) }));
@@ -198,6 +200,15 @@
     };
     for (const entry of entries) await walk(entry);
     return found;
+  }
+
+  const isPassedOver = (name) => name.startsWith(".") || name === "DICOMDIR";
+
+  /** List the files of a chosen folder with their path. */
+  function chosen(files) {
+    const seen = [...files].filter((file) => !file.webkitRelativePath.split("/").some(isPassedOver));
+    passed += files.length - seen.length;
+    return seen.map((file) => Object.assign(file, { path: file.webkitRelativePath }));
   }
 
   // Results come back with the Back button, as long as the tab is open.
@@ -228,6 +239,7 @@
   }
 
   input.addEventListener("change", () => { add([...input.files]); input.value = ""; });
+  $("folder").addEventListener("change", (event) => { add(chosen(event.target.files)); event.target.value = ""; });
   drop.addEventListener("submit", (event) => event.preventDefault());
   $("retry-all").addEventListener("click", () => { for (const button of results.querySelectorAll(".retry:not([hidden])")) button.click(); });
   // The whole window accepts files, so that the browser does not open one dropped beside the box.

@@ -8,23 +8,21 @@
   const { autoWindow, distance } = globalThis.viewerTools;
   const viewer = document.getElementById("viewer");
   const $ = (id) => document.getElementById(id);
-  const frame = $("frame"), pane = viewer.querySelector(".pane.mapped");
+  const frame = $("frame"), pane = viewer.querySelector(".pane.mapped .area");
   const all = (selector) => [...viewer.querySelectorAll(selector)];
   const films = all(".film"), sheets = all(".sheet");
-  const layer = viewer.querySelector(".layer"), line = viewer.querySelector(".measure line");
+  const layer = viewer.querySelector(".layer"), lines = all(".measure line");
   const classes = all('input[name="shown"]'), drags = all('input[name="drag"]');
   const { image, heatmap, other } = viewer.dataset;
-  const size = { width: Number(viewer.dataset.width), height: Number(viewer.dataset.height) };
-  const spacing = viewer.dataset.spacing?.split(" ").map(Number);
   const deep = Number(viewer.dataset.bits) > 8;
-  const preview = Number(viewer.dataset.preview), whole = Math.min(8192, Math.max(size.width, size.height));
+  const preview = Number(viewer.dataset.preview);
+  const whole = Math.min(8192, Math.max(...all(".area").flatMap(({ dataset }) => [Number(dataset.width), Number(dataset.height)])));
   const sources = films.map((film) => film.getAttribute("src").split("?")[0]);
   const LARGEST = 16, MAP_SIZE = 320;
   const fresh = () => ({ level: 50, width: 100, inverted: false, scale: 1, x: 0, y: 0, beside: Boolean(other) });
   let state = fresh();
   let drawn = { low: 0, high: 1, size: preview }; // what the server drew
-  let measured = null; // two points of the sheet
-
+  
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
   const ends = () => ({ low: (state.level - state.width / 2) / 100, high: (state.level + state.width / 2) / 100 });
   const dragging = () => drags.find((field) => field.checked).value;
@@ -147,7 +145,7 @@
 
   /** Return the position of a pointer from the centre of its pane. */
   function place(event) {
-    const box = (event.target.closest(".pane") || pane).getBoundingClientRect();
+    const box = (event.target.closest(".area") || pane).getBoundingClientRect();
     return { x: event.clientX - box.left - box.width / 2, y: event.clientY - box.top - box.height / 2 };
   }
 
@@ -156,12 +154,16 @@
     return { x: (x - state.x) / state.scale + pane.clientWidth / 2, y: (y - state.y) / state.scale + pane.clientHeight / 2 };
   }
 
-  function measure(from, to) {
-    measured = to ? [from, to] : null;
-    const [one, two] = measured || [{ x: 0, y: 0 }, { x: 0, y: 0 }];
-    for (const [name, value] of Object.entries({ x1: one.x, y1: one.y, x2: two.x, y2: two.y })) line.setAttribute(name, value);
-    if (!measured) { $("measured").textContent = ""; return; }
-    const { unit, length } = distance(one, two, pane, size, spacing);
+  /** Draw a line on one of the films and give its length in the pixels of that film; without points clear it. */
+  function measure(area, from, to) {
+    const none = { x: 0, y: 0 };
+    for (const line of lines) {
+      const [one, two] = to && area.contains(line) ? [from, to] : [none, none];
+      for (const [name, value] of Object.entries({ x1: one.x, y1: one.y, x2: two.x, y2: two.y })) line.setAttribute(name, value);
+    }
+    if (!to) { $("measured").textContent = ""; return; }
+    const size = { width: Number(area.dataset.width), height: Number(area.dataset.height) };
+    const { unit, length } = distance(from, to, area, size, area.dataset.spacing?.split(" ").map(Number));
     $("measured").textContent = word(unit === "mm" ? "millimetres" : "pixels", { length: length.toFixed(unit === "mm" ? 1 : 0) });
   }
 
@@ -199,7 +201,7 @@
     if (event.button > 2) return;
     const act = actOf(event, event.button !== 0 || event.shiftKey);
     if (act !== "scroll") frame.setPointerCapture(event.pointerId);
-    pointers.set(event.pointerId, { x: event.clientX, y: event.clientY, act, from: onSheet(event) });
+    pointers.set(event.pointerId, { x: event.clientX, y: event.clientY, act, area: event.target.closest(".area") || pane, from: onSheet(event) });
     frame.focus({ preventScroll: true });
   });
   frame.addEventListener("pointermove", (event) => {
@@ -213,7 +215,7 @@
       zoom(apart(now) / apart(before), ...Object.values(place(event)));
       move(dx / 2, dy / 2);
     } else if (before.act === "pan") move(dx, dy);
-    else if (before.act === "measure") measure(before.from, onSheet(event));
+    else if (before.act === "measure") measure(before.area, before.from, onSheet(event));
     else if (before.act === "window") setWindow(state.level + dy / 6, state.width + dx / 3);
     pointers.set(event.pointerId, now);
   });
