@@ -95,6 +95,23 @@ def test_search_takes_every_character_as_it_is(store: Store) -> None:
     assert names(store, search=study.id[:12].upper()) == ["c\\d.png"]
 
 
+def test_no_filter_reads_rows_of_the_table(tmp_path: Path) -> None:
+    """SQLite would look up each of 100,000 studies in the table, whose rows are thousands of bytes apart."""
+    database = open_database(Serving(store=tmp_path / "store"))
+    filters = ({}, {"search": "c"}, {"label": "covid"}, {"feedback": "none"}, {"feedback": "agree"}, {"origin": "PACS"})
+    filters += ({"since": now(), "until": now()},)
+    with database.reading() as connection:
+        for given in filters:
+            for sort in ("suspicion", "created"):
+                query = Query(**given, unsaid_first=True, sort=sort)
+                ids = worklist._ordered(query, worklist._where(query)).limit(26)
+                explained = str(ids.compile(connection, compile_kwargs={"literal_binds": True}))
+                plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {explained}")]
+                assert len(plan) == 1, plan  # and nothing is sorted
+                assert "COVERING INDEX ix_studies_" in plan[0], plan
+    database.close()
+
+
 def test_feedback_states(store: Store) -> None:
     page = worklist.page(store.database, Query(sort="created", reverse=True)).studies
     store.add_feedback(page[0], reader="doe", verdict="agree")
@@ -111,6 +128,8 @@ def test_pages_and_neighbours(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
     first = worklist.page(store.database, query, limit=3)
     last = worklist.page(store.database, query, limit=3, offset=3)
     assert (first.total, last.total) == (4, 4)
+    assert worklist.page(store.database, query, limit=3, offset=9).total == 4
+    assert worklist.page(store.database, query, limit=4).total == 4
     ids = [study.id for study in first.studies + last.studies]
     assert len(set(ids)) == 4
     assert worklist.neighbours(store.database, query, ids[0]) == (None, ids[1])

@@ -25,6 +25,8 @@ metadata = sa.MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "fk": "fk_%(table_name)s_%(column_0_name)s"}
 )
 
+_FILTERS = ("deleted", "name", "label", "verdict", "origin")
+
 studies = sa.Table(
     "studies",
     metadata,
@@ -40,14 +42,14 @@ studies = sa.Table(
     sa.Column("format", sa.String(8), nullable=False),
     sa.Column("view", sa.String(16)),
     sa.Column("label", sa.String(64), nullable=False, index=True),
-    sa.Column("suspicion", sa.Float, nullable=False, index=True),  # 0..1, from records.suspicion
+    sa.Column("suspicion", sa.Float, nullable=False),  # 0..1, from records.suspicion
     sa.Column("finding", sa.JSON, nullable=False),  # records.study_row
     sa.Column("class_maps", sa.LargeBinary, nullable=False),  # records.pack_maps
     sa.Column("class_maps_about", sa.JSON, nullable=False),
     sa.Column("model_name", sa.String(128), nullable=False),
     sa.Column("model_version", sa.String(64), nullable=False),
     sa.Column("model_sha256", sa.String(64), nullable=False),
-    sa.Column("verdict", sa.String(16), index=True),  # of the newest feedback
+    sa.Column("verdict", sa.String(16)),  # of the newest feedback
     sa.Column("study_uid", sa.String(64), index=True),  # DICOM UIDs and the PACS that sent it
     sa.Column("sop_uid", sa.String(64), index=True),
     sa.Column("origin", sa.String(64), index=True),
@@ -56,9 +58,9 @@ studies = sa.Table(
     sa.Column("deleted", UtcTime),  # when; it can be undone for a moment (`store/trash.py`)
     sa.Column("patient_key", sa.String(64), index=True),  # a pseudonym (`patient_key.py`)
     sa.Column("spacing", sa.JSON),  # mm between pixels: row, column
-    # Both cover the sorted ids and the count of the worklist.
-    sa.Index("ix_studies_order", "unsaid", "suspicion", "created", "id", "deleted"),
-    sa.Index("ix_studies_newest", "unsaid", "created", "id", "deleted"),
+    # Both hold whatever the worklist sorts, filters and searches by, so that it reads 25 rows of the table and no more.
+    sa.Index("ix_studies_order", "unsaid", "suspicion", "created", "id", *_FILTERS),
+    sa.Index("ix_studies_newest", "unsaid", "created", "id", *_FILTERS),
 )
 
 unread_files = sa.Table(  # files that could not be read, until a user has dealt with them

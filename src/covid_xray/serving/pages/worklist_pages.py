@@ -77,7 +77,7 @@ def parse_request(
         until=day_end(last) if last else None,
         sort=order,
         reverse=bool(reverse),
-        unsaid_first=not label,
+        unsaid_first=True,
     )
     given = {
         "q": q,
@@ -115,7 +115,7 @@ def router() -> APIRouter:
         refused, all_refused = refusals.waiting(database, limit=MOST_REFUSALS) if asked.is_plain else ([], 0)
         facts: dict[str, Any] = {
             "found": found,
-            "grouped": asked.query.unsaid_first,
+            "grouped": asked.query.label is None,
             "refused": refused,
             "all_refused": all_refused,
             "advice": ADVICE,
