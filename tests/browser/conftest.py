@@ -1,17 +1,27 @@
-"""One server and one browser for all tests of this folder: `covid-xray serve` on a loopback port, Debian's Chromium.
+"""Two servers and one browser for all tests of this folder: `covid-xray serve` on a loopback port, Debian's Chromium.
 
-Two studies of each answer are there from the beginning. A test that changes something does so on a study of its own.
+`server` asks for no log-in; `ward` does, and tells of drift. Two studies of each answer are on `server` from the
+beginning. A test that changes something does so on a study of its own.
 """
 
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from covid_xray.config import Serving
 from covid_xray.files import sha256_bytes
+from covid_xray.inference.drift.checks import Result
+from covid_xray.serving.http.access import COOKIE
+from covid_xray.store.accounts import Accounts
+from covid_xray.store.drift import rows
+from covid_xray.store.drift.rows import Check
+from covid_xray.store.store import open_database
 from support.bundles import CLASSES, grey, make_bundle, network
 from support.drawing import png
 from support.joints import make_joint_bundle
@@ -20,6 +30,7 @@ from support.studies import film
 
 expect.set_options(timeout=20_000)  # a loaded machine is slow
 CHROMIUM = shutil.which("chromium")
+PASSWORD = "correct horse battery"
 DESK = {"width": 1440, "height": 900}
 
 
@@ -125,12 +136,63 @@ def deep_study(server: Process) -> str:
         return f"/studies/{upload(http, png(picture), 'deep.png')['id']}"
 
 
+@dataclass(frozen=True)
+class Ward:
+    """A server where everybody must log in: `ada` as admin, `rhea` as reader, and a program with a token of `ada`."""
+
+    process: Process
+    token: str
+
+    @property
+    def address(self) -> str:
+        return self.process.address
+
+    @contextmanager
+    def accounts(self) -> Iterator[Accounts]:
+        database = open_database(Serving(store=self.process.store))
+        yield Accounts(database)
+        database.close()
+
+    def upload(self, data: bytes, name: str) -> str:
+        """The id of a new study."""
+        with self.process.client(headers={"Authorization": f"Bearer {self.token}"}) as http:
+            return str(upload(http, data, name)["id"])
+
+
 @pytest.fixture(scope="session")
-def joint_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """A server whose network takes what is known of the patient."""
+def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
+    """Its network takes what is known of the patient, and it starts with two checks for drift, the second an alarm."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: scripts/debian_packages.sh does it")
-    folder = tmp_path_factory.mktemp("joint")
+    folder = tmp_path_factory.mktemp("ward")
     make_joint_bundle(folder / "bundle")
+    (folder / "store").mkdir()
+    database = open_database(Serving(store=folder / "store"))
+    accounts = Accounts(database)
+    accounts.add("ada", password=PASSWORD, role="admin")
+    accounts.add("rhea", password=PASSWORD, role="reader")
+    token = accounts.new_token("ada")
+    for images, severity, kind in ((25, 0.5, None), (50, 1.25, "appearance")):
+        results = (Result("embeddings", "commissioning", 1.0, 0.5, severity),)
+        check = Check(images, rows.today(), images, 0.0, 0.0, kind, results)
+        rows.add_check(database, check, model_sha256=sha256_bytes(network(sharpness=0.2)))
+    database.close()
     with Process(folder) as running:
-        yield running
+        made = Ward(running, token)
+        made.upload(png(grey("covid")), "locked.png")
+        yield made
+
+
+@pytest.fixture
+def visit_as(ward: Ward, visit: Callable[..., Any]) -> Callable[..., Any]:
+    """`visit_as("ada", "/users")` opens a page of the ward in the browser of a user who has logged in."""
+
+    def open_page(name: str, path: str, **options: Any) -> Any:
+        with ward.accounts() as accounts:
+            cookie = {"name": COOKIE, "value": accounts.start_session(name, hours=1), "url": ward.address}
+        page = visit("/healthz", address=ward.address, **options)
+        page.context.add_cookies([cookie])
+        page.goto(path)
+        return page
+
+    return open_page

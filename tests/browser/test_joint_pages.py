@@ -8,13 +8,11 @@ from playwright.sync_api import expect
 from support.bundles import grey
 from support.drawing import png
 from support.pages import PHONE, faults
-from support.servers import Process, upload
 
 
-def test_values_are_filled_in_corrected_and_taken_back(visit: Callable[..., Any], joint_server: Process) -> None:
-    with joint_server.client() as http:
-        study = upload(http, png(grey("normal", height=240, width=200)), "joint.png")["id"]
-    page = visit(f"/studies/{study}", address=joint_server.address)
+def test_values_are_filled_in_corrected_and_taken_back(visit_as: Callable[..., Any], ward: Any) -> None:
+    study = ward.upload(png(grey("normal", height=240, width=200)), "joint.png")
+    page = visit_as("rhea", f"/studies/{study}")
     alone = page.locator(".bar.leads output").inner_text()
     page.get_by_text("Add them to classify image and values together").click()
     page.get_by_role("spinbutton", name="Age").fill("81")
@@ -37,11 +35,10 @@ def test_values_are_filled_in_corrected_and_taken_back(visit: Callable[..., Any]
 
 
 def test_a_value_out_of_range_is_not_even_sent_and_a_phone_shows_it_all(
-    visit: Callable[..., Any], joint_server: Process
+    visit_as: Callable[..., Any], ward: Any
 ) -> None:
-    with joint_server.client() as http:
-        study = upload(http, png(grey("covid", height=240, width=200)), "joint.png")["id"]
-    page = visit(f"/studies/{study}", address=joint_server.address, viewport=PHONE, has_touch=True, is_mobile=True)
+    study = ward.upload(png(grey("covid", height=240, width=200)), "joint.png")
+    page = visit_as("rhea", f"/studies/{study}", viewport=PHONE, has_touch=True, is_mobile=True)
     page.get_by_text("Add them to classify image and values together").click()
     page.get_by_role("spinbutton", name="SpO2").fill("0.91")
     page.get_by_role("button", name="Classify with values").click()

@@ -1,8 +1,10 @@
 """Files into the start page, as a person would drop or choose them."""
 
 import io
+import tarfile
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, expect
@@ -166,6 +168,22 @@ def test_a_dropped_folder_is_walked(visit: Callable[..., Any]) -> None:
     )
     expect(page.locator("#results").get_by_role("link", name="one.png", exact=True)).to_be_visible()
     expect(page.locator("#count")).to_have_text("1 of 1 done, 2 passed over")
+
+
+def test_a_chosen_folder_is_walked_and_a_tar_archive_is_a_batch(visit: Callable[..., Any], tmp_path: Path) -> None:
+    for name, data in (("series/one.png", png(grey("covid", seed=11))), ("DICOMDIR", b"-"), (".hidden/x.png", b"-")):
+        (tmp_path / "cd" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cd" / name).write_bytes(data)
+    page = visit("/")
+    page.set_input_files("#folder", str(tmp_path / "cd"))
+    expect(page.locator("#results").get_by_role("link", name="cd/series/one.png")).to_be_visible()
+    expect(page.locator("#count")).to_have_text("1 of 1 done, 2 passed over")
+    (tmp_path / "two.png").write_bytes(png(grey("virus")))
+    with tarfile.open(tmp_path / "scans.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "two.png", "two.png")
+    page.set_input_files("#files", str(tmp_path / "scans.tgz"))
+    expect(page.locator(".batch")).to_contain_text("1 of 1 done; the batch is finished.")
+    expect(page.locator(".batch li").filter(has_text="two.png")).to_contain_text("Viral pneumonia")
 
 
 def test_without_scripts_the_pages_are_understood(visit: Callable[..., Any], study: str, close_study: str) -> None:

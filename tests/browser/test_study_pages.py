@@ -12,6 +12,7 @@ from support.bundles import grey
 from support.drawing import png
 from support.pages import PHONE
 from support.servers import Process, upload
+from support.studies import film
 
 FILM, LAYER = ".pane.mapped .film", ".pane.mapped .layer"
 
@@ -197,8 +198,33 @@ def test_two_films_of_a_patient_beside_each_other(visit: Callable[..., Any], dic
     expect(page.locator(".panel.rest")).to_contain_text("The same patient, by the number in the DICOM files.")
     expect(page.locator(".pane.plain .film")).to_be_visible()
     drag(page, -150, 0)
-    for film in page.locator(".film").all():
-        expect(film).to_have_css("filter", 'url("#window")')
+    for picture in page.locator(".film").all():
+        expect(picture).to_have_css("filter", 'url("#window")')
+
+
+def test_each_of_two_films_is_measured_in_its_own_pixels(visit: Callable[..., Any], server: Process) -> None:
+    with server.client() as http:
+        picture = grey("covid", height=240, width=200, seed=904)
+        coarse, fine = (
+            upload(http, film(picture, number=904 + number, ImagerPixelSpacing=[size, size]), f"{size}.dcm")["id"]
+            for number, size in enumerate((0.5, 0.25))
+        )
+    page = visit(f"/studies/{coarse}?beside={fine}")
+    page.get_by_role("radio", name="Measure").click()
+    found = []
+    for which in ("plain", "mapped"):
+        area = page.locator(f".pane.{which} .area")
+        box = area.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x, y + 60, steps=2)
+        page.mouse.up()
+        expect(area.locator(".measure line")).not_to_have_attribute("y2", "0")
+        found.append(float(re.search(r"[\d.]+", page.locator("#measured").inner_text())[0]))
+    assert found[1] == pytest.approx(2 * found[0], rel=0.02)
+    which, frame = page.locator(".which").first.bounding_box(), page.locator(".pane.plain .area").bounding_box()
+    assert which["y"] + which["height"] <= frame["y"] + 1  # no side marker is covered
 
 
 def test_the_same_file_is_known_again(visit: Callable[..., Any], server: Process) -> None:

@@ -47,7 +47,7 @@ def _story(store: Store, study: Study, warnings: Sequence[StudyWarning]) -> "lis
 
     read = reading(study)
     story = [_text(read.headline, size=20), Spacer(0, 4), *_first(read), Spacer(0, 4)]
-    story += [_text(f"{it.title}: {it.text}") for it in warnings]
+    story += [_text(f"{it.title}: {it.text.replace('`', '')}") for it in warnings]
     story += [Spacer(0, 10), _pictures(store, study, read), Spacer(0, 10)]
     if read.cannot_say:
         story.append(_text(gettext("Numbers and heat map are left out, since the network gives no answer.")))
@@ -86,7 +86,7 @@ def _probabilities(study: Study) -> "Flowable":
         marks = ", ".join(mark.verdict for mark in bar.marks if mark.name != "balanced") or "–"
         rows.append([display_name(bar.name), percent(bar.probability), kept, marks])
     rows = [row[::-1] for row in rows] if _is_rtl() else rows
-    widths = [110.0, 80.0, 120.0, 185.0]
+    widths = [110.0, 105.0, 115.0, 165.0]
     style: list[Any] = [("GRID", (0, 0), (-1, -1), 0.5, colors.grey), ("VALIGN", (0, 0), (-1, -1), "TOP")]
     style.append(("BACKGROUND", (0, 0), (-1, 0), colors.whitesmoke))
     widths = widths[::-1] if _is_rtl() else widths
@@ -126,7 +126,8 @@ def _lines(store: Store, study: Study, read: Reading) -> list[str]:
         text = gettext(
             "Heat map of %(name)s: brighter areas raised the score more. It does not locate disease.", name=name
         )
-        facts = [text, opacity_words(lungs.get("opaque_roughly")), *facts]
+        opaque = opacity_words(lungs.get("opaque_roughly"))
+        facts = [text, sentence(opaque) if opaque else "", *facts]
     return [fact for fact in facts if fact]
 
 
