@@ -166,7 +166,7 @@ def test_a_dropped_folder_is_walked(visit: Callable[..., Any]) -> None:
         }""",
         list(png(grey("covid"))),
     )
-    expect(page.locator("#results").get_by_role("link", name="one.png", exact=True)).to_be_visible()
+    expect(page.locator("#results").get_by_role("link", name="cd/one.png", exact=True)).to_be_visible()
     expect(page.locator("#count")).to_have_text("1 of 1 done, 2 passed over")
 
 

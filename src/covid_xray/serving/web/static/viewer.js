@@ -143,14 +143,17 @@
     redraw();
   }
 
-  /** Return the position of a pointer from the centre of its pane. */
-  function place(event) {
-    const box = (event.target.closest(".area") || pane).getBoundingClientRect();
+  /** Return the film below a pointer; the frame captures a pointer that drags, and is then its target. */
+  const areaOf = (event) => event.target.closest(".area") || pane;
+
+  /** Return the position of a pointer from the centre of a film. */
+  function place(event, area = areaOf(event)) {
+    const box = area.getBoundingClientRect();
     return { x: event.clientX - box.left - box.width / 2, y: event.clientY - box.top - box.height / 2 };
   }
 
-  function onSheet(event) {
-    const { x, y } = place(event);
+  function onSheet(event, area) {
+    const { x, y } = place(event, area);
     return { x: (x - state.x) / state.scale + pane.clientWidth / 2, y: (y - state.y) / state.scale + pane.clientHeight / 2 };
   }
 
@@ -201,7 +204,7 @@
     if (event.button > 2) return;
     const act = actOf(event, event.button !== 0 || event.shiftKey);
     if (act !== "scroll") frame.setPointerCapture(event.pointerId);
-    pointers.set(event.pointerId, { x: event.clientX, y: event.clientY, act, area: event.target.closest(".area") || pane, from: onSheet(event) });
+    pointers.set(event.pointerId, { x: event.clientX, y: event.clientY, act, area: areaOf(event), from: onSheet(event, areaOf(event)) });
     frame.focus({ preventScroll: true });
   });
   frame.addEventListener("pointermove", (event) => {
@@ -212,10 +215,10 @@
     if (pointers.size === 2) {
       const elsewhere = [...pointers].find(([id]) => id !== event.pointerId)[1];
       const apart = (one) => Math.hypot(one.x - elsewhere.x, one.y - elsewhere.y) || 1;
-      zoom(apart(now) / apart(before), ...Object.values(place(event)));
+      zoom(apart(now) / apart(before), ...Object.values(place(event, before.area)));
       move(dx / 2, dy / 2);
     } else if (before.act === "pan") move(dx, dy);
-    else if (before.act === "measure") measure(before.area, before.from, onSheet(event));
+    else if (before.act === "measure") measure(before.area, before.from, onSheet(event, before.area));
     else if (before.act === "window") setWindow(state.level + dy / 6, state.width + dx / 3);
     pointers.set(event.pointerId, now);
   });
