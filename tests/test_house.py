@@ -22,6 +22,7 @@ TESTED_ELSEWHERE = {
     "store/migrations/versions/v0005_security.py": "store/migrations/test_env.py",
     "store/migrations/versions/v0006_reading.py": "store/test_tables.py",
     "store/migrations/versions/v0007_webhooks.py": "store/test_tables.py",
+    "store/migrations/versions/v0008_worklist.py": "store/test_worklist.py",
 }
 
 

@@ -6,28 +6,23 @@ images are not read in its order.
 """
 
 import asyncio
-import bz2
 import contextlib
 import functools
-import gzip
-import io
 import json
 import logging
-import lzma
 import shutil
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import IO, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import sqlalchemy as sa
 
 from covid_xray.errors import BadImage, Busy, CovidXrayError, InputRefused, NotFound, StoreFull
 from covid_xray.files import CHUNK, fsync_folder, read_bounded, sha256_bytes, sha256_file
 from covid_xray.inference.io.inputs import Item, expand
-from covid_xray.inference.io.tar_entries import close_archive, is_tar
+from covid_xray.inference.io.tar_entries import close_archive, copy_unpacked, is_tar
 from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 from covid_xray.serving.webhooks import Webhooks
@@ -41,7 +36,6 @@ _AT_ONCE = 8  # images of a batch in progress; few, so that single uploads are n
 _RETRY_SECONDS = 1.0  # when the store is busy
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _TAR_AT, _TAR = 257, b"ustar"
-_PACKED: Mapping[bytes, Callable[..., IO[bytes]]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 _LOG = logging.getLogger("covid_xray.serving")
 
 
@@ -226,10 +220,9 @@ class Jobs:
         stream.seek(0)
         tar = start[_TAR_AT:] == _TAR or is_tar(Path(name))
         path = self.inbox / f"{job}-{number}{'.zip' if start[:4] in _ZIP else '.tar' if tar else ''}"
-        unpack = _PACKED.get(start[:2]) if path.suffix == ".tar" else None
         with private_file(path) as copy:
-            if unpack:
-                _unpack(stream, copy, unpack, self._service.predictor.limits)
+            if path.suffix == ".tar":
+                copy_unpacked(stream, copy, self._service.predictor.limits)
             else:
                 shutil.copyfileobj(stream, copy, CHUNK)
         return path
@@ -283,29 +276,6 @@ def _items(name: str, path: Path, limits: Limits) -> Iterator[Item]:
         return
     for item in expand([path], limits=limits):
         yield Item(item.entry or name, path, entry=item.entry, problem=item.problem)
-
-
-def _unpack(stream: BinaryIO, copy: BinaryIO, unpack: Callable[..., IO[bytes]], limits: Limits) -> None:
-    """Write a packed archive unpacked; nothing of a damaged one. Raises `InputRefused` (`zip-limits`)."""
-    most = min(limits.zip_bytes, int(limits.zip_ratio * stream.seek(0, io.SEEK_END)))
-    stream.seek(0)
-    with unpack(stream) as plain:
-        while chunk := _read_chunk(plain):
-            if copy.tell() + len(chunk) > most:
-                message = "The archive is too large when unpacked, or packed too strongly. Split it."
-                raise InputRefused(message, code="zip-limits")
-            copy.write(chunk)
-    if chunk is None:  # an empty file is refused as damaged when it is listed
-        copy.seek(0)
-        copy.truncate()
-
-
-def _read_chunk(plain: IO[bytes]) -> bytes | None:
-    """Read on in a packed archive; `None` where it is damaged."""
-    try:
-        return plain.read(CHUNK)
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
-        return None
 
 
 def _refusal(item: Item, limits: Limits) -> dict[str, str | None]:

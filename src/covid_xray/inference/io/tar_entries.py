@@ -1,19 +1,26 @@
 """List and read the images of tar archives, plain or compressed, under limits; nothing is unpacked to disk."""
 
 import atexit
+import bz2
+import gzip
+import io
+import lzma
 import tarfile
 import threading
+import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import IO, Any, BinaryIO
 
-from covid_xray.errors import BadImage
-from covid_xray.files import is_hidden_entry
+from covid_xray.errors import BadImage, InputRefused
+from covid_xray.files import CHUNK, is_hidden_entry
 from covid_xray.images.decode import HEAD_BYTES, why_passed_over
 from covid_xray.limits import Limits
 
 DAMAGED = "The tar archive is damaged."
 _SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_COMPRESSED: Mapping[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 _LOCK = threading.Lock()  # an open archive has one position
 
 
@@ -55,6 +62,35 @@ def read_entry(path: Path, name: str, limits: Limits) -> bytes:
     if len(data) > limits.upload_bytes:
         raise BadImage(f"The entry is larger than {limits.upload_bytes:,} bytes.", code="too-large")
     return data
+
+
+def copy_unpacked(stream: BinaryIO, copy: BinaryIO, limits: Limits) -> None:
+    """Copy a tar archive, unpacked where it is compressed; a damaged one becomes an empty file.
+
+    Raises:
+        InputRefused: it is too large or compressed too strongly (`zip-limits`).
+    """
+    most = min(limits.zip_bytes, int(limits.zip_ratio * stream.seek(0, io.SEEK_END)))
+    stream.seek(0)
+    opened = _COMPRESSED.get(stream.read(2))
+    stream.seek(0)
+    plain = opened(stream) if opened else stream
+    while chunk := _read_chunk(plain):
+        if copy.tell() + len(chunk) > most:
+            message = "The archive is too large when unpacked, or packed too strongly. Split it."
+            raise InputRefused(message, code="zip-limits")
+        copy.write(chunk)
+    if chunk is None:
+        copy.seek(0)
+        copy.truncate()
+
+
+def _read_chunk(plain: IO[bytes]) -> bytes | None:
+    """Read on in an archive; `None` where it is damaged."""
+    try:
+        return plain.read(CHUNK)
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
+        return None
 
 
 def close_archive() -> None:

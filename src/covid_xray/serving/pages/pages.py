@@ -92,12 +92,8 @@ def _login(pages: APIRouter) -> None:
         response: Response = RedirectResponse(_own_path(next), status_code=303)
         try:
             login.log_in(service, request, response, name=name, password=password)
-        except NotLoggedIn as error:
-            return _login_page(request, next=_own_path(next), refused=error.message, name=name)
-        except TooOften as error:
-            again = _login_page(request, next=_own_path(next), refused=error.message, name=name, status=429)
-            again.headers["Retry-After"] = str(error.retry_after)
-            return again
+        except (NotLoggedIn, TooOften) as error:
+            return _login_page(request, next=_own_path(next), error=error, name=name)
         return response
 
     @pages.get(openid.PATH)
@@ -118,7 +114,7 @@ def _login(pages: APIRouter) -> None:
         try:
             target = _provider(request).finish(service, request, cookies)
         except CovidXrayError as error:
-            return _login_page(request, next="/", refused=error.message, status=error.http_status)
+            return _login_page(request, next="/", error=error)
         response = page(request, "continue.html", {"target": target}, who=None)
         response.raw_headers = [pair for pair in response.raw_headers if pair[0] != b"set-cookie"]
         response.raw_headers += [pair for pair in cookies.raw_headers if pair[0] == b"set-cookie"]
@@ -131,12 +127,13 @@ def _login(pages: APIRouter) -> None:
         return response
 
 
-def _login_page(
-    request: Request, *, next: str, refused: str = "", name: str = "", status: int | None = None
-) -> Response:
+def _login_page(request: Request, *, next: str, error: CovidXrayError | None = None, name: str = "") -> Response:
     settings = access.service_of(request).settings
-    facts = {"next": next, "refused": refused, "name": name, "openid": settings.openid}
-    return page(request, "login.html", facts, who=None, status=status or (401 if refused else 200))
+    facts = {"next": next, "refused": error.message if error else "", "name": name, "openid": settings.openid}
+    shown = page(request, "login.html", facts, who=None, status=error.http_status if error else 200)
+    if isinstance(error, TooOften):
+        shown.headers["Retry-After"] = str(error.retry_after)
+    return shown
 
 
 def _provider(request: Request) -> openid.Provider:

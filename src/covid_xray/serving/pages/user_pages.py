@@ -1,6 +1,6 @@
 """Serve the page of the users: add, remove and unlock them, and set a password that was forgotten."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -105,7 +105,7 @@ def _list(
 ) -> Response:
     users = service.accounts.all()
     locked = service.lockouts.locked([by_name(user.name) for user in users])
-    facts = {"users": users, "refused": refused, "said": said, "name": name}
+    facts: dict[str, Any] = {"users": users, "refused": refused, "said": said, "name": name}
     facts |= {"locked": {user.name: locked.get(by_name(user.name)) for user in users}}
     facts["shortest"] = service.accounts.shortest_password
     return page(request, "users.html", facts, who=who, status=status)

@@ -131,8 +131,8 @@ def _templates() -> Jinja2Templates:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (percent, figure, display_name, sentence, capital, words, opacity_words, site_words)
-    filters += (with_code, foreign)
+    filters: tuple[Callable[..., str], ...] = (percent, figure, display_name, sentence, capital, words, opacity_words)
+    filters += (site_words, with_code, foreign)
     named = {it.__name__: it for it in filters} | {"thousands": count, "timestamp": moment}
     environment.filters |= {name: _at_request(it) for name, it in named.items()}
     environment.globals |= {"disclaimer_text": disclaimer_text, "house_version": __version__, "_": gettext}
