@@ -54,7 +54,7 @@ def test_a_bundle_that_says_all_gets_it_shown(tmp_path: Path) -> None:
     with client(tmp_path, facts={"metrics": METRICS, "operating_points": POINTS, "training_data": trained}) as inside:
         page = inside.get("/model").text
     for words in (
-        "Evaluation (test)",
+        "Evaluation (test part)",
         "0.912",
         "0.874 to 0.941",
         "1,033 COVID-19",
