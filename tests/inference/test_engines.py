@@ -10,6 +10,7 @@ import pytest
 from covid_xray.bundle.bundle import load_bundle
 from covid_xray.errors import BadBundle, MissingPackage, UsageError
 from covid_xray.images.radiograph import Radiograph
+from covid_xray.inference import engines
 from covid_xray.inference.engines import open_engine
 from covid_xray.inference.predictor import Predictor
 from support.bundles import CLASSES, GREYS, SIZE, facts, grey, make_bundle, network
@@ -84,6 +85,33 @@ def test_the_shipped_network_answers_the_same_bits_in_any_company() -> None:
             assert len(values) == count
             for i, one in enumerate(values):
                 np.testing.assert_array_equal(one, alone[i][name][0])
+
+
+@pytest.mark.parametrize(
+    ("name", "processor"),
+    [("cuda", "CPUExecutionProvider"), pytest.param("openvino-gpu", "CPU", marks=needs_openvino)],
+)
+def test_an_engine_of_a_gpu_answers_as_its_twin_on_the_processor_does(
+    folder: Path, images: list[Radiograph], monkeypatch: pytest.MonkeyPatch, name: str, processor: str
+) -> None:
+    monkeypatch.setitem(engines.GPU, name, (processor, engines.GPU[name][1]))
+    pixels = np.stack([image.pixels for image in images])
+    twin = Predictor(folder, engine=name, threads=1)
+    assert twin.engine.endswith(f"({name})")
+    expected = Predictor(folder, threads=1).run(pixels, class_maps=True)
+    for key, values in twin.run(pixels, class_maps=True).items():
+        np.testing.assert_allclose(values, expected[key], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cuda", "tensorrt", pytest.param("openvino-gpu", marks=needs_openvino)])
+def test_a_gpu_that_is_not_there_is_named_with_what_it_needs(folder: Path, name: str) -> None:
+    try:
+        Predictor(folder, engine=name)
+    except (MissingPackage, UsageError) as error:
+        assert name in error.message
+        assert engines.GPU[name][1] in error.message
+    else:
+        pytest.skip("this machine has such a GPU")
 
 
 @needs_openvino

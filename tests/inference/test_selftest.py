@@ -1,6 +1,5 @@
 """The self-test says OK where answers are as they were, and names what differs where they are not."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,6 @@ from covid_xray.inference.predictor import Predictor
 from support.bundles import facts, make_bundle, network
 from support.commands import run
 
-DIGESTS = ["7433b7812329636e", "4018c6c97035fe62"]  # of the first two drawings
-
 
 def with_references(folder: Path, *, model: bytes | None = None) -> Path:
     """A bundle with the references of the network at sharpness 0.2, whatever network it holds."""
@@ -22,19 +19,6 @@ def with_references(folder: Path, *, model: bytes | None = None) -> Path:
     known = {**facts(), "model": identity_of(plain, MODEL_FILE)}
     stored = selftest.references(Predictor(unsealed(known, plain, folder=folder), threads=1))
     return make_bundle(folder, model=plain if model is None else model, reference=stored)
-
-
-def test_drawings_are_the_same_bytes_everywhere() -> None:
-    digests = [hashlib.sha256(selftest.draw(seed).tobytes()).hexdigest()[:16] for seed in range(2)]
-    assert digests == DIGESTS, "raise selftest.VERSION when a drawing changes"
-    assert selftest.VERSION == 1
-
-
-def test_drawings_differ_and_use_the_greys() -> None:
-    pictures = [selftest.draw(seed) for seed in range(selftest.IMAGES)]
-    assert all(picture.shape == selftest.SIZE for picture in pictures)
-    assert all(np.ptp(picture) > 100 for picture in pictures)
-    assert len({picture.tobytes() for picture in pictures}) == selftest.IMAGES
 
 
 def test_ok(tmp_path: Path) -> None:

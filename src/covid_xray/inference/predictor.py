@@ -45,7 +45,7 @@ class Predictor:
             of them in a list answer together (`inference.networks.ensemble`).
         threads: threads of the network; 0 for one on each core.
         limits: for reading files.
-        engine: of `engines.open_engine`.
+        engine: of `engines.open_engine`, or `auto` for the fastest (`networks.fastest`).
         precision: of the same; a loaded bundle is in int8 or not already.
         few: for only a few images: start sooner, each may take a little longer.
         untrusted: decode in child processes with time and memory limits, for files from unknown senders.

@@ -21,6 +21,7 @@ from covid_xray.evaluation.run_schema import RunManifest
 from covid_xray.evaluation.schema_base import require_schema
 from covid_xray.evaluation.trained_images import list_split
 from covid_xray.files import write_json
+from covid_xray.inference.networks.fastest import processor
 from covid_xray.training import precision
 from covid_xray.training.warm_start import open_initial
 
@@ -98,7 +99,7 @@ def write_run_manifest(
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "packages": _versions(),
         "keras_backend": keras.backend.backend(),
-        "machine": {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()},
+        "machine": {"system": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
         "python": platform.python_version(),
     }
     write_json(out / "manifest.json", require_schema(manifest, RunManifest))
@@ -112,11 +113,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -14,7 +14,12 @@ from covid_xray.errors import CovidXrayError, InputRefused, UsageError, did_you_
 if TYPE_CHECKING:
     from covid_xray.inference.predictor import Predictor
 
-Engine = Annotated[str, typer.Option("--engine", help="onnxruntime or openvino.")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine", help="onnxruntime, openvino, cuda, tensorrt or openvino-gpu; auto: the fastest that agrees."
+    ),
+]
 Precision = Annotated[
     str, typer.Option("--precision", help="float32; int8 where the bundle has it; bfloat16 with openvino.")
 ]
@@ -197,11 +202,12 @@ def info(
     from covid_xray import __version__
     from covid_xray.bundle.bundle import load_bundle
     from covid_xray.errors import BadBundle
+    from covid_xray.inference.networks.fastest import describe
 
     facts: dict[str, object] = {"covid-xray": __version__}
     try:
         loaded = load_bundle(bundle)
-        facts |= {"bundle": str(loaded.folder), **loaded.facts}
+        facts |= {"bundle": str(loaded.folder), "engine auto": describe(loaded), **loaded.facts}
     except BadBundle as error:
         if bundle is not None:
             raise

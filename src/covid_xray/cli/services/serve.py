@@ -33,7 +33,7 @@ def serve(
     store: Store = None,
     config: Config = None,
     settings: Set = None,
-    engine: Annotated[str, typer.Option("--engine", help="onnxruntime or openvino.")] = "onnxruntime",
+    engine: Annotated[str, typer.Option("--engine", help="As of predict.")] = "onnxruntime",
     precision: Annotated[str, typer.Option("--precision", help="float32, bfloat16 or int8.")] = "float32",
     threads: Annotated[int, typer.Option("--threads", min=0, help="Threads of the network; 0: half of the cores.")] = 0,
     log_level: LogLevel = "info",

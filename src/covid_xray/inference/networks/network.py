@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from covid_xray.bundle.bundle import Bundle
 from covid_xray.images.appearance import appearance
 from covid_xray.images.radiograph import Radiograph
-from covid_xray.inference.engines import open_engine
 from covid_xray.inference.finding import Finding, ModelIdentity, SiteCheck
 from covid_xray.inference.gate import open_gate
 from covid_xray.inference.gate_features import look
 from covid_xray.inference.heatmap import placed
 from covid_xray.inference.lung_facts import lung_facts
 from covid_xray.inference.networks import tta as copies
+from covid_xray.inference.networks.fastest import choose
 from covid_xray.inference.site.decision import decide, site_reasons
 from covid_xray.inference.site.site_file import Site
 from covid_xray.inference.view import View, Viewer
@@ -27,7 +27,8 @@ class Network:
 
     Args:
         bundle: loaded in int8 or not.
-        engine, precision, threads, few, shares: as of `engines.open_engine`.
+        engine: as of `engines.open_engine`, or `auto` for the fastest (`networks.fastest`).
+        precision, threads, few, shares: as of `engines.open_engine`.
         site: the hospital at which it answers; `None` where the bundle was not checked.
         require_site: answer "cannot say" where `site` is missing or its check has ended.
         tta: copies of every input (`inference.networks.tta`); `None` for those that the bundle was calibrated with.
@@ -53,10 +54,9 @@ class Network:
         self._well = site.require_bundle(bundle) if site else 0
         self.calibrated_with = int(bundle.facts.get("tta", 1))
         self.tta = self.calibrated_with if tta is None else copies.check_copies(tta)
-        self.precision = "int8" if bundle.int8 else precision
-        self.engine = open_engine(
-            bundle, engine=engine, precision=self.precision, threads=threads, few=few, shares=shares
-        )
+        bundle, chosen = choose(bundle, engine=engine, precision=precision, threads=threads)
+        self.precision = chosen.precision
+        self.engine = chosen.open(bundle, threads=threads, few=few, shares=shares)
         version = bundle.version if self.tta == self.calibrated_with else f"{bundle.version}, tta {self.tta}"
         self.bundle = dataclasses.replace(bundle, model=b"", version=version)  # the engine holds the network
         self.gate = open_gate(bundle.facts.get("gate"))
