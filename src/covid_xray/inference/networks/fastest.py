@@ -8,10 +8,10 @@ import contextlib
 import json
 import os
 import platform
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -166,9 +166,9 @@ def _speed(engine: Engine, pixels: NDArray[np.float32]) -> tuple[float, int]:
     for _ in range(ROUNDS):
         for piece in PIECES:
             engine.piece = piece
-            started = time.perf_counter()
+            started = perf_counter()
             engine.run(pixels, ["probabilities", "embedding"])
-            seconds[piece] = min(seconds[piece], time.perf_counter() - started)
+            seconds[piece] = min(seconds[piece], perf_counter() - started)
     piece = min(seconds, key=seconds.__getitem__)
     return len(pixels) / seconds[piece], piece
 
