@@ -20,6 +20,7 @@ from support.chests import chest
 from support.orthanc import free_port
 
 PIXELS = chest(height=64, width=64, body=255, lung=85)
+PLAIN = "1.2.840.10008.5.1.4.1.1.88.33"  # Comprehensive SR
 INSTANCE = "1.2.840.10008.1.20.1.1"
 
 
@@ -31,14 +32,19 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 class Archive:
     """An archive that keeps all but the classes of `lost`, and remembers what it was asked to keep."""
 
-    def __init__(self, *, lost: tuple[str, ...] = (), status: int = 0) -> None:
-        self.lost, self.status, self.asked = lost, status, threading.Event()
+    def __init__(self, *, lost: tuple[str, ...] = (), status: int = 0, without: str = "") -> None:
+        self.lost, self.status, self.without, self.asked = lost, status, without, threading.Event()
+        self.stored: set[tuple[str, str]] = set()
         self.request = Dataset()
 
     def take_request(self, event: Any) -> tuple[int, None]:
         self.request = event.action_information
         self.asked.set()
         return self.status, None
+
+    def store(self, event: Any) -> int:
+        self.stored.add((event.request.AffectedSOPClassUID, event.request.AffectedSOPInstanceUID))
+        return 0
 
     def report(self) -> Dataset:
         made = Dataset()
@@ -66,11 +72,11 @@ class Archive:
     @contextlib.contextmanager
     def listening(self, *, supports: bool = True) -> Iterator[int]:
         entity = pynetdicom.AE(ae_title="ARCHIVE")
-        for uid in studies.RESULT_CLASSES:
+        for uid in {*studies.RESULT_CLASSES} - {self.without}:
             entity.add_supported_context(uid)
         if supports:
             entity.add_supported_context(COMMITMENT)
-        handlers = [(evt.EVT_C_STORE, lambda _: 0), (evt.EVT_N_ACTION, self.take_request)]
+        handlers = [(evt.EVT_C_STORE, self.store), (evt.EVT_N_ACTION, self.take_request)]
         server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         try:
             yield server.socket.getsockname()[1]
@@ -105,6 +111,21 @@ def test_a_result_is_sent_when_the_archive_says_later_that_it_keeps_it(tmp_path:
             "arrivals answered": 1, "deliveries sent": 2, "deliveries waiting": 1,
         }  # fmt: skip
         assert files(parts) == 1  # what the archive lost is sent again
+
+
+@pytest.mark.parametrize("lost", [(), (PLAIN,)])
+def test_a_report_that_was_sent_as_a_plain_one_is_to_be_kept_under_its_own_uid(
+    lost: tuple[str, ...], tmp_path: Path, predictor: Predictor
+) -> None:
+    archive = Archive(lost=lost, without="1.2.840.10008.5.1.4.1.1.88.34")
+    with archive.listening() as port, answered(tmp_path, predictor, port) as parts:
+        parts.send_all()
+        asked = [*archive.request.ReferencedSOPSequence]
+        assert {(one.ReferencedSOPClassUID, one.ReferencedSOPInstanceUID) for one in asked} == archive.stored
+        assert PLAIN in dict(archive.stored)
+        with StoreScp(parts.settings, parts.receiver, limits=predictor.limits).listening() as own:
+            assert archive.send_report(own) == 0
+        assert parts.queue.count_states()["deliveries sent"] == 3 - len(lost)
 
 
 def test_an_archive_without_the_service_or_one_that_refuses_is_tried_again(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pydicom
 import pynetdicom
@@ -27,6 +28,7 @@ from support.chests import chest
 from support.orthanc import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # pynetdicom, when nobody is there
+THREE_D = b"1.2.840.10008.5.1.4.1.1.88.34"
 PIXELS = chest(height=64, width=64, body=255, lung=85)
 
 
@@ -168,7 +170,7 @@ class Archive(BaseHTTPRequestHandler):
     """A DICOMweb archive that does as its server's `way` says."""
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
         way, server = self.server.way, self.server  # type: ignore[attr-defined]
         server.seen.append(("POST", self.path, self.headers.get("Authorization")))  # type: ignore[attr-defined]
         if way == "redirects":
@@ -176,12 +178,19 @@ class Archive(BaseHTTPRequestHandler):
             self.send_header("Location", f"http://127.0.0.1:{server.other}/stolen")  # type: ignore[attr-defined]
             self.end_headers()
             return
+        if way == "knows no 3D" and THREE_D in body:
+            self._answer(409, {})
+            return
+        if way == "knows no 3D":
+            server.stored = body  # type: ignore[attr-defined]
         failed = {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [272]}}]}}
-        self._answer({"lies": 200, "refuses": 200, "fails": 500}[way], failed if way == "refuses" else {})
+        self._answer(500 if way == "fails" else 200, failed if way == "refuses" else {})
 
     def do_GET(self) -> None:
         self.server.seen.append(("GET", self.path, None))  # type: ignore[attr-defined]
-        self._answer(200, [])
+        uid = parse_qs(urlsplit(self.path).query).get("00080018", [""])[0]
+        known = uid and uid.encode() in self.server.stored  # type: ignore[attr-defined]
+        self._answer(200, [{"00080018": {"vr": "UI", "Value": [uid]}}] if known else [])
 
     def _answer(self, status: int, body: object) -> None:
         data = json.dumps(body).encode()
@@ -198,7 +207,7 @@ class Archive(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def web(way: str, other: int = 0) -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Archive)
-    server.way, server.other, server.seen = way, other, []  # type: ignore[attr-defined]
+    server.way, server.other, server.seen, server.stored = way, other, [], b""  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -217,6 +226,15 @@ def root(server: Any) -> str:
 def test_a_yes_is_believed_only_when_the_object_is_there(way: str, code: str, objects: list[bytes]) -> None:
     with web(way) as server:
         assert codes(Peer(dicomweb=root(server)), objects[:1]) == [code]
+
+
+def test_a_web_archive_without_3d_reports_gets_a_plain_one(objects: list[bytes]) -> None:
+    report = [one for one in objects if opened(one).Modality == "SR"]
+    with web("knows no 3D") as server:
+        (result,) = send(Pacs(), Peer(dicomweb=root(server)), report)
+        assert (result.code, result.plain) == ("", True)
+        assert b"1.2.840.10008.5.1.4.1.1.88.33" in server.stored  # type: ignore[attr-defined]
+        assert [method for method, _, _ in server.seen] == ["POST", "POST", "GET"]  # type: ignore[attr-defined]
 
 
 def test_no_redirect_is_followed(objects: list[bytes]) -> None:

@@ -214,6 +214,24 @@ def test_results_of_a_corrected_image_are_withdrawn_and_made_anew(change: str, p
     assert parts.classify_all() == 0
 
 
+def test_results_are_withdrawn_when_the_corrected_image_is_not_frontal(parts: NodeServices) -> None:
+    take(parts, studies.film(PIXELS))
+    parts.classify_all()
+    old = {one.SOPInstanceUID for kind in ("sc", "seg", "sr") for one in kept(parts, kind)}
+    lateral = studies.film(PIXELS, ViewPosition="LL")
+    take(parts, lateral, lateral)
+    parts.classify_all()
+    (note,) = kept(parts, "ko")
+    series = note.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert {one.ReferencedSOPInstanceUID for item in series for one in item.ReferencedSOPSequence} == old
+    assert {one.SOPInstanceUID for kind in ("sc", "seg", "sr") for one in kept(parts, kind)} == old
+    counts = parts.queue.count_states()
+    assert (counts["arrivals answered"], counts["arrivals no result"]) == (1, 1)
+    assert worklist.page(parts.store.database, worklist.Query()).total == 1
+    take(parts, studies.film(PIXELS, number=2, ViewPosition="LL"))  # never answered: only counted
+    assert parts.classify_all() == 0
+
+
 def test_a_break_between_report_and_record_is_one_report(parts: NodeServices, monkeypatch: pytest.MonkeyPatch) -> None:
     class Power(BaseException):
         pass

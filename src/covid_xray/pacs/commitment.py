@@ -11,10 +11,11 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import ComprehensiveSRStorage, generate_uid
 
 from covid_xray.errors import CovidXrayError
 from covid_xray.pacs.phi_safe_logging import suppress_phi
+from covid_xray.pacs.results.study_report import comprehensive_uid
 from covid_xray.pacs.settings import Pacs, Peer
 from covid_xray.pacs.spool import Spool
 from covid_xray.pacs.store_scu import PeerFailed, associate
@@ -35,8 +36,18 @@ def report_senders(settings: Pacs) -> set[str]:
     return {peer.ae_title for peer in peers if peer.commitment and peer.ae_title and peer.is_dicom}
 
 
-def request_commitment(settings: Pacs, peer: Peer, sent: Sequence[Delivery], *, queue: WorkQueue, spool: Spool) -> None:
+def request_commitment(
+    settings: Pacs,
+    peer: Peer,
+    sent: Sequence[Delivery],
+    *,
+    plain: Sequence[Delivery] = (),
+    queue: WorkQueue,
+    spool: Spool,
+) -> None:
     """Ask a peer to confirm that it keeps what it was just sent; the results wait for its answer.
+
+    Of what was `sent`, those in `plain` are reports that it took as Comprehensive SR.
 
     Raises:
         PeerFailed: it does not take the request; `not-accepted` when it never does.
@@ -54,7 +65,8 @@ def request_commitment(settings: Pacs, peer: Peer, sent: Sequence[Delivery], *, 
     association = associate(settings, peer, {COMMITMENT}, evt_handlers=[(evt.EVT_N_EVENT_REPORT, take_report)])
     try:
         with suppress_phi("The association failed"):
-            status, _ = association.send_n_action(_request(sent, spool, transaction), _REQUEST, COMMITMENT, _INSTANCE)
+            request = _request([_uids(one, spool, plain=one in plain) for one in sent], transaction)
+            status, _ = association.send_n_action(request, _REQUEST, COMMITMENT, _INSTANCE)
         if status.get("Status") != 0:
             raise PeerFailed("The peer refused the request for storage commitment.", code="no-commitment")
         reported.wait(_REPORT_SECONDS)
@@ -70,9 +82,9 @@ def record_report(event: Any, queue: WorkQueue, spool: Spool) -> int:
             report = event.event_information
             failed = {str(one.ReferencedSOPInstanceUID) for one in report.get("FailedSOPSequence", ())}
             waiting = queue.find_uncommitted(str(report.TransactionUID))
-            uids = [_uids(one, spool)[1] for one in waiting]
-        kept = [one for one, uid in zip(waiting, uids, strict=True) if uid not in failed]
-        refused = [one for one, uid in zip(waiting, uids, strict=True) if uid in failed]
+            uids = [{_uids(one, spool, plain=plain)[1] for plain in (False, True)} for one in waiting]
+        kept = [one for one, either in zip(waiting, uids, strict=True) if not either & failed]
+        refused = [one for one, either in zip(waiting, uids, strict=True) if either & failed]
         queue.mark_sent(kept)
         queue.reschedule([(one, "not-committed", _REFUSED_SECONDS) for one in refused])
         unsent = queue.unsent_results([one.arrival_id for one in kept])
@@ -87,17 +99,18 @@ def record_report(event: Any, queue: WorkQueue, spool: Spool) -> int:
     return 0x0000
 
 
-def _request(sent: Sequence[Delivery], spool: Spool, transaction: str) -> Dataset:
+def _request(uids: Sequence[tuple[str, str]], transaction: str) -> Dataset:
     made, items = Dataset(), []
-    for one in sent:
+    for sop_class, sop_uid in uids:
         item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = _uids(one, spool)
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, sop_uid
         items.append(item)
     made.TransactionUID, made.ReferencedSOPSequence = transaction, items
     return made
 
 
-def _uids(one: Delivery, spool: Spool) -> tuple[str, str]:
-    """Return SOP class and instance of a result from the header of its file."""
+def _uids(one: Delivery, spool: Spool, *, plain: bool) -> tuple[str, str]:
+    """Return SOP class and instance of a result from the header of its file, or those of its `plain` report."""
     meta = pydicom.filereader.read_file_meta_info(spool.result_path(one.arrival_id, one.kind))
-    return str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID)
+    uid = str(meta.MediaStorageSOPInstanceUID)
+    return (ComprehensiveSRStorage, comprehensive_uid(uid)) if plain else (str(meta.MediaStorageSOPClassUID), uid)

@@ -80,20 +80,23 @@ class Forwarder(threading.Thread):
 
     def _record(self, tried: Sequence[tuple[Delivery, SendResult]]) -> int:
         sent = [one for one, result in tried if not result.code]
+        plain = [one for one, result in tried if not result.code and result.plain]
         skipped = [one for one, result in tried if result.code == NOT_ACCEPTED]
         failed = [
             (one, result.code, self._delay(one)) for one, result in tried if result.code not in ("", NOT_ACCEPTED)
         ]
         if sent:
             _LOG.info("peer %s: %d objects sent", self._peer, len(sent))
-            failed += self._finish(sent)
+            failed += self._finish(sent, plain=plain)
         if skipped:
             self._skip(skipped)
             self._delete_files(skipped)
         self._note_failures(failed, all_failed=len(failed) == len(tried))
         return len(sent)
 
-    def _finish(self, sent: Sequence[Delivery]) -> list[tuple[Delivery, str, float | None]]:
+    def _finish(
+        self, sent: Sequence[Delivery], *, plain: Sequence[Delivery]
+    ) -> list[tuple[Delivery, str, float | None]]:
         """Record what was sent, or ask the peer to confirm first that it keeps it; return what it does not confirm."""
         peer = self._settings.peer(self._peer)
         if not peer.commitment or not peer.is_dicom:
@@ -101,7 +104,7 @@ class Forwarder(threading.Thread):
             self._delete_files(sent)
             return []
         try:
-            request_commitment(self._settings, peer, sent, queue=self._queue, spool=self._spool)
+            request_commitment(self._settings, peer, sent, plain=plain, queue=self._queue, spool=self._spool)
         except PeerFailed as error:
             code = "no-commitment" if error.code == NOT_ACCEPTED else error.code
             return [(one, code, self._delay(one)) for one in sent]

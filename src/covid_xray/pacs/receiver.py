@@ -83,7 +83,8 @@ class Receiver:
         try:
             require_frontal_chest(tags)
         except NoResult as reason:
-            return self._commit(replace(arrival, state=NO_RESULT, code=reason.code))
+            if not self.queue.has_answered(tags.sop_uid):  # else the worker withdraws what was answered
+                return self._commit(replace(arrival, state=NO_RESULT, code=reason.code))
         original = self._decode(received, tags)
         arrival = replace(arrival, sha256=original.sha256)
         if self.queue.contains(tags.sop_uid, arrival.sha256):  # in whatever encoding

@@ -26,6 +26,7 @@ from covid_xray.pacs.phi_safe_logging import suppress_phi
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"  # for presentation
 RADIOGRAPHS = frozenset({CR, DX})
+NOT_A_CHEST_PICTURE = "not-a-chest-picture"  # code of what the gate refuses, with results that say so
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")  # leading zeros, which PS3.5 forbids, are read: some devices write them
 
 _IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID", "ReferringPhysicianName")

@@ -6,7 +6,7 @@ Addresses come from the settings only; no redirect is followed and no address in
 import io
 import itertools
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pydicom
@@ -29,6 +29,7 @@ _COMPRESSED = "1.2.840.10008.1.2.4.80"  # JPEG-LS lossless
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _DUPLICATE = 0x0111  # the peer has an object with this SOP Instance UID
 _REPORT, _PLAIN_REPORT = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.88.33"  # Comprehensive 3D, and not
+_REFUSED_CLASS = ("refused", "http-400", "http-409", "http-415")  # what archives answer for a class that they lack
 _WARNINGS = range(0xB000, 0xC000)  # statuses of objects that were stored with a remark
 
 
@@ -40,9 +41,10 @@ class PeerFailed(CovidXrayError):
 
 @dataclass(frozen=True)
 class SendResult:
-    """The outcome of sending one object: an empty code when the peer has it."""
+    """The outcome of sending one object: an empty code when the peer has it; `plain` when as a Comprehensive SR."""
 
     code: str = ""
+    plain: bool = False
 
 
 def send(settings: Pacs, peer: Peer, objects: Sequence[bytes]) -> Iterator[SendResult]:
@@ -168,8 +170,8 @@ def _classes(datasets: Sequence[Dataset]) -> set[str]:
 def _store(association: Any, one: Dataset) -> SendResult:
     if not association.is_established:
         return SendResult("no-answer")
-    if one.SOPClassUID == _REPORT and not accepted_syntaxes(association, _REPORT):
-        one = as_comprehensive(one)
+    plain = one.SOPClassUID == _REPORT and not accepted_syntaxes(association, _REPORT)
+    one = as_comprehensive(one) if plain else one
     syntaxes = accepted_syntaxes(association, str(one.SOPClassUID))
     if not syntaxes:
         return SendResult(NOT_ACCEPTED)
@@ -183,7 +185,7 @@ def _store(association: Any, one: Dataset) -> SendResult:
     if status is None:
         return SendResult("no-answer")
     stored = status in (0, _DUPLICATE) or status in _WARNINGS
-    return SendResult() if stored else SendResult(f"status-{status:04X}")
+    return SendResult("" if stored else f"status-{status:04X}", plain)
 
 
 def accepted_syntaxes(association: Any, sop_class: str) -> set[str]:
@@ -211,6 +213,14 @@ def _send_web(peer: Peer, objects: Sequence[bytes]) -> Iterator[SendResult]:
 
 
 def _stow(client: "DICOMwebClient", one: Dataset) -> SendResult:
+    """Store an object; a 3D report that the archive refuses as a plain one."""
+    result = _stow_once(client, one)
+    if one.SOPClassUID == _REPORT and result.code in _REFUSED_CLASS:
+        return replace(_stow_once(client, as_comprehensive(one)), plain=True)
+    return result
+
+
+def _stow_once(client: "DICOMwebClient", one: Dataset) -> SendResult:
     """Store an object, then check that it is there: some archives answer 200 and store nothing."""
     try:
         with suppress_phi("The archive gave no usable response"):

@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from covid_xray.pacs.source_object import NOT_A_CHEST_PICTURE
 from covid_xray.store.database import Database, insert_once
 from covid_xray.store.records import now
 from covid_xray.store.tables import arrivals, deliveries
@@ -78,6 +79,12 @@ class WorkQueue:
         """Return whether this object arrived before."""
         where = (arrivals.c.sop_uid == sop_uid) & (arrivals.c.sha256 == sha256)
         return bool(self._read(sa.select(arrivals.c.id).where(where)))
+
+    def has_answered(self, sop_uid: str) -> bool:
+        """Return whether a version of this object was answered before, if only that its picture is no chest."""
+        answered = (arrivals.c.state == ANSWERED) | (arrivals.c.code == NOT_A_CHEST_PICTURE)
+        where = (arrivals.c.sop_uid == sop_uid) & answered
+        return bool(self._read(sa.select(arrivals.c.id).where(where).limit(1)))
 
     def count_waiting(self) -> int:
         """Count the arrivals without an outcome."""

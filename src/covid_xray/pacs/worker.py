@@ -120,7 +120,8 @@ class InferenceWorker:
             try:
                 path, known = self._spool.original_path(one.id), self._decoded.take(one.id)
                 source = known if known and path.is_file() else path
-                found.append((one, self._builder.load(source, sha256=one.sha256)))
+                withdraws = bool(self._peers) and self.made.has_results(one.sop_uid)
+                found.append((one, self._builder.load(source, sha256=one.sha256, withdraws=withdraws)))
             except InputRefused as error:
                 outcomes.append(_outcome_of(one, error))
                 self._drift.note(Failure("", error.code, ""))
@@ -155,6 +156,7 @@ class InferenceWorker:
 
     def _store_studies(self, classified: Sequence[_Classified]) -> None:
         """Add each object to the worklist once."""
+        classified = [one for one in classified if not one.image.refusal]
         known = self._store.studies([one.arrival.id for one in classified])
         with self._store.images.write_lock():
             new = [one for one in classified if one.arrival.id not in known]

@@ -64,6 +64,11 @@ class MadeResults:
         for path in (folder, self._images, self._studies, self._open):
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    def has_results(self, sop_uid: str) -> bool:
+        """Return whether results of this image were made."""
+        known = self._image(_key(sop_uid))
+        return known is not None and bool(known.objects or known.withdraws)
+
     def withdrawal(self, original: Original) -> Withdrawal | None:
         """Return what the results of this original replace: those of an earlier version; `None` for the first one."""
         known = self._image(_key(original.tags.sop_uid))
@@ -80,6 +85,8 @@ class MadeResults:
         key, study = _key(original.tags.sop_uid), _key(record.study)
         if report is not None:
             _write(self._images / f"{key}.dcm", report)
+        else:
+            (self._images / f"{key}.dcm").unlink(missing_ok=True)  # of an earlier version
         before = self._image(key)
         _write_json(self._images / f"{key}.json", asdict(record))
         known = self._study(study)

@@ -15,15 +15,17 @@ QUALITY = Code("113001", "DCM", "Rejected for Quality Reasons")
 PATIENT_SAFETY = Code("113037", "DCM", "Rejected for Patient Safety Reasons")
 
 
-def rejection_note(result: ResultContext, withdrawal: Withdrawal) -> Dataset:
+def rejection_note(result: ResultContext, withdrawal: Withdrawal, *, anew: bool = True) -> Dataset:
     """Make the note, in the study of the withdrawn results and with the patient as the corrected original states.
 
-    Title: 113001 DCM for other pixels or tags, 113037 DCM for another patient.
+    Title: 113001 DCM for other pixels or tags, 113037 DCM for another patient. `anew`: the corrected original has
+    results.
     """
     if withdrawal.patient_changed:
-        title, words = PATIENT_SAFETY, "The original now belongs to another patient; results were made anew."
+        title, words = PATIENT_SAFETY, "The original now belongs to another patient"
     else:
-        title, words = QUALITY, "The original was corrected; results were made anew."
+        title, words = QUALITY, "The original was corrected"
+    words += "; results were made anew." if anew else " and is no frontal chest radiograph."
     common = result.common("ko")
     common["sop_instance_uid"] = result.uid("ko", *(one.sop for one in withdrawal.objects))
     common.pop("coding_schemes")

@@ -24,7 +24,14 @@ from covid_xray.pacs.results.probability import supported_step
 from covid_xray.pacs.results.references import Withdrawal
 from covid_xray.pacs.results.result_context import DEFAULT_SHARE, ResultContext, ResultSettings
 from covid_xray.pacs.settings import suffix_of
-from covid_xray.pacs.source_object import NoResult, Original, read_tags, require_frontal_chest
+from covid_xray.pacs.source_object import (
+    NOT_A_CHEST_PICTURE,
+    NoResult,
+    Original,
+    Tags,
+    read_tags,
+    require_frontal_chest,
+)
 
 KINDS = ("sc", "sr", "seg", "gsps", "pdf")
 REPORT_KINDS = ("fhir4", "fhir5", "hl7")  # for systems other than archives
@@ -35,10 +42,11 @@ _WRONG_PICTURE = ("modality", "view", "contrast", "extremes", "aspect", "layout"
 
 @dataclass(frozen=True, eq=False)
 class LoadedImage:
-    """A radiograph that was decoded and preprocessed."""
+    """A radiograph that was decoded and preprocessed; `refusal` of one whose tags name no frontal chest radiograph."""
 
     original: Original
     view: View
+    refusal: NoResult | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,15 +96,25 @@ class ResultBuilder:
         finding = settle(self.predictor.answers([""], [image.view], class_maps=True)[0])
         return self.build_objects(image, finding)
 
-    def load(self, source: Path | bytes | Original, *, sha256: str = "") -> LoadedImage:
-        """Decode and preprocess a DICOM file, of the `sha256` of `Original` where it is known. Raises as `build`."""
-        if isinstance(source, Original):  # was decoded before
-            return LoadedImage(source, self.predictor.view(source.radiograph))
+    def load(self, source: Path | bytes | Original, *, sha256: str = "", withdraws: bool = False) -> LoadedImage:
+        """Decode and preprocess a DICOM file, of the `sha256` of `Original` where it is known. Raises as `build`.
+
+        With `withdraws` an object that is no frontal chest radiograph is read all the same, to withdraw the results of
+        its earlier version.
+        """
+        original = source if isinstance(source, Original) else self._decode(source, sha256, withdraws=withdraws)
+        refusal = _refusal(original.tags)
+        if refusal and not withdraws:
+            raise refusal
+        return LoadedImage(original, self.predictor.view(original.radiograph), refusal)
+
+    def _decode(self, source: Path | bytes, sha256: str, *, withdraws: bool) -> Original:
         data = source if isinstance(source, bytes) else _read(source, self.predictor)
         tags = read_tags(data)
-        require_frontal_chest(tags)
+        if not withdraws:
+            require_frontal_chest(tags)
         radiograph = open_source(data, limits=self.predictor.limits, untrusted=self.predictor.untrusted)
-        return LoadedImage(Original(tags, radiograph, sha256), self.predictor.view(radiograph))
+        return Original(tags, radiograph, sha256)
 
     def build_objects(
         self, image: LoadedImage, finding: Finding, *, withdrawal: Withdrawal | None = None
@@ -104,44 +122,47 @@ class ResultBuilder:
         """Make the objects of an image and its finding with class maps. Raises `BadImage`.
 
         A picture that the gate refuses has a Secondary Capture and a report that say why, and a `refusal`. With a
-        `withdrawal` of the results of an earlier version of the image there is a rejection note, of kind `ko`.
+        `withdrawal` of the results of an earlier version of the image there is a rejection note, of kind `ko`; where
+        the tags say that it is no frontal chest radiograph, there is nothing else.
         """
-        refusal = gate_refusal(finding)
+        refusal = image.refusal or gate_refusal(finding)
         shown = max(finding.probabilities, key=lambda name: finding.probabilities[name])
         words = refusal.message if refusal else ""
         result = ResultContext(image.original, finding, image.view.lungs, self._settings, shown, words)
         with suppress_phi("No result can be made with the tags of this object"):
-            return ResultObjects(image.original, finding, self._objects(result, withdrawal), refusal)
+            kinds = () if image.refusal else self.kinds
+            return ResultObjects(image.original, finding, _make_objects(result, kinds, withdrawal), refusal)
 
-    def _objects(self, result: ResultContext, withdrawal: Withdrawal | None) -> dict[str, bytes]:
-        from covid_xray.pacs.results import (
-            capture,
-            encapsulated_pdf,
-            presentation,
-            region,
-            rejection,
-            structured_report,
-        )
 
-        mask = region.region_mask(result) if result.may_have_region else None
-        made: dict[str, Dataset] = {}
-        if "sc" in self.kinds:
-            made["sc"] = capture.secondary_capture(result)
-        if mask is not None and "seg" in self.kinds:
-            made["seg"] = region.segmentation(result, mask)
-        if "sr" in self.kinds:
-            made["sr"] = structured_report.report(result, made)
-        grey = result.original.tags.text("SamplesPerPixel") == "1"  # a grayscale presentation state needs one channel
-        if grey and "gsps" in self.kinds and not result.refusal:
-            made["gsps"] = presentation.presentation_state(result, mask)
-        if "pdf" in self.kinds:
-            made["pdf"] = encapsulated_pdf.encapsulated_pdf(result)
-        if withdrawal:
-            made["ko"] = rejection.rejection_note(result, withdrawal)
-        for dataset in made.values():
-            result.stamp(dataset)
-        reports = {kind: _render_report(kind, result) for kind in REPORT_KINDS if kind in self.kinds}
-        return {kind: to_bytes(made[kind]) for kind in ("ko", *KINDS) if kind in made} | reports
+def _make_objects(result: ResultContext, kinds: Sequence[str], withdrawal: Withdrawal | None) -> dict[str, bytes]:
+    from covid_xray.pacs.results import (
+        capture,
+        encapsulated_pdf,
+        presentation,
+        region,
+        rejection,
+        structured_report,
+    )
+
+    mask = region.region_mask(result) if result.may_have_region else None
+    made: dict[str, Dataset] = {}
+    if "sc" in kinds:
+        made["sc"] = capture.secondary_capture(result)
+    if mask is not None and "seg" in kinds:
+        made["seg"] = region.segmentation(result, mask)
+    if "sr" in kinds:
+        made["sr"] = structured_report.report(result, made)
+    grey = result.original.tags.text("SamplesPerPixel") == "1"  # a grayscale presentation state needs one channel
+    if grey and "gsps" in kinds and not result.refusal:
+        made["gsps"] = presentation.presentation_state(result, mask)
+    if "pdf" in kinds:
+        made["pdf"] = encapsulated_pdf.encapsulated_pdf(result)
+    if withdrawal:
+        made["ko"] = rejection.rejection_note(result, withdrawal, anew=bool(kinds))
+    for dataset in made.values():
+        result.stamp(dataset)
+    reports = {kind: _render_report(kind, result) for kind in REPORT_KINDS if kind in kinds}
+    return {kind: to_bytes(made[kind]) for kind in ("ko", *KINDS) if kind in made} | reports
 
 
 def _render_report(kind: str, result: ResultContext) -> bytes:
@@ -150,13 +171,21 @@ def _render_report(kind: str, result: ResultContext) -> bytes:
     return hl7.message(result) if kind == "hl7" else fhir.bundle(result, release=f"R{kind[-1]}")
 
 
+def _refusal(tags: Tags) -> NoResult | None:
+    try:
+        require_frontal_chest(tags)
+    except NoResult as refusal:
+        return refusal
+    return None
+
+
 def gate_refusal(finding: Finding) -> NoResult | None:
     """Return why the picture is no frontal chest radiograph by the input gate; `None` when it may be one."""
     verdicts = finding.gate or {}
     words = [str(verdicts[name]["words"]) for name in _WRONG_PICTURE if name in verdicts and not verdicts[name]["ok"]]
     if not words:
         return None
-    return NoResult(f"Not a frontal chest radiograph: the picture {words[0]}.", code="not-a-chest-picture")
+    return NoResult(f"Not a frontal chest radiograph: the picture {words[0]}.", code=NOT_A_CHEST_PICTURE)
 
 
 def to_bytes(dataset: Dataset) -> bytes:

@@ -44,8 +44,13 @@ def as_comprehensive(report: Dataset) -> Dataset:
     if made.SOPClassUID != Comprehensive3DSRStorage:
         return made
     made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = ComprehensiveSRStorage
-    _rename(made, derived_uid(str(report.SOPInstanceUID), "comprehensive"))
+    _rename(made, comprehensive_uid(str(report.SOPInstanceUID)))
     return made
+
+
+def comprehensive_uid(report: str) -> str:
+    """Derive the UID of the Comprehensive SR from that of the Comprehensive 3D SR that it is converted from."""
+    return derived_uid(report, "comprehensive")
 
 
 def _measurements(report: Dataset) -> list[Dataset]:
