@@ -1,5 +1,6 @@
 import io
 import random
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -28,7 +29,7 @@ def finding(name: str, p: float) -> Finding:
 ROWS = [
     Row(finding("a.png", 0.75), "1" * 64, 0.02),
     Row(Failure("b.png", "empty", "expected an image. Received: an empty file"), None, 0.001),
-    Row(finding("ü\n.png", float(np.float32(1 / 3))), "2" * 64, 0.5),
+    Row(replace(finding("ü\n.png", float(np.float32(1 / 3))), warnings=("mirrored",)), "2" * 64, 0.5),
 ]
 
 
@@ -42,6 +43,7 @@ def test_one_row_for_each_input_and_the_failures_again_beside_them() -> None:
     assert [row["image"] for row in rows] == ["a.png", "b.png", "ü\n.png"]
     assert rows[0]["p_covid"] == 0.75
     assert (rows[0]["label"], rows[0]["prediction_set"], rows[0]["error"]) == ("covid", ["covid"], None)
+    assert (rows[0]["warnings"], rows[2]["warnings"]) == ([], ["mirrored"])
     assert rows[0]["gate"] == '{"frontal": {"passed": true}}'
     assert (rows[1]["label"], rows[1]["p_covid"], rows[1]["error"]) == (None, None, "empty")
     assert read(files["quarantine"]).to_pylist() == [

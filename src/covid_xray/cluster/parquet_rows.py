@@ -1,8 +1,8 @@
 """Write the answers of one partition as Parquet, with a checksum that does not depend on the order of rows.
 
 One row per input: image, sha256 of the file, label, p_<class>, prediction_set, operating_points, gate, lungs, reasons,
-model, model_sha256, site, error; of an ensemble also spread_<class>. The same answers give the same bytes on every
-engine; run times go to another file.
+model, model_sha256, site, error, warnings (codes); of an ensemble also spread_<class>. The same answers give the same
+bytes on every engine; run times go to another file.
 """
 
 import json
@@ -76,6 +76,7 @@ def to_record(row: Row, *, identity: ModelIdentity, classes: Sequence[str]) -> d
         "model_sha256": identity.sha256,
         "site": _json(facts["site"]),
         "error": facts["error"],
+        "warnings": facts.get("warnings", []),
         **{f"spread_{name}": (facts["spread"] or {}).get(name) for name in (classes if identity.members else ())},
     }
 
@@ -86,7 +87,7 @@ def schema_of(classes: Sequence[str], *, spread: bool = False) -> Any:
     text, texts = pa.string(), pa.list_(pa.string())
     fields = {"image": text, "sha256": text, "label": text, **{f"p_{name}": pa.float64() for name in classes}}
     fields |= {"prediction_set": texts, "operating_points": text, "gate": text, "lungs": text, "reasons": texts}
-    fields |= {"model": text, "model_sha256": text, "site": text, "error": text}
+    fields |= {"model": text, "model_sha256": text, "site": text, "error": text, "warnings": texts}
     return pa.schema(fields | {f"spread_{name}": pa.float64() for name in (classes if spread else ())})
 
 

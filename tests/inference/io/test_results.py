@@ -84,8 +84,11 @@ def test_keys_of_the_json_form() -> None:
 
 
 def test_warnings_about_a_file_are_told_by_code() -> None:
-    facts = as_dict(finding("a", warnings=("mirrored", "no-preamble")), identity=IDENTITY)
-    assert facts["warnings"] == ["mirrored", "no-preamble"]
+    answer = finding("a", warnings=("mirrored", "no-preamble"))
+    assert as_dict(answer, identity=IDENTITY)["warnings"] == ["mirrored", "no-preamble"]
+    assert columns(CLASSES)[-1] == "warnings"
+    assert as_row(answer, identity=IDENTITY, classes=CLASSES)[-1] == "mirrored|no-preamble"
+    assert as_row(finding("b"), identity=IDENTITY, classes=CLASSES)[-1] == ""
 
 
 def test_a_finding_as_data() -> None:
@@ -103,7 +106,7 @@ def test_every_answer_says_where_the_network_was_checked(path: Path) -> None:
     assert facts["site"] == {"name": "A, B", "verdict": "fit", "sha256": "cd" * 32}
     ended = dataclasses.replace(site, ended="2026-01-01")
     assert as_dict(finding("a", site=ended), identity=IDENTITY)["site"]["ended"] == "2026-01-01"
-    assert as_row(finding("a", site=ended), identity=IDENTITY, classes=CLASSES)[-2] == (
+    assert as_row(finding("a", site=ended), identity=IDENTITY, classes=CLASSES)[-3] == (
         "checked at A, B: fit; that check ended on 2026-01-01"
     )
     with RowFile(path, identity=IDENTITY, classes=CLASSES, site=site) as rows:

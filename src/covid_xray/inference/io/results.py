@@ -79,7 +79,7 @@ def columns(classes: Sequence[str], *, joint: bool = False, spread: bool = False
     probabilities = [f"p_{name}" for name in classes]
     others = ["prediction_set", "operating_points", "gate", "lungs", "reasons", "model", "model_sha256"]
     others += ["site", "error", *([f"spread_{name}" for name in classes] if spread else ())]
-    return ["image", "label", *probabilities, *others, *(joint_columns(classes) if joint else ())]
+    return ["image", "label", *probabilities, *others, *(joint_columns(classes) if joint else ()), "warnings"]
 
 
 def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], joint: bool = False) -> list[str]:
@@ -99,6 +99,7 @@ def as_row(answer: Answer, *, identity: ModelIdentity, classes: Sequence[str], j
         facts["error"] or "",
         *(_cell((facts["spread"] or {}).get(name)) for name in (classes if identity.members else ())),
         *(joint_cells(facts["joint"], classes) if joint else ()),
+        "|".join(facts.get("warnings", ())),
     ]
 
 
