@@ -12,8 +12,9 @@ import keras
 from covid_xray.config import Training
 from covid_xray.errors import UsageError
 from covid_xray.models import zoo
+from covid_xray.models.efficientnet_lite import stages
 from covid_xray.models.heatmap_head import with_class_maps
-from covid_xray.models.imagenet import read_lite0
+from covid_xray.models.imagenet import read_lite
 
 pytestmark = pytest.mark.slow
 SETTINGS = Training(model="efficientnet_lite0", image_size=64)
@@ -53,7 +54,7 @@ def test_layers_before_the_prefix_and_all_statistics_stay(pretrained: keras.Mode
 
 
 def test_imagenet_weights_are_in_their_layers(pretrained: keras.Model) -> None:
-    arrays = read_lite0()
+    arrays = read_lite()
     stem = pretrained.get_layer("stem_conv").kernel
     np.testing.assert_array_equal(numbers(stem), arrays["_conv_stem.weight"].transpose(2, 3, 1, 0))
     norm = pretrained.get_layer("block16_project_norm")
@@ -134,3 +135,24 @@ def test_trained_with_a_lung_crop_stored_small_and_quantised(tmp_path: Path) -> 
     quantised = Predictor(bundle, precision="int8")
     assert quantised.bundle.lungs is not None
     assert check(quantised).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("network", "repeats", "filters"),
+    [
+        ("efficientnet_lite1", [1, 3, 3, 4, 4, 5, 1], [16, 24, 40, 80, 112, 192, 320]),
+        ("efficientnet_lite2", [1, 3, 3, 4, 4, 5, 1], [16, 24, 48, 88, 120, 208, 352]),
+    ],
+)
+def test_the_larger_ones_have_the_layers_of_the_published_weights(
+    network: str, repeats: list[int], filters: list[int]
+) -> None:
+    found = stages(network)
+    assert [stage[0] for stage in found] == repeats
+    assert [stage[3] for stage in found] == filters
+
+
+def test_lite1_has_the_published_number_of_parameters() -> None:
+    """5.4 million with the classifier of ImageNet: https://github.com/tensorflow/tpu (efficientnet/lite)."""
+    model = zoo.build(SETTINGS.model_copy(update={"model": "efficientnet_lite1"}), 1000)
+    assert sum(int(np.prod(w.shape)) for w in model.trainable_weights) / 1e6 == pytest.approx(5.4, abs=0.05)

