@@ -96,7 +96,8 @@ def node_run(folder: Path, sent: Path, objects: int) -> dict:
     from covid_xray.bundle.bundle import DEFAULT
     from support import nodes
 
-    with nodes.running(folder / "node", DEFAULT, test_mode=True) as node:
+    limits = {"decode_seconds": 60}  # another load on the machine must not fail an object
+    with nodes.running(folder / "node", DEFAULT, test_mode=True, limits=limits) as node:
         assert node.process is not None
         began, cpu = time.perf_counter(), _cpu(node.process.pid)
         _send(sent, node.port, called="COVIDXRAY")

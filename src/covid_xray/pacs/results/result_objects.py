@@ -99,7 +99,7 @@ class ResultBuilder:
     def load(self, source: Path | bytes | Original, *, sha256: str = "", withdraws: bool = False) -> LoadedImage:
         """Decode and preprocess a DICOM file, of the `sha256` of `Original` where it is known. Raises as `build`.
 
-        With `withdraws` an object that is no frontal chest radiograph is read all the same, to withdraw the results of
+        With `withdraws` an object that is no frontal chest radiograph is read anyway, to withdraw the results of
         its earlier version.
         """
         original = source if isinstance(source, Original) else self._decode(source, sha256, withdraws=withdraws)
