@@ -142,12 +142,15 @@ def test_a_file_that_was_sent_before_is_recognised(visit: Callable[..., Any]) ->
 
 
 def test_results_are_there_again_after_going_back(visit: Callable[..., Any]) -> None:
-    page = visit("/")
+    page = visit("/", viewport={"width": 800, "height": 300})
     page.set_input_files("#files", chosen(("back.png", png(grey("normal")))))
-    page.locator("#results").get_by_role("link", name="back.png").click()
+    link = page.locator("#results").get_by_role("link", name="back.png")
+    expect(link).to_be_visible()
+    link.evaluate("link => { scrollTo({ top: 222, behavior: 'instant' }); link.click(); }")
     expect(page.get_by_role("heading", level=1)).to_have_text("back.png")
     page.go_back()
-    expect(page.locator("#results").get_by_role("link", name="back.png")).to_be_visible()
+    expect(link).to_be_visible()
+    page.wait_for_function("scrollY === 222")
 
 
 def test_a_dropped_folder_is_walked(visit: Callable[..., Any]) -> None:

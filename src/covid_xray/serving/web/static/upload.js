@@ -236,6 +236,7 @@
     }
     $("count").textContent = word("count", { done: list.length, total: list.length });
     $("done").value = $("done").max;
+    scrollTo({ top: Number(kept("scroll", sessionStorage)), behavior: "instant" }); // where the reader left the list
   }
 
   input.addEventListener("change", () => { add([...input.files]); input.value = ""; });
@@ -252,5 +253,6 @@
   });
   addEventListener("paste", (event) => { if (event.clipboardData?.files.length) add([...event.clipboardData.files]); });
   addEventListener("beforeunload", (event) => { if (working || queue.length) event.preventDefault(); });
+  addEventListener("pagehide", () => keep("scroll", String(scrollY), sessionStorage));
   restore();
 })();
