@@ -31,7 +31,7 @@ def router(limits: Limits) -> APIRouter:
     async def create_batch(
         request: Request, service: Server, who: Reader, idempotency_key: IdempotencyKey = None
     ) -> Response:
-        """Accept images, zip or tar archives as a job. They are on disk when this returns and are classified afterwards."""
+        """Accept images, zip or tar archives as a job. They are on disk when this returns; the answers follow."""
         most, admission = service.predictor.limits.zip_entries, service.admission
         async with admission.admit(), multipart_files(request, files=most) as files, admission.slot():
             sent = [(part.filename or "", part.file) for part in files]
