@@ -43,7 +43,8 @@ ALLOWED = {
         STORED,
     ),
     **dict.fromkeys(
-        ["inference.finding.Finding", "inference.io.joint_rows.joint_as_dict", "inference.io.results.as_dict",
+        ["inference.finding.Finding", "inference.finding.ModelIdentity", "inference.networks.fastest.describe",
+         "store.drift.monitor.Status", "inference.io.joint_rows.joint_as_dict", "inference.io.results.as_dict",
          "store.database.insert_once", "store.records.Study", "store.store.Store"],
         ANSWER,
     ),
