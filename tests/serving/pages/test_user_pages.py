@@ -1,5 +1,6 @@
 """The page of the users: what an admin does for others, without a script."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -72,3 +73,15 @@ def test_a_reader_sets_no_password(api: TestClient) -> None:
     api.cookies.set("covid-xray-session", admin, domain="127.0.0.1")
     assert "Only an admin may do this." in refused
     service.accounts.check_password("ada", PASSWORD)
+
+
+def test_who_is_locked_out_is_told_so_on_the_page_of_the_log_in(api: TestClient) -> None:
+    service_of(api).lockouts.fail([by_name("doe")])
+    token = re.search('name="csrf-token" content="([^"]+)"', api.get("/login").text)
+    fields = {"csrf_token": token[1] if token else "", "name": "doe", "password": NEW}
+    answer = api.post("/login", data=fields, headers={"Accept": "text/html", "Accept-Language": "fr"})
+    service_of(api).lockouts.clear(by_name("doe"))
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 60
+    assert "Trop de connexions échouées." in answer.text
+    assert 'name="password"' in answer.text
