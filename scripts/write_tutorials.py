@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
 TUTORIALS = Path(__file__).parent.parent / "docs" / "tutorials"
-NAMES = ("first-network", "from-network-to-ward")
+NAMES = ("first-network", "how-a-score-lies", "from-network-to-ward")
 HEAD = "<!-- Generated from {name}.ipynb by `make tutorials`; do not edit. -->\n\n"
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
 
@@ -43,6 +43,8 @@ def write(name: str, notebook: nbformat.NotebookNode, output: Path) -> Path:
     (output / "images").mkdir(parents=True, exist_ok=True)
     for number, (old, content) in enumerate(sorted(resources["outputs"].items())):
         picture = f"{name}-{number}{Path(old).suffix}"
+        if f"({old})" not in body:  # a second format of a picture
+            continue
         (output / "images" / picture).write_bytes(content)
         body = body.replace(f"({old})", f"(images/{picture})")
     body = re.sub(r"/tmp/tmp\w+", "/tmp/covid-xray", body)

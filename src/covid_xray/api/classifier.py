@@ -35,9 +35,14 @@ class CXRClassifier(ClassifierMixin, BaseEstimator):
     Images of one patient should be in one fold: give `cross_val_score` a `GroupKFold` and `groups`. Inside `fit` the
     images are divided into training and validation part (and, where there are enough, calibration) once more.
 
-    Example:
-        >>> from sklearn.model_selection import cross_val_score, GroupKFold
-        >>> cross_val_score(CXRClassifier(epochs=8), paths, labels, groups=patients, cv=GroupKFold(5))
+    Examples:
+        >>> from sklearn.base import clone
+        >>> from sklearn.model_selection import GroupKFold, cross_val_score
+        >>> from covid_xray import CXRClassifier
+        >>> classifier = clone(CXRClassifier(epochs=8, settings={"image_size": 128}))
+        >>> classifier.get_params()["epochs"]
+        8
+        >>> cross_val_score(classifier, paths, labels, groups=patients, cv=GroupKFold(5))  # doctest: +SKIP
         array([...])
     """
 

@@ -13,6 +13,12 @@ def to_frame(answers: Iterable[Finding | Failure]) -> pd.DataFrame:
 
     Columns: image, label, p_<class> for each class, prediction_set (classes joined by "|"), reasons (why the answer is
     "cannot say"), error (the code of a file that could not be read, else ""), model; of several bundles spread_<class>.
+
+    Examples:
+        >>> from covid_xray import Predictor, to_frame
+        >>> frame = to_frame(Predictor("runs/first").predict_many("new"))
+        >>> len(frame), list(frame)[:3]
+        (3, ['image', 'label', 'p_covid'])
     """
     rows = [_row(answer) for answer in answers]
     frame = pd.DataFrame(rows, columns=None if rows else ["image", "label"])

@@ -59,6 +59,12 @@ def read(
         duplicates: duplicates.csv of `covid-xray duplicates`; copies of a radiograph then stay in one part.
         progress: show a bar.
 
+    Examples:
+        >>> from covid_xray import read
+        >>> data = read("scans", labels=["covid", "normal"], progress=False)
+        >>> data.classes, len(data.quarantine)
+        (('covid', 'normal'), 0)
+
     Raises:
         BadManifest: no usable image, or a table that contradicts itself.
         UsageError: a filter or name that fits nothing.
@@ -90,6 +96,12 @@ def split(data: Data, *, progress: bool = True, **settings: Any) -> pd.Series:
     Returns:
         The part of each image; its index is the image.
 
+    Examples:
+        >>> from covid_xray import split
+        >>> parts = split("scans", val_fraction=0.2, test_fraction=0.2, progress=False)
+        >>> sorted(set(parts))
+        ['test', 'train', 'val']
+
     Raises:
         BadSplit: a class with fewer patients than parts, or given parts that share a patient.
     """
@@ -120,6 +132,11 @@ def train(
         resume: continue an unfinished run in `output`.
         progress: show bars.
         settings: of `covid_xray.config.Training`: `epochs=12`, `image_size=128`, `augmentation={"zoom": 0}`.
+
+    Examples:
+        >>> from covid_xray import train
+        >>> run = train("scans", output="runs/first", epochs=12)  # doctest: +SKIP
+        >>> run.history, run.predictor().predict("chest.png")  # doctest: +SKIP
 
     Raises:
         UsageError: a setting or network that does not fit, or `output` holds another run.
@@ -174,6 +191,11 @@ def evaluate(
         tta: as of `Predictor`.
         progress: show a bar.
 
+    Examples:
+        >>> from covid_xray import evaluate
+        >>> report = evaluate("runs/first", "scans", progress=False)  # doctest: +SKIP
+        >>> report.to_frame().loc["accuracy"], report.figures["roc"]  # doctest: +SKIP
+
     Raises:
         InputRefused: foreign labels, no image left to score, or images of which it is not certain in which part they
             were.
@@ -215,6 +237,12 @@ def audit(
         with_trained: as of `evaluate`.
         progress: show bars.
         plan: of `covid_xray.evaluation.audit.audit.Plan`: `masks`, `lungs`, `images`, `rounds`, `seed`, `heatmaps`.
+
+    Examples:
+        >>> from covid_xray import audit
+        >>> found = audit("runs/first", "scans", rounds=20, heatmaps=0, progress=False)
+        >>> "whole" in found.to_frame().index, bool(found.verdict)
+        (True, True)
 
     Raises:
         BadManifest: labels that the network does not know, or of one class only.

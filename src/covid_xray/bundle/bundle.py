@@ -96,6 +96,11 @@ def load_bundle(
         int8: load `model_int8.onnx` instead of `model.onnx`.
         read: returns the bytes of a file and their SHA-256; a `ReadAhead` has started earlier.
 
+    Examples:
+        >>> from covid_xray import load_bundle
+        >>> load_bundle("runs/first").classes
+        ('covid', 'normal', 'virus')
+
     Raises:
         BadBundle: missing, incomplete, altered, of another format, or made for other preprocessing.
     """

@@ -79,7 +79,14 @@ def decode(source: Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  #
 
 
 def read_image(source: str | Path | bytes, *, limits: Limits = Limits()) -> Radiograph:  # noqa: B008  (frozen)
-    """Read an image file or its bytes as `decode` does; a text is the path of a file."""
+    """Read an image file or its bytes as `decode` does; a text is the path of a file.
+
+    Examples:
+        >>> from covid_xray import read_image
+        >>> radiograph = read_image("chest.png")
+        >>> radiograph.pixels.shape, radiograph.pixels.dtype.name
+        ((64, 64), 'uint8')
+    """
     return decode(Path(source) if isinstance(source, str) else source, limits=limits)
 
 

@@ -44,6 +44,12 @@ class Radiograph:
         pixels: H x W array, `uint8` when `bits` is 8, else `uint16`.
         bits: number of significant bits, 8..16; white is `2 ** bits - 1`.
         source: metadata of the file.
+
+    Examples:
+        >>> import numpy as np
+        >>> from covid_xray import Radiograph
+        >>> Radiograph(np.zeros((40, 30), dtype=np.uint16), bits=12).pixels.shape
+        (40, 30)
     """
 
     pixels: NDArray[np.uint8] | NDArray[np.uint16]

@@ -55,11 +55,13 @@ class Predictor:
         tta: copies of every input whose probabilities are averaged (`networks.tta`); 1 for none, `None` for those that
             the bundle was calibrated with.
 
-    Example:
-        >>> predictor = Predictor("runs/x/bundle")
-        >>> finding = predictor.predict("chest.png")
-        >>> finding.label, finding.probabilities["covid"]
-        ('normal', 0.03)
+    Examples:
+        >>> from covid_xray import Predictor
+        >>> finding = Predictor("runs/first").predict("chest.png")
+        >>> list(finding.probabilities), finding.label in (*finding.probabilities, "cannot say")
+        (['covid', 'normal', 'virus'], True)
+        >>> min(finding.spread["covid"] for finding in Predictor(["runs/a", "runs/b"]).predict_many("new")) >= 0
+        True
 
     Raises:
         BadBundle: the bundle is missing, altered, or not one that the engine can open.
