@@ -136,7 +136,6 @@ def train(
     Examples:
         >>> from covid_xray import train
         >>> run = train("scans", output="runs/first", epochs=12)  # doctest: +SKIP
-        >>> run.history, run.predictor().predict("chest.png")  # doctest: +SKIP
 
     Raises:
         UsageError: a setting or network that does not fit, or `output` holds another run.
@@ -183,18 +182,15 @@ def evaluate(
         part: of the (first) run's split; default: `test` where there is one.
         output: folder of the results; default: the run's, and for a bundle or several a temporary one that lives as
             long as the report.
-        rounds: of the bootstrap.
         prevalence: also report figures for this population, such as `"covid=0.05,virus=0.1"`.
         baselines: the baselines.json of this data set.
-        pdf: also write report.pdf.
+        rounds, pdf: of the bootstrap; also write report.pdf.
         with_trained: keep images that made the network in the figures, marked in red.
-        tta: as of `Predictor`.
-        progress: show a bar.
+        tta, progress: as of `Predictor`; show a bar.
 
     Examples:
         >>> from covid_xray import evaluate
-        >>> report = evaluate("runs/first", "scans", progress=False)  # doctest: +SKIP
-        >>> report.to_frame().loc["accuracy"], report.figures["roc"]  # doctest: +SKIP
+        >>> evaluate("runs/first", "scans").to_frame().loc["accuracy"]  # doctest: +SKIP
 
     Raises:
         InputRefused: foreign labels, no image left to score, or images of which it is not certain in which part they
@@ -231,10 +227,7 @@ def audit(
     Args:
         run: as of `evaluate`.
         data: as of `read`.
-        images: folder of the images that a table names.
-        part: as of `evaluate`.
-        output: as of `evaluate`.
-        with_trained: as of `evaluate`.
+        images, part, output, with_trained: as of `evaluate`.
         progress: show bars.
         plan: of `covid_xray.evaluation.audit.audit.Plan`: `masks`, `lungs`, `images`, `rounds`, `seed`, `heatmaps`.
 

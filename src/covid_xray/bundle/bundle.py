@@ -1,10 +1,9 @@
 """Load and verify, or write, a bundle: a folder with `model.onnx` and `bundle.json`.
 
-`bundle.json` holds everything that a prediction depends on: classes in order, input size and preprocessing version,
-temperature, operating points, conformal quantiles, gate statistics, training data, metrics. It has the SHA-256 of
-`model.onnx` and, in `checksum`, of itself, so that a flipped byte in either file is noticed before the first
-prediction. A bundle may hold the same network in int8, `model_int8.onnx`, a lung network, `lungs.onnx`, and a network
-for clinical values, `fusion.onnx`, each with its own hash, and `trained.bin`, which only evaluation opens.
+`bundle.json` holds everything that a prediction depends on (`contents.Contents`). It has the SHA-256 of `model.onnx`
+and, in `checksum`, of itself, so that a flipped byte in either file is noticed before the first prediction. It may also
+hold the same network in int8, `model_int8.onnx`, a lung network, `lungs.onnx`, and a network for clinical values,
+`fusion.onnx`, each with its own hash, and `trained.bin`, which only evaluation opens.
 """
 
 import json
@@ -98,8 +97,7 @@ def load_bundle(
 
     Examples:
         >>> from covid_xray import load_bundle
-        >>> load_bundle("runs/first").classes
-        ('covid', 'normal', 'virus')
+        >>> classes = load_bundle("runs/first").classes
 
     Raises:
         BadBundle: missing, incomplete, altered, of another format, or made for other preprocessing.
@@ -222,12 +220,11 @@ def write_bundle(
 
 def networks(folder: Path) -> dict[str, bytes]:
     """Read and verify the other files of a bundle as arguments of `write_bundle`, to write it anew with one changed."""
-    bundle = load_bundle(folder)
-    found = {"model": bundle.model}
+    found = {"model": (bundle := load_bundle(folder)).model}
     found |= {"int8": load_bundle(folder, int8=True).model} if "int8" in bundle.facts else {}
     found |= {key: part.model for key in ("lungs", "fusion") if (part := getattr(bundle, key)) is not None}
-    trained = bundle.facts.get("trained")
-    found |= {"trained": read_verified(bundle.folder / TRAINED_FILE, trained)} if trained else {}
+    if trained := bundle.facts.get("trained"):
+        found["trained"] = read_verified(bundle.folder / TRAINED_FILE, trained)
     return found
 
 
