@@ -9,7 +9,7 @@ import pytest
 import covid_xray
 
 NAMES = [name for name in covid_xray.__all__ if not name.startswith("_")]
-COSTLY = {"train", "evaluate"}  # minutes, and ten seconds of charts; tests/api runs both
+COSTLY = {"train", "find_learning_rate", "evaluate"}  # training, and seconds of charts; tests/api runs them
 
 
 def examples(name: str) -> list[doctest.DocTest]:

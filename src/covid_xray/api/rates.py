@@ -69,16 +69,16 @@ def find_learning_rate(
     The range test of Smith 2017 (arXiv:1506.01186). A model that is handed over keeps its weights.
 
     Args:
-        data: as of `train`; also `images`, `model` and `settings`, which are those of the training to come.
+        data, images, model, settings: as of `train`, for the training to come.
         output: folder of the results; default: a temporary one that lives as long as the object.
-        images: folder of the images that a table names.
         split: part of each image; only the part `train` is used.
-        model: the network.
-        steps: number of batches, each at a higher rate.
-        lowest, highest: the first and the last rate.
+        steps, lowest, highest: number of batches, each at a higher rate; the first and the last rate.
         rule: `steepest` fall of the smoothed loss, or a tenth of the rate with its `minimum`.
         progress: show bars.
-        settings: of `covid_xray.config.Training`.
+
+    Examples:
+        >>> from covid_xray import find_learning_rate
+        >>> rates = find_learning_rate("scans", steps=50, image_size=128)  # doctest: +SKIP
 
     Raises:
         UsageError, BadManifest, BadSplit: as `train`.
