@@ -27,9 +27,9 @@ def to_input(radiograph: Radiograph, *, height: int, width: int) -> NDArray[np.u
     size = (width, height)
     if radiograph.bits == 8:
         return np.array(Image.fromarray(radiograph.pixels).resize(size, Image.Resampling.BILINEAR))
-    resized = np.asarray(_narrowed(radiograph.pixels, width).resize(size, Image.Resampling.BILINEAR))
-    scale = _WHITE / (2**radiograph.bits - 1)
-    return np.rint(np.clip(resized * scale, 0, _WHITE)).astype(np.uint8)
+    resized = np.array(_narrowed(radiograph.pixels, width).resize(size, Image.Resampling.BILINEAR))
+    resized *= _WHITE / (2**radiograph.bits - 1)
+    return np.rint(np.clip(resized, 0, _WHITE, out=resized), out=resized).astype(np.uint8)
 
 
 def _narrowed(pixels: NDArray[np.generic], width: int) -> Image.Image:

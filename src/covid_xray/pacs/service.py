@@ -1,6 +1,7 @@
 """Run the DICOM node: receive, classify, send and clean up until it is stopped."""
 
 import contextlib
+import ctypes
 import io
 import threading
 import time
@@ -32,6 +33,7 @@ from covid_xray.store.store import Store, open_database
 
 _POLL_SECONDS = 1.0  # between looks for objects that another process received
 _CLEANUP_SECONDS = 60.0
+_M_MMAP_THRESHOLD, _LARGE_BUFFER = -3, 4 << 20  # of malloc.h; bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +130,7 @@ def serve(settings: Pacs, predictor: Predictor, *, ready: Callable[[int], None],
     require_packages()
     if not settings.callers:
         raise UsageError("No callers are configured. Set `callers` to the AE titles that may send to this node.")
+    _return_large_buffers()
     _warm_up(predictor.limits)
     with open_services(settings, predictor) as services:
         server = StoreScp(settings, services.receiver, limits=predictor.limits)
@@ -142,6 +145,12 @@ def serve(settings: Pacs, predictor: Predictor, *, ready: Callable[[int], None],
                 forwarder.stop()
             for forwarder in services.forwarders:
                 forwarder.join()
+
+
+def _return_large_buffers() -> None:
+    """Let glibc give the memory of each film back at once: it would keep 100 MB of them for the next ones."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BUFFER)
 
 
 def _warm_up(limits: Limits) -> None:

@@ -139,6 +139,7 @@ def read_tags(data: bytes, *, limits: Limits = Limits()) -> Tags:  # noqa: B008 
         ]
         keywords += [*dicom_tags.TAGS, *dicom_tags.PLACE_TAGS]
         found = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=keywords)
+        found.buffer = None  # else the tags would keep the whole file in memory
         repair(found)
         for element in found.iterall():
             _ = element.value  # converts it here, where exceptions are replaced

@@ -16,15 +16,23 @@ _GREY, _UP = 0, 2  # colour type and filter type of the PNG specification (third
 _ROWS = 64  # filtered at once, which stay in the processor's cache
 
 
-def encode(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    """Encode H x W uint8 or uint16 pixels as a PNG file of 8 or 16 bits per pixel, without metadata."""
+def encode(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Iterator[bytes]:
+    """Encode H x W uint8 or uint16 pixels as a PNG file of 8 or 16 bits per pixel, without metadata, part by part."""
     if pixels.ndim != 2 or pixels.dtype not in (np.uint8, np.uint16) or 0 in pixels.shape:
         raise ValueError(f"Cannot encode {pixels.shape} {pixels.dtype} as PNG: pixels must be H x W uint8 or uint16.")
     height, width = pixels.shape
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.dtype.itemsize, _GREY, 0, 0, 0)
+    return _chunks(header, pixels)
+
+
+def _chunks(header: bytes, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Iterator[bytes]:
     packer = isal_zlib.compressobj(isal_zlib.ISAL_DEFAULT_COMPRESSION)
-    data = b"".join([*(packer.compress(part) for part in _filtered(pixels)), packer.flush()])
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    yield _SIGNATURE + _chunk(b"IHDR", header)
+    for part in _filtered(pixels):
+        if data := packer.compress(part):
+            yield _chunk(b"IDAT", data)
+    yield _chunk(b"IDAT", packer.flush())
+    yield _chunk(b"IEND", b"")
 
 
 def _filtered(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Iterator[NDArray[np.uint8]]:

@@ -96,7 +96,7 @@ class ImageFiles:
         path = self._path(identity)
         try:
             with room_on_disk(), private_file(path) as stream:
-                size = stream.write(encode(radiograph.pixels))
+                size = sum(stream.write(part) for part in encode(radiograph.pixels))
                 self._add_size(identity, size)
         except BaseException:
             self.remove(identity)
