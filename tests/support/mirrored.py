@@ -13,7 +13,8 @@ from covid_xray.training import devices
 from covid_xray.training.batches import Part
 from covid_xray.training.cache import PixelCache
 from covid_xray.training.epochs import train_epoch, validate
-from covid_xray.training.network import build_model
+from covid_xray.training.network import begin_layers, build_model
+from covid_xray.training.recipe.layer_plan import plan_layers
 from support.datasets import CLASSES, picture
 
 
@@ -39,6 +40,7 @@ def main(count: int) -> None:
     images = part(25, 32)  # 75: the last batch has 11
     losses = []
     model = build_model(settings, len(CLASSES))
+    begin_layers(model, plan_layers(model, settings), settings, epoch=1)  # builds the optimiser, as a run does
     for epoch in (1, 2, 3):
         losses.append(train_epoch(model, images, settings=settings, epoch=epoch)["loss"])
         losses.append(validate(model, images, batch_size=16)[0])

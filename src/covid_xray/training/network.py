@@ -49,10 +49,10 @@ def compile_model(model: keras.Model, settings: Training, *, sources: int = 1) -
 def begin_layers(model: keras.Model, plan: LayerPlan, settings: Training, *, epoch: int, sources: int = 1) -> bool:
     """Freeze and free the layers for `epoch`; say whether any changed, and the optimiser therefore started anew."""
     changed = plan.begin(epoch)
-    if changed:
-        with devices.scope_of(model):
+    with devices.scope_of(model):
+        if changed:
             compile_model(model, settings, sources=sources)
-    model.optimizer.build(model.trainable_variables)
+        model.optimizer.build(model.trainable_variables)
     return changed
 
 
