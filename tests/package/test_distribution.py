@@ -85,6 +85,20 @@ def test_an_empty_environment_runs_it(wheel: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("extra", ["", "[dicom]"])
+def test_uvx_runs_the_wheel_file(wheel: Path, tmp_path: Path, extra: str) -> None:
+    """As the page of the first run says, which names the file of this version."""
+    page = (ROOT / "docs" / "getting-started" / "first-run.md").read_text()
+    assert page.count(f"dist/{wheel.name}") == 3
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    command = [TOOLS / "uvx", "--python", sys.executable, "--from", f"{wheel}{extra}", "covid-xray", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    if done.returncode and re.search("fetch|connect|network|resolve host|dns", done.stderr, re.IGNORECASE):
+        pytest.skip(OFFLINE)
+    assert done.stdout.strip() == f"covid-xray {VERSION}", done.stderr[-2000:]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 def test_dependencies_resolve_for_every_python(python: str, tmp_path: Path) -> None:
     extras = [word for extra in ("train", "serve", "pacs", "track") for word in ("--extra", extra)]

@@ -69,10 +69,10 @@ def find_learning_rate(
     The range test of Smith 2017 (arXiv:1506.01186). A model that is handed over keeps its weights.
 
     Args:
-        data, images, model, settings: as of `train`, for the training to come.
+        data: as of `train`; so are `images`, `model` and `settings`, those of the training to come.
         output: folder of the results; default: a temporary one that lives as long as the object.
         split: part of each image; only the part `train` is used.
-        steps, lowest, highest: number of batches, each at a higher rate; the first and the last rate.
+        steps: number of batches, each at a higher rate, from `lowest` to `highest`.
         rule: `steepest` fall of the smoothed loss, or a tenth of the rate with its `minimum`.
         progress: show bars.
 

@@ -180,21 +180,21 @@ def evaluate(
         run: what `train` returned, or the folder of a run or bundle; several in a list answer together.
         data: as of `read`; `images` too.
         part: of the (first) run's split; default: `test` where there is one.
-        output: folder of the results; default: the run's, and for a bundle or several a temporary one that lives as
-            long as the report.
+        output: folder of the results; default: the run's, or a temporary one that lives as long as the report.
         prevalence: also report figures for this population, such as `"covid=0.05,virus=0.1"`.
         baselines: the baselines.json of this data set.
-        rounds, pdf: of the bootstrap; also write report.pdf.
+        rounds: of the bootstrap.
+        pdf: also write report.pdf.
         with_trained: keep images that made the network in the figures, marked in red.
-        tta, progress: as of `Predictor`; show a bar.
+        tta: as of `Predictor`.
+        progress: show a bar.
 
     Examples:
         >>> from covid_xray import evaluate
         >>> evaluate("runs/first", "scans").to_frame().loc["accuracy"]  # doctest: +SKIP
 
     Raises:
-        InputRefused: foreign labels, no image left to score, or images of which it is not certain in which part they
-            were.
+        InputRefused: foreign labels, no image left to score, or images of an uncertain part.
         BadBundle: no bundle, or an altered one.
     """
     from covid_xray.evaluation.study import Study, run_study
@@ -227,7 +227,7 @@ def audit(
     Args:
         run: as of `evaluate`.
         data: as of `read`.
-        images, part, output, with_trained: as of `evaluate`.
+        part: as of `evaluate`; so are `images`, `output` and `with_trained`.
         progress: show bars.
         plan: of `covid_xray.evaluation.audit.audit.Plan`: `masks`, `lungs`, `images`, `rounds`, `seed`, `heatmaps`.
 
