@@ -1,5 +1,7 @@
 """Fitting the gate: the stated rate holds on images it never saw; thresholds come from held-out images, not few."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from covid_xray.evaluation.gate.fit import (
     values_left_out,
     values_of,
 )
+from covid_xray.evaluation.gate.sample import Sample
 from covid_xray.inference.gate import Gaussian, open_gate, unpacked
 from support.gate_samples import sample
 
@@ -30,6 +33,14 @@ def known():
 @pytest.fixture(scope="module")
 def fresh():
     return sample(range(300, 330))
+
+
+def joined(one: Sample, other: Sample) -> Sample:
+    """Both samples as one; neither has sources or lungs."""
+    arrays = {
+        name: np.concatenate([getattr(one, name), getattr(other, name)]) for name in ("embeddings", "labels", "members")
+    }
+    return Sample(looks=[*one.looks, *other.looks], **arrays)
 
 
 def drawn(count: int, *, seed: int = 0) -> Values:
@@ -56,6 +67,19 @@ def test_the_set_with_the_longer_tail_decides():
     both, _ = choose_thresholds([usual, wide], rate=0.05)
     assert both["layout"] > 1.3 * alone["layout"]
     assert objections(wide, both).mean() <= 0.05 < objections(wide, alone).mean()
+
+
+def test_pictures_that_are_mostly_one_grey_do_not_count(known, fresh):
+    """Lungs that a program cut out: with them among the training images half a chest passed."""
+    more = sample(range(110, 150))
+    cut_out = dataclasses.replace(more, looks=[dataclasses.replace(seen, extremes=0.7) for seen in more.looks])
+    both = joined(known, cut_out)
+    with_them, without = (fit_gate(one, fresh, rate=0.1) for one in (both, known))
+    assert with_them["images"] == {"train": 110, "fresh": 30, "cut out": 40}
+    assert "without 40 that are mostly one grey" in describe_gate(with_them)
+    assert with_them["thresholds"] == without["thresholds"]
+    alone = dataclasses.replace(known, looks=[dataclasses.replace(seen, extremes=0.7) for seen in known.looks])
+    assert fit_gate(alone, fresh, rate=0.1)["images"]["train"] == 110, "where nearly all are so, they are wanted"
 
 
 def test_what_is_stored_is_what_was_measured(known, fresh):

@@ -33,6 +33,9 @@ FOLDS = 5
 ELSEWHERE = (
     2.0  # times the rate may be refused of a source that the statistics do not know; docs/decisions/0007-gate.md
 )
+# Share of a picture that is its least or greatest grey, above which it does not count: lungs that a program cut out,
+# for instance. A gate that has to let them pass lets half of a chest and films upside down pass too.
+CUT_OUT = 0.5
 _USUAL = 0.95
 _GRID = 40
 
@@ -100,6 +103,9 @@ def fit_gate(known: Sample, fresh: Sample, pieces: Sample | None = None, *, rate
     """
     from threadpoolctl import threadpool_limits
 
+    given = len(known)
+    known, fresh, pieces = _whole_pictures(known, fresh, pieces)
+    cut_out = given - len(known)
     if len(known) < LEAST:
         raise InputRefused(
             f"Too few training images for the gate: {len(known)}. Give at least {LEAST}.", code="gate-too-few"
@@ -118,12 +124,23 @@ def fit_gate(known: Sample, fresh: Sample, pieces: Sample | None = None, *, rate
         "version": gates.VERSION,
         "rate": rate,
         "tail": tail,
-        "images": {"train": len(known), "fresh": len(fresh)},
+        "images": {"train": len(known), "fresh": len(fresh), **({"cut out": cut_out} if cut_out else {})},
         "refused": {name: share.get(name) for name in ("train, held out", "fresh")},
         "refused_left_out": {name: share[name] for name in sources},
         **facts,
         "thresholds": thresholds,
     }
+
+
+def _whole_pictures(known: Sample, fresh: Sample, pieces: Sample | None) -> tuple[Sample, Sample, Sample | None]:
+    """Leave out pictures that are mostly one grey (`CUT_OUT`), unless nearly all are: then these are what is wanted."""
+    plain = np.array([seen.extremes <= CUT_OUT for seen in known.looks], dtype=bool)
+    if plain.sum() < LEAST:
+        return known, fresh, pieces
+    gone = set(known.members[~plain]) - set(known.members[plain])
+    cut = None if pieces is None else pieces.take(~np.isin(pieces.members, sorted(gone)))
+    good = np.array([seen.extremes <= CUT_OUT for seen in fresh.looks], dtype=bool)
+    return known.take(plain), fresh.take(good), cut
 
 
 def values_held_out(known: Sample, pieces: Sample | None = None, *, seed: int = 0) -> Values:
@@ -277,7 +294,9 @@ def describe_gate(facts: Facts) -> str:
     if "note" in facts:
         return str(facts["note"])
     shares = [f"{share:.1%} ({name})" for name, share in facts["refused"].items() if share is not None]
+    left = facts["images"].get("cut out")
+    without = f", without {left:,} that are mostly one grey" if left else ""
     return (
-        f"gate from {facts['images']['train']:,} training images: refuses {' and '.join(shares)} of good images, "
-        f"at most {facts['rate']:.1%} asked for"
+        f"gate from {facts['images']['train']:,} training images{without}: refuses {' and '.join(shares)} of good "
+        f"images, at most {facts['rate']:.1%} asked for"
     )
