@@ -1,16 +1,20 @@
 """Fitting the gate: the stated rate holds on images it never saw; thresholds come from held-out images, not few."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.gate.fit import (
     LEAST,
     Values,
     choose_thresholds,
     describe_gate,
+    evenly,
     fit_gate,
     fit_statistics,
     objections,
@@ -67,6 +71,18 @@ def test_the_set_with_the_longer_tail_decides():
     both, _ = choose_thresholds([usual, wide], rate=0.05)
     assert both["layout"] > 1.3 * alone["layout"]
     assert objections(wide, both).mean() <= 0.05 < objections(wide, alone).mean()
+
+
+def test_each_source_gives_as_many_images_as_the_others():
+    names = ["large"] * 90 + ["small"] * 6 + ["middle"] * 30
+    table = pd.DataFrame({"image": [f"{i}.png" for i in range(len(names))], "source": names})
+    manifest = Manifest(root=Path(), table=table, quarantine=pd.DataFrame())
+    rows = np.arange(3, len(names))
+    drawn = evenly(manifest, rows, most=46, seed=0)
+    assert table["source"].iloc[drawn].value_counts().to_dict() == {"large": 20, "middle": 20, "small": 6}
+    assert set(drawn) <= set(rows)
+    assert list(drawn) == sorted(drawn)
+    assert len(evenly(manifest, rows, most=1000, seed=0)) == len(rows)
 
 
 def test_pictures_that_are_mostly_one_grey_do_not_count(known, fresh):

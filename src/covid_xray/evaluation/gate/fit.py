@@ -69,15 +69,14 @@ def gate_of_run(
         split: image to part; statistics are fitted on `train`.
         part: `val` or `calibration`: images the network was not trained on, for the thresholds.
         rate: share of good images that may be refused, by all checks together, 0..1.
-        seed: of the folds, and of the choice of 2,000 training images where there are more.
+        seed: of the folds, and of the choice of 2,000 training images, evenly over sources, where there are more.
         progress: called with (images done, images in all).
 
     Raises:
         InputRefused: too few training images, or none whose embedding is finite.
     """
     parts = manifest.table["image"].map(split).to_numpy()
-    train = np.flatnonzero(parts == "train")
-    train = np.sort(np.random.default_rng(seed).permutation(train)[:MOST])
+    train = evenly(manifest, np.flatnonzero(parts == "train"), most=MOST, seed=seed)
     held = np.flatnonzero(parts == part)
     cut = train[:: -(-len(train) // MOST_PIECES) or 1]
     total = len(train) + len(held) + len(cut)
@@ -86,6 +85,15 @@ def gate_of_run(
     fresh = measure_sample(predictor, of_held, done=len(train), total=total, progress=progress)
     pieces = crop_images(predictor, of_cut, seed=seed, done=len(train) + len(held), total=total, progress=progress)
     return fit_gate(known, fresh, pieces, rate=rate, seed=seed)
+
+
+def evenly(manifest: Manifest, rows: NDArray[np.intp], *, most: int, seed: int) -> NDArray[np.intp]:
+    """Draw at most `most` of these rows, alike from each source, so that the largest does not decide for all; sorted."""
+    drawn = np.random.default_rng(seed).permutation(rows)
+    table = manifest.table.iloc[drawn]
+    source = table["source"].fillna("") if "source" in table else pd.Series("", index=table.index)
+    turn = source.groupby(source.to_numpy()).cumcount().to_numpy()
+    return np.sort(drawn[np.argsort(turn, kind="stable")[:most]])
 
 
 def fit_gate(known: Sample, fresh: Sample, pieces: Sample | None = None, *, rate: float = RATE, seed: int = 0) -> Facts:
