@@ -88,7 +88,7 @@ def gate_of_run(
 
 
 def evenly(manifest: Manifest, rows: NDArray[np.intp], *, most: int, seed: int) -> NDArray[np.intp]:
-    """Draw at most `most` of these rows, alike from each source, so that the largest does not decide for all; sorted."""
+    """Draw at most `most` of these rows, alike from each source, so that the largest does not decide; sorted."""
     drawn = np.random.default_rng(seed).permutation(rows)
     table = manifest.table.iloc[drawn]
     source = table["source"].fillna("") if "source" in table else pd.Series("", index=table.index)
