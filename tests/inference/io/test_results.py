@@ -201,6 +201,18 @@ def test_rows_of_another_network_are_kept_and_refused(path: Path) -> None:
     assert path.read_bytes() == whole
 
 
+def test_rows_with_other_columns_are_kept_and_refused(tmp_path: Path) -> None:
+    """Of a version before the last column: a row would have had one cell more than the header."""
+    path = tmp_path / "predictions.csv"
+    write(path, ANSWERS)
+    before = "".join(line.rpartition(",")[0] + "\n" for line in path.read_text().splitlines())
+    path.write_text(before)
+    with pytest.raises(InputRefused) as error:
+        RowFile(path, identity=IDENTITY, classes=CLASSES, resume=True)
+    assert error.value.code == "other-columns"
+    assert path.read_text() == before
+
+
 @pytest.mark.parametrize(
     "text", ["image,label\na.png,covid\n", "[1]\n", "{}\n", '{"image": 1}\n', "\x00\x01\n", "hello\n", "\n"]
 )

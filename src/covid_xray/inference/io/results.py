@@ -119,8 +119,8 @@ class RowFile:
 
     Raises:
         UsageError: the file exists, and `resume` is not set.
-        InputRefused: the existing rows are of another network (`other-model`) or site (`other-site`), or the file is no
-            results file (`not-results`).
+        InputRefused: the existing rows are of another network (`other-model`) or site (`other-site`) or have other
+            columns (`other-columns`), or the file is no results file (`not-results`).
         Busy: another process is writing to it.
     """
 
@@ -207,6 +207,12 @@ class RowFile:
                 "folder.",
                 code="other-model",
             )
+        if rows and not self._json and _header(text) != self._columns:
+            raise InputRefused(
+                f"{self.path} has other columns than are written now: it is of another version or of other options. "
+                "Name another folder.",
+                code="other-columns",
+            )
         return frozenset(name for name, _, _ in facts), tuple(failure for _, _, failure in facts if failure)
 
     def _expected_model(self) -> tuple[str, str]:
@@ -275,10 +281,13 @@ def _rows(text: str, *, header: list[str], is_json: bool) -> list[dict[str, Any]
     if is_json:
         return [json.loads(part) for part in text.split("\n") if part]
     rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    known = not text or next(csv.reader(io.StringIO(text, newline=""))) == header
-    if not known and not rows:  # rows show better than a header whose they are
+    if text and not rows and _header(text) != header:  # rows show better than a header whose they are
         raise ValueError("another header")
     return rows
+
+
+def _header(text: str) -> list[str]:
+    return next(csv.reader(io.StringIO(text, newline="")))
 
 
 def _site(row: dict[str, Any], *, is_json: bool) -> str | None:
