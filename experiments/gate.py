@@ -28,7 +28,7 @@ from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.data.manifest.tables import read_table
 from covid_xray.data.split.groups import groups, with_duplicates
 from covid_xray.data.split.split import read_split
-from covid_xray.evaluation.gate.fit import fit_gate, objections, values_of
+from covid_xray.evaluation.gate.fit import CUT_OUT, evenly, fit_gate, objections, values_of
 from covid_xray.evaluation.gate.random_crops import crop_images
 from covid_xray.evaluation.gate.sample import measure_sample
 from covid_xray.images.radiograph import Radiograph
@@ -39,6 +39,7 @@ from covid_xray.inference.predictor import Predictor
 from covid_xray.limits import Limits
 
 SCOUTS = ("cxnet/040", "cxnet/041", "cxnet/042")  # CT scout views in the radiographs' README
+UNSEEN = "source not trained on"
 SCORES = ("gate", "max softmax", "energy")
 LEARNT = ("layout", "likeness", "part")  # checks whose statistics are of training images
 
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--split", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--table", type=Path, help="table of the radiographs, paths below --data; default: its own")
     parser.add_argument("--corpora", type=Path, default=Path(tempfile.gettempdir()) / "covid-xray-corpora")
     parser.add_argument("--each", type=int, default=250, help="images of each group to accept")
     parser.add_argument("--made", type=int, default=100, help="radiographs that are turned and cropped")
@@ -57,7 +59,15 @@ def main() -> None:
     asked = GatedNetwork(args.bundle)
     good, held = radiographs_to_accept(args)
     films = {name: [opened(manifest, image) for image in manifest.table["image"]] for name, manifest in good.items()}
+    cut_out = [film for film in films["test part"] if look(film).extremes > CUT_OUT]
+    if cut_out:
+        films["test part"] = [film for film in films["test part"] if look(film).extremes <= CUT_OUT]
     bad, said = pictures_to_refuse(args, films["test part"][: args.made])
+    unseen = [film for name, group in films.items() if name.endswith(f"({UNSEEN})") for film in group]
+    for name, (_, words) in non_chest_images.MADE.items() if unseen else ():
+        bad[f"{name}, {UNSEEN}"] = non_chest_images.modified(unseen[:: -(-len(unseen) // args.made)], name)
+        said[f"{name}, {UNSEEN}"] = words
+    bad |= {"test part, lungs cut out by a program": cut_out} if cut_out else {}
     measured = {name: asked(group) for name, group in {**films, **bad}.items() if group}
     usual = measured["test part"]
     result = {
@@ -88,24 +98,29 @@ class GatedNetwork:
         self.gate: Gate = self.predictor.gate
         self.facts = bundle.facts["gate"]
         model = onnx.load_from_string(bundle.model)
-        self.logits = next(n for n in reversed(model.graph.node) if n.op_type == "Softmax").input[0]
-        model.graph.output.append(onnx.helper.make_empty_tensor_value_info(self.logits))
+        last = next(node for node in model.graph.node if "probabilities" in node.output)
+        self.logits = last.input[0] if last.op_type == "Softmax" else None
+        if self.logits:
+            model.graph.output.append(onnx.helper.make_empty_tensor_value_info(self.logits))
         self.session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
         self.temperature = bundle.temperature
 
     def __call__(self, films: list[Radiograph], *, batch: int = 16) -> dict[str, list]:
         """Score each picture (higher: less like a chest X-ray); return also the gate's reasons and failed checks."""
-        out: dict[str, list] = {name: [] for name in (*SCORES, "reasons", "checks")}
+        scores = SCORES if self.logits else SCORES[:-1]
+        out: dict[str, list] = {name: [] for name in (*scores, "reasons", "checks")}
         for start in range(0, len(films), batch):
             some = films[start : start + batch]
             views = [self.predictor.view(film) for film in some]
             pixels = np.stack([view.pixels for view in views])[..., None].astype(np.float32)
-            names = ["embedding", self.logits]
-            embeddings, logits = self.session.run(names, {self.session.get_inputs()[0].name: pixels})
-            logits = logits.astype(np.float64) / self.temperature
-            energy = np.logaddexp.reduce(logits, axis=1)
-            out["energy"] += list(-energy)
-            out["max softmax"] += list(1 - np.exp(logits.max(axis=1) - energy))
+            names = ["embedding", self.logits or "probabilities"]
+            embeddings, values = self.session.run(names, {self.session.get_inputs()[0].name: pixels})
+            if self.logits:
+                logits = values.astype(np.float64) / self.temperature
+                energy = np.logaddexp.reduce(logits, axis=1)
+                out["energy"] += list(-energy)
+                values = np.exp(logits - energy[:, None])
+            out["max softmax"] += list(1 - values.max(axis=1))
             for film, view, embedding in zip(some, views, embeddings, strict=True):
                 verdicts = self.gate.judge(look(film), embedding, view.lungs)
                 out["gate"].append(strangeness(self.gate, verdicts))
@@ -130,7 +145,7 @@ def strangeness(gate: Gate, verdicts: dict) -> float:
 def radiographs_to_accept(args: argparse.Namespace) -> tuple[dict[str, Manifest], Manifest]:
     """Select the test part and, by source and label, radiographs that the run did not use; and the training part."""
     table = read_table(args.split, required=("image", "split"))
-    everything = read_manifest(args.data, check=False)
+    everything = read_manifest(args.table or args.data, images=args.data if args.table else None, check=False)
     everything = with_duplicates(everything, table) if "group" in table else everything
     copies = RESULTS / "cxr-duplicates.csv"
     known = everything.table["image"].map(read_split(args.split)).fillna("")
@@ -142,9 +157,13 @@ def radiographs_to_accept(args: argparse.Namespace) -> tuple[dict[str, Manifest]
     chosen = {"test part": everything.table["image"][(known == "test") & ~scout]}
     for (source, label), images in everything.table[free].groupby(["source", "label"])["image"]:
         if len(images) >= 20:
-            kind = "label not trained on" if source in learnt else "source not trained on"
+            kind = "label not trained on" if source in learnt else UNSEEN
             chosen[f"{source} {label} ({kind})"] = images
-    drawn = {name: images.sample(min(args.each, len(images)), random_state=0) for name, images in chosen.items()}
+    most = {"test part": 2 * args.each}  # some of it may be lungs alone
+    drawn = {
+        name: images.sample(min(most.get(name, args.each), len(images)), random_state=0)
+        for name, images in chosen.items()
+    }
     return (
         {name: everything.take(sorted(images)) for name, images in drawn.items()},
         everything.take((known == "train").to_numpy()),
@@ -158,7 +177,7 @@ def opened(manifest: Manifest, image: str) -> Radiograph:
 
 def pictures_to_refuse(args: argparse.Namespace, films: list[Radiograph]) -> tuple[dict[str, list[Radiograph]], dict]:
     """Collect the groups to refuse, and the reasons that some of them should get."""
-    scouts = [path for name in SCOUTS for path in sorted((args.data / "images").glob(f"{name}.*"))]
+    scouts = [path for name in SCOUTS for path in sorted(args.data.rglob(f"images/{name}.*"))]
     made = {name: non_chest_images.modified(films, name) for name in non_chest_images.MADE}
     bad = {**non_chest_images.from_packages(args.corpora), **non_chest_images.drawn(), **made}
     bad["CT scout views (cxnet 040 to 042)"] = [open_source(path, limits=Limits()) for path in scouts]
@@ -176,7 +195,7 @@ def refusals(measured: dict[str, list]) -> dict:
 def against(measured: dict[str, list], usual: dict[str, list], words: tuple[str, ...]) -> dict:
     """Detection of a group beside the good images of the test part."""
     facts: dict = {"n": len(measured["reasons"])}
-    for name in SCORES:
+    for name in [score for score in SCORES if score in measured]:
         good, bad = np.array(usual[name]), np.array(measured[name])
         labels = np.repeat([0, 1], [len(good), len(bad)])
         threshold = np.quantile(bad, 0.05, method="lower")  # 95 % of the group lie at or above it
@@ -195,9 +214,11 @@ def against(measured: dict[str, list], usual: dict[str, list], words: tuple[str,
 
 def left_out(predictor: Predictor, held: Manifest, *, learnt: int, rate: float) -> dict[str, dict]:
     """Fit a gate without each source in turn and apply it to that source, as a new hospital would experience it."""
-    few = sorted(held.table["image"].sample(min(learnt, len(held.table)), random_state=0))
-    sample = measure_sample(predictor, held.take(few))
-    pieces = crop_images(predictor, held.take(few[::2]))
+    few = held.table["image"].iloc[evenly(held, np.arange(len(held.table)), most=learnt, seed=0)].tolist()
+    sample, pieces = measure_sample(predictor, held.take(few)), crop_images(predictor, held.take(few[::2]))
+    whole = np.array([seen.extremes <= CUT_OUT for seen in sample.looks])
+    sample, gone = sample.take(whole), sample.members[~whole]
+    pieces = pieces.take(~np.isin(pieces.members, gone))
     found = {}
     for source in sorted(set(sample.sources)):
         inside = sample.sources == source
@@ -249,12 +270,13 @@ def page(result: dict) -> str:
         [[name, f["n"], f"{f['refused'] / f['n']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}",
           *(f"{f['share'][check]:.1%}" for check in LEARNT)] for name, f in result["left_out"].items()],
     )  # fmt: skip
-    header = ["group", "n", "refused", "95 % interval", "right reason", "AUROC: gate", *SCORES[1:]]
-    header += [f"radiographs refused at 95 % detection: {SCORES[0]}", *SCORES[1:]]
+    scores = [score for score in SCORES if all(score in facts for facts in result["groups"].values())]
+    header = ["group", "n", "refused", "95 % interval", "right reason", "AUROC: gate", *scores[1:]]
+    header += [f"radiographs refused at 95 % detection: {scores[0]}", *scores[1:]]
     rows = [
         [name, f["n"], f"{f['detected']:.1%}", f"{f['low']:.1%} to {f['high']:.1%}",
          f"{f['named']:.1%}" if "named" in f else "",
-         *(f"{f[score]['auroc']:.3f}" for score in SCORES), *(f"{f[score]['refused_at_95']:.1%}" for score in SCORES)]
+         *(f"{f[score]['auroc']:.3f}" for score in scores), *(f"{f[score]['refused_at_95']:.1%}" for score in scores)]
         for name, f in result["groups"].items()
     ]  # fmt: skip
     return f"{good}\n\n{left}\n\n{markdown_table(header, rows)}"

@@ -40,9 +40,7 @@ def write_results(name: str, result: dict, tables: str, *, title: str, command: 
     """
     facts = {"command": command, "commit": commit(), "machine": machine(), **result}
     write_compact_json(RESULTS / f"{name}.json", json.loads(json.dumps(facts, default=float)))
-    about = (
-        f"{facts['machine']['processor']}, {facts['machine']['cores']} cores, {', '.join(facts['machine']['flags'])}"
-    )
+    about = ", ".join([facts["machine"]["processor"], f"{os.cpu_count()} cores", *facts["machine"]["flags"]])
     text = f"# {title}\n\nMade by `{command}` on {about}.\n\n{tables}\n" + (f"\n{note}\n" if note else "")
     page = RESULTS / f"{name}.md"
     _, line, kept = (page.read_text(encoding="utf-8") if page.is_file() else "").partition(BY_HAND)

@@ -51,7 +51,7 @@ def test_predict_takes_values_from_options_and_tables(drawn, fused, tmp_path) ->
     assert "days_since_onset" in first["joint"]["unused"]
     assert second["joint"] is None
     csv = CliRunner().invoke(app, [*command, "--csv", "--age", "70"]).stdout.splitlines()
-    assert csv[0].endswith("joint_reasons,known,unused,contributions")
+    assert csv[0].endswith("joint_reasons,known,unused,contributions,warnings")
     shown = CliRunner().invoke(app, [*command, "--age", "70"]).stdout
     assert "with clinical values" in shown
 
