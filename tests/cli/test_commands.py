@@ -10,7 +10,20 @@ from support.commands import call
 NAMES = {
     *("index", "split", "doctor", "baselines", "duplicates", "train", "export", "evaluate", "train-lungs", "lungs"),
     *("fuse", "outcomes", "calibrate", "crossval", "tune", "compare", "audit", "predict", "explain", "submit"),
-    *("selftest", "info", "score", "dicom", "serve", "user", "pacs", "demo", "commission", "monitor", "wrap"),
+    *(
+        "selftest",
+        "info",
+        "score",
+        "dicom",
+        "serve",
+        "user",
+        "pacs",
+        "demo",
+        "commission",
+        "monitor",
+        "wrap",
+        "lr-find",
+    ),
 }
 
 
