@@ -22,6 +22,8 @@ def cluster(nodes: int, **head: Any) -> Iterator[Any]:
     import ray
     from ray.cluster_utils import Cluster
 
+    # Without what the agents of a node load for the dashboard they start sooner.
+    ray._private.utils.get_dashboard_dependency_error = lambda: ImportError("no dashboard in tests")
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": HASTY, **head}
     made = Cluster()
     try:
@@ -63,6 +65,10 @@ def join(made: Any, **options: Any) -> None:
         except Exception:  # Ray raises nothing more particular
             if not left:
                 raise
+            if made.head_node is None:  # what is left of this try holds its ports
+                for pid in processes_of(b"/ray/"):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
 
 
 def remove_node(made: Any, draw: random.Random) -> None:

@@ -28,7 +28,7 @@ def test_predict_says_what_the_predictor_says(api: TestClient, label: str) -> No
     finding = service_of(api).predictor.predict(data)
     assert study["label"] == finding.label == label
     assert study["probabilities"] == pytest.approx(finding.probabilities, abs=1e-6)
-    assert study["model"] == vars(finding.model)
+    assert study["model"] == finding.model.as_dict()
     assert (study["name"], study["uploader"]) == ("scan.png", "local")
     assert study["image"] == {"height": 40, "width": 30, "bits": 8, "format": "PNG", "view": None}
     assert study["disclaimer"] == "research use, not for diagnosis"
