@@ -28,9 +28,9 @@ from covid_xray.data.manifest.manifest import Manifest, read_manifest
 from covid_xray.data.manifest.tables import read_table
 from covid_xray.data.split.groups import groups, with_duplicates
 from covid_xray.data.split.split import read_split
-from covid_xray.evaluation.gate.fit import CUT_OUT, evenly, fit_gate, objections, values_of
+from covid_xray.evaluation.gate.fit import fit_gate, objections, values_of
 from covid_xray.evaluation.gate.random_crops import crop_images
-from covid_xray.evaluation.gate.sample import measure_sample
+from covid_xray.evaluation.gate.sample import CUT_OUT, evenly, measure_sample
 from covid_xray.images.radiograph import Radiograph
 from covid_xray.inference.gate import Gate, open_gate, reasons
 from covid_xray.inference.gate_features import look

@@ -133,3 +133,11 @@ def _exchange(one: Path, other: Path) -> bool:
     call = _renameat2()
     names = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), ctypes.c_uint(_RENAME_EXCHANGE))
     return call is not None and call(*names) == 0
+
+
+def end_of_rows(data: bytes, *, quoted: bool) -> int:
+    """Find the end of the last whole row. A newline inside quotes ends no row: quotes are counted up to it."""
+    end = data.rfind(b"\n") + 1
+    while quoted and end and data.count(b'"', 0, end) % 2:
+        end = data.rfind(b"\n", 0, end - 1) + 1
+    return end

@@ -14,7 +14,6 @@ from covid_xray.evaluation.gate.fit import (
     Values,
     choose_thresholds,
     describe_gate,
-    evenly,
     fit_gate,
     fit_statistics,
     objections,
@@ -22,7 +21,7 @@ from covid_xray.evaluation.gate.fit import (
     values_left_out,
     values_of,
 )
-from covid_xray.evaluation.gate.sample import Sample
+from covid_xray.evaluation.gate.sample import Sample, evenly
 from covid_xray.inference.gate import Gaussian, open_gate, unpacked
 from support.gate_samples import sample
 

@@ -20,7 +20,7 @@ from covid_xray.data.manifest.manifest import Manifest
 from covid_xray.errors import InputRefused
 from covid_xray.evaluation.gate.random_crops import MOST as MOST_PIECES
 from covid_xray.evaluation.gate.random_crops import crop_images
-from covid_xray.evaluation.gate.sample import Array, Progress, Sample, measure_sample
+from covid_xray.evaluation.gate.sample import Array, Progress, Sample, evenly, measure_sample, whole_pictures
 from covid_xray.evaluation.gate.statistics import fit_statistics
 from covid_xray.inference import gate as gates
 from covid_xray.inference.gate import PART, Gate, open_gate
@@ -33,9 +33,6 @@ FOLDS = 5
 ELSEWHERE = (
     2.0  # times the rate may be refused of a source that the statistics do not know; docs/decisions/0007-gate.md
 )
-# Share of a picture that is its least or greatest grey, above which it does not count: lungs that a program cut out,
-# for instance. A gate that has to let them pass lets half of a chest and films upside down pass too.
-CUT_OUT = 0.5
 _USUAL = 0.95
 _GRID = 40
 
@@ -87,15 +84,6 @@ def gate_of_run(
     return fit_gate(known, fresh, pieces, rate=rate, seed=seed)
 
 
-def evenly(manifest: Manifest, rows: NDArray[np.intp], *, most: int, seed: int) -> NDArray[np.intp]:
-    """Draw at most `most` of these rows, alike from each source, so that the largest does not decide; sorted."""
-    drawn = np.random.default_rng(seed).permutation(rows)
-    table = manifest.table.iloc[drawn]
-    source = table["source"].fillna("") if "source" in table else pd.Series("", index=table.index)
-    turn = source.groupby(source.to_numpy()).cumcount().to_numpy()
-    return np.sort(drawn[np.argsort(turn, kind="stable")[:most]])
-
-
 def fit_gate(known: Sample, fresh: Sample, pieces: Sample | None = None, *, rate: float = RATE, seed: int = 0) -> Facts:
     """Return the content of `gate` in bundle.json.
 
@@ -112,7 +100,7 @@ def fit_gate(known: Sample, fresh: Sample, pieces: Sample | None = None, *, rate
     from threadpoolctl import threadpool_limits
 
     given = len(known)
-    known, fresh, pieces = _whole_pictures(known, fresh, pieces)
+    known, fresh, pieces = whole_pictures(known, fresh, pieces, least=LEAST)
     cut_out = given - len(known)
     if len(known) < LEAST:
         raise InputRefused(
@@ -138,17 +126,6 @@ def fit_gate(known: Sample, fresh: Sample, pieces: Sample | None = None, *, rate
         **facts,
         "thresholds": thresholds,
     }
-
-
-def _whole_pictures(known: Sample, fresh: Sample, pieces: Sample | None) -> tuple[Sample, Sample, Sample | None]:
-    """Leave out pictures that are mostly one grey (`CUT_OUT`), unless nearly all are: then these are what is wanted."""
-    plain = np.array([seen.extremes <= CUT_OUT for seen in known.looks], dtype=bool)
-    if plain.sum() < LEAST:
-        return known, fresh, pieces
-    gone = set(known.members[~plain]) - set(known.members[plain])
-    cut = None if pieces is None else pieces.take(~np.isin(pieces.members, sorted(gone)))
-    good = np.array([seen.extremes <= CUT_OUT for seen in fresh.looks], dtype=bool)
-    return known.take(plain), fresh.take(good), cut
 
 
 def values_held_out(known: Sample, pieces: Sample | None = None, *, seed: int = 0) -> Values:

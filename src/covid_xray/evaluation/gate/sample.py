@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from covid_xray.data.manifest.manifest import Manifest
@@ -22,6 +23,9 @@ from covid_xray.inference.predictor import BATCH, Predictor
 
 Progress = Callable[[int, int], None]
 Array = NDArray[np.float64]
+# Share of a picture that is its least or greatest grey, above which it does not count: lungs that a program cut out,
+# for instance. A gate that has to let them pass lets half of a chest and films upside down pass too.
+CUT_OUT = 0.5
 _NONE = np.empty((0, 0), dtype=np.uint8)
 
 
@@ -107,3 +111,25 @@ def _batches(predictor: Predictor, manifest: Manifest) -> Iterator[list[_Seen]]:
             some = [one for one in pool.map(read, rows, [paths[row] for row in rows]) if one is not None]
             if some:
                 yield some
+
+
+def evenly(manifest: Manifest, rows: NDArray[np.intp], *, most: int, seed: int) -> NDArray[np.intp]:
+    """Draw at most `most` of these rows, alike from each source, so that the largest does not decide; sorted."""
+    drawn = np.random.default_rng(seed).permutation(rows)
+    table = manifest.table.iloc[drawn]
+    source = table["source"].fillna("") if "source" in table else pd.Series("", index=table.index)
+    turn = source.groupby(source.to_numpy()).cumcount().to_numpy()
+    return np.sort(drawn[np.argsort(turn, kind="stable")[:most]])
+
+
+def whole_pictures(
+    known: Sample, fresh: Sample, pieces: Sample | None, *, least: int
+) -> tuple[Sample, Sample, Sample | None]:
+    """Leave out pictures that are mostly one grey (`CUT_OUT`), unless fewer than `least` remain."""
+    plain = np.array([seen.extremes <= CUT_OUT for seen in known.looks], dtype=bool)
+    if plain.sum() < least:
+        return known, fresh, pieces
+    gone = set(known.members[~plain]) - set(known.members[plain])
+    cut = None if pieces is None else pieces.take(~np.isin(pieces.members, sorted(gone)))
+    good = np.array([seen.extremes <= CUT_OUT for seen in fresh.looks], dtype=bool)
+    return known.take(plain), fresh.take(good), cut

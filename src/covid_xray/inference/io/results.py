@@ -20,6 +20,7 @@ from covid_xray.errors import Busy, InputRefused, UsageError
 from covid_xray.files import make_folder, shown
 from covid_xray.inference.finding import Failure, Finding, LungFacts, ModelIdentity, SiteCheck, site_in_words
 from covid_xray.inference.io.joint_rows import joint_as_dict, joint_cells, joint_columns
+from covid_xray.partial import end_of_rows
 
 Answer = Finding | Failure
 
@@ -183,7 +184,7 @@ class RowFile:
     def _reopen(self) -> tuple[frozenset[str], tuple[Failure, ...]]:
         """Cut a torn last row off; return the images and failures of the existing rows."""
         data = self.path.read_bytes()
-        whole = data[: _end_of_rows(data, quoted=not self._json)]
+        whole = data[: end_of_rows(data, quoted=not self._json)]
         if len(whole) < len(data):
             os.truncate(self.path, len(whole))
         try:
@@ -191,10 +192,8 @@ class RowFile:
             rows = _rows(text, header=self._columns, is_json=self._json)
             facts = [_facts(row, is_json=self._json) for row in rows]
         except (ValueError, KeyError, TypeError, csv.Error):
-            raise InputRefused(
-                f"{self.path} holds no rows of this command. Name another folder.",
-                code="not-results",
-            ) from None
+            message = f"{self.path} holds no rows of this command. Name another folder."
+            raise InputRefused(message, code="not-results") from None
         if any(_site(row, is_json=self._json) != self._expected_site() for row in rows if not row["error"]):
             raise InputRefused(
                 f"{self.path} holds answers of another hospital's site file, or of none. Give the same --site, or name "
@@ -208,11 +207,8 @@ class RowFile:
                 code="other-model",
             )
         if rows and not self._json and _header(text) != self._columns:
-            raise InputRefused(
-                f"{self.path} has other columns than are written now: it is of another version or of other options. "
-                "Name another folder.",
-                code="other-columns",
-            )
+            message = f"{self.path} has other columns: it is of another version or options. Name another folder."
+            raise InputRefused(message, code="other-columns")
         return frozenset(name for name, _, _ in facts), tuple(failure for _, _, failure in facts if failure)
 
     def _expected_model(self) -> tuple[str, str]:
@@ -267,14 +263,6 @@ def _rounded(value: float) -> float | None:
 
 def _cell(value: float | None) -> str:
     return "" if value is None else str(value)
-
-
-def _end_of_rows(data: bytes, *, quoted: bool) -> int:
-    """Find the end of the last whole row. A newline inside quotes ends no row: quotes are counted up to it."""
-    end = data.rfind(b"\n") + 1
-    while quoted and end and data.count(b'"', 0, end) % 2:
-        end = data.rfind(b"\n", 0, end - 1) + 1
-    return end
 
 
 def _rows(text: str, *, header: list[str], is_json: bool) -> list[dict[str, Any]]:
