@@ -26,8 +26,8 @@ STDOUT = Path("-")
 
 def sha256_bytes(*parts: bytes | memoryview) -> str:
     """Return the SHA-256 of these bytes, one after the other, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for part in parts:
+    digest = hashlib.sha256(*parts[:1])
+    for part in parts[1:]:
         digest.update(part)
     return digest.hexdigest()
 
