@@ -29,6 +29,9 @@ __all__ = [
 ]
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of class folders, or a CSV with image and label.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")]
+SettingList = Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")]
+SplitFile = Annotated[Path | None, typer.Option("--split", help="A split.csv to use as it is.")]
 Images = Annotated[Path | None, typer.Option("--images", help="Folder of the images that a CSV names.")]
 BundleFolder = Annotated[
     Path | None, typer.Option("--bundle", help="Folder of the bundle; default: the one shipped with the package.")

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Engine, Images, err, folder_option, out, resumable, stages
+from covid_xray.cli.console import (
+    ConfigFile,
+    Data,
+    Engine,
+    Images,
+    SettingList,
+    err,
+    folder_option,
+    out,
+    resumable,
+    stages,
+)
 from covid_xray.cli.selection import Duplicates, Labels, Where, WithTrained
 from covid_xray.cli.training.train import LungRun, quiet_tensorflow, settings_of, with_lungs
 from covid_xray.errors import UsageError
@@ -42,8 +53,8 @@ def crossval(
         str | None, typer.Option("--model", help="vgg, efficientnet_lite0 or a Keras application.")
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most this many epochs a fold.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
+    config: ConfigFile = None,
+    settings: SettingList = None,
     lungs: LungRun = None,
     label: Labels = None,
     where: Where = None,

@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, folder_option, out, print_next, stages
+from covid_xray.cli.console import (
+    ConfigFile,
+    Data,
+    Images,
+    SettingList,
+    SplitFile,
+    folder_option,
+    out,
+    print_next,
+    stages,
+)
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.cli.training.train import Init, LungRun, Model, quiet_tensorflow, settings_of, split_for, with_lungs
 
@@ -22,9 +32,9 @@ def lr_find(
     output: Annotated[Path, folder_option("Folder for rates.json, rates.csv and rates.png.")],
     images: Images = None,
     model: Model = None,
-    config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
-    split: Annotated[Path | None, typer.Option("--split", help="A split.csv to use as it is.")] = None,
+    config: ConfigFile = None,
+    settings: SettingList = None,
+    split: SplitFile = None,
     init: Init = None,
     lungs: LungRun = None,
     label: Labels = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, folder_option, out, print_next, stages
+from covid_xray.cli.console import ConfigFile, Data, Images, SettingList, folder_option, out, print_next, stages
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.cli.terminal import bar, finish, list_items
 from covid_xray.errors import BadManifest
@@ -44,8 +44,8 @@ def train_lungs(
             "--test-only-unlicensed", help="Images without a licence for derivatives are used for tests only."
         ),
     ] = False,
-    config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
+    config: ConfigFile = None,
+    settings: SettingList = None,
 ) -> None:
     """Train the small network that finds the lungs, and measure it on patients that it never saw."""
     from covid_xray.config import LungTraining, load

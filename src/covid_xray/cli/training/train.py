@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, Tta, err, folder_option, out, print_next, resumable, stages
+from covid_xray.cli.console import (
+    ConfigFile,
+    Data,
+    Images,
+    SettingList,
+    SplitFile,
+    Tta,
+    err,
+    folder_option,
+    out,
+    print_next,
+    resumable,
+    stages,
+)
 from covid_xray.cli.selection import Duplicates, Labels, PartName, Run, RunOutput, Where, WithTrained
 from covid_xray.errors import UsageError
 
@@ -58,9 +71,9 @@ def train(
     images: Images = None,
     model: Model = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most this many epochs.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="Settings as YAML or TOML.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
-    split: Annotated[Path | None, typer.Option("--split", help="A split.csv to use as it is.")] = None,
+    config: ConfigFile = None,
+    settings: SettingList = None,
+    split: SplitFile = None,
     init: Init = None,
     lungs: LungRun = None,
     label: Labels = None,

@@ -6,7 +6,17 @@ from typing import Annotated, Any
 import typer
 
 from covid_xray.cli import selection
-from covid_xray.cli.console import Data, Images, folder_option, out, print_next, resumable, stages
+from covid_xray.cli.console import (
+    Data,
+    Images,
+    SettingList,
+    SplitFile,
+    folder_option,
+    out,
+    print_next,
+    resumable,
+    stages,
+)
 from covid_xray.cli.selection import Duplicates, Labels, Where
 from covid_xray.cli.training.train import quiet_tensorflow, settings_of, split_for
 
@@ -30,8 +40,8 @@ def tune(
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", help="At most this many epochs a trial.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Settings of the first trial, YAML or TOML.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting as key=value; repeatable.")] = None,
-    split: Annotated[Path | None, typer.Option("--split", help="A split.csv to use as it is.")] = None,
+    settings: SettingList = None,
+    split: SplitFile = None,
     label: Labels = None,
     where: Where = None,
     duplicates: Duplicates = None,
